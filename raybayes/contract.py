@@ -1,0 +1,179 @@
+"""What a trainable sees of raybayes, and all that raybayes knows of a trainable.
+
+A project is one record, `PROJECT = Project(...)`, in `trainables/<name>/__init__.py`. Its training function
+reads from top to bottom and never imports Ray::
+
+    def train(config: Config, ctx: Context) -> None:
+        state = ctx.resume()
+        ...
+        for epoch in range(start, config.epochs):
+            ...
+            ctx.report({"loss": loss}, state=lambda: {"epoch": epoch, "model": model.state_dict()})
+
+The same function runs in this process, in the workers of a Ray Train run, and in a Ray Tune trial.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+
+if TYPE_CHECKING:  # the contract stays pure Python: these are names for readers and type checkers only
+    import logging
+
+    import pyarrow as pa
+    import pydantic
+    import torch
+    from torch import nn
+
+Direction = Literal["maximize", "minimize"]
+Parallel = Literal["data", "members", "samples"]
+State = dict[str, Any]
+Wrapped = TypeVar("Wrapped")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number that a project reports.
+
+    Args:
+        name: the key in `ctx.report`'s dictionary.
+        direction: which way is better.
+        unit: "nats", "%", "s", "" for a pure number.
+        doc: one sentence for tables and pages.
+        every_report: whether each report must carry it. A metric that only the last report carries
+            (a score of the finished ensemble, say) sets False.
+    """
+
+    name: str
+    direction: Direction
+    unit: str = ""
+    doc: str = ""
+    every_report: bool = True
+
+
+class Action(enum.StrEnum):
+    """What a training function must do after a report."""
+
+    CONTINUE = "continue"
+    PRUNE = "prune"  # the scheduler has seen enough
+    FAIL = "fail"  # the objective is not a finite number: training on would burn time
+    PAUSE = "pause"  # write a checkpoint, then end; the same trial goes on later
+
+
+class Stop(Exception):  # noqa: N818 - not an error: the ordinary end of a trial that the sweep has seen enough of
+    """Raised by `ctx.report` when the trial must end now. Let it pass through; `finally` blocks run as usual."""
+
+    def __init__(self, action: Action) -> None:
+        super().__init__(action.value)
+        self.action = action
+
+
+class Context(Protocol):
+    """The sweep's side of a training function, one object a worker.
+
+    Attributes:
+        rank: this worker's number, 0 .. world_size - 1.
+        world_size: how many workers train this trial together.
+        device: where tensors belong ("cpu", "cuda:0").
+        seed: 63-bit integer derived from (sweep seed, trial number, repeat); equal on all ranks.
+        log: a logger whose lines name the trial and the rank.
+    """
+
+    rank: int
+    world_size: int
+    device: torch.device
+    seed: int
+    log: logging.Logger
+
+    def rng(self, name: str) -> torch.Generator:
+        """A fresh CPU generator that depends on (sweep seed, trial, repeat, name) alone, equal on all ranks.
+
+        Put the rank into the name where ranks must differ: `ctx.rng(f"noise/{ctx.rank}")`.
+        """
+        ...
+
+    def data(self, name: str) -> Mapping[str, pa.Table]:
+        """The splits of a data set, by split name; see `raybayes.data.load`. Raises DataError with the places looked at."""
+        ...
+
+    def shard(self, dataset: Sequence[Any]) -> Sequence[Any]:
+        """This rank's equal share of a data set (every world_size-th object, cut to equal lengths); all of it for one worker."""
+        ...
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model on `device`, and in DistributedDataParallel when world_size > 1."""
+        ...
+
+    def all_reduce(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The mean over ranks; the tensor itself for one worker."""
+        ...
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every rank's picklable value, in rank order, on every rank."""
+        ...
+
+    def resume(self) -> State | None:
+        """The newest whole checkpoint of this trial, or None at a first start.
+
+        Ranks save one state each. What comes back is rank 0's state updated with this rank's own entries;
+        with `parallel="members"` it is the union of all ranks' entries, so any number of workers can go on.
+        """
+        ...
+
+    def report(self, metrics: Mapping[str, float], state: Callable[[], State] | None = None) -> None:
+        """Hand over one step of the fidelity. Every rank must call it equally often; rank 0's metrics count.
+
+        Args:
+            metrics: finite numbers by name; the objective among them.
+            state: makes the state to resume from. Called only when a checkpoint is due.
+
+        Raises:
+            Stop: the trial must end now.
+        """
+        ...
+
+    def save_table(self, name: str, table: pa.Table) -> None:
+        """Store an artefact (predictions, curves, detections). `name` is "<table>" or "<table>/<part>".
+
+        The parts of one table share a schema. A part that is saved again replaces the old one.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Project:
+    """All that the service knows of a research project.
+
+    Args:
+        name: the name of its folder below `trainables/`.
+        summary: one sentence.
+        paper: authors, title, year, arXiv id.
+        Config: a frozen pydantic model; its defaults are the paper's values.
+        train: `train(config, ctx)`.
+        metrics: what it reports; the first one is the default objective.
+        fidelity: what one report stands for: "epoch", "iteration", "member".
+        parallel: what more workers mean: "data" (DDP), "members" (each trains its own ensemble members),
+            "samples" (each draws its own gradient samples).
+        smoke: config values for a run that takes under 5 s on one CPU core.
+        data: names of the data sets that the project can use, the default one first.
+        max_steps: given a config, how many reports a full run makes; schedulers take their rungs from it.
+    """
+
+    name: str
+    summary: str
+    paper: str
+    Config: type[pydantic.BaseModel]
+    train: Callable[[Any, Context], None]
+    metrics: tuple[Metric, ...]
+    fidelity: str
+    parallel: Parallel
+    smoke: Mapping[str, Any] = field(default_factory=dict)
+    data: tuple[str, ...] = ()
+    max_steps: Callable[[Any], int] | None = None
+
+    def metric(self, name: str) -> Metric:
+        """The metric of that name; KeyError if the project does not report it."""
+        return {metric.name: metric for metric in self.metrics}[name]

@@ -1,0 +1,1 @@
+"""One file of declared search spaces a project, found by its name. Imports raybayes.space only."""

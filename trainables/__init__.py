@@ -1,0 +1,1 @@
+"""The lab's research projects: one package each, found by its name."""
