@@ -1,0 +1,199 @@
+"""The project as the service sees it: reports, resumption, workers, tables."""
+
+import json
+import math
+import random
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from raybayes import catalog
+from raybayes.contract import Metric
+from raybayes.errors import DataError
+from trainables.ensembles import PROJECT, Config, max_steps, train
+from trainables.ensembles.methods import METHODS
+from trainables.ensembles.metrics.protocol import cross_validated
+from trainables.ensembles.plan import plan
+
+SMALL = {"train_images": 120, "test_images": 50, "validation": 0.3, "epochs": 2, "members": 3, "batch": 32}
+CASES = {
+    "deep_ensemble": {"method": "deep_ensemble"},
+    "single": {"method": "single"},
+    "single-tta": {"method": "single", "tta": True},
+    "snapshot": {"method": "snapshot", "sse": {"cycle_epochs": 2, "skip_cycles": 1}},
+    "snapshot-cold": {"method": "snapshot", "sse": {"cycle_epochs": 2, "cold_restarts": True}},
+    "resnet20": {"method": "deep_ensemble", "arch": "resnet20", "train_images": 40, "test_images": 8, "members": 2},
+}
+
+
+def small(case: str) -> Config:
+    return Config.model_validate(SMALL | CASES[case])
+
+
+def columns(tables: dict[str, pa.Table]) -> dict[str, dict]:
+    return {name: table.to_pydict() for name, table in tables.items()}
+
+
+@pytest.fixture(scope="module")
+def whole(request):
+    """Uninterrupted runs of every case, each made once."""
+    done: dict = {}
+
+    def of(case: str, perform):
+        if case not in done:
+            done[case] = perform(train, small(case))
+        return done[case]
+
+    return of
+
+
+def test_smoke_reports_finite_declared_numbers(run_in_memory):
+    config = catalog.configure(PROJECT, dict(PROJECT.smoke))
+    result = run_in_memory(train, config)
+    assert len(result.reports) == max_steps(config) == 6
+    declared = {metric.name: metric for metric in PROJECT.metrics}
+    always = {metric.name for metric in PROJECT.metrics if metric.every_report}
+    for report in result.reports:
+        assert always <= set(report) <= set(declared)
+        assert all(math.isfinite(value) for value in report.values())
+    assert set(result.reports[-1]) == set(declared)
+    assert isinstance(PROJECT.metrics[0], Metric)
+    assert PROJECT.metrics[0].name == "cll"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_method_makes_the_planned_reports_and_members(case, whole, run_in_memory):
+    config, result = small(case), whole(case, run_in_memory)
+    assert len(result.reports) == max_steps(config)
+    assert [report["members"] for report in result.reports] == sorted(report["members"] for report in result.reports)
+    assert result.reports[-1]["members"] == plan(config).members
+    assert result.reports[-1]["cost_epochs"] == plan(config).runs * plan(config).epochs
+    names = {f"predictions/{split}-member-{k:03d}" for split in ("val", "test") for k in range(plan(config).members)}
+    assert set(result.tables) == names | {"curve"}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(case, whole, run_in_memory):
+    config, reference = small(case), whole(case, run_in_memory)
+    last = max_steps(config)
+    for cut in sorted({1, 2, 3, last // 2, last - 1} & set(range(1, last))):
+        first = run_in_memory(train, config, stop_at=cut)
+        second = run_in_memory(train, config, saved=first.saved)
+        assert first.reports + second.reports == reference.reports, f"cut after report {cut}"
+        assert columns(first.tables | second.tables) == columns(reference.tables)
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 1), (2, 2), (1, 2), (2, 1), (3, 1), (3, 2)])
+def test_members_do_not_depend_on_the_number_of_workers(before, after, whole, run_in_memory):
+    config, reference = small("deep_ensemble"), whole("deep_ensemble", run_in_memory)
+    for cut in (1, 2, 4):
+        first = run_in_memory(train, config, workers=before, stop_at=cut)
+        second = run_in_memory(train, config, workers=after, saved=first.saved)
+        assert all(len(reports) == cut for reports in first.every)
+        assert all(len(reports) == max_steps(config) - cut for reports in second.every)
+        assert columns(first.tables | second.tables) == columns(reference.tables)
+        assert second.reports[-1] == reference.reports[-1]
+
+
+def test_one_trajectory_leaves_other_workers_waiting(whole, run_in_memory, caplog):
+    result = run_in_memory(train, small("snapshot"), workers=2)
+    assert result.reports == whole("snapshot", run_in_memory).reports == result.every[1]
+    assert "1 of 2 workers wait" in caplog.text
+
+
+def test_another_seed_gives_other_members(whole, run_in_memory):
+    other = run_in_memory(train, small("single"), seed=1)
+    assert other.reports[-1]["cll"] != whole("single", run_in_memory).reports[-1]["cll"]
+
+
+def test_members_differ_and_single_network_stands_alone(whole, run_in_memory):
+    tables = whole("deep_ensemble", run_in_memory).tables
+    assert tables["predictions/val-member-000"]["lp"] != tables["predictions/val-member-001"]["lp"]
+    single = whole("single", run_in_memory).tables
+    assert single["predictions/val-member-000"]["lp"] == tables["predictions/val-member-000"]["lp"]
+
+
+def test_global_generators_are_not_touched(run_in_memory):
+    states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+    run_in_memory(train, small("snapshot-cold"))
+    assert torch.equal(states[0], torch.get_rng_state())
+    assert (states[1] == np.random.get_state()[1]).all()
+    assert states[2] == random.getstate()
+
+
+def test_the_curve_follows_from_the_stored_members(whole, run_in_memory):
+    tables = whole("deep_ensemble", run_in_memory).tables
+    members = [tables[f"predictions/test-member-{k:03d}"] for k in range(3)]
+    p = np.mean([np.exp(np.array(m["lp"].to_pylist(), np.float64)) for m in members], axis=0)
+    result = cross_validated(np.log(p), members[0]["target"].to_numpy())
+    rows = [row for row in tables["curve"].to_pylist()
+            if row["n_samples"] == 3 and row["split"] == "test" and row["metric"] == "ll"]
+    values = {row["calibrated"]: row["value"] for row in rows}
+    assert values[True] == pytest.approx(result.calibrated["ll"], abs=1e-9)
+    assert values[False] == pytest.approx(result.raw["ll"], abs=1e-9)
+    assert sorted(set(tables["curve"]["n_samples"].to_pylist())) == [1, 2, 3]
+
+
+def test_a_member_table_says_what_it_is(whole, run_in_memory):
+    table = whole("deep_ensemble", run_in_memory).tables["predictions/val-member-001"]
+    record = json.loads(table.schema.metadata[b"raybayes.member"])
+    assert table.schema.field("lp").type == pa.list_(pa.float32(), 10)
+    assert table.num_rows == 36
+    assert record["member"] == 1
+    assert record["cost_epochs"] == 2
+    assert record["config"]["method"] == "deep_ensemble"
+    assert len(record["targets_sha256"]) == 64
+    assert record["seconds"] > 0
+
+
+def test_validation_images_are_the_same_for_every_seed_and_method(whole, run_in_memory):
+    other = run_in_memory(train, small("single-tta"), seed=5).tables["predictions/val-member-000"]
+    assert other["index"] == whole("snapshot", run_in_memory).tables["predictions/val-member-000"]["index"]
+
+
+class Quiet:
+    """Enough of a context to build a run."""
+
+    device = torch.device("cpu")
+
+    def rng(self, name):
+        return torch.Generator().manual_seed(len(name))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_gradient_reaches_every_parameter(case):
+    from raybayes import data as raybayes_data
+    from trainables.ensembles.data import prepare
+
+    config = small(case)
+    data = prepare(config, raybayes_data.load(config.dataset), torch.device("cpu"))
+    run = METHODS[config.method](config, data, Quiet(), 0)
+    images, labels = next(run.batches(0))
+    run.loss(images, labels).backward()
+    for name, parameter in run.model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_a_diverging_run_reports_nan_and_does_not_crash(run_in_memory):
+    config = Config.model_validate(SMALL | {"method": "single", "lr": 10.0, "momentum": 0.99, "epochs": 30})
+    result = run_in_memory(train, config)
+    assert math.isnan(result.reports[-1]["cll"])
+
+
+def test_too_few_images_are_refused(run_in_memory):
+    with pytest.raises(DataError, match=r"validation = 0\.2 of 10 training images leaves 2 to score and 8 to train on"):
+        run_in_memory(train, Config(train_images=10))
+    with pytest.raises(DataError, match=r"train_images = 9999, but mnist-sample has 2000; lower it, or use 0 for all"):
+        run_in_memory(train, Config(train_images=9999))
+    with pytest.raises(DataError, match=r"test_images = 9999, but mnist-sample has 1000; lower it, or use 0 for all"):
+        run_in_memory(train, Config(test_images=9999))
+
+
+def test_impossible_combinations_are_refused_in_a_sentence():
+    with pytest.raises(ValueError, match="set augment = true or tta = false"):
+        Config(tta=True, augment=False)
+    with pytest.raises(ValueError, match="test_images = 3, but cross-validation needs at least 4"):
+        Config(test_images=3)

@@ -1,0 +1,42 @@
+"""Ensembles of deep networks and how good their uncertainty is, in the domain they were trained for."""
+
+from raybayes.contract import Metric, Project
+from trainables.ensembles.config import Config
+from trainables.ensembles.plan import max_steps
+from trainables.ensembles.training import train
+
+METRICS = (
+    Metric("cll", "maximize", "nats", "calibrated log-likelihood on the validation images, cross-validated"),
+    Metric("ll", "maximize", "nats", "log-likelihood on the validation images, without temperature scaling"),
+    Metric("error", "minimize", "", "share of wrong predictions on the validation images"),
+    Metric("brier", "minimize", "", "Brier score on the validation images, summed over classes"),
+    Metric("ece", "minimize", "", "expected calibration error on the validation images, 15 bins; not to be ranked by"),
+    Metric("temperature", "minimize", "", "mean fitted temperature; below 1 the ensemble is under-confident"),
+    Metric("members", "maximize", "", "finished members"),
+    Metric("cost_epochs", "minimize", "epochs", "epochs of training so far, all runs added up"),
+    Metric("test_cll", "maximize", "nats", "calibrated log-likelihood of the finished ensemble, test images", False),
+    Metric("test_ll", "maximize", "nats", "log-likelihood of the whole ensemble on the test images", False),
+    Metric("test_error", "minimize", "", "share of wrong predictions of the finished ensemble, test images", False),
+    Metric("test_brier", "minimize", "", "Brier score of the whole ensemble on the test images", False),
+    Metric("test_ece", "minimize", "", "expected calibration error of the whole ensemble on the test images", False),
+    Metric("test_temperature", "minimize", "", "mean temperature fitted on halves of the test images", False),
+)
+
+PROJECT = Project(
+    name="ensembles",
+    summary="Deep ensembles and cheaper rivals, by calibrated log-likelihood and deep ensemble equivalent.",
+    paper=(
+        "Arsenii Ashukha, Alexander Lyzhov, Dmitry Molchanov, Dmitry Vetrov. Pitfalls of In-Domain Uncertainty"
+        " Estimation and Ensembling in Deep Learning. ICLR 2020, arXiv 2002.06470"
+    ),
+    Config=Config,
+    train=train,
+    metrics=METRICS,
+    fidelity="epoch",
+    parallel="members",
+    smoke={"train_images": 300, "test_images": 100, "members": 2, "epochs": 3},
+    data=("mnist-sample", "mnist", "cifar10-sample", "cifar10", "cifar10-lossless"),
+    max_steps=max_steps,
+)
+
+__all__ = ["METRICS", "PROJECT", "Config", "max_steps", "train"]

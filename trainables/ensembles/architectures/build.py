@@ -1,0 +1,85 @@
+"""Networks by name, and their initialisation from an explicit generator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import init
+
+from trainables.ensembles.architectures.dropout import Place, nowhere
+from trainables.ensembles.architectures.resnet import ResNet20
+from trainables.ensembles.architectures.small import LeNet, SmallCNN
+
+Init = Callable[[nn.Conv2d, torch.Generator], None]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How a network is made: `make(channels, size, classes, place)`, and how its convolutions begin."""
+
+    make: Callable[[int, int, int, Place], nn.Module]
+    conv_init: Init
+
+
+
+
+def torch_default(layer: nn.Conv2d | nn.Linear, generator: torch.Generator) -> None:
+    """PyTorch's own initialisation of linear and convolutional layers: U(-1, 1)/sqrt(inputs of a unit)."""
+    bound = 1 / math.sqrt(layer.weight[0].numel())
+    layer.weight.uniform_(-bound, bound, generator=generator)
+    if layer.bias is not None:
+        layer.bias.uniform_(-bound, bound, generator=generator)
+
+
+def he_fan_out(layer: nn.Conv2d, generator: torch.Generator) -> None:
+    """N(0, 2/(k·k·outputs)) and no bias: the convolutions of VGG and the residual networks (arXiv 1502.01852)."""
+    height, width = layer.kernel_size
+    layer.weight.normal_(0, math.sqrt(2 / (height * width * layer.out_channels)), generator=generator)
+    if layer.bias is not None:
+        layer.bias.zero_()
+
+
+ARCHITECTURES = {
+    "cnn": Architecture(SmallCNN, torch_default),
+    "lenet": Architecture(LeNet, torch_default),
+    "resnet20": Architecture(ResNet20, he_fan_out),
+}
+
+
+def build(
+    name: str, channels: int, size: int, classes: int, generator: torch.Generator, place: Place = nowhere
+) -> nn.Module:
+    """A freshly initialised network on the CPU; every network has its last linear layer as `.head`.
+
+    Args:
+        name: a key of ARCHITECTURES.
+        channels, size: the images are (n, channels, size, size).
+        generator: CPU generator that the weights are drawn from; the global one is not touched.
+        place: where dropout stands.
+    """
+    architecture = ARCHITECTURES[name]
+    with torch.device("meta"):  # the constructors of torch.nn draw from the global generator; here they draw nothing
+        model = architecture.make(channels, size, classes, place)
+    model.to_empty(device="cpu")
+    initialise(model, architecture.conv_init, generator)
+    return model
+
+
+@torch.no_grad()
+def initialise(model: nn.Module, conv_init: Init, generator: torch.Generator) -> None:
+    """Draw all weights anew and reset all batch statistics."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            conv_init(module, generator)
+        elif isinstance(module, nn.Linear):
+            torch_default(module, generator)
+        elif isinstance(module, nn.BatchNorm2d):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+            module.reset_running_stats()
+        elif own := [name for name, _ in module.named_parameters(recurse=False)]:
+            raise TypeError(f"no initialisation is known for {type(module).__name__} with {', '.join(own)}")

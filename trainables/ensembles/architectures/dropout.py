@@ -1,0 +1,60 @@
+"""Dropout whose masks come from a generator of the run, not from the global one."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+Placement = Literal["own", "every"]
+
+
+class Dropout(nn.Module):
+    """Zeroes activations with probability p and scales the others by 1/(1 - p) while `active`.
+
+    Args:
+        p: probability in (0, 1).
+        filterwise: whole channels of (n, channels, h, w) at a time.
+
+    `active` is None (as the training flag says), or True: masks are drawn at test time too (MC dropout).
+    """
+
+    def __init__(self, p: float, filterwise: bool) -> None:
+        super().__init__()
+        self.p = p
+        self.filterwise = filterwise
+        self.active: bool | None = None
+        self.generator: torch.Generator | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not (self.training if self.active is None else self.active):
+            return x
+        if self.generator is None:
+            raise RuntimeError("dropout has no generator; call set_noise(model, generator) before the forward pass")
+        shape = (*x.shape[:2], *[1] * (x.dim() - 2)) if self.filterwise else x.shape
+        keep = torch.empty(shape, device=x.device).bernoulli_(1 - self.p, generator=self.generator)
+        return x * keep / (1 - self.p)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, filterwise={self.filterwise}"
+
+
+class Place(Protocol):
+    """A place in an architecture where dropout may stand."""
+
+    def __call__(self, placement: Placement, spatial: bool = False) -> nn.Module:
+        """A Dropout or an identity. `own`: where the architecture's authors put it; `every`: after any other layer."""
+        ...
+
+
+def nowhere(placement: Placement, spatial: bool = False) -> nn.Module:
+    """The Place of a network without dropout."""
+    return nn.Identity()
+
+
+def set_noise(model: nn.Module, generator: torch.Generator) -> None:
+    """Give every layer that draws random numbers in its forward pass this generator."""
+    for module in model.modules():
+        if hasattr(module, "generator"):
+            module.generator = generator

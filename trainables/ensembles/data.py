@@ -1,0 +1,107 @@
+"""The images of one run as tensors: training, validation and test split, normalisation, checksums.
+
+The validation images are drawn from the training split by `split_seed` alone, so that all trials of a sweep are scored
+on the same images; the test split is predicted and stored, but no search reads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from raybayes.data import Pixels, describe
+from raybayes.data.images import images, normalise
+from raybayes.errors import DataError
+from trainables.ensembles.augmentation import Augmentation
+from trainables.ensembles.config import Config
+
+AUGMENTATION: dict[str, Augmentation] = {"mnist": "shift", "cifar10": "crop-flip"}  # by the data set's first word
+CLASSES = 10
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images with their labels.
+
+    Args:
+        images: (n, channels, size, size) uint8, on the device of the run.
+        labels: (n,) int64, on the device of the run.
+        index: (n,) int64, rows of the table that the images came from.
+    """
+
+    images: Tensor
+    labels: Tensor
+    index: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def digest(self) -> str:
+        """sha256 over row numbers and labels, in order: predictions with unequal digests must not be mixed."""
+        content = torch.stack([self.index.cpu(), self.labels.cpu()]).numpy().astype("<i8").tobytes()
+        return hashlib.sha256(content).hexdigest()
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """The three splits and what is known about them."""
+
+    pixels: Pixels
+    classes: int
+    augmentation: Augmentation
+    train: Split
+    scored: Mapping[str, Split]  # "val" and "test", in this order
+
+    def normalise(self, batch: Tensor) -> Tensor:
+        """uint8 images to float32, channel by channel (x/255 - mean)/std; the same constants under every method."""
+        return normalise(batch, self.pixels)
+
+
+def prepare(config: Config, tables: Mapping[str, pa.Table], device: torch.device) -> ImageData:
+    """Decode the tables and hold the validation images out of the training split.
+
+    Raises:
+        DataError: a split is missing, or too few images are left in one.
+    """
+    pixels = describe(config.dataset).pixels
+    assert pixels is not None  # Config names image sets only
+    for split in ("train", "test"):
+        if split not in tables:
+            found = ", ".join(tables) or "none"
+            raise DataError(f"{config.dataset}: split {split!r} is missing, found {found}; train and test are needed.")
+    train_images, train_labels = images(tables["train"], pixels.channels, pixels.height)
+    test_images, test_labels = images(tables["test"], pixels.channels, pixels.height)
+    limits = (("train", config.train_images, train_labels), ("test", config.test_images, test_labels))
+    for name, wanted, there in limits:
+        if wanted > len(there):
+            raise DataError(
+                f"{name}_images = {wanted}, but {config.dataset} has {len(there)}; lower it, or use 0 for all."
+            )
+
+    def split(all_images: Tensor, labels: Tensor, rows: Tensor) -> Split:
+        rows = rows.sort().values
+        return Split(all_images[rows].to(device), labels[rows].to(device), rows)
+
+    order = shuffled(len(train_labels), config.train_images, config.split_seed)
+    held_out = round(config.validation * len(order))
+    if held_out < 4 or len(order) - held_out < 2:
+        raise DataError(
+            f"validation = {config.validation:g} of {len(order)} training images leaves {held_out} to score and"
+            f" {len(order) - held_out} to train on; at least 4 and 2 are needed, so change validation or train_images."
+        )
+    scored = {
+        "val": split(train_images, train_labels, order[:held_out]),
+        "test": split(test_images, test_labels, shuffled(len(test_labels), config.test_images, config.split_seed)),
+    }
+    train = split(train_images, train_labels, order[held_out:])
+    return ImageData(pixels, CLASSES, AUGMENTATION[config.dataset.split("-")[0]], train, scored)
+
+
+def shuffled(n: int, limit: int, seed: int) -> Tensor:
+    """The first `limit` (0: all) of a random order of n row numbers, int64."""
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))[: limit or n]

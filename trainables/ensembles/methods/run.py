@@ -1,0 +1,194 @@
+"""An ordinary training run; the methods of the study are variations of it.
+
+A run is a fixed number of steps (see `plan`): epochs of training, then draws of members. All its randomness comes from
+`ctx.rng` under names that hold the run, the purpose and the epoch, so that a run is the same on any worker, and a
+resumed run the same as an uninterrupted one, without any generator's state being stored.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from raybayes.clock import WALL
+from raybayes.contract import Context, State
+from trainables.ensembles import schedules
+from trainables.ensembles.architectures import build
+from trainables.ensembles.architectures.dropout import set_noise
+from trainables.ensembles.augmentation import augmentation
+from trainables.ensembles.config import Config
+from trainables.ensembles.data import ImageData, Split
+from trainables.ensembles.plan import plan
+
+Predictions = dict[str, Tensor]  # split -> (n, classes) float32 log-probabilities on the CPU
+PREDICT_BATCH = 1000  # images in one forward pass; bounds memory, changes nothing
+
+
+class Run:
+    """One training run: SGD with the paper's schedule; one member, the network after the last epoch.
+
+    Args:
+        config: the configuration.
+        data: the images, on the device.
+        ctx: the sweep's side; only its device and its generators are used.
+        index: which of the plan's runs this is.
+    """
+
+    def __init__(self, config: Config, data: ImageData, ctx: Context, index: int) -> None:
+        self.config = config
+        self.data = data
+        self.ctx = ctx
+        self.index = index
+        self.plan = plan(config)
+        self.augment = augmentation(data.augmentation if config.augment else "none")
+        self.model = self.fresh_model("init")
+        self.optimizer = self.fresh_optimizer()
+        self.seconds = 0.0  # wall time of all steps
+
+    # What a method may change.
+
+    def learning_rate(self, epoch: float) -> float:
+        """The learning rate at a time in epochs; the ordinary schedule is set once an epoch."""
+        return self.config.lr * schedules.step(int(epoch) / self.config.epochs)
+
+    def momentum(self) -> float:
+        return self.config.momentum
+
+    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Mean loss of a batch of augmented, normalised images."""
+        return functional.cross_entropy(self.model(images), labels)
+
+    def before_epoch(self, epoch: int) -> None:
+        """Called before the first batch of an epoch."""
+
+    def after_batch(self, epoch: float, rate: float) -> None:
+        """Called after each step of the optimiser with the time in epochs and the learning rate of the step."""
+
+    def after_epoch(self, epoch: int) -> None:
+        """Called after the last batch of an epoch."""
+
+    def members_now(self, label: str) -> list[Predictions]:
+        """The members that the network holds at the end of an epoch; `label` names their random draws."""
+        return [self.predict(self.model, label)]
+
+    def draw(self, k: int) -> Predictions:
+        """Member k of those drawn after the training."""
+        return self.predict(self.model, f"draw-{k}")
+
+    def extra_state(self) -> State:
+        """What a method must keep besides the network and the optimiser: plain containers of tensors and numbers."""
+        return {}
+
+    def load_extra(self, state: State) -> None:
+        """The inverse of `extra_state`."""
+
+    # What is the same for all.
+
+    def advance(self, step: int) -> list[Predictions]:
+        """Do step number `step` of the plan; return the members that it completed."""
+        began = WALL.elapsed()
+        members = self._advance(step)
+        self.seconds += WALL.elapsed() - began
+        return members
+
+    def _advance(self, step: int) -> list[Predictions]:
+        if step >= self.plan.epochs:
+            return [self.draw(step - self.plan.epochs)]
+        self.train_epoch(step)
+        return self.members_now(f"epoch-{step}") if step + 1 in self.plan.snapshots else []
+
+    def current(self, split: str) -> Tensor:
+        """Log-probabilities of the network as it is, (n, classes), for reports before the first member."""
+        return self.log_probabilities(self.model, self.data.scored[split].images)
+
+    def rng(self, name: str) -> torch.Generator:
+        """A fresh CPU generator for one purpose of this run."""
+        return self.ctx.rng(f"run-{self.index}/{name}")
+
+    def device_rng(self, name: str) -> torch.Generator:
+        """A fresh generator on the device of the run, seeded from `rng(name)`."""
+        seed = int(torch.randint(2**62, (1,), generator=self.rng(name)))
+        return torch.Generator(self.ctx.device).manual_seed(seed)
+
+    def fresh_model(self, name: str) -> nn.Module:
+        """A newly initialised network on the device."""
+        pixels = self.data.pixels
+        model = build(self.config.arch, pixels.channels, pixels.height, self.data.classes, self.rng(name))
+        return model.to(self.ctx.device)
+
+    def fresh_optimizer(self) -> torch.optim.Optimizer:
+        """A new optimiser without momentum history; the learning rate is set at every step."""
+        return torch.optim.SGD(self.model.parameters(), lr=1.0, momentum=self.momentum(), weight_decay=self.config.wd)
+
+    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """One pass over the training images in random order: (images, labels), normalised and augmented.
+
+        The batches differ by at most one image, so that none is too small for batch statistics.
+        """
+        train, rng = self.data.train, self.rng(f"epoch-{epoch}")
+        order = torch.randperm(len(train), generator=rng)
+        for rows in order.tensor_split(-(-len(order) // self.config.batch)):
+            rows = rows.to(train.images.device)
+            yield self.data.normalise(self.augment(train.images[rows], rng)), train.labels[rows]
+
+    def train_epoch(self, epoch: int) -> None:
+        """One pass of SGD over the training images."""
+        self.before_epoch(epoch)
+        self.model.train()
+        set_noise(self.model, self.device_rng(f"noise-{epoch}"))
+        n_batches = -(-len(self.data.train) // self.config.batch)
+        for i, (images, labels) in enumerate(self.batches(epoch)):
+            time = epoch + i / n_batches
+            rate = self.learning_rate(time)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            self.optimizer.zero_grad()
+            self.loss(images, labels).backward()
+            self.optimizer.step()
+            self.after_batch(time, rate)
+        self.after_epoch(epoch)
+
+    def predict(self, model: nn.Module, label: str) -> Predictions:
+        """A member's predictions on all scored splits, through a fresh augmentation draw under `tta`."""
+        return {name: self.log_probabilities(model, self.seen(split, f"{label}/{name}"))
+                for name, split in self.data.scored.items()}
+
+    def seen(self, split: Split, label: str) -> Tensor:
+        """The images as a member sees them: as they are, or under `tta` through one draw of the augmentation."""
+        return self.augment(split.images, self.rng(f"tta/{label}")) if self.config.tta else split.images
+
+    def log_probabilities(self, model: nn.Module, images: Tensor) -> Tensor:
+        """(n, classes) float32 log-probabilities on the CPU; the model in evaluation mode."""
+        model.eval()
+        with torch.no_grad():
+            parts = [functional.log_softmax(model(self.data.normalise(part)), dim=1)
+                     for part in images.split(PREDICT_BATCH)]
+        return torch.cat(parts).cpu()
+
+    def state(self) -> State:
+        """All that the rest of the run depends on, as copies in plain containers."""
+        return copied({"model": dict(self.model.state_dict()), "optimizer": self.optimizer.state_dict(),
+                       "extra": self.extra_state(), "seconds": self.seconds})
+
+    def load(self, state: State) -> None:
+        """The inverse of `state`."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.seconds = state["seconds"]
+        self.load_extra(state["extra"])
+
+
+def copied(value: Any) -> Any:
+    """Nested containers with every tensor copied to the CPU."""
+    if isinstance(value, Tensor):
+        return value.detach().cpu().clone()
+    if isinstance(value, Mapping):
+        return {key: copied(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(copied(item) for item in value)
+    return copy.deepcopy(value)

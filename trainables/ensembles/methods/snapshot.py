@@ -1,0 +1,24 @@
+"""Snapshot ensembles: one trajectory, a member at the end of each cosine cycle.
+
+Source: Huang, Li, Pleiss, Liu, Hopcroft, Weinberger, "Snapshot Ensembles: Train 1, get M for free", ICLR 2017,
+arXiv 1704.00109. Weights and optimiser go on across cycles unless `sse.cold_restarts`.
+"""
+
+from __future__ import annotations
+
+from trainables.ensembles import schedules
+from trainables.ensembles.methods.run import Run
+
+
+class SnapshotRun(Run):
+    def learning_rate(self, epoch: float) -> float:
+        return schedules.cosine_restarts(epoch, self.config.sse.cycle_epochs, self.config.sse.max_lr)
+
+    def momentum(self) -> float:
+        return self.config.sse.momentum
+
+    def before_epoch(self, epoch: int) -> None:
+        cycle, position = divmod(epoch, self.config.sse.cycle_epochs)
+        if self.config.sse.cold_restarts and position == 0 and cycle > 0:
+            self.model = self.fresh_model(f"init-{cycle}")
+            self.optimizer = self.fresh_optimizer()

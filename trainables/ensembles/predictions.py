@@ -1,0 +1,112 @@
+"""The tables that a run leaves behind: log-probabilities of every member, and the scores of every ensemble size.
+
+All metrics can be computed anew from the members' tables, without training anything again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from torch import Tensor
+
+from trainables.ensembles.config import Config
+from trainables.ensembles.data import ImageData, Split
+from trainables.ensembles.ensemble import Point
+
+CURVE_SCHEMA = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("model", pa.string()),
+        ("method", pa.string()),
+        ("n_samples", pa.int32()),  # K
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("split", pa.string()),
+        ("calibrated", pa.bool_()),  # with the temperature of the other half
+        ("temperature", pa.float64()),
+        ("temperature_std", pa.float64()),
+        ("cost_epochs", pa.int32()),
+        ("augment", pa.bool_()),  # test-time augmentation
+        ("seed", pa.int64()),
+        ("split_seed", pa.int64()),
+    ]
+)
+
+
+def member_table(
+    lp: Tensor,
+    split: Split,
+    name: str,
+    member: int,
+    config: Config,
+    data: ImageData,
+    seed: int,
+    cost_epochs: int,
+    seconds: float,
+) -> pa.Table:
+    """One member's predictions on one split.
+
+    Args:
+        lp: (n, classes) float32 log-probabilities.
+        split: the images that were predicted; `name` is "val" or "test".
+        member: number of the member, from 0.
+        seed: of the trial.
+        cost_epochs: epochs of training behind this member's run when it was taken.
+        seconds: wall time of the run up to then, in this process.
+
+    Returns:
+        Columns member (int32), split (string), index (int64: row of the source table), target (int32),
+        lp (fixed_size_list<float32>[classes]); the schema's metadata hold `raybayes.member`, a JSON object.
+    """
+    n, classes = lp.shape
+    values = pa.array(np.ascontiguousarray(lp.numpy()).reshape(-1), pa.float32())
+    columns = {
+        "member": pa.array(np.full(n, member, np.int32)),
+        "split": pa.array([name] * n, pa.string()),
+        "index": pa.array(split.index.cpu().numpy()),
+        "target": pa.array(split.labels.cpu().numpy().astype(np.int32)),
+        "lp": pa.FixedSizeListArray.from_arrays(values, classes),
+    }
+    record = {
+        "targets_sha256": split.digest(),
+        "member": member,
+        "split": name,
+        "seed": seed,
+        "cost_epochs": cost_epochs,
+        "seconds": seconds,
+        "mean": data.pixels.mean,
+        "std": data.pixels.std,
+        "augmentation": data.augmentation if config.augment else "none",
+        "tta": config.tta,
+        "config": config.model_dump(mode="json"),
+    }
+    return pa.table(columns).replace_schema_metadata({"raybayes.member": json.dumps(record)})
+
+
+def curve_table(points: Sequence[Point], config: Config, seed: int) -> pa.Table:
+    """The long table of all scores of all ensemble sizes, with CURVE_SCHEMA; one row a score."""
+    rows = [
+        {
+            "dataset": config.dataset,
+            "model": config.arch,
+            "method": config.method,
+            "n_samples": point.size,
+            "metric": metric,
+            "value": value,
+            "split": point.split,
+            "calibrated": calibrated,
+            "temperature": point.temperature if calibrated else 1.0,
+            "temperature_std": point.temperature_std if calibrated else 0.0,
+            "cost_epochs": point.cost_epochs,
+            "augment": config.tta,
+            "seed": seed,
+            "split_seed": config.split_seed,
+        }
+        for point in points
+        for metric, pair in point.scores.items()
+        for calibrated, value in zip((False, True), pair, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, CURVE_SCHEMA)

@@ -1,0 +1,27 @@
+"""Learning rates as functions of training time. Times are in epochs, fractions of an epoch included."""
+
+from __future__ import annotations
+
+import math
+
+
+def step(t: float, ratio: float = 0.01) -> float:
+    """The paper's schedule: 1 in the first half, then linearly down to `ratio` at 0.9, then constant.
+
+    Args:
+        t: share of the training that is over, in [0, 1].
+        ratio: last value over first value.
+    """
+    if t <= 0.5:
+        return 1.0
+    if t <= 0.9:
+        return 1.0 - (1.0 - ratio) * (t - 0.5) / 0.4
+    return ratio
+
+
+def cosine_restarts(epoch: float, cycle_epochs: float, max_lr: float) -> float:
+    """Cosine annealing with warm restarts: max_lr at the start of each cycle, towards 0 at its end.
+
+    Source: Huang et al. 2017, arXiv 1704.00109, equation 2; set anew at every iteration.
+    """
+    return 0.5 * max_lr * (1.0 + math.cos(math.pi * (epoch % cycle_epochs) / cycle_epochs))
