@@ -1,0 +1,167 @@
+"""Is what lies on the disk the data set that its name says? And: which data sets are there at all?"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from raybayes.data.catalogue import DATA_SETS
+from raybayes.data.digest import fingerprint
+from raybayes.data.loading import load, origin
+from raybayes.data.places import Origin, locate, places
+from raybayes.data.record import DataSet, File
+from raybayes.errors import DataError
+
+MISSING = "missing"
+
+
+@dataclass(frozen=True)
+class CheckedFile:
+    """One file: where it lies, its size on disk, the SHA-256 of its content, and whether that is the published one.
+
+    `as_published` is None where nothing is published. A file that differs may still hold the same rows (another
+    compression, say): the fingerprint of the tables decides.
+    """
+
+    path: Path
+    size_bytes: int
+    sha256: str
+    as_published: bool | None
+
+
+@dataclass(frozen=True)
+class Check:
+    """What `check` found out; `problems` is empty when all is as it should be.
+
+    Args:
+        rows: by split.
+        columns: type by name.
+        fingerprint: of the tables, "" if they could not be read.
+        problems: one sentence each.
+    """
+
+    name: str
+    origin: Origin
+    rows: Mapping[str, int]
+    columns: Mapping[str, str]
+    files: tuple[CheckedFile, ...]
+    fingerprint: str
+    problems: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(file.size_bytes for file in self.files)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One line of `listing`; rows and size are those declared, and `where` is "missing", "embedded" or a folder."""
+
+    name: str
+    doc: str
+    rows: int
+    size_bytes: int
+    where: str
+    licence: str
+
+
+def check(name: str, data_dir: str | None = None) -> Check:
+    """Read a data set, or a Parquet file given by its path, and compare it with what is declared.
+
+    Raises:
+        DataError: unknown name, or not found. What is wrong with files that are there, the record says.
+    """
+    found = origin(name, data_dir)
+    problems: list[str] = []
+    try:
+        tables = load(name, data_dir)
+    except DataError as error:
+        problems.append(str(error))
+        tables = {}
+    digest = fingerprint(tables) if tables else ""
+    dataset = DATA_SETS.get(name)
+    declared = {} if dataset is None else {file.path: file for file in dataset.files}
+    files = tuple(_checked(path, declared.get(key)) for key, path in found.files.items())
+    if tables and dataset is not None:
+        problems += _differences(dataset, tables, digest, files)
+    schema = next(iter(tables.values())).schema if tables else pa.schema([])
+    return Check(
+        name, found, {split: table.num_rows for split, table in tables.items()},
+        {field.name: str(field.type) for field in schema}, files, digest, tuple(problems),
+    )
+
+
+def listing(data_dir: str | None = None) -> list[Listed]:
+    """Every data set and where it lies; no file is read.
+
+    Raises:
+        DataError: `data_dir` is no folder.
+    """
+    return [
+        Listed(dataset.name, dataset.doc, dataset.rows, dataset.size_bytes, _where(dataset, data_dir), dataset.licence)
+        for dataset in DATA_SETS.values()
+    ]
+
+
+def require_known(dataset: DataSet, tables: Mapping[str, pa.Table]) -> None:
+    """DataError if the tables are not those that are declared, row for row."""
+    if problems := _differences(dataset, tables, fingerprint(tables), ()):
+        raise DataError(" ".join(problems))
+
+
+def _where(dataset: DataSet, data_dir: str | None) -> str:
+    if dataset.embedded:
+        return "embedded"
+    places(data_dir)  # a data folder that is none is the user's mistake, not a missing data set
+    try:
+        return str(locate(dataset, data_dir))
+    except DataError:
+        return MISSING
+
+
+def _differences(
+    dataset: DataSet, tables: Mapping[str, pa.Table], digest: str, files: tuple[CheckedFile, ...]
+) -> list[str]:
+    problems = []
+    for split, wanted in dataset.splits.items():
+        if (found := tables[split].num_rows) != wanted:
+            problems.append(f"split {split!r} of {dataset.name!r} has {found:,} rows, wanted {wanted:,}.")
+    if extra := [split for split in tables if split not in dataset.splits]:
+        allowed = ", ".join(dataset.splits)
+        problems.append(f"{dataset.name!r} has the split {extra[0]!r}, which is not declared; allowed: {allowed}.")
+    changed = [str(file.path) for file in files if file.as_published is False]
+    if dataset.fingerprint and digest != dataset.fingerprint and not problems:
+        problems.append(
+            f"the rows of {dataset.name!r} are not those published: fingerprint {digest[:16]}, "
+            f"wanted {dataset.fingerprint[:16]}" + (f" (changed: {', '.join(changed)})." if changed else ".")
+        )
+    elif bare := [path for path in changed if not path.endswith(".parquet")]:
+        # Parquet can hold the same rows in other bytes; other files cannot, and not all that they say is in the rows.
+        problems.append(f"{bare[0]} is not the published file; replace it.")
+    return problems
+
+
+def _checked(path: Path, declared: File | None) -> CheckedFile:
+    content = path.read_bytes()
+    if path.suffix == ".gz":
+        # A broken file has been named by then, when its tables were read; its own sum is still worth showing.
+        with contextlib.suppress(OSError, EOFError, zlib.error):
+            content = gzip.decompress(content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    as_published: bool | None = None
+    if declared is not None and declared.sha256:
+        as_published = sha256 == declared.sha256
+    elif declared is not None and declared.md5:
+        as_published = hashlib.md5(content, usedforsecurity=False).hexdigest() == declared.md5
+    return CheckedFile(path, path.stat().st_size, sha256, as_published)

@@ -1,0 +1,62 @@
+"""Loading a data set by name, or a user's own Parquet file by its path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from raybayes.data.catalogue import describe
+from raybayes.data.places import Origin, locate
+from raybayes.data.tables import read_parquet, split_by
+from raybayes.errors import DataError
+
+
+def load(name: str, data_dir: str | None = None) -> dict[str, pa.Table]:
+    """The tables of a data set by split name; {"all": table} where there are no splits.
+
+    A full set and its sample have the same columns; which ones, `describe(name).columns` says. A full set is looked for
+    below `data_dir`, then `RAYBAYES_DATA`, then the user's cache, and never replaced by its sample.
+
+    Args:
+        name: a data set, or the path of a Parquet file (it ends in ".parquet"; relative to the working folder, else to
+            `data_dir`), whose column `split`, if it has one, becomes the splits.
+
+    Raises:
+        DataError: unknown name; not found; unreadable; a column missing, of another type, or with empty cells.
+
+    Example:
+        >>> tables = load("mnist-sample")
+        >>> {split: table.num_rows for split, table in tables.items()}
+        {'train': 2000, 'test': 1000}
+        >>> tables["train"].column_names
+        ['index', 'label', 'image']
+    """
+    found = origin(name, data_dir)
+    if not _is_path(name):
+        dataset = describe(name)
+        return dataset.read(dataset, found.files)
+    path = found.files[name]
+    table = read_parquet(path)
+    return split_by(table, path) if "split" in table.column_names else {"all": table}
+
+
+def origin(name: str, data_dir: str | None = None) -> Origin:
+    """Where `load` would read a data set from, without reading it.
+
+    Raises:
+        DataError: unknown name, or not found.
+    """
+    if not _is_path(name):
+        return locate(describe(name), data_dir)
+    tried = [Path(name).expanduser().absolute()]
+    if data_dir is not None:
+        tried.append((Path(data_dir).expanduser() / name).absolute())
+    for path in tried:
+        if path.is_file():
+            return Origin("file", path.parent, {name: path})
+    raise DataError(f"there is no file {' or '.join(map(str, tried))}; give the path of a Parquet file that exists.")
+
+
+def _is_path(name: str) -> bool:
+    return name.endswith(".parquet")
