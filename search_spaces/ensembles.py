@@ -18,9 +18,9 @@ SPACE = Space(
         "lr": Float(5e-3, 0.3, log=True, when={"method": _ORDINARY}),  # a decade around the paper's 0.05 and 0.1
         "momentum": Choice(0.9, 0.0, 0.95, when={"method": _ORDINARY}),  # paper: 0.9
         "sse.max_lr": Float(0.02, 1.0, log=True, when={"method": "snapshot"}),  # paper: 0.2 on CIFAR, 0.1 on ImageNet
-        "sse.cycle_epochs": Int(3, 20, log=True, when={"method": "snapshot"}),  # paper: 40; here 5 take a second
+        "sse.cycle_epochs": Int(3, 20, log=True, when={"method": "snapshot"}),  # paper: 40; 5 take a second
         "sse.momentum": Choice(0.0, 0.9, when={"method": "snapshot"}),  # paper: 0 on CIFAR, 0.9 on ImageNet
-        "sse.cold_restarts": Choice(False, True, when={"method": "snapshot"}),  # True: networks as far apart as possible
+        "sse.cold_restarts": Choice(False, True, when={"method": "snapshot"}),  # True: independent starts
         "sse.skip_cycles": Int(0, 3, when={"method": "snapshot"}),  # early snapshots are worse than late ones
     }
 )

@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Method = Literal["single", "deep_ensemble", "snapshot"]
-Architecture = Literal["cnn", "resnet20"]
+Architecture = Literal["cnn", "lenet", "resnet20"]
 DataSetName = Literal["mnist-sample", "mnist", "cifar10-sample", "cifar10", "cifar10-lossless"]
 
 

@@ -1,0 +1,72 @@
+"""Learning rates, plans, augmentation, and the search space."""
+
+import pytest
+import torch
+
+from raybayes import catalog
+from trainables.ensembles import PROJECT, Config
+from trainables.ensembles.augmentation import augmentation, flip, shift
+from trainables.ensembles.plan import plan
+from trainables.ensembles.schedules import cosine_restarts, step
+
+
+def test_step_has_the_papers_corners():
+    assert [step(t) for t in (0, 0.3, 0.5)] == [1, 1, 1]
+    assert step(0.7) == pytest.approx(1 - 0.99 * 0.5)
+    assert step(0.9) == pytest.approx(0.01)
+    assert step(0.97) == 0.01
+    assert step(0.95, ratio=0.1) == 0.1
+
+
+def test_cosine_restarts_at_each_cycle():
+    assert cosine_restarts(0, 5, 0.2) == cosine_restarts(5, 5, 0.2) == 0.2
+    assert cosine_restarts(2.5, 5, 0.2) == pytest.approx(0.1)
+    assert 0 < cosine_restarts(4.99, 5, 0.2) < 1e-5
+    rates = [cosine_restarts(5 + i / 10, 5, 0.2) for i in range(50)]
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_plans_count_steps_members_and_cost():
+    deep = plan(Config(members=3, epochs=7))
+    assert (deep.runs, deep.steps, deep.members) == (3, 21, 3)
+    assert [deep.cost_epochs(k) for k in range(3)] == [7, 14, 21]
+    sse = plan(Config(method="snapshot", members=3, sse={"cycle_epochs": 4, "skip_cycles": 2}))
+    assert sse.snapshots == (12, 16, 20)
+    assert (sse.steps, sse.members) == (20, 3)
+    assert [sse.members_before(step) for step in (0, 11, 12, 15, 16, 19, 20)] == [0, 0, 1, 1, 2, 2, 3]
+    assert [sse.cost_epochs(k) for k in range(3)] == [12, 16, 20]
+    single = plan(Config(method="single", members=9))
+    assert (single.steps, single.members) == (20, 1)
+    seen = plan(Config(method="single", members=9, tta=True))
+    assert (seen.steps, seen.members, seen.cost_epochs(8)) == (29, 9, 20)
+
+
+def test_shift_moves_every_image_by_its_own_whole_pixels():
+    images = torch.arange(6 * 2 * 5 * 4, dtype=torch.uint8).reshape(6, 2, 5, 4)
+    moved = shift(images, 2, torch.Generator().manual_seed(0))
+    corners = torch.randint(0, 5, (2, 6), generator=torch.Generator().manual_seed(0))
+    for i in range(6):
+        padded = torch.nn.functional.pad(images[i], (2, 2, 2, 2))
+        top, left = corners[:, i]
+        assert torch.equal(moved[i], padded[:, top : top + 5, left : left + 4])
+
+
+def test_flip_mirrors_about_half():
+    images = torch.rand(1000, 1, 2, 3)
+    flipped = flip(images, torch.Generator().manual_seed(0))
+    same = (flipped == images).all(dim=(1, 2, 3))
+    assert torch.equal(flipped[~same], images[~same].flip(-1))
+    assert 400 < int(same.sum()) < 600
+
+
+def test_augmentation_by_name():
+    images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
+    assert torch.equal(augmentation("none")(images, torch.Generator()), images)
+    assert augmentation("crop-flip")(images, torch.Generator()).shape == images.shape
+
+
+def test_the_space_holds_the_default_configuration():
+    space = catalog.load_space(PROJECT)
+    assert space.outside(catalog.defaults(PROJECT)) is None
+    for method in space["method"].values:
+        assert set(space.active({"method": method})) <= set(space)
