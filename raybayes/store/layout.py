@@ -1,0 +1,109 @@
+"""Every path of a sweep. Nobody else builds one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from raybayes.store.filesystem import Storage
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files and folders of one sweep or run.
+
+    All paths are relative to `storage`, the folder of the sweep, as its methods take them;
+    `layout.storage.local_path(layout.journal)` is the file for a library that wants a path of the disk.
+
+    Args:
+        storage: the sweep's own folder, e.g. `open_storage("runs").child("ensembles-lr")`.
+    """
+
+    storage: Storage
+
+    @property
+    def name(self) -> str:
+        """The sweep's name: that of its folder."""
+        return self.storage.root.rstrip("/").rpartition("/")[2]
+
+    @property
+    def spec(self) -> str:
+        """The resolved specification with all defaults."""
+        return "sweep.yaml"
+
+    @property
+    def journal(self) -> str:
+        """Optuna's journal."""
+        return "study.journal"
+
+    @property
+    def lock(self) -> str:
+        """Who works on the sweep now."""
+        return "burst.lock"
+
+    @property
+    def reports(self) -> str:
+        """Folder of what trials reported."""
+        return "reports"
+
+    def report_log(self, burst: int) -> str:
+        """The open log of a burst that still runs (or died)."""
+        return f"{self.reports}/burst-{burst:04d}.jsonl"
+
+    def report_part(self, burst: int, part: int) -> str:
+        """One piece of the log of a burst on an object store."""
+        return f"{self.reports}/burst-{burst:04d}-part-{part:06d}.parquet"
+
+    def report_table(self, burst: int) -> str:
+        """All reports of a closed burst."""
+        return f"{self.reports}/burst-{burst:04d}.parquet"
+
+    @property
+    def trials(self) -> str:
+        """One row a trial."""
+        return "trials.parquet"
+
+    @property
+    def checkpoints(self) -> str:
+        """Folder of all checkpoints."""
+        return "checkpoints"
+
+    def trial(self, trial: int, repeat: int) -> str:
+        """Folder of one trial's checkpoints: `00012`, and `00012-r1` for the second seed."""
+        return f"{self.checkpoints}/{trial:05d}{f'-r{repeat}' if repeat else ''}"
+
+    def checkpoint(self, trial: int, repeat: int, step: int) -> str:
+        """Folder of one checkpoint."""
+        return f"{self.trial(trial, repeat)}/{step:08d}"
+
+    def unpublished(self, trial: int, repeat: int, step: int) -> str:
+        """Where the ranks write a checkpoint before it is published: a name that all ranks know, so nothing random."""
+        if self.storage.local:
+            return f"{self.trial(trial, repeat)}/.{step:08d}.part"
+        return self.checkpoint(trial, repeat, step)
+
+    @property
+    def tables(self) -> str:
+        """Folder of what trials saved."""
+        return "tables"
+
+    def table(self, name: str) -> str:
+        """Folder of one table, readable as one partitioned pyarrow data set."""
+        return f"{self.tables}/{name}"
+
+    def table_part(self, name: str, part: str, trial: int, repeat: int) -> str:
+        """One file of a table."""
+        return f"{self.table(name)}/trial={trial:05d}/repeat={repeat}/{part}.parquet"
+
+    @property
+    def figures(self) -> str:
+        """Folder of the report's pictures."""
+        return "figures"
+
+    def figure(self, name: str, suffix: str) -> str:
+        """One picture, e.g. `figure("history", "svg")`."""
+        return f"{self.figures}/{name}.{suffix}"
+
+    @property
+    def report_page(self) -> str:
+        """The one page that tells all."""
+        return "report.html"
