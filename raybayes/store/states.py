@@ -1,0 +1,94 @@
+"""A training state as a file: plain values and tensors, read back without running any foreign code."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import re
+from collections import Counter, OrderedDict
+from typing import IO, Any, cast
+
+import torch
+
+from raybayes.errors import StoreError
+
+State = dict[str, Any]
+
+_PLAIN = (bool, int, float, complex, str, bytes, bytearray, type(None), torch.Tensor, torch.nn.Parameter, torch.Size,
+          torch.dtype, torch.device)
+_SEQUENCES = (list, tuple, set)
+_MAPPINGS = (dict, OrderedDict, Counter)
+
+
+def foreign(value: Any, where: str = "state") -> str | None:
+    """Where a state holds something that cannot be read back as what it was, or None.
+
+    Allowed are exactly the types that `torch.load(weights_only=True)` knows: their subclasses (a StrEnum, a NumPy
+    float) would be refused or come back as something else.
+    """
+    kind = type(value)
+    if kind in _PLAIN:
+        return None
+    if kind in _MAPPINGS:
+        for key, inner in value.items():
+            if problem := foreign(key, f"a key of {where}") or foreign(inner, f"{where}[{key!r}]"):
+                return problem
+        return None
+    if kind in _SEQUENCES:
+        found = (foreign(inner, f"{where}[{i}]") for i, inner in enumerate(value))
+        return next((problem for problem in found if problem), None)
+    return f"{where} is a {kind.__module__}.{kind.__qualname__}"
+
+
+def dump(state: State, file: IO[bytes]) -> tuple[int, str]:
+    """Write a state; the answer is (bytes, SHA-256 in hex) of what was written."""
+    hashing = _HashingFile(file)
+    torch.save(state, cast(IO[bytes], hashing))
+    return hashing.size, hashing.hexdigest()
+
+
+def load(file: IO[bytes], shown: str) -> State:
+    """Read a state, tensors on the CPU.
+
+    Args:
+        shown: what to call the file in an error.
+
+    Raises:
+        StoreError: the file is torn, or holds a type that a checkpoint does not hold.
+    """
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        kind = re.search(r"GLOBAL (\S+)", str(error))
+        found = kind[1] if kind else "something else than plain values"
+        raise StoreError(
+            f"{shown}: this checkpoint holds {found}, which is not loaded, because loading it could run foreign code; "
+            "save tensors, numbers, strings, and mappings, lists or tuples of them."
+        ) from None
+    except (RuntimeError, EOFError, ValueError) as error:
+        raise StoreError(f"{shown}: this is no whole checkpoint ({str(error).splitlines()[0]}); delete it.") from error
+    if not isinstance(state, dict):
+        raise StoreError(f"{shown}: found {type(state).__name__}; a checkpoint's file holds one mapping a rank.")
+    return state
+
+
+class _HashingFile:
+    """Passes bytes on and hashes them on the way, so that a large state is never in memory twice."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: Any) -> int:
+        written = memoryview(data).nbytes
+        self._hash.update(data)
+        self._file.write(data)
+        self.size += written
+        return written
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
