@@ -56,7 +56,7 @@ def test_a_value_that_is_not_plain_is_refused(layout):
 
 
 def test_a_folder_that_is_no_sweep(layout):
-    with pytest.raises(StoreError, match=r"runs/sweep: this is no sweep, the folder does not exist; give a sweep's own"):
+    with pytest.raises(StoreError, match=r"runs/sweep: this is no sweep, the folder does not exist; give a"):
         read_spec(layout)
     layout.storage.write_bytes("other", b"")
     with pytest.raises(StoreError, match=r"runs/sweep: this is no sweep, the folder has no sweep\.yaml"):
@@ -64,7 +64,7 @@ def test_a_folder_that_is_no_sweep(layout):
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("schema: 2\n", rf"sweep\.yaml: found schema 2, .* raybayes {__version__}, which reads schema 1: install"),
+    ("schema: 2\n", rf"sweep\.yaml: found schema 2, .* is raybayes {__version__}, which reads schema 1: install"),
     ("schema: one\n", r"sweep\.yaml: schema is 'one', raybayes .* reads 1; restore"),
     ("schema: 0\n", r"sweep\.yaml: schema is 0, raybayes"),
     ("schema: 1\ntrials: [1, 2\n", r"sweep\.yaml:3:1: this is no YAML: expected ',' or '\]'"),
