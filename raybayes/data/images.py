@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
+import io
+import struct
 from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from torchvision.io import ImageReadMode, decode_image
+from PIL import Image
 
 from raybayes.data.catalogue import DATA_SETS, describe
 from raybayes.data.record import Pixels
@@ -17,8 +18,8 @@ from raybayes.errors import DataError
 
 _COLUMNS = ("image", "jpeg", "png")
 _ENCODED = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")  # how a JPEG and a PNG file begin
-_SOURCE_LINE = re.compile(r"^.*\.cpp:\d+, ")  # torchvision's messages begin with where in its C++ they arose
-_MODES = {1: ImageReadMode.GRAY, 3: ImageReadMode.RGB}
+_MODES = {1: "L", 3: "RGB"}  # Pillow's names
+_EIGHT_BITS = ("1", "L", "P", "LA", "RGB", "RGBA", "CMYK", "YCbCr")  # what converts to L and RGB without clipping
 
 
 def images(table: pa.Table, channels: int, size: int | tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -133,16 +134,25 @@ def _decoded(column: pa.ChunkedArray, name: str, shape: tuple[int, int, int]) ->
     pixels = torch.empty((len(column), *shape), dtype=torch.uint8)
     for row, value in enumerate(column):
         try:
-            picture = decode_image(torch.frombuffer(bytearray(value.as_py()), dtype=torch.uint8), _MODES[shape[0]])
-        except (RuntimeError, ValueError) as error:
-            reason = _SOURCE_LINE.sub("", str(error).splitlines()[0]).rstrip(".")
+            picture = _decode(value.as_py(), _MODES[shape[0]])
+        # Pillow's decoders let through whatever a broken file makes them stumble over.
+        except (OSError, SyntaxError, ValueError, IndexError, struct.error, Image.DecompressionBombError) as error:
             raise DataError(
-                f"column {name!r}, row {row}: the picture does not decode ({reason}); replace it by a JPEG or PNG file."
+                f"column {name!r}, row {row}: the picture does not decode ({error}); replace it by a JPEG or PNG file."
             ) from error
-        if tuple(picture.shape) != shape or picture.dtype != torch.uint8:
+        if picture.shape != shape:
             raise DataError(
-                f"column {name!r}, row {row}: found a picture of {_times(picture.shape)} ({picture.dtype}), "
-                f"wanted {_times(shape)} (torch.uint8); resize it, or ask for its own size."
+                f"column {name!r}, row {row}: found a picture of {_times(picture.shape)}, wanted {_times(shape)}; "
+                "resize it, or ask for its own size."
             )
-        pixels[row] = picture
+        pixels[row] = torch.from_numpy(picture)
     return pixels
+
+
+def _decode(file: bytes, mode: str) -> np.ndarray:
+    """(channels, height, width), unsigned bytes."""
+    with Image.open(io.BytesIO(file), formats=("JPEG", "PNG")) as picture:
+        if picture.mode not in _EIGHT_BITS:
+            raise ValueError(f"its mode is {picture.mode}, more than 8 bits a channel")
+        pixels = np.array(picture.convert(mode))
+    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))

@@ -123,11 +123,12 @@ def _cast(array: pa.ChunkedArray, column: Column, where: Path | str) -> pa.Chunk
             f"{where}: column {column.name!r} has {array.null_count} empty cells (the first in row {row}); "
             f"every row needs a value ({column.doc})."
         )
+    if _is_list(found) and (gaps := pc.list_flatten(array).null_count):
+        raise DataError(f"{where}: column {column.name!r} has {gaps} empty values inside its lists; fill or drop them.")
     if found == wanted:
         return array
     reason = ""
-    kinds = _kind(found), _kind(wanted)
-    if kinds[0] == kinds[1] or kinds == ("integer", "float") or pa.types.is_null(found):
+    if _fits(found, wanted):
         try:
             return array.cast(wanted)
         except pa.ArrowException as error:
@@ -138,12 +139,23 @@ def _cast(array: pa.ChunkedArray, column: Column, where: Path | str) -> pa.Chunk
     )
 
 
+def _is_list(of: pa.DataType) -> bool:
+    return bool(pa.types.is_list(of) or pa.types.is_large_list(of) or pa.types.is_fixed_size_list(of))
+
+
+def _fits(found: pa.DataType, wanted: pa.DataType) -> bool:
+    if _is_list(found) and _is_list(wanted):
+        return _fits(found.value_type, wanted.value_type)
+    kinds = _kind(found), _kind(wanted)
+    return kinds[0] == kinds[1] or kinds == ("integer", "float") or bool(pa.types.is_null(found))
+
+
 def _kind(of: pa.DataType) -> str:
     """Types of one kind hold the same sort of values; only the width or the encoding differs."""
     types = pa.types
     if types.is_dictionary(of):
         return _kind(of.value_type)
-    if types.is_list(of) or types.is_large_list(of) or types.is_fixed_size_list(of):
+    if _is_list(of):
         return f"list of {_kind(of.value_type)}"
     if types.is_struct(of):
         return "struct of " + ", ".join(sorted(f"{f.name} {_kind(f.type)}" for f in of))
