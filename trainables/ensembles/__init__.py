@@ -19,6 +19,9 @@ METRICS = (
     Metric("test_error", "minimize", "", "share of wrong predictions of the finished ensemble, test images", False),
     Metric("test_brier", "minimize", "", "Brier score of the whole ensemble on the test images", False),
     Metric("test_ece", "minimize", "", "expected calibration error of the whole ensemble on the test images", False),
+    Metric("test_aurc", "minimize", "", "area under the risk-coverage curve, finished ensemble, test images", False),
+    Metric("test_disagreement", "maximize", "", "share of pairs of members that choose different classes", False),
+    Metric("test_mutual_information", "maximize", "nats", "what the members disagree about, mean over images", False),
     Metric("test_temperature", "minimize", "", "mean temperature fitted on halves of the test images", False),
 )
 

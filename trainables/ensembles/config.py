@@ -14,7 +14,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Method = Literal["single", "deep_ensemble", "snapshot"]
-Architecture = Literal["cnn", "lenet", "resnet20"]
+Architecture = Literal[
+    "cnn", "lenet", "resnet20", "vgg16bn", "preresnet110", "preresnet164", "wrn28x10", "resnet50"
+]
 DataSetName = Literal["mnist-sample", "mnist", "cifar10-sample", "cifar10", "cifar10-lossless"]
 
 
@@ -75,6 +77,8 @@ class Config(Group):
         """Why this combination cannot run, or None."""
         if 0 < self.test_images < 4:
             return f"test_images = {self.test_images}, but cross-validation needs at least 4; raise it, or use 0 (all)."
+        if self.arch == "vgg16bn" and self.dataset.startswith("mnist"):
+            return "arch = vgg16bn halves its input five times and needs 32 pixels, MNIST has 28; choose another arch."
         if self.tta and not self.augment:
             return (
                 "tta = true repeats the training augmentation at test time, but augment = false trains without one,"

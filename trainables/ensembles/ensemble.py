@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import nan
 
 import numpy as np
@@ -14,6 +14,7 @@ from raybayes.contract import State
 from trainables.ensembles.data import ImageData
 from trainables.ensembles.methods import Predictions
 from trainables.ensembles.metrics.average import RunningAverage
+from trainables.ensembles.metrics.diversity import RunningDiversity
 from trainables.ensembles.metrics.protocol import SCORES, cross_validated
 
 
@@ -25,6 +26,7 @@ class Point:
         size: K.
         split: "val" or "test".
         scores: score -> (without, with temperature scaling), both by test-time cross-validation.
+        diversity: measure -> value over all objects (see `metrics.diversity`).
         temperature: mean of the fitted temperatures.
         temperature_std: their standard deviation over the folds.
         cost_epochs: epochs of training that these members took.
@@ -33,6 +35,7 @@ class Point:
     size: int
     split: str
     scores: dict[str, tuple[float, float]]
+    diversity: dict[str, float]
     temperature: float
     temperature_std: float
     cost_epochs: int
@@ -45,6 +48,7 @@ class Ensemble:
     targets: Mapping[str, np.ndarray]
     split_seed: int
     averages: dict[str, RunningAverage] = field(default_factory=dict)
+    diversities: dict[str, RunningDiversity] = field(default_factory=dict)
     waiting: dict[int, tuple[Predictions, int]] = field(default_factory=dict)
     points: list[Point] = field(default_factory=list)
     size: int = 0
@@ -56,6 +60,7 @@ class Ensemble:
             {name: split.labels.cpu().numpy() for name, split in data.scored.items()},
             split_seed,
             {name: RunningAverage() for name in data.scored},
+            {name: RunningDiversity() for name in data.scored},
         )
 
     def add(self, number: int, predictions: Predictions, cost_epochs: int) -> None:
@@ -65,17 +70,21 @@ class Ensemble:
             member, cost = self.waiting.pop(self.size)
             self.size += 1
             for split, average in self.averages.items():
-                average.add(member[split].numpy())
-                self.points.append(self.score(split, average, cost))
+                lp = member[split].numpy()
+                average.add(lp)
+                if np.isfinite(lp).all():  # after a diverged member every score is nan
+                    self.diversities[split].add(lp, self.targets[split])
+                self.points.append(self.score(split, average, self.diversities[split], cost))
 
-    def score(self, split: str, average: RunningAverage, cost_epochs: int) -> Point:
+    def score(self, split: str, average: RunningAverage, diversity: RunningDiversity, cost_epochs: int) -> Point:
         """The point of the curve that an average stands for; nan where a member's training has diverged."""
         lp = average.log_probabilities()
         if not np.isfinite(lp).all():
-            return Point(average.count, split, dict.fromkeys(SCORES, (nan, nan)), nan, nan, cost_epochs)
+            return Point(average.count, split, dict.fromkeys(SCORES, (nan, nan)), {}, nan, nan, cost_epochs)
         result = cross_validated(lp, self.targets[split], SCORES, seed=self.split_seed)
         scores = {name: (result.raw[name], result.calibrated[name]) for name in SCORES}
-        return Point(average.count, split, scores, result.temperature, result.temperature_std, cost_epochs)
+        measures = diversity.measures(lp, self.targets[split])
+        return Point(average.count, split, scores, measures, result.temperature, result.temperature_std, cost_epochs)
 
     def last(self, split: str) -> Point:
         """The newest point of a split."""
@@ -83,28 +92,38 @@ class Ensemble:
 
     def score_alone(self, split: str, lp: Tensor, cost_epochs: int) -> Point:
         """The point of a network that is no member yet."""
-        average = RunningAverage()
+        average, diversity = RunningAverage(), RunningDiversity()
         average.add(lp.numpy())
-        return self.score(split, average, cost_epochs)
+        if torch.isfinite(lp).all():
+            diversity.add(lp.numpy(), self.targets[split])
+        return self.score(split, average, diversity, cost_epochs)
 
     def state(self) -> State:
         """Plain containers of tensors and numbers."""
         return {
             "size": self.size,
-            "totals": {name: torch.from_numpy(average.total.copy()) for name, average in self.averages.items()
-                       if average.total is not None},
-            "waiting": {number: {"predictions": dict(member), "cost": cost}
-                        for number, (member, cost) in self.waiting.items()},
-            "points": [{"size": p.size, "split": p.split, "scores": {k: list(v) for k, v in p.scores.items()},
-                        "temperature": p.temperature, "temperature_std": p.temperature_std,
-                        "cost_epochs": p.cost_epochs} for p in self.points],
+            "sums": {name: self._sums(name) for name in self.averages} if self.size else {},
+            "waiting": {
+                number: {"predictions": dict(member), "cost": cost} for number, (member, cost) in self.waiting.items()
+            },
+            "points": [asdict(point) for point in self.points],
+        }
+
+    def _sums(self, split: str) -> State:
+        average, diversity = self.averages[split], self.diversities[split]
+        arrays = {"total": average.total, "votes": diversity.votes, "entropies": diversity.entropies}
+        return {
+            **{name: torch.from_numpy(np.array(array)) for name, array in arrays.items()},
+            "errors": diversity.errors,
+            "briers": diversity.briers,
         }
 
     def load(self, state: State) -> None:
         """The inverse of `state`."""
         self.size = state["size"]
-        for name, total in state["totals"].items():
-            self.averages[name] = RunningAverage(total.numpy().copy(), self.size)
+        for name, sums in state["sums"].items():
+            total, votes, entropies = (sums[key].numpy().copy() for key in ("total", "votes", "entropies"))
+            self.averages[name] = RunningAverage(total, self.size)
+            self.diversities[name] = RunningDiversity(self.size, votes, entropies, sums["errors"], sums["briers"])
         self.waiting = {number: (held["predictions"], held["cost"]) for number, held in state["waiting"].items()}
-        self.points = [Point(**{**p, "scores": {k: (v[0], v[1]) for k, v in p["scores"].items()}})
-                       for p in state["points"]]
+        self.points = [Point(**point) for point in state["points"]]

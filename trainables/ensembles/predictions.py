@@ -88,25 +88,24 @@ def member_table(
 
 def curve_table(points: Sequence[Point], config: Config, seed: int) -> pa.Table:
     """The long table of all scores of all ensemble sizes, with CURVE_SCHEMA; one row a score."""
-    rows = [
-        {
+    rows = []
+    for point in points:
+        shared = {
             "dataset": config.dataset,
             "model": config.arch,
             "method": config.method,
             "n_samples": point.size,
-            "metric": metric,
-            "value": value,
             "split": point.split,
-            "calibrated": calibrated,
-            "temperature": point.temperature if calibrated else 1.0,
-            "temperature_std": point.temperature_std if calibrated else 0.0,
             "cost_epochs": point.cost_epochs,
             "augment": config.tta,
             "seed": seed,
             "split_seed": config.split_seed,
         }
-        for point in points
-        for metric, pair in point.scores.items()
-        for calibrated, value in zip((False, True), pair, strict=True)
-    ]
+        raw = shared | {"calibrated": False, "temperature": 1.0, "temperature_std": 0.0}
+        scaled = shared | {
+            "calibrated": True, "temperature": point.temperature, "temperature_std": point.temperature_std
+        }
+        for metric, (value, calibrated_value) in point.scores.items():
+            rows += [raw | {"metric": metric, "value": value}, scaled | {"metric": metric, "value": calibrated_value}]
+        rows += [raw | {"metric": metric, "value": value} for metric, value in point.diversity.items()]
     return pa.Table.from_pylist(rows, CURVE_SCHEMA)

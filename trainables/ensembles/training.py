@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import nan
 from typing import Any
 
 from raybayes.contract import Context, State
@@ -123,6 +124,7 @@ def final_summary(ensemble: Ensemble) -> dict[str, float]:
     point = ensemble.last("test")
     return {
         "test_cll": point.scores["ll"][1],
-        **{f"test_{name}": point.scores[name][0] for name in ("ll", "error", "brier", "ece")},
+        **{f"test_{name}": point.scores[name][0] for name in ("ll", "error", "brier", "ece", "aurc")},
         "test_temperature": point.temperature,
+        **{f"test_{name}": point.diversity.get(name, nan) for name in ("disagreement", "mutual_information")},
     }

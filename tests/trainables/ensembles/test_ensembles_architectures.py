@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from trainables.ensembles.architectures import build
-from trainables.ensembles.architectures.build import he_fan_out, torch_default
+from trainables.ensembles.architectures.build import ARCHITECTURES, he_fan_out, torch_default
+from trainables.ensembles.architectures.dropout import nowhere
 
 
 def made(name: str, channels: int, size: int, classes: int, seed: int = 0):
@@ -19,18 +20,27 @@ def made(name: str, channels: int, size: int, classes: int, seed: int = 0):
         ("cnn", (1, 28), 10, 8 * 26 + 16 * 201 + 784 * 64 + 64 + 650),
         ("lenet", (1, 28), 10, 61_706),
         ("resnet20", (3, 32), 10, 272_474),
+        ("vgg16bn", (3, 32), 10, 15_253_578),
+        ("vgg16bn", (3, 32), 100, 15_299_748),
+        ("preresnet110", (3, 32), 10, 1_146_842),
+        ("preresnet110", (3, 32), 100, 1_169_972),
+        ("preresnet164", (3, 32), 10, 1_703_258),
+        ("preresnet164", (3, 32), 100, 1_726_388),
+        ("wrn28x10", (3, 32), 10, 36_489_290),
+        ("wrn28x10", (3, 32), 100, 36_546_980),
+        ("resnet50", (3, 32), 1000, 25_557_032),
     ],
 )
 def test_parameter_counts(name, shape, classes, parameters):
-    model = made(name, *shape, classes)
+    with torch.device("meta"):
+        model = ARCHITECTURES[name].make(*shape, classes, nowhere)
     assert sum(p.numel() for p in model.parameters()) == parameters
     assert model.head.out_features == classes
-    model.eval()
-    with torch.no_grad():
-        assert model(torch.zeros(2, shape[0], shape[1], shape[1])).shape == (2, classes)
+    images = torch.zeros(2, shape[0], shape[1], shape[1], device="meta")
+    assert model(images).shape == (2, classes)
 
 
-@pytest.mark.parametrize("name", ["cnn", "lenet", "resnet20"])
+@pytest.mark.parametrize("name", ["cnn", "lenet", "resnet20", "preresnet110", "resnet50"])
 def test_weights_depend_on_the_generator_alone(name):
     before = torch.get_rng_state()
     first, again, other = made(name, 3, 32, 10), made(name, 3, 32, 10), made(name, 3, 32, 10, seed=1)

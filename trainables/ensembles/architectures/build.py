@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import init
 
 from trainables.ensembles.architectures.dropout import Place, nowhere
+from trainables.ensembles.architectures.large import VGG16BN, PreResNet110, PreResNet164, ResNet50, WideResNet
 from trainables.ensembles.architectures.resnet import ResNet20
 from trainables.ensembles.architectures.small import LeNet, SmallCNN
 
@@ -47,6 +48,11 @@ ARCHITECTURES = {
     "cnn": Architecture(SmallCNN, torch_default),
     "lenet": Architecture(LeNet, torch_default),
     "resnet20": Architecture(ResNet20, he_fan_out),
+    "vgg16bn": Architecture(VGG16BN, he_fan_out),
+    "preresnet110": Architecture(PreResNet110, he_fan_out),
+    "preresnet164": Architecture(PreResNet164, he_fan_out),
+    "wrn28x10": Architecture(WideResNet, torch_default),
+    "resnet50": Architecture(ResNet50, he_fan_out),
 }
 
 

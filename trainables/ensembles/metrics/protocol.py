@@ -14,12 +14,27 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from raybayes.errors import DataError
-from trainables.ensembles.metrics.calibration import ece
+from trainables.ensembles.metrics.calibration import ace, ece, sce, tace
+from trainables.ensembles.metrics.detection import misclassification
 from trainables.ensembles.metrics.scores import Array, Targets, brier, checked, error, log_likelihood
+from trainables.ensembles.metrics.selective import augrc, aurc, excess_aurc
 from trainables.ensembles.metrics.temperature import fit_temperature, scale
+from trainables.ensembles.metrics.uncertainty import entropy, negative_confidence
 
 Score = Callable[[Array, Targets], float]
-SCORES: dict[str, Score] = {"ll": log_likelihood, "error": error, "brier": brier, "ece": ece}
+SCORES: dict[str, Score] = {"ll": log_likelihood, "error": error, "brier": brier, "ece": ece, "aurc": aurc}
+ALL_SCORES: dict[str, Score] = {
+    **SCORES,
+    "sce": sce,
+    "ace": ace,
+    "tace": tace,
+    "excess_aurc": excess_aurc,
+    "augrc": augrc,
+    "misclassified_auc": lambda p, y: misclassification(p, y, negative_confidence(p)).roc_auc,
+    "misclassified_ap": lambda p, y: misclassification(p, y, negative_confidence(p)).average_precision,
+    "misclassified_auc_entropy": lambda p, y: misclassification(p, y, entropy(p)).roc_auc,
+    "misclassified_ap_entropy": lambda p, y: misclassification(p, y, entropy(p)).average_precision,
+}
 REPEATS = 5  # the paper's number on CIFAR; 2 on ImageNet
 
 

@@ -1,0 +1,65 @@
+"""How much the members of an ensemble differ, in one pass over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from trainables.ensembles.metrics.scores import Array, Targets, brier, error
+from trainables.ensembles.metrics.uncertainty import entropy
+
+
+@dataclass
+class RunningDiversity:
+    """Sums over the members so far, from which every measure follows.
+
+    Args:
+        count: members so far.
+        votes: (n, classes) how many members chose each class.
+        entropies: (n,) sum of the members' entropies.
+        errors: sum of the members' errors.
+        briers: sum of the members' Brier scores.
+    """
+
+    count: int = 0
+    votes: NDArray[np.int64] | None = None
+    entropies: Array | None = None
+    errors: float = 0.0
+    briers: float = 0.0
+
+    def add(self, lp: ArrayLike, targets: Targets) -> None:
+        """Take in one member's (n, classes) log-probabilities."""
+        p = np.asarray(lp, np.float64)
+        chosen = np.zeros(p.shape, np.int64)
+        chosen[np.arange(len(p)), p.argmax(axis=1)] = 1
+        self.votes = chosen if self.votes is None else self.votes + chosen
+        self.entropies = entropy(p) if self.entropies is None else self.entropies + entropy(p)
+        self.errors += error(p, targets)
+        self.briers += brier(p, targets)
+        self.count += 1
+
+    def measures(self, average: Array, targets: Targets) -> dict[str, float]:
+        """What the members so far have in common.
+
+        Args:
+            average: (n, classes) log-probabilities of the ensemble.
+
+        Returns:
+            disagreement: mean share of pairs of members that choose different classes (0 for one member).
+            mutual_information: mean over objects, in nats.
+            member_error, member_brier: means over members.
+            ambiguity: member_brier minus the ensemble's Brier score = mean_k |p_k - mean p|^2 (Krogh, Vedelsby 1994).
+        """
+        if self.votes is None or self.entropies is None:
+            raise ValueError("an ensemble without members has no diversity")
+        pairs = self.count * (self.count - 1)
+        agreeing = (self.votes * (self.votes - 1)).sum(axis=1)
+        return {
+            "disagreement": float(1 - agreeing.mean() / pairs) if pairs else 0.0,
+            "mutual_information": float((entropy(average) - self.entropies / self.count).mean()),
+            "member_error": self.errors / self.count,
+            "member_brier": self.briers / self.count,
+            "ambiguity": self.briers / self.count - brier(average, targets),
+        }
