@@ -10,6 +10,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from raybayes.data.catalogue import describe
@@ -40,6 +41,8 @@ def fetch(name: str, data_dir: str | None = None, progress: Progress | None = No
     root = cache_folder() if data_dir is None else Path(data_dir).expanduser().absolute()
     fetch_into(dataset, root, progress)
     result = check(name, str(root))
+    if data_dir is None:
+        result = replace(result, origin=replace(result.origin, place="cache"))
     if not result.ok:
         raise DataError(f"{' '.join(result.problems)} Move {result.origin.folder} away and fetch {name!r} again.")
     return result

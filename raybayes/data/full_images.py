@@ -161,7 +161,7 @@ CARDS = DataSet(
 LOGOS = DataSet(
     name="oneshot-logos",
     doc="FlickrLogos-27, 24 of its classes: 16 base, 4 val, 4 novel, 120 templates; 255 query photos without boxes "
-        "(135 of them show no logo)",
+        "(135 of them show no logo); training photo 2662264721 lost its only box, which had no area",
     licence="not stated (photos of Flickr users, brands of others); research use; not to be shipped",
     obtain="GitHub satojkovic/DeepLogo, history at c03f8cb0 (Kalantidis et al., ICMR 2011), longest side cut to 448 "
            "pixels",

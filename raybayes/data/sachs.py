@@ -30,7 +30,10 @@ def read_sachs(dataset: DataSet, paths: Mapping[str, Path]) -> dict[str, pa.Tabl
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{paths[EDGES]}: cannot be read as CSV ({error}); replace the file.") from error
     rows = conform(raw, _EDGE_COLUMNS, paths[EDGES]).to_pylist()
-    graphs = {graph: json.dumps([[row["source"], row["target"]] for row in rows if row[graph]]) for graph in GRAPHS}
+    # Keys as bytes: that is how the file's own metadata come, which these replace.
+    graphs = {
+        graph.encode(): json.dumps([[row["source"], row["target"]] for row in rows if row[graph]]) for graph in GRAPHS
+    }
     return {"all": cells.replace_schema_metadata({**(cells.schema.metadata or {}), **graphs})}
 
 

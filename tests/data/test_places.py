@@ -73,8 +73,9 @@ def test_a_missing_set_that_cannot_be_fetched(cache, monkeypatch):
         data.load("tsp")
     assert str(caught.value) == (
         f"data set 'tsp' was not found in /nowhere (RAYBAYES_DATA, no such folder), {cache} (cache, no such folder); "
-        "put tsp/tsplib_small.parquet into one of these folders (it comes from GitHub mastqe/tsplib at 77554136; "
-        "the optimal tours were found by local search and reach the listed optima), or use the embedded sample 'tsp-sample'."
+        "put tsp/tsplib_small.parquet into one of these folders (it comes from GitHub mastqe/tsplib at "
+        "77554136; the optimal tours were found by local search and reach the listed optima), or use the embedded "
+        "sample 'tsp-sample'."
     )
 
 

@@ -1,7 +1,10 @@
 """The embedded samples are what the catalogue says, and have the columns of their full sets."""
 
+import doctest
 import hashlib
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -147,3 +150,18 @@ def test_an_unknown_name_lists_all_names_the_nearest_first():
     with pytest.raises(DataError, match=r"no data set 'minst-sample'; there are mnist-sample, .*; a name") as caught:
         data.load("minst-sample")
     assert all(name in str(caught.value) for name in data.names())
+
+
+def test_tables_come_without_torch():
+    code = (
+        "import sys, raybayes.data as data; data.load('tsp-sample'); data.listing(); "
+        "print([name for name in ('torch', 'torchvision', 'ray', 'optuna', 'PIL') if name in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+def test_the_examples_of_the_page_are_true():
+    page = Path(__file__).parents[2] / "docs" / "data.md"
+    failed, tried = doctest.testfile(str(page), module_relative=False)
+    assert (failed, tried > 5) == (0, True)
