@@ -96,11 +96,11 @@ class Context(Protocol):
         ...
 
     def data(self, name: str) -> Mapping[str, pa.Table]:
-        """The splits of a data set, by split name; see `raybayes.data.load`. Raises DataError with the places looked at."""
+        """The splits of a data set, by split name (`raybayes.data.load`). DataError names the places looked at."""
         ...
 
     def shard(self, dataset: Sequence[Any]) -> Sequence[Any]:
-        """This rank's equal share of a data set (every world_size-th object, cut to equal lengths); all of it for one worker."""
+        """This rank's share of a data set: every world_size-th object, cut to equal lengths; all for one worker."""
         ...
 
     def wrap(self, model: nn.Module) -> nn.Module:

@@ -39,7 +39,7 @@ class TrialError(RaybayesError):
     exit_code = 1
 
 
-class Interrupted(RaybayesError):
+class Interrupted(RaybayesError):  # noqa: N818 - an early end, not a mistake
     """The user, or the wall time, ended the burst early; everything is stored and can be resumed."""
 
     exit_code = 130

@@ -102,7 +102,7 @@ class Choice:
             return "Choice() has no values; give at least one"
         for value in self.values:
             if value is not None and not isinstance(value, str | int | float | bool):
-                return f"{value!r} is no string, number, boolean or None; name the alternatives and look them up in the trainable"
+                return f"{value!r} is no string, number, boolean or None; name the alternatives"
         if len({repr(value) for value in self.values}) < len(self.values):
             return f"{self!r} names a value twice; keep one"
         return None
@@ -218,7 +218,9 @@ class Space:
             if name in gone:
                 continue
             decided = {other: wanted for other, wanted in (parameter.when or {}).items() if other in gone}
-            if any(other not in fixed or fixed[other] not in _alternatives(wanted) for other, wanted in decided.items()):
+            if any(
+                other not in fixed or fixed[other] not in _alternatives(wanted) for other, wanted in decided.items()
+            ):
                 gone.add(name)  # its condition can never hold any more
                 continue
             left[name] = _with_when(parameter, {o: w for o, w in (parameter.when or {}).items() if o not in decided})
@@ -241,10 +243,12 @@ class Space:
         points: list[dict[str, Value]] = [{}]
         for name in self._order:
             values = self._parameters[name].grid() or ()
-            points = list(itertools.chain.from_iterable(
-                [{**point, name: value} for value in values] if self.is_active(name, point) else [point]
-                for point in points
-            ))
+            points = list(
+                itertools.chain.from_iterable(
+                    [{**point, name: value} for value in values] if self.is_active(name, point) else [point]
+                    for point in points
+                )
+            )
         return points
 
     def describe(self) -> dict[str, dict[str, Any]]:

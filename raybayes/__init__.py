@@ -1,0 +1,26 @@
+"""raybayes: distributed training and hyperparameter search for Bayesian deep learning, on Ray and Optuna.
+
+    >>> import raybayes as rb                                                       # doctest: +SKIP
+    >>> run = rb.train("ensembles", {"method": "deep_ensemble"}, workers=2)         # doctest: +SKIP
+    >>> sweep = rb.sweep("ensembles", trials=64, scheduler="asha")                  # doctest: +SKIP
+    >>> sweep.best, sweep.trials                                                    # doctest: +SKIP
+
+Importing this package imports neither ray, torch nor optuna; each is loaded by the part that drives it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from raybayes.api import extend, open_sweep, resume, sweep, train
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "extend", "open_sweep", "resume", "sweep", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module("raybayes.api"), name)
+    raise AttributeError(f"module 'raybayes' has no attribute {name!r}; it has {', '.join(__all__)}")

@@ -1,0 +1,352 @@
+"""The Python door: `rb.train`, `rb.sweep`, `rb.resume`, `rb.extend`, `rb.open_sweep`; the command line uses it too."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+
+from raybayes import __version__, catalog, data
+from raybayes.contract import Project
+from raybayes.errors import Interrupted, SpecError, TrialError
+from raybayes.results import Sweep
+from raybayes.search.plan import Plan, make_plan
+from raybayes.search.progress import Progress
+from raybayes.space import Choice, Space
+from raybayes.spec import SweepSpec, build, differences, nest, parse_duration
+from raybayes.store.documents import write_spec
+from raybayes.store.filesystem import ensure_writable, open_storage
+from raybayes.store.layout import Layout
+
+Executor = Literal["ray", "here"]
+Watch = Callable[[Progress], None]
+
+
+def _silent(progress: Progress) -> None:
+    """Show nothing."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A spec that was checked against its project, ready to run or to be shown by --dry-run."""
+
+    spec: SweepSpec
+    project: Project
+    plan: Plan
+    layout: Layout
+
+
+def train(
+    project: str,
+    config: Mapping[str, Any] | None = None,
+    *,
+    workers: int = 1,
+    cpus_per_worker: float = 1.0,
+    gpus_per_worker: float = 0.0,
+    storage: str = "runs",
+    name: str | None = None,
+    seed: int = 0,
+    data: str | None = None,
+    executor: Executor = "ray",
+    watch: Watch = _silent,
+) -> Sweep:
+    """Train one configuration.
+
+    Args:
+        config: values that differ from the project's defaults, by dotted names or nested.
+        workers: Ray Train workers that train together.
+        executor: "ray", or "here" for this process without Ray (one worker).
+        watch: called with the progress, about twice a second.
+
+    Returns:
+        The run: `.reports`, `.table(name)`, `.path`.
+
+    Raises:
+        RaybayesError: the sentences that the command line prints; `TrialError` if the training function failed.
+    """
+    values = {
+        "kind": "train",
+        "project": project,
+        "config": dict(config or {}),
+        "trials": 1,
+        "resources": {"workers": workers, "cpus_per_worker": cpus_per_worker, "gpus_per_worker": gpus_per_worker},
+        "storage": storage,
+        "name": name or default_name(project),
+        "seed": seed,
+        "data": data,
+        "sampler": "random",
+    }
+    return start(build(SweepSpec, values, "train"), executor, watch)
+
+
+def sweep(
+    project: str,
+    *,
+    trials: int = 10,
+    space: str = "SPACE",
+    config: Mapping[str, Any] | None = None,
+    sampler: str = "tpe",
+    scheduler: str = "none",
+    objective: str | tuple[str, ...] = (),
+    constraints: Mapping[str, str] | None = None,
+    repeats: int = 1,
+    time_budget: str | float | None = None,
+    concurrency: int | None = None,
+    workers: int = 1,
+    cpus_per_worker: float = 1.0,
+    gpus_per_worker: float = 0.0,
+    storage: str = "runs",
+    name: str | None = None,
+    seed: int = 0,
+    data: str | None = None,
+    keep_checkpoints: int = 5,
+    executor: Executor = "ray",
+    watch: Watch = _silent,
+) -> Sweep:
+    """Search a project's space.
+
+    Args:
+        trials: how many in all; pruned and failed ones count.
+        space: name of a space in `search_spaces/<project>.py`.
+        config: values that are fixed, by dotted names or nested.
+        sampler, scheduler: a name, with options if need be: "asha:eta=4,grace=2".
+        objective: metric names; the project's first by default, several for a multi-objective sweep.
+        constraints: bounds on metrics, e.g. {"seconds": "<= 60"}.
+        repeats: seeds a configuration is run with; the objective is their mean.
+        time_budget: "2h", "30m" or seconds, after which the burst ends cleanly and can be resumed.
+        concurrency: trials at once; by default as many as fit on the machines.
+        executor, watch: as in `train`.
+
+    Returns:
+        The sweep: `.best`, `.trials`, `.pareto`, `.importances()`, `.report()`.
+
+    Raises:
+        RaybayesError: the sentences that the command line prints.
+    """
+    values = {
+        "project": project,
+        "trials": trials,
+        "space": space,
+        "config": dict(config or {}),
+        "sampler": sampler,
+        "scheduler": scheduler,
+        "objective": objective,
+        "constraints": dict(constraints or {}),
+        "repeats": repeats,
+        "time_budget_s": parse_duration(time_budget),
+        "concurrency": concurrency,
+        "resources": {"workers": workers, "cpus_per_worker": cpus_per_worker, "gpus_per_worker": gpus_per_worker},
+        "storage": storage,
+        "name": name or default_name(project),
+        "seed": seed,
+        "data": data,
+        "checkpoints": {"keep": keep_checkpoints},
+    }
+    return start(build(SweepSpec, values, "sweep"), executor, watch)
+
+
+def open_sweep(path: str) -> Sweep:
+    """Read a sweep or a run from its folder or URI, without Ray."""
+    return Sweep(path)
+
+
+def resume(path: str, *, executor: Executor = "ray", watch: Watch = _silent, **changes: Any) -> Sweep:
+    """Go on with a sweep where an interruption left it.
+
+    Args:
+        changes: what may differ from burst to burst: trials, scheduler, concurrency, time_budget_s, retries, data.
+
+    Raises:
+        SpecError: a change of what the sweep is (project, space, objective, ...).
+    """
+    found = Sweep(path)
+    spec = _changed(found, changes)
+    prepared = prepare(spec, Layout(found.layout.storage))
+    _same_space(found, prepared.plan.space)
+    return _run(prepared, executor, watch, fresh=False)
+
+
+def extend(path: str, trials: int, *, executor: Executor = "ray", watch: Watch = _silent, **changes: Any) -> Sweep:
+    """Add `trials` more trials to a sweep, after finishing what is unfinished."""
+    if trials < 1:
+        raise SpecError(f"trials: found {trials}; extend by 1 or more.")
+    wanted = Sweep(path).spec.trials + trials
+    return resume(path, executor=executor, watch=watch, trials=wanted, **changes)
+
+
+_BURST = ("trials", "scheduler", "concurrency", "time_budget_s", "retries", "data", "checkpoints", "failed_limit")
+
+
+def _changed(found: Sweep, changes: Mapping[str, Any]) -> SweepSpec:
+    for name in changes:
+        if name not in _BURST:
+            raise SpecError(
+                f"{name} is part of what the sweep {found.path} is; start a new sweep for another, or change only "
+                f"{', '.join(_BURST)}."
+            )
+    return build(SweepSpec, {**found.spec.model_dump(), **changes}, f"resume {found.path}")
+
+
+def _same_space(found: Sweep, space: Space) -> None:
+    if found.space != space:
+        before, after = found.space.describe(), space.describe()
+        names = [n for n in {**before, **after} if before.get(n) != after.get(n)]
+        shown = "; ".join(f"{n}: {before.get(n, 'absent')} -> {after.get(n, 'absent')}" for n in names)
+        raise SpecError(
+            f"{found.path}: the search space has changed since: {shown}. Put it back, or start a new sweep."
+        )
+
+
+def default_name(project: str) -> str:
+    """A name that sorts by time: `ensembles-20260131-142501`."""
+    return f"{project}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+
+
+def prepare(spec: SweepSpec, layout: Layout | None = None) -> Prepared:
+    """Check everything that can be checked before anything starts. Writes nothing.
+
+    Raises:
+        RaybayesError: the first thing that is wrong.
+    """
+    project = catalog.load_project(spec.project)
+    fixed = catalog.fixed_values(project, _dotted(spec.config))
+    spec = spec.model_copy(update={"config": fixed})
+    space = Space({}) if spec.kind == "train" else catalog.load_space(project, spec.space)
+    plan = make_plan(spec, space, project.metrics, {**catalog.defaults(project), **fixed})
+    _require_data(spec, project, plan.space, fixed)
+    return Prepared(spec, project, plan, layout or Layout(open_storage(spec.storage).child(spec.name)))
+
+
+def _dotted(config: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in nest(config).items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name}.{inner}": v for inner, v in _dotted(value).items()}
+        else:
+            flat[name] = value
+    return flat
+
+
+def _require_data(spec: SweepSpec, project: Project, space: Space, fixed: Mapping[str, Any]) -> None:
+    """A project's data set is its config field `dataset`, by convention; look for it before anything starts."""
+    known = catalog.defaults(project)
+    if "dataset" in space:
+        names = [value for value in getattr(space["dataset"], "values", ()) if isinstance(space["dataset"], Choice)]
+    else:
+        names = [{**known, **fixed}.get("dataset")]
+    for name in names:
+        if isinstance(name, str):
+            data.origin(name, spec.data)
+
+
+def start(spec: SweepSpec, executor: Executor = "ray", watch: Watch = _silent) -> Sweep:
+    """Run a spec: a new sweep, or the same one again (which goes on with it).
+
+    Raises:
+        SpecError: a sweep of that name exists and is another one; the message says what differs.
+    """
+    prepared = prepare(spec)
+    exists = prepared.layout.storage.exists(prepared.layout.spec)
+    if exists:
+        found = Sweep(prepared.layout.storage.display)
+        changed = differences(found.spec, prepared.spec)
+        if changed:
+            raise SpecError(
+                f"{found.path} exists and is another {found.spec.kind}: {'; '.join(changed)}. Choose another --name, "
+                f"or go on with it: raybayes resume {found.path}."
+            )
+        if found.spec.kind == "train" and "COMPLETE" in found.trials["state"].to_pylist():
+            raise SpecError(f"{found.path} is finished; choose another --name to train again.")
+        _same_space(found, prepared.plan.space)
+    else:
+        ensure_writable(open_storage(prepared.spec.storage))
+    return _run(prepared, executor, watch, fresh=not exists)
+
+
+def _run(prepared: Prepared, executor: Executor, watch: Watch, fresh: bool) -> Sweep:
+    from raybayes.engine import run
+
+    spec, layout = prepared.spec, prepared.layout
+    if executor == "here" and spec.resources.workers > 1:
+        raise SpecError(
+            f"{spec.resources.workers} workers cannot train in one process; drop --local or use --workers 1."
+        )
+
+    def write() -> None:
+        write_spec(layout, describe(prepared))
+
+    roots = catalog.roots()
+    if executor == "here":
+        write()
+        last, interrupted = run.run_here(layout, spec, prepared.plan, roots, watch)
+    else:
+        if not os.environ.get("RAY_ADDRESS"):
+            from raybayes.engine.cluster import require_fit, this_machine
+
+            _fits_here(require_fit, this_machine, spec)
+        last, interrupted = run.run_on_ray(layout, spec, prepared.plan, roots, watch, before=write)
+    found = Sweep(layout.storage.display)
+    _judge(found, last, interrupted)
+    return found
+
+
+def _fits_here(require_fit: Callable[..., int], this_machine: Callable[[], Any], spec: SweepSpec) -> None:
+    import sys
+
+    ray = sys.modules.get("ray")
+    if ray is None or not ray.is_initialized():  # inside a notebook's cluster that cluster counts, not this machine
+        require_fit(this_machine(), spec.resources)
+
+
+def describe(prepared: Prepared) -> dict[str, Any]:
+    """The document of sweep.yaml: the spec with every default, the space, the objectives, versions, the machine."""
+    spec, plan = prepared.spec, prepared.plan
+    return {
+        **spec.model_dump(mode="json"),
+        "parameters": plan.space.describe(),
+        "objectives": [
+            {"name": o.name, "direction": o.direction, "unit": prepared.project.metric(o.name).unit}
+            for o in plan.objectives
+        ],
+        "fidelity": prepared.project.fidelity,
+        "versions": {
+            "python": platform.python_version(),
+            "raybayes": __version__,
+            **{package: _version(package) for package in ("ray", "torch", "optuna", "pyarrow")},
+        },
+        "machine": {"host": platform.node(), "cpus": os.cpu_count(), "system": platform.platform()},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # without Ray, the in-process executor still works
+        return "not installed"
+
+
+def _judge(found: Sweep, last: Progress, interrupted: bool) -> None:
+    spec = found.spec
+    if interrupted:
+        raise Interrupted(
+            f"interrupted: {sum(last.states.values())} of {last.wanted} trials have ended, {last.paused} are put aside "
+            f"with their checkpoints; go on with: raybayes resume {found.path}"
+        )
+    failed = last.states.get("FAIL", 0)
+    ended = sum(last.states.values())
+    if spec.kind == "train" and failed:
+        error = found.trials["error"].to_pylist()[0] or "no reason was kept"
+        raise TrialError(f"{found.path}: the training function failed: {error}")
+    if ended and failed / ended > spec.failed_limit:
+        errors = [error.splitlines()[0] for error in found.trials["error"].to_pylist() if error]
+        raise TrialError(
+            f"{found.path}: {failed} of {ended} trials failed, more than the limit of {spec.failed_limit:.0%}; "
+            f"the first one: {errors[0] if errors else 'no reason was kept'}"
+        )
+
+
+__all__ = ["Prepared", "Sweep", "describe", "extend", "open_sweep", "prepare", "resume", "start", "sweep", "train"]

@@ -1,0 +1,50 @@
+"""`--dry-run`: the plan of a sweep, and a refusal of what the machines can never give."""
+
+from __future__ import annotations
+
+import os
+
+from raybayes.api import prepare
+from raybayes.cli.printing import console, plain_table, print_json
+from raybayes.engine.cluster import connected, require_fit, slots, this_machine
+from raybayes.search.preview import preview
+from raybayes.spec import SweepSpec
+
+
+def print_plan(spec: SweepSpec, as_json: bool) -> None:
+    """Trials, resources a trial, how many at once, the first five configurations. Starts and writes nothing."""
+    prepared = prepare(spec)
+    need = prepared.spec.resources
+    if os.environ.get("RAY_ADDRESS"):
+        with connected(need) as cluster:
+            room = slots(cluster.nodes, need)
+    else:
+        room = require_fit(this_machine(), need)
+    at_once = min(room, spec.concurrency or room)
+    first = preview(prepared.plan, min(5, spec.trials))
+    facts = {
+        "sweep": prepared.layout.storage.display,
+        "trials": spec.trials if prepared.plan.grid is None else min(spec.trials, len(prepared.plan.grid)),
+        "repeats": spec.repeats,
+        "resources a trial": f"{need.workers} worker(s) x {need.cpus_per_worker:g} CPU + {need.gpus_per_worker:g} GPU",
+        "at once": at_once,
+        "sampler": str(spec.sampler),
+        "scheduler": str(spec.scheduler),
+        "objective": ", ".join(f"{o.direction} {o.name}" for o in prepared.plan.objectives),
+    }
+    if as_json:
+        print_json({**facts, "first": first, "remark": prepared.plan.remark})
+        return
+    out = console()
+    for name, value in facts.items():
+        out.print(f"{name:>18}  {value}", markup=False)
+    if prepared.plan.remark:
+        out.print(f"{'note':>18}  {prepared.plan.remark}", markup=False)
+    out.print("\nfirst configurations, as asked for before any result:", markup=False)
+    table = plain_table("trial", "configuration")
+    for number, params in enumerate(first):
+        table.add_row(
+            str(number), ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in params.items())
+        )
+    out.print(table, markup=False)
+    out.print("dry run: nothing was started, nothing was written", markup=False)

@@ -1,0 +1,61 @@
+"""The program `raybayes`: its commands, and how errors become one sentence and an exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+import typer
+
+from raybayes.cli import data, projects, show, sweep, train
+from raybayes.errors import RaybayesError
+
+app = typer.Typer(
+    name="raybayes",
+    help="Distributed training and hyperparameter search for Bayesian deep learning, on Ray and Optuna.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("projects")(projects.projects)
+app.command("train")(train.train)
+app.command("sweep")(sweep.sweep)
+app.command("resume")(sweep.resume)
+app.command("extend")(sweep.extend)
+app.command("show")(show.show)
+app.command("report")(show.report)
+app.add_typer(data.app, name="data")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command line; returns the exit code: 0 done, 1 failed trials, 2 wrong input, 3 cluster, 130 interrupted."""
+    as_json = "--json" in arguments
+    try:
+        answer = app(list(arguments), standalone_mode=False, prog_name="raybayes")
+        return answer if isinstance(answer, int) else 0
+    except RaybayesError as error:
+        return _fail(str(error), error.exit_code, as_json)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return 2
+    except click.ClickException as error:
+        return _fail(f"{error.format_message()} See --help.", 2, as_json)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted at once; what was reported is stored, go on with raybayes resume.", 130, as_json)
+
+
+def _fail(message: str, code: int, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"error": message, "exit_code": code}))
+    else:
+        print(f"raybayes: {message}", file=sys.stderr)
+    return code
+
+
+def run() -> NoReturn:
+    """The entry point of the console script."""
+    sys.exit(main(sys.argv[1:]))

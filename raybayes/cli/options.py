@@ -1,0 +1,27 @@
+"""Options that several commands share, worded once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Optional
+
+import typer
+
+Name = Optional[str]  # noqa: UP045 - typer reads it at run time
+Settings = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        "-s", "--set", metavar="KEY=VALUE", help="Fix a configuration value, e.g. -s lr=0.1 -s sse.max_lr=0.2."
+    ),
+]
+Config = Annotated[Name, typer.Option("--config", metavar="FILE", help="YAML file of configuration values.")]
+Workers = Annotated[int, typer.Option(help="Workers that train one trial together.")]
+Cpus = Annotated[float, typer.Option(help="CPU cores of one worker.")]
+Gpus = Annotated[float, typer.Option(help="GPUs of one worker; fractions share a GPU.")]
+Data = Annotated[Name, typer.Option("--data", metavar="DIR", help="Folder of the full data sets (else RAYBAYES_DATA).")]
+Storage = Annotated[str, typer.Option(help="Folder or object-store URI for results.")]
+RunName = Annotated[Name, typer.Option("--name", help="Folder below the storage; by default project and time.")]
+Seed = Annotated[int, typer.Option(help="Seed of every random draw.")]
+Local = Annotated[bool, typer.Option("--local", help="Run in this process, without Ray.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Concurrency = Annotated[Optional[int], typer.Option(help="Trials at once; by default as many as fit.")]  # noqa: UP045
+TimeBudget = Annotated[Name, typer.Option(metavar="TIME", help="End the burst cleanly after 90s, 30m, 2h, ...")]

@@ -1,0 +1,43 @@
+"""How results reach the terminal: tables of at most 100 columns, or JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+WIDTH = 100
+
+
+def console() -> Console:
+    """The terminal, never wider than 100 columns; a log file gets exactly 100."""
+    made = Console(file=sys.stdout, highlight=False, soft_wrap=False)
+    made.width = min(made.width, WIDTH) if made.is_terminal else WIDTH
+    return made
+
+
+def print_json(value: Any) -> None:
+    """One JSON document; NaN and infinities become null, which JSON knows."""
+    print(json.dumps(_plain(value), indent=2, default=str))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value
+
+
+def plain_table(*columns: str) -> Table:
+    """A table with thin lines only under its heading."""
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

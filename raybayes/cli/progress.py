@@ -1,0 +1,81 @@
+"""Live progress: a moving view on a terminal, one plain line an event in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from rich.text import Text
+
+from raybayes.cli.printing import console
+from raybayes.search.progress import Progress
+
+
+class ProgressView:
+    """Shows what a burst is doing; use it as a context manager and hand `show` to the call that works."""
+
+    def __init__(self, title: str, quiet: bool) -> None:
+        self._console: Console = console()
+        self._quiet, self._title = quiet, title
+        self._seen, self._stopping, self._started = 0, False, time.monotonic()
+        self._bar = Bar(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+        )
+        self._task = self._bar.add_task(title, total=None)
+        self._live: Live | None = None
+
+    def __enter__(self) -> ProgressView:
+        if not self._quiet and self._console.is_terminal:
+            self._live = Live(self._bar, console=self._console, refresh_per_second=4, transient=True)
+            self._live.start()
+        elif not self._quiet:
+            self._line(f"{self._title}: starting")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, progress: Progress) -> None:
+        """Take in the newest state."""
+        if self._quiet:
+            return
+        for ended in progress.ended[self._seen :]:
+            value = "" if ended.value is None else f" {ended.value:.5g}"
+            reason = f": {ended.error.splitlines()[0]}" if ended.error else ""
+            self._line(f"trial {ended.trial} {ended.state}{value}{reason}{self._tally(progress)}")
+        self._seen = len(progress.ended)
+        if progress.stopping and not self._stopping:
+            self._stopping = True
+            self._line("stopping: running trials write a checkpoint at their next report (Ctrl-C again: at once)")
+        if self._live is not None:
+            self._bar.update(self._task, total=progress.wanted, completed=sum(progress.states.values()))
+            self._live.update(Group(self._bar, *self._running(progress)))
+
+    def _running(self, progress: Progress) -> list[Text]:
+        best = "" if progress.best is None else f"best {progress.best[1]:.5g} (trial {progress.best[0]})"
+        lines = [Text(best, style="green")] if best else []
+        for running in progress.running:
+            value = "starting" if running.value is None else f"{running.value:.5g}"
+            repeat = f" repeat {running.repeat}" if running.repeat else ""
+            lines.append(Text(f"  trial {running.trial}{repeat}  step {running.step}  {value}"))
+        return lines
+
+    def _tally(self, progress: Progress) -> str:
+        best = "" if progress.best is None else f", best {progress.best[1]:.5g} in trial {progress.best[0]}"
+        return f"  ({sum(progress.states.values())} of {progress.wanted}{best})"
+
+    def _line(self, text: str) -> None:
+        stamp = time.strftime("%H:%M:%S")
+        if self._live is not None:
+            self._live.console.print(f"{stamp} {text}", markup=False)
+        else:
+            print(f"{stamp} {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,97 @@
+"""`raybayes projects`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from raybayes.cli import options
+
+if TYPE_CHECKING:
+    from raybayes.contract import Project
+    from raybayes.space import Space
+
+
+def projects(
+    name: Annotated[Optional[str], typer.Argument(help="One project in full.")] = None,  # noqa: UP045
+    json: options.Json = False,
+) -> int:
+    """List the projects, or show one: its configuration, search spaces, metrics and data sets."""
+    from raybayes import catalog
+    from raybayes.cli.printing import console, plain_table, print_json
+
+    if name is None:
+        found = [catalog.load_project(each) for each in catalog.project_names()]
+        if json:
+            print_json([{"name": p.name, "summary": p.summary, "paper": p.paper} for p in found])
+            return 0
+        table = plain_table("project", "what it is", "paper")
+        for project in found:
+            table.add_row(project.name, project.summary, project.paper)
+        console().print(table)
+        return 0
+    project, spaces = catalog.load_project(name), catalog.load_spaces(name)
+    if json:
+        print_json(_facts(project, spaces))
+    else:
+        _print(project, spaces)
+    return 0
+
+
+def _facts(project: Project, spaces: dict[str, Space]) -> dict[str, Any]:
+    from raybayes import catalog
+
+    return {
+        "name": project.name,
+        "summary": project.summary,
+        "paper": project.paper,
+        "fidelity": project.fidelity,
+        "parallel": project.parallel,
+        "data": list(project.data),
+        "metrics": [vars(metric) for metric in project.metrics],
+        "config": catalog.defaults(project),
+        "spaces": {key: space.describe() for key, space in spaces.items()},
+    }
+
+
+def _print(project: Project, spaces: dict[str, Space]) -> None:
+    from raybayes import catalog
+    from raybayes.cli.printing import console, plain_table
+
+    out = console()
+    out.print(f"[bold]{project.name}[/bold]: {project.summary}")
+    out.print(f"paper: {project.paper}", markup=False)
+    out.print(f"a report is one {project.fidelity}; more workers: parallel = {project.parallel}", markup=False)
+    out.print(f"data sets: {', '.join(project.data)}", markup=False)
+    metrics = plain_table("metric", "better", "unit", "meaning")
+    for i, metric in enumerate(project.metrics):
+        metrics.add_row(f"{metric.name} *" if i == 0 else metric.name, metric.direction, metric.unit, metric.doc)
+    out.print("\n[bold]metrics[/bold] (* the default objective)")
+    out.print(metrics)
+    config = plain_table("key", "type", "default", "meaning")
+    documented = catalog.documentation(project)
+    for key, value in catalog.defaults(project).items():
+        kind, meaning = documented[key]
+        config.add_row(key, kind, repr(value), meaning)
+    out.print("\n[bold]configuration[/bold] (set with -s key=value)")
+    out.print(config)
+    for name, space in spaces.items():
+        table = plain_table("parameter", "range", "only when")
+        for key in space:
+            entry = dict(space.describe()[key])
+            when = ", ".join(f"{k} = {' or '.join(map(str, v))}" for k, v in entry.pop("when", {}).items())
+            table.add_row(key, _range(entry), when)
+        out.print(f"\n[bold]search space {name}[/bold] (raybayes sweep {project.name} --space {name})")
+        out.print(table)
+
+
+def _range(entry: dict[str, Any]) -> str:
+    if "choice" in entry:
+        return " | ".join(str(value) for value in entry["choice"])
+    low, high = entry.get("int") or entry["float"]
+    return (
+        f"{low:g} .. {high:g}"
+        + (" log" if entry.get("log") else "")
+        + (f" step {entry['step']:g}" if "step" in entry else "")
+    )

@@ -1,0 +1,134 @@
+"""`raybayes sweep`, `resume`, `extend`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Optional
+
+import typer
+
+from raybayes.cli import options
+
+
+def sweep(
+    project: Annotated[Optional[str], typer.Argument(help="See `raybayes projects`.")] = None,  # noqa: UP045
+    trials: Annotated[Optional[int], typer.Option(help="Trials in all. [default: 10]")] = None,  # noqa: UP045
+    space: Annotated[Optional[str], typer.Option(help="Space of the project. [default: SPACE]")] = None,  # noqa: UP045
+    sampler: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="tpe, gp, cmaes, nsga2, random, grid, or an Optuna sampler's import path. [default: tpe]"),
+    ] = None,
+    scheduler: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="none, asha, median, hyperband or pbt; options as asha:eta=4,grace=2. [default: none]"),
+    ] = None,
+    objective: Annotated[Optional[str], typer.Option(help="Metric, or several joined by commas.")] = None,  # noqa: UP045
+    constraint: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="METRIC<=X", help="A bound that a good trial keeps; may be given several times."),
+    ] = None,
+    repeats: Annotated[Optional[int], typer.Option(help="Seeds a configuration is run with. [default: 1]")] = None,  # noqa: UP045
+    settings: options.Settings = None,
+    config: options.Config = None,
+    time_budget: options.TimeBudget = None,
+    concurrency: options.Concurrency = None,
+    workers: Annotated[Optional[int], typer.Option(help="Workers that train one trial together.")] = None,  # noqa: UP045
+    cpus_per_worker: Annotated[Optional[float], typer.Option(help="CPU cores of one worker.")] = None,  # noqa: UP045
+    gpus_per_worker: Annotated[Optional[float], typer.Option(help="GPUs of one worker.")] = None,  # noqa: UP045
+    data: options.Data = None,
+    storage: Annotated[Optional[str], typer.Option(help="Folder or URI for results. [default: runs]")] = None,  # noqa: UP045
+    name: options.RunName = None,
+    seed: Annotated[Optional[int], typer.Option(help="Seed of every random draw. [default: 0]")] = None,  # noqa: UP045
+    keep_checkpoints: Annotated[Optional[int], typer.Option(help="Best trials that keep theirs.")] = None,  # noqa: UP045
+    spec: Annotated[Optional[str], typer.Option(metavar="FILE", help="YAML file of all these.")] = None,  # noqa: UP045
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and start nothing.")] = False,
+    local: options.Local = False,
+    json: options.Json = False,
+) -> int:
+    """Search a project's hyperparameters with Optuna, on Ray Tune."""
+    from raybayes import api
+    from raybayes.cli.show import print_sweep
+    from raybayes.cli.specfile import sweep_spec
+
+    flags: dict[str, Any] = {
+        "project": project,
+        "trials": trials,
+        "space": space,
+        "sampler": sampler,
+        "scheduler": scheduler,
+        "objective": objective,
+        "repeats": repeats,
+        "time_budget_s": time_budget,
+        "concurrency": concurrency,
+        "data": data,
+        "storage": storage,
+        "name": name,
+        "seed": seed,
+    }
+    resources = {"workers": workers, "cpus_per_worker": cpus_per_worker, "gpus_per_worker": gpus_per_worker}
+    wanted = sweep_spec(flags, resources, keep_checkpoints, settings or [], config, constraint or [], spec)
+    if dry_run:
+        from raybayes.cli.dryrun import print_plan
+
+        print_plan(wanted, json)
+        return 0
+    return _watched(lambda watch, executor: api.start(wanted, executor, watch), wanted.name, local, json, print_sweep)
+
+
+def resume(
+    path: Annotated[str, typer.Argument(help="The sweep's folder.")],
+    scheduler: Annotated[Optional[str], typer.Option(help="Another scheduler from now on.")] = None,  # noqa: UP045
+    concurrency: options.Concurrency = None,
+    time_budget: options.TimeBudget = None,
+    data: options.Data = None,
+    local: options.Local = False,
+    json: options.Json = False,
+) -> int:
+    """Go on with an interrupted sweep: unfinished trials first, from their last checkpoints."""
+    from raybayes import api
+    from raybayes.cli.show import print_sweep
+
+    changes = _burst_changes(scheduler, concurrency, time_budget, data)
+    return _watched(lambda w, e: api.resume(path, executor=e, watch=w, **changes), path, local, json, print_sweep)
+
+
+def extend(
+    path: Annotated[str, typer.Argument(help="The sweep's folder.")],
+    trials: Annotated[int, typer.Option(help="How many more.")],
+    scheduler: Annotated[Optional[str], typer.Option(help="Another scheduler from now on.")] = None,  # noqa: UP045
+    concurrency: options.Concurrency = None,
+    time_budget: options.TimeBudget = None,
+    data: options.Data = None,
+    local: options.Local = False,
+    json: options.Json = False,
+) -> int:
+    """Add trials to a sweep, finished or not."""
+    from raybayes import api
+    from raybayes.cli.show import print_sweep
+
+    changes = _burst_changes(scheduler, concurrency, time_budget, data)
+    return _watched(
+        lambda w, e: api.extend(path, trials, executor=e, watch=w, **changes), path, local, json, print_sweep
+    )
+
+
+def _burst_changes(
+    scheduler: str | None, concurrency: int | None, time_budget: str | None, data: str | None
+) -> dict[str, Any]:
+    from raybayes.spec import parse_duration
+
+    given = {
+        "scheduler": scheduler,
+        "concurrency": concurrency,
+        "time_budget_s": parse_duration(time_budget),
+        "data": data,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _watched(call: Any, title: str, local: bool, json: bool, then: Any) -> int:
+    from raybayes.cli.progress import ProgressView
+
+    with ProgressView(title, quiet=json) as view:
+        found = call(view.show, "here" if local else "ray")
+    then(found, json)
+    return 0

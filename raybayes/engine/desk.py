@@ -1,0 +1,110 @@
+"""The burst as a Ray actor: one process that all workers of a sweep report to, on the machine of the driver.
+
+Reports go from a worker straight to the desk and come back with a decision, about a millisecond each way. They do
+not pass through Tune's event loop, and Train's dropping of metrics without a checkpoint does not concern them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from raybayes.engine.burst import Burst, Key
+from raybayes.engine.job import Decision, Job, Report, Start
+from raybayes.search.plan import Plan
+from raybayes.search.progress import Progress
+from raybayes.spec import SweepSpec
+from raybayes.store.layout import Layout
+
+
+class BurstActor:
+    """A burst behind an actor's door."""
+
+    def __init__(self) -> None:
+        self._burst: Burst | None = None
+
+    def open(self, layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...], wait_s: float) -> None:
+        """Take the sweep; raises what `Burst` raises. Apart from the constructor, so that errors come back whole."""
+        self._burst = Burst(layout, spec, plan, roots, wait_s)
+
+    @property
+    def burst(self) -> Burst:
+        assert self._burst is not None, "the desk was used before it was opened"
+        return self._burst
+
+    def next_job(self) -> tuple[Job | None, bool]:
+        """The next job, and whether none will ever come again."""
+        job = self.burst.next_job()
+        return job, job is None and self.burst.over
+
+    def start(self, key: Key, node: str) -> Start:
+        return self.burst.start(key, node)
+
+    def report(self, key: Key, report: Report) -> Decision:
+        return self.burst.report(key, report)
+
+    def saving(self, key: Key, step: int) -> None:
+        self.burst.saving(key, step)
+
+    def failed(self, key: Key, error: str) -> None:
+        self.burst.failed(key, error)
+
+    def error_of(self, key: Key) -> str | None:
+        return self.burst.error_of(key)
+
+    def finish(self, key: Key, error: str | None) -> None:
+        self.burst.finish(key, error)
+
+    def stop(self) -> None:
+        self.burst.stop()
+
+    def progress(self) -> Progress:
+        return self.burst.progress()
+
+    def close(self) -> Progress:
+        return self.burst.close()
+
+
+class RemoteDesk:
+    """A worker's view of the desk: plain calls that wait for the answer. Pickles."""
+
+    def __init__(self, handle: Any) -> None:
+        self.handle = handle
+
+    def start(self, key: Key, node: str) -> Start:
+        answer: Start = ray.get(self.handle.start.remote(key, node))
+        return answer
+
+    def report(self, key: Key, report: Report) -> Decision:
+        answer: Decision = ray.get(self.handle.report.remote(key, report))
+        return answer
+
+    def saving(self, key: Key, step: int) -> None:
+        ray.get(self.handle.saving.remote(key, step))
+
+    def failed(self, key: Key, error: str) -> None:
+        ray.get(self.handle.failed.remote(key, error))
+
+    def error_of(self, key: Key) -> str | None:
+        answer: str | None = ray.get(self.handle.error_of.remote(key))
+        return answer
+
+    def finish(self, key: Key, error: str | None) -> None:
+        ray.get(self.handle.finish.remote(key, error))
+
+
+def open_desk(layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...], wait_s: float) -> Any:
+    """Start the desk beside the driver and let it take the sweep.
+
+    Raises:
+        StoreError: another burst works on the sweep.
+    """
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    handle = ray.remote(BurstActor).options(num_cpus=0, scheduling_strategy=here, max_restarts=0).remote()
+    try:
+        ray.get(handle.open.remote(layout, spec, plan, roots, wait_s))
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None
+    return handle

@@ -1,0 +1,51 @@
+"""Trains one job in this process: the inner step of every executor."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from raybayes import catalog
+from raybayes.contract import Action, Stop
+from raybayes.engine.context import Group, Worker
+from raybayes.engine.job import Desk, Job, describe_error, isolated
+from raybayes.seeds import derive
+
+
+def perform(job: Job, desk: Desk, group: Group, device: torch.device, threads: int) -> None:
+    """Run the project's training function to its end, or to the sweep's early end of it.
+
+    Whatever the training function raises passes through; `attempt` turns it into a failed trial.
+    """
+    for root in job.roots:
+        catalog.add_root(root)
+    project = catalog.load_project(job.project)
+    config = catalog.configure(project, job.config)
+    steps = project.max_steps(config) if project.max_steps is not None else None
+    worker = Worker(job, project, desk, group, device, steps)
+    if worker.attempt == 0:  # the desk knows the end of this job; only its worker was started again
+        return
+    with isolated(derive(job.seed, "global", job.trial, job.repeat), threads):
+        try:
+            project.train(config, worker)
+        except Stop as stop:
+            if stop.action is Action.PAUSE:
+                worker.save()
+            return
+        worker.save()
+
+
+def attempt(job: Job, desk: Desk, group: Group, device: torch.device, threads: int) -> str | None:
+    """`perform`, and the error as text if the training function failed: the trial fails, the sweep goes on."""
+    try:
+        perform(job, desk, group, device, threads)
+    except Exception as error:
+        return describe_error(error)
+    return None
+
+
+def threads_of(cpus: float) -> int:
+    """Threads of one worker: what the allocation says, else as many as its CPUs."""
+    told = os.environ.get("RAYBAYES_THREADS", "")
+    return int(told) if told.isdigit() and int(told) > 0 else max(1, int(cpus))

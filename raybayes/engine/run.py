@@ -1,0 +1,168 @@
+"""One burst from its first job to its last, on Ray or in this process, with signals and progress looked after."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+from raybayes.engine.burst import Burst
+from raybayes.search.plan import Plan
+from raybayes.search.progress import Progress
+from raybayes.spec import SweepSpec
+from raybayes.store.layout import Layout
+
+Watch = Callable[[Progress], None]
+POLL_S = 0.5
+PREDECESSOR_S = 15.0  # a burst whose driver was killed lets go of the sweep within a few seconds
+
+
+class Interrupt:
+    """Whether SIGINT, SIGTERM or SIGUSR1 has asked the burst to end. A second SIGINT ends it at once."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self._then: Callable[[], None] | None = None
+
+    def then(self, action: Callable[[], None]) -> None:
+        """What to do at the signal, in the main thread."""
+        self._then = action
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.asked.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.asked.set()
+        if self._then is not None:
+            self._then()
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[Interrupt]:
+        """Take the signals over for a while; only the main thread can."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
+        before = {number: signal.signal(number, self._handle) for number in numbers}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def run_here(
+    layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...], watch: Watch
+) -> tuple[Progress, bool]:
+    """A burst in this process, without Ray. Returns the final progress and whether a signal ended it."""
+    from raybayes.engine.local import work_through
+
+    burst = Burst(layout, spec, plan, roots, PREDECESSOR_S)
+    interrupt = Interrupt()
+    interrupt.then(burst.stop)
+    try:
+        with interrupt.listening():
+            work_through(burst, spec.resources, watch)
+    finally:
+        last = burst.close()
+    watch(last)
+    return last, interrupt.asked.is_set()
+
+
+def run_on_ray(
+    layout: Layout,
+    spec: SweepSpec,
+    plan: Plan,
+    roots: tuple[str, ...],
+    watch: Watch,
+    before: Callable[[], None] = lambda: None,
+) -> tuple[Progress, bool]:
+    """A burst on Ray.
+
+    Args:
+        before: called once the machines are known to be able to do it, before anything is written.
+
+    Returns:
+        The final progress, and whether a signal ended the burst.
+    """
+    from raybayes.engine import cluster as machines
+
+    with machines.connected(spec.resources) as cluster:
+        before()
+        import ray
+
+        from raybayes.engine.desk import open_desk
+
+        room = machines.slots(cluster.nodes, spec.resources)
+        concurrency = min(room, spec.concurrency or room)
+        desk = open_desk(layout, spec, plan, roots, PREDECESSOR_S)
+        interrupt = Interrupt()
+        with interrupt.listening(), _watched(desk, interrupt, watch):
+            if spec.kind == "train":
+                _train(desk, spec)
+            else:
+                from raybayes.engine.tune import run_trials
+
+                run_trials(desk, spec, cluster, concurrency)
+        last: Progress = ray.get(desk.close.remote())
+        ray.kill(desk)
+    watch(last)
+    return last, interrupt.asked.is_set()
+
+
+def _train(desk: Any, spec: SweepSpec) -> None:
+    """The one job of a run, on a Ray Train group. In a thread, because Train takes SIGINT over in the main one."""
+    import ray
+
+    from raybayes.engine.desk import RemoteDesk
+    from raybayes.engine.train import train_group
+
+    def work() -> None:
+        while (job := ray.get(desk.next_job.remote())[0]) is not None:
+            error = train_group(job, RemoteDesk(desk), spec.resources, spec.retries)
+            ray.get(desk.finish.remote(job.key, error))
+
+    failure: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=guarded, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.2)
+    if failure:
+        raise failure[0]
+
+
+@contextlib.contextmanager
+def _watched(desk: Any, interrupt: Interrupt, watch: Watch) -> Iterator[None]:
+    """Poll the desk for progress, and pass a signal on to it."""
+    import ray
+
+    ended = threading.Event()
+
+    def poll() -> None:
+        told, shown = False, 0.0
+        while not ended.wait(0.1):
+            with contextlib.suppress(ray.exceptions.RayError):  # the main thread says it if the desk is gone
+                if interrupt.asked.is_set() and not told:
+                    ray.get(desk.stop.remote())
+                    told = True
+                if time.monotonic() - shown >= POLL_S:
+                    shown = time.monotonic()
+                    watch(ray.get(desk.progress.remote()))
+
+    thread = threading.Thread(target=poll, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(5)

@@ -1,0 +1,128 @@
+"""The Ray Tune loop of a burst: Tune places, starts, reuses and restarts the trials; the desk decides the rest."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from typing import Any
+
+import ray
+import ray.exceptions
+import torch
+from ray import tune
+from ray.tune.execution.placement_groups import PlacementGroupFactory
+from ray.tune.search import Searcher
+
+from raybayes.engine.cluster import Cluster
+from raybayes.engine.context import Alone
+from raybayes.engine.desk import RemoteDesk
+from raybayes.engine.job import Job
+from raybayes.engine.perform import attempt, threads_of
+from raybayes.errors import ClusterError
+from raybayes.spec import Resources, SweepSpec
+
+LOST = "its worker was lost {} times (killed, out of memory, or its node died)"
+
+
+class TrialActor(tune.Trainable):  # type: ignore[misc]
+    """One slot's process, reused from trial to trial. A trial of several workers trains in a Ray Train run under it."""
+
+    def setup(self, config: dict[str, Any], desk: Any = None, spec: SweepSpec | None = None) -> None:
+        assert spec is not None
+        self._desk, self._spec = RemoteDesk(desk), spec
+        self._job: Job = config["job"]
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._job = new_config["job"]
+        return True
+
+    def step(self) -> dict[str, Any]:
+        need = self._spec.resources
+        if need.workers > 1:
+            from raybayes.engine.train import train_group
+
+            error = train_group(self._job, self._desk, need, self._spec.retries)
+        else:
+            device = torch.device("cuda:0" if need.gpus_per_worker > 0 else "cpu")
+            error = attempt(self._job, self._desk, Alone(), device, threads_of(need.cpus_per_worker))
+        self._desk.finish(self._job.key, error)
+        return {"done": True}
+
+
+class Bridge(Searcher):  # type: ignore[misc]
+    """Hands the desk's jobs to Tune, one for each free slot. It remembers nothing: the study does."""
+
+    def __init__(self, desk: Any, concurrency: int, retries: int) -> None:
+        super().__init__(metric="done", mode="max")
+        self._desk, self._concurrency, self._retries = desk, concurrency, retries
+        self._live: dict[str, tuple[int, int]] = {}
+
+    def suggest(self, trial_id: str) -> Any:
+        if len(self._live) >= self._concurrency:
+            return None
+        job, over = ray.get(self._desk.next_job.remote())
+        if job is None:
+            return Searcher.FINISHED if over else None
+        self._live[trial_id] = job.key
+        return {"job": job}
+
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+        key = self._live.pop(trial_id, None)
+        if key is not None and error:
+            ray.get(self._desk.finish.remote(key, LOST.format(self._retries + 1)))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore."""
+
+
+def run_trials(desk: Any, spec: SweepSpec, cluster: Cluster, concurrency: int) -> None:
+    """Work through a burst with Ray Tune, `concurrency` trials at once.
+
+    Raises:
+        ClusterError: the cluster, or the desk's process, was lost. Everything is stored.
+    """
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    scratch = tempfile.mkdtemp(prefix="raybayes-tune-")
+    trainable = tune.with_resources(
+        tune.with_parameters(TrialActor, desk=desk, spec=spec), _bundle(spec.resources, cluster)
+    )
+    tuner = tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=Bridge(desk, concurrency, spec.retries),
+            num_samples=-1,
+            reuse_actors=True,
+            trial_name_creator=_trial_name,
+            trial_dirname_creator=_trial_name,
+        ),
+        run_config=tune.RunConfig(
+            name=spec.name,
+            storage_path=scratch,
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=spec.retries),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # ours are in the sweep's store
+        ),
+    )
+    try:
+        tuner.fit()
+    except (ray.exceptions.RayError, tune.error.TuneError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ClusterError(f"the Ray cluster was lost ({reason}); everything is stored, go on with resume.") from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _trial_name(trial: Any) -> str:
+    job: Job = trial.config["job"]
+    return f"{job.project}-{job.trial:05d}-{job.repeat}-{trial.trial_id}"
+
+
+def _bundle(need: Resources, cluster: Cluster) -> PlacementGroupFactory:
+    if need.workers > 1:  # the workers have their own bundles; this is their trial's ticket
+        return PlacementGroupFactory([cluster.ticket])
+    bundle = {"CPU": need.cpus_per_worker, "GPU": need.gpus_per_worker}
+    return PlacementGroupFactory([{name: amount for name, amount in bundle.items() if amount}])

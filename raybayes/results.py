@@ -1,0 +1,153 @@
+"""A sweep or a run as a researcher reads it: tables, best trials, artefacts. Reads the folder alone, without Ray."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from raybayes import catalog
+from raybayes.errors import StoreError
+from raybayes.space import Space
+from raybayes.spec import SweepSpec, build
+from raybayes.store.documents import read_spec
+from raybayes.store.filesystem import open_storage
+from raybayes.store.layout import Layout
+from raybayes.store.reports import read_reports
+from raybayes.store.tables import read_table, table_names
+from raybayes.store.trials import read_trials
+
+if TYPE_CHECKING:
+    from raybayes.search.outcome import Objective
+    from raybayes.search.study import Study, TrialRecord
+
+
+class Sweep:
+    """A finished, running or interrupted sweep (or a run: a sweep of one trial).
+
+    Args:
+        path: its folder or URI.
+
+    Raises:
+        StoreError: there is no sweep, or a newer raybayes wrote it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.layout = Layout(open_storage(str(path)))
+        self.document = read_spec(self.layout)
+
+    def __repr__(self) -> str:
+        states = self.trials["state"].to_pylist()
+        counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states))) or "no trials"
+        return f"<{self.spec.kind} {self.path}: {counts}>"
+
+    @property
+    def path(self) -> str:
+        """The folder, as it was given."""
+        return self.layout.storage.display
+
+    @cached_property
+    def spec(self) -> SweepSpec:
+        """What was asked for, every default written out."""
+        known = {name: value for name, value in self.document.items() if name in SweepSpec.model_fields}
+        return build(SweepSpec, known, self.layout.storage.shown(self.layout.spec))
+
+    @cached_property
+    def space(self) -> Space:
+        """What is searched, fixed parameters taken out."""
+        return Space.from_description(self.document["parameters"])
+
+    @cached_property
+    def objectives(self) -> tuple[Objective, ...]:
+        """The metrics that the search improves."""
+        from raybayes.search.outcome import Objective
+
+        return tuple(Objective(entry["name"], entry["direction"]) for entry in self.document["objectives"])
+
+    def _study(self) -> Study:
+        from raybayes.engine.journal_home import journal_copy
+        from raybayes.search.study import Study
+
+        return Study(journal_copy(self.layout), self.space, self.objectives, writer=False)
+
+    @cached_property
+    def _records(self) -> list[TrialRecord]:
+        return self._study().records()
+
+    @cached_property
+    def trials(self) -> pa.Table:
+        """One row a trial: trial, state, steps, objectives, config.*, seconds, times, node, attempts, error."""
+        from raybayes.search.study import trials_table
+
+        if self.layout.storage.exists(self.layout.journal):
+            return trials_table(self._records, self.space, self.objectives)
+        stored = read_trials(self.layout)
+        if stored is None:
+            return trials_table([], self.space, self.objectives)
+        return stored
+
+    @cached_property
+    def reports(self) -> pa.Table:
+        """One row a report: trial, repeat, attempt, step, seconds, time, node, and the metrics."""
+        return read_reports(self.layout)
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The best trial's row. Raises StoreError if no trial is complete, or none satisfies the constraints."""
+        front = self.pareto.to_pylist()
+        if not front:
+            complete = [r for r in self._records if r.state == "COMPLETE"]
+            reason = "none satisfies the constraints" if complete else "no trial is complete yet"
+            raise StoreError(f"{self.path}: there is no best trial: {reason}; extend the sweep.")
+        row: dict[str, Any] = front[0]
+        return row
+
+    @property
+    def pareto(self) -> pa.Table:
+        """The trials that no other dominates; for one objective the best alone."""
+        from raybayes.search.ranking import front
+
+        numbers = front(self._records, self.objectives)
+        rows = {number: i for i, number in enumerate(self.trials["trial"].to_pylist())}
+        return self.trials.take([rows[number] for number in numbers])
+
+    def config(self, trial: int | None = None) -> dict[str, Any]:
+        """The whole configuration of a trial (the best one by default), dotted names, ready for `rb.train`."""
+        number = self.best["trial"] if trial is None else trial
+        record = next((r for r in self._records if r.number == number), None)
+        if record is None:
+            raise StoreError(f"{self.path}: there is no trial {number}; it has 0 to {len(self._records) - 1}.")
+        project = catalog.load_project(self.spec.project)
+        return {**catalog.defaults(project), **self.spec.config, **record.params}
+
+    def importances(self) -> dict[str, float]:
+        """Share of the objective's variance that each parameter explains (PED-ANOVA); empty below 4 trials."""
+        return self._study().importances()
+
+    @property
+    def tables(self) -> list[str]:
+        """Names of the tables that trials saved."""
+        return table_names(self.layout)
+
+    def table(self, name: str, trial: int | None = None, repeat: int | None = None) -> pa.Table:
+        """What trials saved under `name`, with the columns trial, repeat and part."""
+        return read_table(self.layout, name, trial, repeat)
+
+    def report(self) -> str:
+        """Draw all figures and write report.html; returns its path."""
+        from raybayes.report.build import build_report
+
+        return build_report(self)
+
+    def resume(self, **changes: Any) -> Sweep:
+        """Go on with what is unfinished; see `raybayes.resume`."""
+        from raybayes import api
+
+        return api.resume(self.path, **changes)
+
+    def extend(self, trials: int, **changes: Any) -> Sweep:
+        """More trials; see `raybayes.extend`."""
+        from raybayes import api
+
+        return api.extend(self.path, trials, **changes)

@@ -1,0 +1,1 @@
+"""The only place that imports Optuna: the study, suggestions, schedulers' decisions, outcomes."""

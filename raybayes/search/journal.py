@@ -1,0 +1,74 @@
+"""Optuna's journal file with grouped writes: one lock and one fsync for everything since the last flush.
+
+Optuna's own backend locks and syncs for each parameter and each report, about 16 ms a trial. Here the operations
+are kept in memory until `flush`, which the sweep calls when a promise depends on them: before a suggested trial
+starts, and after one has ended. One process writes at a time (`raybayes.store.lock`), so nobody misses a line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
+
+from raybayes.errors import StoreError
+
+
+class GroupedJournal(BaseJournalBackend):
+    """A journal file of one writer, whose appends reach the disk at `flush`.
+
+    Args:
+        path: the file; made if it is missing.
+        writer: whether this process may write. A reader never changes the file: it never flushes.
+    """
+
+    def __init__(self, path: str, writer: bool) -> None:
+        if writer:
+            drop_torn_line(Path(path))
+        self._file = JournalFileBackend(path)
+        try:
+            self._stored = sum(1 for _ in self._file.read_logs(0))
+        except ValueError as error:
+            raise StoreError(f"{path}: a line of the study's journal is broken ({error}); restore a copy.") from None
+        self._pending: list[str] = []
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        if log_number_from < self._stored:
+            yield from self._file.read_logs(log_number_from)
+        for line in self._pending[max(0, log_number_from - self._stored) :]:
+            yield json.loads(line)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        self._pending.extend(json.dumps(log, separators=(",", ":")) for log in logs)
+
+    def flush(self) -> None:
+        """Write what is pending; after it returns, a crash of the machine loses none of it."""
+        if self._pending:
+            self._file.append_logs([json.loads(line) for line in self._pending])
+            self._stored += len(self._pending)
+            self._pending.clear()
+
+
+def drop_torn_line(path: Path) -> None:
+    """Cut a last line that a crash left without its end: Optuna would refuse everything that is appended to it."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        size = file.seek(0, 2)
+        if size == 0:
+            return
+        keep, block = size, b""
+        while keep > 0:
+            start = max(0, keep - 65536)
+            file.seek(start)
+            block = file.read(keep - start)
+            newline = block.rfind(b"\n")
+            if newline >= 0:
+                keep = start + newline + 1
+                break
+            keep = start
+        if keep < size:
+            file.truncate(keep)

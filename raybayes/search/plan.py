@@ -1,0 +1,118 @@
+"""What a sweep will try and by which rules, worked out from its spec before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from raybayes.contract import Metric
+from raybayes.errors import SpecError
+from raybayes.search.outcome import Objective
+from raybayes.search.population import Population, make_population
+from raybayes.search.rungs import Patient, Scheduler, make_scheduler
+from raybayes.search.samplers import Factory, sampler_factory
+from raybayes.space import Space, Value
+from raybayes.spec import SweepSpec
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The rules of one sweep: pure data and functions, the same for every burst of it.
+
+    Args:
+        space: what is searched (fixed parameters taken out).
+        objectives: what is improved.
+        factory: trial number -> sampler.
+        scheduler: early stopping.
+        population: the rules of population-based training, if it was chosen.
+        first: the default configuration within the space; None if a default lies outside.
+        grid: all points, if the sampler is "grid".
+        remark: what the user should know about the first trial.
+    """
+
+    space: Space
+    objectives: tuple[Objective, ...]
+    factory: Factory
+    scheduler: Scheduler
+    population: Population | None = None
+    first: dict[str, Value] | None = None
+    grid: tuple[dict[str, Value], ...] | None = None
+    remark: str = ""
+
+    def given(self, number: int) -> dict[str, Value] | None:
+        """The configuration that trial `number` must have; None if the sampler draws it."""
+        if self.grid is not None:
+            return self.grid[number] if number < len(self.grid) else None
+        return self.first if number == 0 else None
+
+
+def make_plan(spec: SweepSpec, space: Space, metrics: Sequence[Metric], defaults: Mapping[str, Any]) -> Plan:
+    """Check a spec against a project and settle the rules.
+
+    Args:
+        space: the declared space, nothing fixed yet.
+        metrics: what the project reports; the first is the default objective.
+        defaults: the project's default configuration, dotted names.
+
+    Raises:
+        SpecError, SpaceError: an unknown metric, sampler or scheduler, options out of range, parts that do not fit.
+    """
+    objectives = _objectives(spec, metrics)
+    _check_constraints(spec, metrics)
+    free = space.without(spec.config)
+    factory = sampler_factory(spec.sampler, free, spec.seed, len(objectives))
+    grid = None
+    if spec.sampler.name == "grid":
+        points = free.grid()
+        grid = tuple(points)
+    scheduler: Scheduler = Patient()
+    population = None
+    if spec.scheduler.name == "pbt":
+        population = make_population(spec.scheduler, spec.sampler, free, len(objectives))
+    else:
+        scheduler = make_scheduler(spec.scheduler)
+    if spec.scheduler.name != "none":
+        _check_prunable(spec, objectives, metrics)
+    first, remark = _first_trial(free, defaults)
+    return Plan(free, objectives, factory, scheduler, population, first, grid, remark)
+
+
+def _objectives(spec: SweepSpec, metrics: Sequence[Metric]) -> tuple[Objective, ...]:
+    known = {metric.name: metric for metric in metrics}
+    names = spec.objective or (metrics[0].name,)
+    for name in names:
+        if name not in known:
+            raise SpecError(f"objective {name!r} is not reported by {spec.project}; it reports {', '.join(known)}.")
+    if len(set(names)) < len(names):
+        raise SpecError(f"objective names a metric twice: {', '.join(names)}; keep one.")
+    return tuple(Objective(name, known[name].direction) for name in names)
+
+
+def _check_constraints(spec: SweepSpec, metrics: Sequence[Metric]) -> None:
+    known = [metric.name for metric in metrics]
+    for name in spec.constraints:
+        if name not in known:
+            raise SpecError(
+                f"constraint on {name!r}: {spec.project} does not report it; it reports {', '.join(known)}."
+            )
+
+
+def _check_prunable(spec: SweepSpec, objectives: Sequence[Objective], metrics: Sequence[Metric]) -> None:
+    if len(objectives) > 1:
+        names = ", ".join(objective.name for objective in objectives)
+        raise SpecError(f"scheduler {spec.scheduler.name} needs one objective, found {names}; use --scheduler none.")
+    metric = next(metric for metric in metrics if metric.name == objectives[0].name)
+    if not metric.every_report:
+        raise SpecError(
+            f"scheduler {spec.scheduler.name} needs an objective in each report, but {metric.name} comes with the last "
+            f"one only; use {next(m.name for m in metrics if m.every_report)} or --scheduler none."
+        )
+
+
+def _first_trial(space: Space, defaults: Mapping[str, Any]) -> tuple[dict[str, Value] | None, str]:
+    point = {name: defaults[name] for name in space.active(defaults)}
+    problem = space.outside(point)
+    if problem is None:
+        return point, ""
+    return None, f"the default configuration is not tried first: {problem}"

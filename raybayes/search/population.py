@@ -1,0 +1,113 @@
+"""Population-based training (Jaderberg et al., 2017, arXiv 1711.09846) as pure functions.
+
+It searches by itself: members of a population train side by side; at every `interval` a member among the worst
+ends (PRUNED) and a new trial takes its place, which starts from the checkpoint of one of the best members with a
+perturbed configuration. So each configuration is a trial of its own, and the study tells who descends from whom.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from raybayes.errors import SpecError
+from raybayes.search.rungs import Curves, read_options
+from raybayes.seeds import derive
+from raybayes.space import Choice, Float, Space, Value
+from raybayes.spec import Choice as Named
+
+
+@dataclass(frozen=True)
+class Population:
+    """The rules of the population.
+
+    Args:
+        size: members that train side by side.
+        interval: reports between two looks at the ranking.
+        quantile: share of the population that counts as worst, and as best.
+        resample: probability that a perturbed parameter is drawn anew from its range.
+        factor: a number is otherwise multiplied by `factor` or divided by it.
+    """
+
+    size: int = 8
+    interval: int = 2
+    quantile: float = 0.25
+    resample: float = 0.25
+    factor: float = 1.25
+
+    def parent(self, curves: Curves, trial: int, step: int, seed: int, alive: Collection[int]) -> int | None:
+        """Which of the trials `alive` (not ended yet) lends its checkpoint in place of this one; None: it goes on."""
+        rivals = curves.by_step[step]
+        count = max(1, math.floor(len(rivals) * self.quantile))
+        if step % self.interval or len(rivals) < max(2, math.ceil(1 / self.quantile)):
+            return None
+        ranked = sorted(rivals, key=lambda other: (rivals[other], other))
+        if trial not in ranked[-count:] or rivals[trial] == rivals[ranked[0]]:
+            return None
+        lenders = [other for other in ranked[:count] if other in alive]
+        return random.Random(derive(seed, "exploit", trial, step)).choice(lenders) if lenders else None
+
+    def perturbed(self, space: Space, params: Mapping[str, Value], seed: int) -> dict[str, Value]:
+        """A configuration near `params`: names that exist stay, unless a Choice that others depend on is redrawn."""
+        rng = random.Random(seed)
+        child: dict[str, Value] = {}
+        for name in space:
+            if space.is_active(name, child):
+                redraw = name not in params or rng.random() < self.resample
+                child[name] = _draw(space, name, rng) if redraw else self._shifted(space, name, params[name], rng)
+        return child
+
+    def _shifted(self, space: Space, name: str, value: Value, rng: random.Random) -> Value:
+        parameter = space[name]
+        if isinstance(parameter, Choice) or not isinstance(value, int | float):
+            return value
+        moved = value * (self.factor if rng.random() < 0.5 else 1 / self.factor)
+        return _snapped(parameter.low, parameter.high, parameter.step, moved, isinstance(parameter, Float))
+
+
+def _draw(space: Space, name: str, rng: random.Random) -> Value:
+    parameter = space[name]
+    if isinstance(parameter, Choice):
+        return rng.choice(parameter.values)
+    if parameter.log:
+        value = math.exp(rng.uniform(math.log(parameter.low), math.log(parameter.high)))
+    else:
+        value = rng.uniform(parameter.low, parameter.high)
+    return _snapped(parameter.low, parameter.high, parameter.step, value, isinstance(parameter, Float))
+
+
+def _snapped(low: float, high: float, step: float | None, value: float, real: bool) -> Value:
+    """The nearest allowed value."""
+    inside = min(max(value, low), high)
+    if step is not None:
+        inside = low + round((inside - low) / step) * step
+        if inside > high:
+            inside -= step
+    return float(inside) if real else round(inside)
+
+
+def make_population(scheduler: Named, sampler: Named, space: Space, objectives: int) -> Population:
+    """The population that `--scheduler pbt:...` asks for.
+
+    Raises:
+        SpecError: a sampler was chosen beside it, several objectives, an option out of range, nothing to perturb.
+    """
+    if sampler.name not in ("tpe", "random"):
+        raise SpecError(
+            f"scheduler pbt searches by itself, so sampler {sampler.name} would have no say; drop --sampler."
+        )
+    if objectives > 1:
+        raise SpecError("scheduler pbt ranks by one objective; name one with --objective.")
+    if not len(space):
+        raise SpecError("scheduler pbt has nothing to perturb: every parameter is fixed; free one of them.")
+    options = read_options("scheduler", scheduler, Population)
+    for name in ("quantile", "resample"):
+        if options.get(name, 0.25) > 0.5 and name == "quantile":
+            raise SpecError(
+                f"scheduler pbt: quantile = {options[name]}; the worst and the best must not overlap (<= 0.5)."
+            )
+        if options.get(name, 0.25) > 1:
+            raise SpecError(f"scheduler pbt: {name} = {options[name]}; it is a share between 0 and 1.")
+    return Population(**options)  # type: ignore[arg-type]

@@ -1,0 +1,46 @@
+"""What a user sees of a running burst: plain data, made by the burst, shown by the terminal."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Running:
+    """One job in training."""
+
+    trial: int
+    repeat: int
+    step: int
+    value: float | None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """One trial that has ended in this burst."""
+
+    trial: int
+    state: str
+    value: float | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The state of a burst.
+
+    Args:
+        wanted: trials in all.
+        states: how many have ended, by state, earlier bursts included.
+        running: what trains now.
+        best: number and first objective of the best trial so far.
+        ended: trials that ended in this burst, in order.
+        stopping: whether the burst is on its way out.
+        paused: trials that a later burst will go on with (known at the end).
+    """
+
+    wanted: int
+    states: dict[str, int] = field(default_factory=dict)
+    running: tuple[Running, ...] = ()
+    best: tuple[int, float] | None = None
+    ended: tuple[Ended, ...] = ()
+    stopping: bool = False
+    paused: int = 0

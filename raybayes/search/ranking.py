@@ -1,0 +1,35 @@
+"""Which finished trials are better than others, for one objective and for several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from raybayes.search.outcome import Objective
+from raybayes.search.study import TrialRecord
+
+
+def ranked(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> list[int]:
+    """Trial numbers, best first: feasible before infeasible, then by how many others dominate a trial, then by loss."""
+    losses = {
+        record.number: tuple(o.loss(v) for o, v in zip(objectives, record.values, strict=False))
+        for record in records
+        if record.values is not None
+    }
+    feasible = {record.number: record.feasible for record in records}
+    if len(objectives) == 1:
+        return sorted(losses, key=lambda n: (not feasible[n], losses[n], n))
+    beaten = {n: sum(_dominates(other, mine) for other in losses.values()) for n, mine in losses.items()}
+    return sorted(losses, key=lambda n: (not feasible[n], beaten[n], losses[n], n))
+
+
+def front(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> list[int]:
+    """The feasible trials that no feasible trial dominates, by number; for one objective the best trial."""
+    usable = [record for record in records if record.values is not None and record.feasible]
+    if len(objectives) == 1:
+        return ranked(usable, objectives)[:1]
+    losses = {r.number: tuple(o.loss(v) for o, v in zip(objectives, r.values or (), strict=True)) for r in usable}
+    return sorted(n for n, mine in losses.items() if not any(_dominates(other, mine) for other in losses.values()))
+
+
+def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return all(a <= b for a, b in zip(one, other, strict=True)) and one != other

@@ -1,0 +1,267 @@
+"""The study: every trial of a sweep, its configuration, curve and end, in an Optuna study that outlives all jobs.
+
+A burst opens it, takes up what an earlier burst left unfinished, asks for new trials, and tells how they ended.
+Nothing that a burst holds in memory is needed by the next one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+import pyarrow as pa
+from optuna.samplers import RandomSampler
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from raybayes.errors import StoreError
+from raybayes.search.journal import GroupedJournal
+from raybayes.search.outcome import Objective, Outcome, State
+from raybayes.search.rungs import Curves
+from raybayes.search.samplers import Factory
+from raybayes.space import Choice, Float, Space, Value
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+_NAME = "sweep"
+_FINAL = {State.COMPLETE: TrialState.COMPLETE, State.PRUNED: TrialState.PRUNED, State.FAIL: TrialState.FAIL}
+_SHOWN = {
+    TrialState.COMPLETE: State.COMPLETE,
+    TrialState.PRUNED: State.PRUNED,
+    TrialState.FAIL: State.FAIL,
+    TrialState.RUNNING: State.RUNNING,
+    TrialState.WAITING: State.PAUSED,
+}
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial as the study knows it."""
+
+    number: int
+    state: State
+    params: dict[str, Value]
+    values: tuple[float, ...] | None
+    curve: dict[int, float]
+    notes: dict[str, Any] = field(default_factory=dict)
+    started: float | None = None
+    ended: float | None = None
+    feasible: bool = True
+
+
+class Study:
+    """An Optuna study with raybayes' rules.
+
+    Args:
+        location: path of a journal file, or a database URL (anything with "://").
+        space: what is searched; may be empty.
+        objectives: one or more; several make a multi-objective study.
+        writer: False to read a study that another process may be working on.
+    """
+
+    def __init__(self, location: str, space: Space, objectives: Sequence[Objective], writer: bool = True) -> None:
+        self._journal = None if "://" in location else GroupedJournal(location, writer)
+        self._storage: BaseStorage = (
+            optuna.storages.get_storage(location) if self._journal is None else JournalStorage(self._journal)
+        )
+        self._space = space
+        self.objectives = tuple(objectives)
+        self._study = optuna.create_study(
+            study_name=_NAME,
+            storage=self._storage,
+            directions=[objective.direction for objective in objectives],
+            load_if_exists=True,
+            sampler=RandomSampler(),
+        )
+        if [d.name.lower() for d in self._study.directions] != [o.direction for o in objectives]:
+            raise StoreError(f"{location}: the study was made for other objectives; start a new sweep for these.")
+        self._live: dict[int, Trial] = {}
+        self._count = len(self._trials())
+
+    def _trials(self) -> list[FrozenTrial]:
+        trials: list[FrozenTrial] = self._study.get_trials(deepcopy=False)
+        return trials
+
+    def flush(self) -> None:
+        """Make everything up to here survive a crash."""
+        if self._journal is not None:
+            self._journal.flush()
+
+    # -- asking ----------------------------------------------------------------------------------------------
+
+    def ask(
+        self, factory: Factory, given: Mapping[str, Any] | None = None, **notes: Any
+    ) -> tuple[int, dict[str, Value]]:
+        """A new trial: its number and its configuration, drawn by `factory(number)` or as `given`."""
+        self._study.sampler = factory(self._count)
+        if given is not None:
+            self._study.enqueue_trial(dict(given))
+        trial = self._study.ask()
+        params: dict[str, Value] = {}
+        for name in self._space:
+            if self._space.is_active(name, params):
+                params[name] = self._suggest(trial, name)
+        for name, value in notes.items():
+            trial.set_user_attr(name, value)
+        self._live[trial.number] = trial
+        self._count = max(self._count, trial.number + 1)
+        return trial.number, params
+
+    def _suggest(self, trial: Trial, name: str) -> Value:
+        parameter = self._space[name]
+        if isinstance(parameter, Choice):
+            chosen: Value = trial.suggest_categorical(name, parameter.values)
+            return chosen
+        if isinstance(parameter, Float):
+            return float(
+                trial.suggest_float(name, parameter.low, parameter.high, log=parameter.log, step=parameter.step)
+            )
+        return int(trial.suggest_int(name, parameter.low, parameter.high, log=parameter.log, step=parameter.step))
+
+    def take_up(self, number: int) -> dict[str, Value]:
+        """Go on with an unfinished trial: RUNNING again, under the same number and configuration."""
+        frozen = self._frozen(number)
+        if frozen.state is TrialState.WAITING:
+            self._storage.set_trial_state_values(frozen._trial_id, TrialState.RUNNING)
+        self._live[number] = self._handle(frozen)
+        return dict(frozen.params)
+
+    def _handle(self, frozen: FrozenTrial) -> Trial:
+        self._study.sampler = RandomSampler()  # a handle on an old trial must not cost a suggestion
+        return Trial(self._study, frozen._trial_id)
+
+    def params(self, number: int) -> dict[str, Value]:
+        """The configuration of any trial."""
+        return dict(self._frozen(number).params)
+
+    def _frozen(self, number: int) -> FrozenTrial:
+        return self._trials()[number]
+
+    # -- telling ---------------------------------------------------------------------------------------------
+
+    def report(self, number: int, step: int, value: float) -> None:
+        """One point of the trial's curve (single-objective studies only; Optuna keeps none for several)."""
+        if len(self.objectives) == 1 and step not in self._frozen(number).intermediate_values:
+            self._live[number].report(value, step)
+
+    def note(self, number: int, **notes: Any) -> None:
+        """Keep facts beside a trial: attempts, seconds, error, standard error, ..."""
+        for name, value in notes.items():
+            self._live[number].set_user_attr(name, value)
+
+    def finish(self, number: int, outcome: Outcome, violations: Mapping[str, float]) -> None:
+        """Close a trial, or (PAUSED) put it aside for a later burst."""
+        trial = self._live.pop(number)
+        if outcome.state is State.PAUSED:
+            self._storage.set_trial_state_values(self._frozen(number)._trial_id, TrialState.WAITING)
+            return
+        if outcome.error is not None:
+            trial.set_user_attr("error", outcome.error)
+        for name, distance in violations.items():
+            trial.set_constraint(name, distance)
+        values = list(outcome.values) if outcome.values is not None else None
+        self._study.tell(number, values, state=_FINAL[outcome.state])
+
+    def void(self, number: int) -> None:
+        """Close a trial that a crash left without a whole configuration; it does not count."""
+        frozen = self._frozen(number)
+        if frozen.state is TrialState.WAITING:
+            self._storage.set_trial_state_values(frozen._trial_id, TrialState.RUNNING)
+        self._handle(frozen).set_user_attr("void", True)
+        self._study.tell(number, state=TrialState.FAIL)
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    def records(self) -> list[TrialRecord]:
+        """All trials but the void ones, in order."""
+        return [self._record(frozen) for frozen in self._trials() if not frozen.user_attrs.get("void")]
+
+    def _record(self, frozen: FrozenTrial) -> TrialRecord:
+        constraints = [v for k, v in frozen.system_attrs.items() if k.startswith("constraints:")]
+        return TrialRecord(
+            number=frozen.number,
+            state=_SHOWN[frozen.state],
+            params=dict(frozen.params),
+            values=tuple(frozen.values) if frozen.values is not None and frozen.state is TrialState.COMPLETE else None,
+            curve=dict(frozen.intermediate_values),
+            notes=dict(frozen.user_attrs),
+            started=frozen.datetime_start.timestamp() if frozen.datetime_start else None,
+            ended=frozen.datetime_complete.timestamp() if frozen.datetime_complete else None,
+            feasible=all(value <= 0 for value in constraints),
+        )
+
+    def unfinished(self) -> tuple[list[int], list[int]]:
+        """Numbers of trials to go on with, and of those to void (their configuration is not whole)."""
+        whole: list[int] = []
+        torn: list[int] = []
+        for frozen in self._trials():
+            if not frozen.state.is_finished():
+                is_whole = self._space.outside(frozen.params) is None
+                (whole if is_whole else torn).append(frozen.number)
+        return whole, torn
+
+    def curves(self) -> Curves:
+        """All curves as losses, for the schedulers."""
+        curves = Curves()
+        for frozen in self._trials():
+            for step, value in frozen.intermediate_values.items():
+                if math.isfinite(value):
+                    curves.add(frozen.number, step, self.objectives[0].loss(value))
+        return curves
+
+    def importances(self) -> dict[str, float]:
+        """Share of the objective's variance that each parameter explains, by PED-ANOVA; empty below 4 trials."""
+        if len(self.objectives) > 1:
+            return {}
+        done = [t for t in self._trials() if t.state is TrialState.COMPLETE]
+        if len(done) < 4 or len({t.value for t in done}) < 2:
+            return {}
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        scores: dict[str, float] = optuna.importance.get_param_importances(self._study, evaluator=evaluator)
+        return scores
+
+
+def trials_table(records: Sequence[TrialRecord], space: Space, objectives: Sequence[Objective]) -> pa.Table:
+    """One row a trial: trial, state, steps, objectives (and their standard errors), config.*, seconds, times, error."""
+    columns: dict[str, pa.Array] = {
+        "trial": pa.array([r.number for r in records], pa.int64()),
+        "state": pa.array([str(r.state) for r in records], pa.string()),
+        "feasible": pa.array([r.feasible for r in records], pa.bool_()),
+        "steps": pa.array([r.notes.get("steps", max(r.curve, default=0)) for r in records], pa.int64()),
+    }
+    for i, objective in enumerate(objectives):
+        columns[objective.name] = pa.array([_value(r, i) for r in records], pa.float64())
+        errors = [r.notes.get("se", {}).get(objective.name) for r in records]
+        if any(error is not None for error in errors):
+            columns[f"{objective.name}.se"] = pa.array(errors, pa.float64())
+    for name in space:
+        columns[f"config.{name}"] = _config_column([r.params.get(name) for r in records])
+    columns["seconds"] = pa.array([float(r.notes.get("seconds", 0.0)) for r in records], pa.float64())
+    columns["started"] = pa.array([r.started for r in records], pa.float64())
+    columns["ended"] = pa.array([r.ended for r in records], pa.float64())
+    columns["node"] = pa.array([r.notes.get("node") for r in records], pa.string())
+    columns["attempts"] = pa.array([sum(r.notes.get("tries", {}).values()) for r in records], pa.int64())
+    columns["error"] = pa.array([r.notes.get("error") for r in records], pa.string())
+    return pa.table(columns)
+
+
+def _value(record: TrialRecord, objective: int) -> float | None:
+    if record.values is not None:
+        return record.values[objective]
+    if objective == 0 and record.curve:
+        return record.curve[max(record.curve)]  # a pruned or failed trial shows how far it came
+    return None
+
+
+def _config_column(values: Sequence[Value]) -> pa.Array:
+    present = [value for value in values if value is not None]
+    if any(isinstance(value, str) for value in present):
+        return pa.array([None if value is None else str(value) for value in values], pa.string())
+    if all(isinstance(value, bool) for value in present) and present:
+        return pa.array(values, pa.bool_())
+    if all(isinstance(value, int) for value in present) and present:
+        return pa.array(values, pa.int64())
+    return pa.array([None if value is None else float(value) for value in values], pa.float64())

@@ -1,0 +1,282 @@
+"""What a user asks for, checked before any cluster time is spent: the records behind every YAML file and every call."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from raybayes.errors import SpecError
+
+SCHEMA = 1
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Frozen(BaseModel):
+    """A record that refuses unknown keys and never changes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Resources(Frozen):
+    """What one trial needs."""
+
+    workers: int = Field(1, ge=1, description="workers that train one trial together")
+    cpus_per_worker: float = Field(1.0, gt=0, description="CPU cores of one worker")
+    gpus_per_worker: float = Field(0.0, ge=0, description="GPUs of one worker; fractions share a GPU")
+
+    @property
+    def cpus(self) -> float:
+        """CPU cores of the whole trial."""
+        return self.workers * self.cpus_per_worker
+
+    @property
+    def gpus(self) -> float:
+        """GPUs of the whole trial."""
+        return self.workers * self.gpus_per_worker
+
+
+class Checkpoints(Frozen):
+    """When training states are written, and how many finished trials keep theirs."""
+
+    keep: int = Field(5, ge=0, description="finished trials that keep their newest checkpoint: the best of the sweep")
+    every_s: float = Field(10.0, ge=0, description="least seconds of training between two checkpoints of a trial")
+
+
+class Choice(Frozen):
+    """A named part with options: written `tpe`, or `asha:eta=4,grace=2`."""
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str | Mapping[str, Any] | Choice) -> Choice:
+        """From `name:key=value,key=value`, a mapping, or itself."""
+        if isinstance(text, Choice):
+            return text
+        if isinstance(text, Mapping):
+            return cls(**text)
+        name, _, tail = str(text).partition(":")
+        pairs = [pair for pair in tail.split(",") if pair]
+        return cls(name=name, options=parse_settings(pairs))
+
+    def __str__(self) -> str:
+        return self.name + (":" + ",".join(f"{k}={v}" for k, v in self.options.items()) if self.options else "")
+
+
+class SweepSpec(Frozen):
+    """One sweep, or (kind "train") one run of a fixed configuration; sweep.yaml holds it with every default."""
+
+    kind: Literal["sweep", "train"] = "sweep"
+    project: str = Field(description="folder below trainables/")
+    space: str = Field("SPACE", description="name of the space in search_spaces/<project>.py")
+    config: dict[str, Any] = Field(default_factory=dict, description="fixed configuration values, dotted names")
+    trials: int = Field(10, ge=1, description="trials in all: complete, pruned and failed ones")
+    sampler: Choice = Field(Choice(name="tpe"), description="tpe, gp, cmaes, nsga2, random, grid, or an import path")
+    scheduler: Choice = Field(Choice(name="none"), description="none, asha, median, hyperband or pbt")
+    objective: tuple[str, ...] = Field((), description="metric names; several make a multi-objective sweep")
+    constraints: dict[str, str] = Field(default_factory=dict, description="bounds on metrics, e.g. seconds: <= 60")
+    repeats: int = Field(1, ge=1, description="seeds a configuration is run with")
+    time_budget_s: float | None = Field(None, gt=0, description="seconds after which the burst ends cleanly")
+    concurrency: int | None = Field(None, ge=1, description="trials at once; none: as many as fit")
+    resources: Resources = Field(default_factory=Resources)
+    storage: str = Field("runs", description="folder or object-store URI that holds all sweeps")
+    name: str = Field(description="the sweep's folder below storage")
+    seed: int = Field(0, ge=0)
+    data: str | None = Field(None, description="folder of the full data sets")
+    checkpoints: Checkpoints = Field(default_factory=Checkpoints)
+    retries: int = Field(2, ge=0, description="restarts of a trial whose worker was lost")
+    failed_limit: float = Field(0.5, ge=0, le=1, description="share of failed trials above which the exit code is 1")
+
+    @field_validator("sampler", "scheduler", mode="before")
+    @classmethod
+    def _parse_choice(cls, value: Any) -> Choice:
+        return Choice.parse(value)
+
+    @field_validator("objective", mode="before")
+    @classmethod
+    def _parse_objective(cls, value: Any) -> Any:
+        return tuple(part for part in value.split(",") if part) if isinstance(value, str) else value
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+            raise ValueError("a name has letters, digits, '.', '_' and '-' only, and starts with a letter or digit")
+        return value
+
+    @field_validator("constraints")
+    @classmethod
+    def _readable_bounds(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, bound in value.items():
+            parse_bound(name, bound)
+        return value
+
+
+# What a sweep is; the rest (how many trials, where, how fast) may change from burst to burst.
+IDENTITY = (
+    "kind",
+    "project",
+    "space",
+    "config",
+    "sampler",
+    "scheduler",
+    "objective",
+    "constraints",
+    "repeats",
+    "resources",
+    "seed",
+)
+
+
+def differences(old: SweepSpec, new: SweepSpec) -> list[str]:
+    """Where two specs describe different sweeps, one "field: old -> new" each."""
+    before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
+    return [f"{name}: {before[name]!r} -> {after[name]!r}" for name in IDENTITY if before[name] != after[name]]
+
+
+def parse_bound(name: str, bound: str) -> tuple[str, float]:
+    """`"<= 60"` as ("<=", 60.0). Raises SpecError for anything else."""
+    match = re.fullmatch(r"\s*(<=|>=)\s*([-+0-9.eE]+)\s*", str(bound))
+    if match is None:
+        raise SpecError(f"constraint on {name}: found {bound!r}; write '<= number' or '>= number'.")
+    return match[1], float(match[2])
+
+
+def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
+    """`["lr=1e-3", "method=sse"]` as {"lr": "1e-3", "method": "sse"}; values are read as YAML.
+
+    Raises:
+        SpecError: a pair has no "=", or a value does not parse.
+    """
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.strip():
+            raise SpecError(f"setting {pair!r} has no '='; write name=value, for example -s lr=0.1.")
+        try:
+            settings[name.strip()] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise SpecError(f"setting {name.strip()}: {text!r} is no readable value; quote it.") from None
+    return settings
+
+
+def parse_duration(text: str | float | None) -> float | None:
+    """`"90"`, `"90s"`, `"30m"`, `"2h"`, `"1d"` or `"1h30m"` in seconds."""
+    if text is None or isinstance(text, int | float):
+        return text
+    units = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "": 1.0}
+    parts = re.findall(r"(\d+(?:\.\d*)?)\s*([dhms]?)", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text.replace(" ", ""):
+        raise SpecError(f"time {text!r} is not readable; write 90s, 30m, 2h or 1h30m.")
+    return sum(float(number) * units[unit] for number, unit in parts)
+
+
+def build(model: type[Model], values: Mapping[str, Any], where: str, lines: Mapping[str, int] | None = None) -> Model:
+    """A checked record, or a SpecError with one sentence a mistake.
+
+    Args:
+        where: what the values are, for the message: "sweep", "ensembles config", a file name.
+        lines: the line of each dotted key, when the values come from a file.
+    """
+    try:
+        return model(**values)
+    except ValidationError as error:
+        raise SpecError("\n".join(_explain(model, problem, where, lines or {}) for problem in error.errors())) from None
+
+
+def _explain(model: type[BaseModel], problem: Any, where: str, lines: Mapping[str, int]) -> str:
+    path = ".".join(str(part) for part in problem["loc"])
+    place = f"{where}:{lines[path]}" if path in lines else where
+    if problem["type"] == "extra_forbidden":
+        return f"{place}: {unknown_key(model, problem['loc'])}"
+    if problem["type"] == "missing":
+        return f"{place}: {path} is missing; it has no default, so give it a value."
+    message = problem["msg"].removeprefix("Value error, ")
+    if not path:
+        return f"{place}: {message}."
+    return f"{place}: {path}: found {problem['input']!r}; {message[0].lower()}{message[1:]}."
+
+
+def unknown_key(model: type[BaseModel], loc: Sequence[Any]) -> str:
+    """The sentence for a key that a record does not have: nearest name first, then all with their defaults."""
+    group, name = model, ".".join(str(part) for part in loc)
+    for part in loc[:-1]:
+        inner = group.model_fields[part].annotation if part in group.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            break
+        group = inner
+    prefix = "".join(f"{part}." for part in loc[:-1])
+    valid = {f"{prefix}{key}": field for key, field in group.model_fields.items()}
+    near = difflib.get_close_matches(name, valid, n=1)
+    shown = ", ".join(f"{key} ({_default_text(field)})" for key, field in valid.items())
+    return f"{name} is no known key{f'; did you mean {near[0]}?' if near else '.'} Known: {shown}."
+
+
+def _default_text(field: Any) -> str:
+    if field.is_required():
+        return "required"
+    default = field.get_default(call_default_factory=True)
+    return "group" if isinstance(default, BaseModel) else f"default {default!r}"
+
+
+def flatten(config: BaseModel) -> dict[str, Any]:
+    """A configuration as {dotted name: value}, groups opened, in the order of the fields."""
+    return dict(_leaves(config, ""))
+
+
+def _leaves(config: BaseModel, prefix: str) -> Iterator[tuple[str, Any]]:
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        if isinstance(value, BaseModel):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def nest(values: Mapping[str, Any]) -> dict[str, Any]:
+    """{"sse.max_lr": 0.2} as {"sse": {"max_lr": 0.2}}; the inverse of `flatten`."""
+    tree: dict[str, Any] = {}
+    for name, value in values.items():
+        *groups, leaf = name.split(".")
+        branch = tree
+        for group in groups:
+            branch = branch.setdefault(group, {})
+            if not isinstance(branch, dict):
+                raise SpecError(
+                    f"{name}: {group} already has the value {branch!r}, so it can have no {leaf!r} below it."
+                )
+        if isinstance(branch.get(leaf), dict) and isinstance(value, Mapping):
+            branch[leaf].update(value)
+        else:
+            branch[leaf] = dict(value) if isinstance(value, Mapping) else value
+    return tree
+
+
+def read_yaml(path: str) -> tuple[dict[str, Any], dict[str, int]]:
+    """A YAML file as (values, line of each dotted key). Raises SpecError with line and column if it does not parse."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        values = yaml.safe_load(text)
+        tree = yaml.compose(text)
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read ({error.strerror}); check the path.") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else path
+        raise SpecError(f"{place}: this is no YAML: {getattr(error, 'problem', None) or error}.") from None
+    if not isinstance(values, dict):
+        raise SpecError(f"{path}: found {type(values).__name__}; the file must be a table of key: value lines.")
+    return values, dict(_key_lines(tree, ""))
+
+
+def _key_lines(node: Any, prefix: str) -> Iterator[tuple[str, int]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield f"{prefix}{key.value}", key.start_mark.line + 1
+            yield from _key_lines(value, f"{prefix}{key.value}.")

@@ -1,0 +1,83 @@
+"""A project for tests: gradient descent on a parabola in float64, with every habit and vice of a training function."""
+
+import os
+import time
+from typing import Literal
+
+import pyarrow as pa
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from raybayes.contract import Context, Metric, Project
+
+
+class Momentum(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    beta: float = Field(0.9, ge=0, lt=1, description="decay of the velocity")
+
+
+class Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    lr: float = Field(0.1, gt=0, le=10, description="step size")
+    steps: int = Field(4, ge=1, description="gradient steps, one report each")
+    method: Literal["plain", "momentum"] = Field("plain", description="how the gradient is used")
+    momentum: Momentum = Momentum()
+    noise: float = Field(0.0, ge=0, description="standard deviation of the gradient's noise")
+    sleep_s: float = Field(0.0, ge=0, description="seconds of idling a step")
+    fail_at: int = Field(0, ge=0, description="step at which it raises; 0: never")
+    nan_at: int = Field(0, ge=0, description="step at which it reports NaN; 0: never")
+    die_at: int = Field(0, ge=0, description="step at which its process is killed, once; 0: never")
+    marker: str = Field("", description="file that remembers that it was killed")
+    log: str = Field("", description="file that gets a line a step")
+
+
+def train(config: Config, ctx: Context) -> None:
+    x = torch.full((3,), 2.0, dtype=torch.float64)
+    velocity = torch.zeros_like(x)
+    generator = ctx.rng("noise")
+    start = 0
+    if (state := ctx.resume()) is not None:
+        x, velocity, start = state["x"], state["velocity"], state["step"]
+        generator.set_state(state["generator"])
+    for step in range(start + 1, config.steps + 1):
+        time.sleep(config.sleep_s)
+        if config.log:
+            with open(config.log, "a") as file:
+                file.write(f"{step} {os.getpid()} {ctx.rank} {config.lr}\n")
+        if step == config.fail_at:
+            raise ValueError(f"asked to fail at step {step}")
+        if step == config.die_at and not os.path.exists(config.marker):
+            open(config.marker, "w").close()
+            os.kill(os.getpid(), 9)
+        parts = ctx.shard(x)
+        own = 2 * parts + config.noise * torch.randn(3, generator=generator, dtype=torch.float64)[: len(parts)]
+        gradient = torch.zeros_like(x)
+        gradient[ctx.rank :: ctx.world_size][: len(own)] = own
+        gradient = ctx.all_reduce(gradient) * ctx.world_size
+        velocity = (config.momentum.beta if config.method == "momentum" else 0.0) * velocity + gradient
+        x = x - config.lr * velocity
+        loss = float("nan") if step == config.nan_at else float((x**2).sum())
+        metrics = {"loss": loss, "size": float(config.steps)}
+        state_now = {"x": x, "velocity": velocity, "step": step, "generator": generator.get_state()}
+        if step == config.steps:
+            ctx.save_table("path", pa.table({"x": x.tolist()}))
+            metrics["final"] = loss
+        ctx.report(metrics, state=lambda state_now=state_now: state_now)
+
+
+PROJECT = Project(
+    name="parabola",
+    summary="gradient descent on a parabola",
+    paper="A. Cauchy, Methode generale pour la resolution des systemes d'equations simultanees, 1847",
+    Config=Config,
+    train=train,
+    metrics=(
+        Metric("loss", "minimize", doc="squared distance to the minimum"),
+        Metric("size", "minimize", "steps", "cost of the run"),
+        Metric("final", "minimize", doc="loss at the end", every_report=False),
+    ),
+    fidelity="step",
+    parallel="data",
+    smoke={"steps": 3},
+    max_steps=lambda config: config.steps,
+)
