@@ -51,6 +51,8 @@ def train(
     name: str | None = None,
     seed: int = 0,
     data: str | None = None,
+    every_s: float = 10.0,
+    retries: int = 2,
     executor: Executor = "ray",
     watch: Watch = _silent,
 ) -> Sweep:
@@ -59,6 +61,8 @@ def train(
     Args:
         config: values that differ from the project's defaults, by dotted names or nested.
         workers: Ray Train workers that train together.
+        every_s: least seconds of training between two checkpoints.
+        retries: restarts after a lost worker.
         executor: "ray", or "here" for this process without Ray (one worker).
         watch: called with the progress, about twice a second.
 
@@ -78,6 +82,8 @@ def train(
         "name": name or default_name(project),
         "seed": seed,
         "data": data,
+        "checkpoints": {"every_s": every_s},
+        "retries": retries,
         "sampler": "random",
     }
     return start(build(SweepSpec, values, "train"), executor, watch)
@@ -104,6 +110,9 @@ def sweep(
     seed: int = 0,
     data: str | None = None,
     keep_checkpoints: int = 5,
+    every_s: float = 10.0,
+    retries: int = 2,
+    failed_limit: float = 0.5,
     executor: Executor = "ray",
     watch: Watch = _silent,
 ) -> Sweep:
@@ -119,6 +128,9 @@ def sweep(
         repeats: seeds a configuration is run with; the objective is their mean.
         time_budget: "2h", "30m" or seconds, after which the burst ends cleanly and can be resumed.
         concurrency: trials at once; by default as many as fit on the machines.
+        keep_checkpoints: finished trials that keep their newest checkpoint: the best ones.
+        every_s, retries: as in `train`.
+        failed_limit: share of failed trials above which a TrialError is raised at the end.
         executor, watch: as in `train`.
 
     Returns:
@@ -144,7 +156,9 @@ def sweep(
         "name": name or default_name(project),
         "seed": seed,
         "data": data,
-        "checkpoints": {"keep": keep_checkpoints},
+        "checkpoints": {"keep": keep_checkpoints, "every_s": every_s},
+        "retries": retries,
+        "failed_limit": failed_limit,
     }
     return start(build(SweepSpec, values, "sweep"), executor, watch)
 

@@ -9,6 +9,7 @@ import math
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -155,9 +156,10 @@ def connected(need: Resources) -> Iterator[Cluster]:
 def _private_token() -> None:
     """A token for a private Ray, readable by its owner alone: others on this machine must not submit to it.
 
-    Made once a process and kept until its end, because Ray reads the token once.
+    Made once a process and kept until its end, because Ray reads the token once. Whoever has imported ray before
+    (a notebook) keeps Ray's own choice, which is fixed at its import.
     """
-    if "RAY_AUTH_MODE" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
+    if "ray" in sys.modules or "RAY_AUTH_MODE" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
         return
     folder = Path(tempfile.mkdtemp(prefix="raybayes-token-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

@@ -13,7 +13,23 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Method = Literal["single", "deep_ensemble", "snapshot"]
+Method = Literal[
+    "single",
+    "deep_ensemble",
+    "checkpoint",
+    "snapshot",
+    "csgld",
+    "fge",
+    "swa",
+    "swag",
+    "mc_dropout",
+    "vi",
+    "laplace",
+    "last_layer_laplace",
+    "batch_ensemble",
+    "packed",
+    "mimo",
+]
 Architecture = Literal[
     "cnn", "lenet", "resnet20", "vgg16bn", "preresnet110", "preresnet164", "wrn28x10", "resnet50"
 ]
@@ -34,6 +50,112 @@ class Snapshot(Group):
     momentum: float = Field(0.0, ge=0, lt=1, description="Momentum of SGD inside the cycles. [P] 0")
     cold_restarts: bool = Field(False, description="Begin each cycle from a fresh initialisation and a fresh optimiser")
     skip_cycles: int = Field(0, ge=0, le=100, description="Number of first cycles that yield no member")
+
+
+class Checkpoint(Group):
+    """Checkpoint ensembles (Chen, Lundberg, Lee 2017, arXiv 1710.03282): the last networks of one ordinary run."""
+
+    every: int = Field(1, ge=1, le=1000, description="Epochs between two members; the last epoch yields one")
+
+
+class CyclicalSGLD(Group):
+    """Cyclical stochastic gradient Langevin dynamics (Zhang et al. 2020, arXiv 1902.03932)."""
+
+    max_lr: float = Field(0.1, gt=0, le=10, description="Learning rate at the start of a cycle. [P] 0.5")
+    cycle_epochs: int = Field(8, ge=1, le=1000, description="Length of a cycle in epochs. [P] 50")
+    samples: int = Field(3, ge=1, le=100, description="Members a cycle, taken after each of its last epochs. [P] 3")
+    noise_epochs: int = Field(3, ge=1, le=1000, description="Last epochs of a cycle in which noise is added. [P] 3")
+    temperature: float = Field(
+        0.08, ge=0, le=10, description="Of the sampled posterior; 1 = Bayes. [P] 0.082 in effect (N over 782 squared)"
+    )
+    momentum: float = Field(0.0, ge=0, lt=1, description="Friction is 1 - momentum; above 0 this is SGHMC. [P] 0")
+
+
+class FastGeometric(Group):
+    """Fast geometric ensembling (Garipov et al. 2018, arXiv 1802.10026), after an ordinary run of `epochs`."""
+
+    pretrain: float = Field(1.0, gt=0, le=1, description="Share of `epochs` that the first stage takes. [P] 160 of 300")
+    cycle_epochs: int = Field(2, ge=2, le=100, description="Epochs of a cycle, even. [P] 2 for VGG16BN, else 4")
+    max_lr: float = Field(0.05, gt=0, le=10, description="Learning rate at the ends of a cycle. [P] 0.05, VGG16BN 0.01")
+    ratio: float = Field(0.01, gt=0, lt=1, description="Rate in mid-cycle, at the members, over max_lr. [P] 0.01")
+
+
+class Swag(Group):
+    """SWA-Gaussian (Maddox et al. 2019, arXiv 1902.02476) and stochastic weight averaging (arXiv 1803.05407)."""
+
+    epochs: int = Field(40, ge=2, le=10_000, description="Epochs of a run, both stages. [P] 300")
+    start: float = Field(0.5, gt=0, lt=1, description="Share of the epochs before collecting. [P] 160 of 300")
+    lr: float = Field(0.01, gt=0, le=10, description="Constant learning rate while collecting. [P] 0.01")
+    collect: Literal[1, 2, 4] = Field(1, description="Collected weights an epoch. [P] 1")
+    rank: int = Field(20, ge=2, le=1000, description="Deviations kept for the low-rank part. [P] 20")
+    scale: float = Field(0.5, gt=0, le=10, description="Of the sampled covariance; its two parts share it. [P] 0.5")
+    diag_only: bool = Field(False, description="Leave the low-rank part out")
+    runs: int = Field(1, ge=1, le=1000, description="Independent runs that share the members equally (MultiSWAG)")
+
+
+class DropoutValues(Group):
+    """Dropout, and its use at test time (Gal, Ghahramani 2016, arXiv 1506.02142)."""
+
+    p: float = Field(0.3, gt=0, lt=1, description="Probability of zeroing. [P] 0.5 in VGG16BN, 0.3 in WRN-28-10")
+    placement: Literal["own", "every"] = Field(
+        "own", description="Where the architecture's authors put it, or after every hidden layer or block. [P] own"
+    )
+    filterwise: bool = Field(False, description="Zero whole channels of feature maps")
+    always: bool = Field(False, description="Train with dropout under every method. [P] VGG16BN only")
+
+
+class Variational(Group):
+    """Fully factorised Gaussian variational inference (Kingma et al. 2015, arXiv 1506.02557)."""
+
+    init: Literal["pretrained", "scratch"] = Field("pretrained", description="Do means start from a run of `epochs`?")
+    epochs: int = Field(20, ge=1, le=10_000, description="Epochs of the variational stage. [P] 100")
+    lr_mean: float = Field(1e-3, gt=0, le=1, description="Learning rate of the means (SGD). [P] 1e-3")
+    lr_sigma: float = Field(1e-3, gt=0, le=1, description="Learning rate of log sigma (Adam). [P] 1e-3")
+    log_sigma: float = Field(-5.0, ge=-20, le=0, description="log sigma starts uniformly in [this - 0.1, this]. [P] -5")
+    beta: float = Field(1e-4, ge=0, le=10, description="Factor of the KL term. [P] 1e-4, 1e-5 for WRN-28-10")
+    warmup_epochs: int = Field(0, ge=0, le=10_000, description="Epochs over which beta grows from 0. [P] 0")
+
+
+class LaplaceValues(Group):
+    """Kronecker-factored Laplace approximation (Ritter, Botev, Barber 2018, OpenReview Skdvd2xAZ)."""
+
+    scale: float | None = Field(
+        None, gt=0, le=100, description="Of the sampled deviations; null = best of 25, 0.01-10, on validation. [P] so"
+    )
+    prior: float = Field(1.0, gt=0, le=1e6, description="Prior precision over N · wd. [P] 1")
+    structure: Literal["kron", "diag"] = Field("kron", description="Of each layer's curvature. [P] kron")
+    subset: Literal["all", "last"] = Field("all", description="Layers that are sampled. [P] all")
+
+
+class LastLayer(Group):
+    """Laplace approximation of the last layer with its full Gauss-Newton matrix (Daxberger et al. 2021, 2106.14806)."""
+
+    delta: float | None = Field(
+        None, gt=0, le=1e6, description="Prior precision; null = the best of 25 in 1e-3 .. 1e3 by validation LL"
+    )
+    predict: Literal["mc", "probit"] = Field("mc", description="Sampled heads as members; or one closed form")
+
+
+class BatchEnsembleValues(Group):
+    """BatchEnsemble (Wen, Tran, Ba 2020, arXiv 2002.06715); an optimiser's step sees members · batch images."""
+
+    epochs_factor: float = Field(1.5, gt=0, le=10, description="Times `epochs`: more are needed than for one network")
+    init: Literal["sign", "normal"] = Field("sign", description="Fast weights start as random signs, or as N(1, 0.5)")
+    sign_probability: float = Field(0.5, ge=0, le=1, description="Probability of +1 among the random signs")
+
+
+class Packed(Group):
+    """Packed-Ensembles (Laurent et al. 2023, arXiv 2210.09184): members are groups of one network's channels."""
+
+    alpha: float = Field(2.0, gt=0, le=8, description="Width of the whole network over that of `arch`")
+    gamma: int = Field(1, ge=1, le=8, description="Further groups inside a member")
+
+
+class Mimo(Group):
+    """Multi-input multi-output networks (Havasi et al. 2021, arXiv 2010.06610)."""
+
+    input_repetition: float = Field(0.0, ge=0, le=1, description="Probability that all heads see the same image")
+    batch_repetition: int = Field(1, ge=1, le=8, description="How often an image occurs in a batch")
 
 
 class Config(Group):
@@ -65,23 +187,29 @@ class Config(Group):
         False, description="Each member sees a fresh random draw of the training augmentation at test time. [P] both"
     )
 
+    dropout: DropoutValues = Field(default_factory=DropoutValues, description="Of mc_dropout, or of all methods")
+    checkpoint: Checkpoint = Field(default_factory=Checkpoint, description="Values of method checkpoint")
     sse: Snapshot = Field(default_factory=Snapshot, description="Values of method snapshot")
+    csgld: CyclicalSGLD = Field(default_factory=CyclicalSGLD, description="Values of method csgld")
+    fge: FastGeometric = Field(default_factory=FastGeometric, description="Values of method fge")
+    swag: Swag = Field(default_factory=Swag, description="Values of methods swa and swag")
+    vi: Variational = Field(default_factory=Variational, description="Values of method vi")
+    laplace: LaplaceValues = Field(default_factory=LaplaceValues, description="Values of method laplace")
+    last_layer: LastLayer = Field(default_factory=LastLayer, description="Values of method last_layer_laplace")
+    batch_ensemble: BatchEnsembleValues = Field(
+        default_factory=BatchEnsembleValues, description="Values of method batch_ensemble"
+    )
+    packed: Packed = Field(default_factory=Packed, description="Values of method packed")
+    mimo: Mimo = Field(default_factory=Mimo, description="Values of method mimo")
+
+    @property
+    def uses_dropout(self) -> bool:
+        return self.method == "mc_dropout" or self.dropout.always
 
     @model_validator(mode="after")
     def _possible(self) -> Config:
-        if problem := self.problem():
-            raise ValueError(problem)
-        return self
+        from trainables.ensembles.possible import problem  # it names this class
 
-    def problem(self) -> str | None:
-        """Why this combination cannot run, or None."""
-        if 0 < self.test_images < 4:
-            return f"test_images = {self.test_images}, but cross-validation needs at least 4; raise it, or use 0 (all)."
-        if self.arch == "vgg16bn" and self.dataset.startswith("mnist"):
-            return "arch = vgg16bn halves its input five times and needs 32 pixels, MNIST has 28; choose another arch."
-        if self.tta and not self.augment:
-            return (
-                "tta = true repeats the training augmentation at test time, but augment = false trains without one,"
-                " and a network that never saw it fails on it; set augment = true or tta = false."
-            )
-        return None
+        if sentence := problem(self):
+            raise ValueError(sentence)
+        return self

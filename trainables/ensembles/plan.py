@@ -8,6 +8,7 @@ number of workers.
 from __future__ import annotations
 
 import bisect
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from trainables.ensembles.config import Config
@@ -62,16 +63,107 @@ class Plan:
 
 def plan(config: Config) -> Plan:
     """The plan of a configuration."""
-    if config.method == "deep_ensemble":
-        return Plan(runs=config.members, epochs=config.epochs, snapshots=(config.epochs,))
-    if config.method == "snapshot":
-        ends = [(config.sse.skip_cycles + k + 1) * config.sse.cycle_epochs for k in range(config.members)]
-        return Plan(runs=1, epochs=ends[-1], snapshots=tuple(ends))
-    if config.tta:  # one network seen through K draws of the augmentation
-        return Plan(runs=1, epochs=config.epochs, draws=config.members)
-    return Plan(runs=1, epochs=config.epochs, snapshots=(config.epochs,))
+    return PLANS.get(config.method, _one_network)(config)
 
 
 def max_steps(config: Config) -> int:
     """How many reports a full run makes."""
     return plan(config).steps
+
+
+def _one_network(config: Config) -> Plan:
+    """One network; under test-time augmentation it is seen through as many draws as there are members."""
+    if config.tta:
+        return Plan(runs=1, epochs=config.epochs, draws=config.members)
+    return Plan(runs=1, epochs=config.epochs, snapshots=(config.epochs,))
+
+
+def _deep_ensemble(config: Config) -> Plan:
+    return Plan(runs=config.members, epochs=config.epochs, snapshots=(config.epochs,))
+
+
+def _checkpoint(config: Config) -> Plan:
+    ages = range(config.members - 1, -1, -1)
+    return Plan(
+        runs=1, epochs=config.epochs, snapshots=tuple(config.epochs - age * config.checkpoint.every for age in ages)
+    )
+
+
+def _snapshot(config: Config) -> Plan:
+    ends = [(config.sse.skip_cycles + k + 1) * config.sse.cycle_epochs for k in range(config.members)]
+    return Plan(runs=1, epochs=ends[-1], snapshots=tuple(ends))
+
+
+def _csgld(config: Config) -> Plan:
+    group = config.csgld
+    taken = [
+        (cycle + 1) * group.cycle_epochs - age
+        for cycle in range(-(-config.members // group.samples))
+        for age in range(group.samples - 1, -1, -1)
+    ][: config.members]
+    return Plan(runs=1, epochs=taken[-1], snapshots=tuple(taken))
+
+
+def _fge(config: Config) -> Plan:
+    cycle = config.fge.cycle_epochs
+    middles = [pretrain_epochs(config) + cycle // 2 + k * cycle for k in range(config.members)]
+    return Plan(runs=1, epochs=middles[-1], snapshots=tuple(middles))
+
+
+def _swag(config: Config) -> Plan:
+    return Plan(runs=config.swag.runs, epochs=config.swag.epochs, draws=config.members // config.swag.runs)
+
+
+def _swa(config: Config) -> Plan:
+    return Plan(runs=1, epochs=config.swag.epochs, draws=config.members if config.tta else 1)
+
+
+def _drawn(config: Config) -> Plan:
+    return Plan(runs=1, epochs=config.epochs, draws=config.members)
+
+
+def _last_layer(config: Config) -> Plan:
+    closed_form = config.last_layer.predict == "probit" and not config.tta
+    return Plan(runs=1, epochs=config.epochs, draws=1 if closed_form else config.members)
+
+
+def _vi(config: Config) -> Plan:
+    return Plan(runs=1, epochs=pretrain_epochs(config) + config.vi.epochs, draws=config.members)
+
+
+def _heads(config: Config) -> Plan:
+    return Plan(runs=1, epochs=config.epochs, snapshots=(config.epochs,), heads=config.members)
+
+
+def _batch_ensemble(config: Config) -> Plan:
+    epochs = max(1, round(config.batch_ensemble.epochs_factor * config.epochs))
+    return Plan(runs=1, epochs=epochs, snapshots=(epochs,), heads=config.members)
+
+
+def pretrain_epochs(config: Config) -> int:
+    """Epochs of the ordinary first stage of methods with two stages, else all epochs of a run."""
+    if config.method == "fge":
+        return round(config.fge.pretrain * config.epochs)
+    if config.method in ("swa", "swag"):
+        return round(config.swag.start * config.swag.epochs)
+    if config.method == "vi":
+        return config.epochs if config.vi.init == "pretrained" else 0
+    return plan(config).epochs
+
+
+PLANS: dict[str, Callable[[Config], Plan]] = {
+    "deep_ensemble": _deep_ensemble,
+    "checkpoint": _checkpoint,
+    "snapshot": _snapshot,
+    "csgld": _csgld,
+    "fge": _fge,
+    "swa": _swa,
+    "swag": _swag,
+    "mc_dropout": _drawn,
+    "vi": _vi,
+    "laplace": _drawn,
+    "last_layer_laplace": _last_layer,
+    "batch_ensemble": _batch_ensemble,
+    "packed": _heads,
+    "mimo": _heads,
+}

@@ -3,6 +3,8 @@
 import json
 import math
 import random
+import re
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +15,8 @@ from raybayes import catalog
 from raybayes.contract import Metric
 from raybayes.errors import DataError
 from trainables.ensembles import PROJECT, Config, max_steps, train
+from trainables.ensembles.architectures.dropout import set_noise
+from trainables.ensembles.config import Method
 from trainables.ensembles.methods import METHODS
 from trainables.ensembles.metrics.protocol import cross_validated
 from trainables.ensembles.plan import plan
@@ -22,9 +26,29 @@ CASES = {
     "deep_ensemble": {"method": "deep_ensemble"},
     "single": {"method": "single"},
     "single-tta": {"method": "single", "tta": True},
+    "checkpoint": {"method": "checkpoint", "epochs": 3},
     "snapshot": {"method": "snapshot", "sse": {"cycle_epochs": 2, "skip_cycles": 1}},
     "snapshot-cold": {"method": "snapshot", "sse": {"cycle_epochs": 2, "cold_restarts": True}},
+    "csgld": {"method": "csgld", "csgld": {"cycle_epochs": 3, "noise_epochs": 2, "samples": 2, "momentum": 0.5}},
+    "fge": {"method": "fge"},
+    "swag": {"method": "swag", "swag": {"epochs": 4, "rank": 3, "collect": 2}},
+    "multi-swag": {"method": "swag", "members": 4, "swag": {"epochs": 3, "start": 0.3, "rank": 2, "runs": 2}},
+    "swa": {"method": "swa", "swag": {"epochs": 3}},
+    "mc_dropout": {"method": "mc_dropout", "dropout": {"placement": "every", "filterwise": True}},
+    "vi": {"method": "vi", "vi": {"epochs": 2, "warmup_epochs": 2, "log_sigma": -3}},
+    "vi-scratch": {"method": "vi", "vi": {"init": "scratch", "epochs": 2}},
+    "laplace": {"method": "laplace"},
+    "laplace-diag-last": {"method": "laplace", "laplace": {"structure": "diag", "subset": "last", "scale": 1.0}},
+    "last_layer": {"method": "last_layer_laplace"},
+    "last_layer-probit": {"method": "last_layer_laplace", "last_layer": {"predict": "probit"}},
+    "batch_ensemble": {"method": "batch_ensemble"},
+    "packed-tta": {"method": "packed", "tta": True},
+    "mimo": {"method": "mimo", "mimo": {"input_repetition": 0.5, "batch_repetition": 2}},
     "resnet20": {"method": "deep_ensemble", "arch": "resnet20", "train_images": 40, "test_images": 8, "members": 2},
+    "resnet20-swag": {
+        "method": "swag", "arch": "resnet20", "train_images": 40, "test_images": 8, "members": 2,
+        "swag": {"epochs": 3, "start": 0.3, "rank": 2},
+    },
 }
 
 
@@ -78,7 +102,7 @@ def test_every_method_makes_the_planned_reports_and_members(case, whole, run_in_
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(case, whole, run_in_memory):
     config, reference = small(case), whole(case, run_in_memory)
     last = max_steps(config)
-    for cut in sorted({1, 2, 3, last // 2, last - 1} & set(range(1, last))):
+    for cut in sorted({1, last // 2, last - 1} & set(range(1, last))):
         first = run_in_memory(train, config, stop_at=cut)
         second = run_in_memory(train, config, saved=first.saved)
         assert first.reports + second.reports == reference.reports, f"cut after report {cut}"
@@ -88,7 +112,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(case, whole, run_
 @pytest.mark.parametrize(("before", "after"), [(1, 1), (2, 2), (1, 2), (2, 1), (3, 1), (3, 2)])
 def test_members_do_not_depend_on_the_number_of_workers(before, after, whole, run_in_memory):
     config, reference = small("deep_ensemble"), whole("deep_ensemble", run_in_memory)
-    for cut in (1, 2, 4):
+    for cut in (1, 3):
         first = run_in_memory(train, config, workers=before, stop_at=cut)
         second = run_in_memory(train, config, workers=after, saved=first.saved)
         assert all(len(reports) == cut for reports in first.every)
@@ -170,6 +194,8 @@ def test_the_gradient_reaches_every_parameter(case):
     config = small(case)
     data = prepare(config, raybayes_data.load(config.dataset), torch.device("cpu"))
     run = METHODS[config.method](config, data, Quiet(), 0)
+    run.before_epoch(run.first_stage)  # of the second stage, where there are two
+    set_noise(run.model, torch.Generator())
     images, labels = next(run.batches(0))
     run.loss(images, labels).backward()
     for name, parameter in run.model.named_parameters():
@@ -192,8 +218,38 @@ def test_too_few_images_are_refused(run_in_memory):
         run_in_memory(train, Config(test_images=9999))
 
 
-def test_impossible_combinations_are_refused_in_a_sentence():
-    with pytest.raises(ValueError, match="set augment = true or tta = false"):
-        Config(tta=True, augment=False)
-    with pytest.raises(ValueError, match="test_images = 3, but cross-validation needs at least 4"):
-        Config(test_images=3)
+def test_both_runs_of_multi_swag_share_the_workers(whole, run_in_memory):
+    reference = whole("multi-swag", run_in_memory)
+    result = run_in_memory(train, small("multi-swag"), workers=2)
+    assert columns(result.tables) == columns(reference.tables)
+    assert result.reports[-1] == reference.reports[-1]
+
+
+IMPOSSIBLE = [
+    ({"tta": True, "augment": False}, "set augment = true or tta = false"),
+    ({"test_images": 3}, "test_images = 3, but cross-validation needs at least 4"),
+    ({"arch": "vgg16bn"}, "needs 32 pixels, MNIST has 28; choose another arch"),
+    ({"method": "mc_dropout", "arch": "resnet20"}, "resnet20 has no dropout of its own; set dropout.placement = every"),
+    ({"method": "mc_dropout", "arch": "resnet50"}, "resnet50 has no place for dropout"),
+    ({"method": "checkpoint", "members": 21}, "21 members, 1 epoch(s) apart, do not fit into epochs = 20"),
+    ({"method": "csgld", "csgld": {"samples": 4}}, "samples <= noise_epochs <= cycle_epochs, found 4, 3, 8"),
+    ({"method": "fge", "fge": {"cycle_epochs": 3}}, "fge.cycle_epochs = 3; members are taken in mid-cycle"),
+    ({"method": "fge", "epochs": 1, "fge": {"pretrain": 0.1}}, "fge.pretrain = 0.1 of 1 epochs is no epoch"),
+    ({"method": "swag", "swag": {"epochs": 2, "start": 0.9}}, "swag.start = 0.9 of 2 epochs leaves a stage empty"),
+    ({"method": "swag", "swag": {"rank": 21}}, "swag.rank = 21, but only 20 weights are collected"),
+    ({"method": "swag", "swag": {"runs": 3}}, "4 members cannot be shared equally by swag.runs = 3"),
+    ({"method": "vi", "wd": 0}, "wd = 0 is no prior"),
+    ({"method": "vi", "vi": {"warmup_epochs": 21}}, "vi.warmup_epochs = 21 is longer than vi.epochs = 20"),
+    ({"method": "last_layer_laplace", "arch": "resnet50"}, "use method = laplace with laplace.subset = last"),
+]
+
+
+@pytest.mark.parametrize(("values", "sentence"), IMPOSSIBLE, ids=[sentence for _, sentence in IMPOSSIBLE])
+def test_impossible_combinations_are_refused_in_a_sentence(values, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        Config.model_validate(values)
+
+
+def test_every_method_has_a_run_and_a_case():
+    assert set(METHODS) == set(get_args(Method)) == {case["method"] for case in CASES.values()}
+    assert all(field.description for group in [Config] for field in group.model_fields.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -18,6 +19,13 @@ from trainables.ensembles.architectures.small import LeNet, SmallCNN
 Init = Callable[[nn.Conv2d, torch.Generator], None]
 
 
+@runtime_checkable
+class Initialised(Protocol):
+    """A layer of a method that draws its own first values."""
+
+    def initialise(self, generator: torch.Generator) -> None: ...
+
+
 @dataclass(frozen=True)
 class Architecture:
     """How a network is made: `make(channels, size, classes, place)`, and how its convolutions begin."""
@@ -28,7 +36,7 @@ class Architecture:
 
 
 
-def torch_default(layer: nn.Conv2d | nn.Linear, generator: torch.Generator) -> None:
+def torch_default(layer: nn.Conv2d | nn.Conv1d | nn.Linear, generator: torch.Generator) -> None:
     """PyTorch's own initialisation of linear and convolutional layers: U(-1, 1)/sqrt(inputs of a unit)."""
     bound = 1 / math.sqrt(layer.weight[0].numel())
     layer.weight.uniform_(-bound, bound, generator=generator)
@@ -37,9 +45,10 @@ def torch_default(layer: nn.Conv2d | nn.Linear, generator: torch.Generator) -> N
 
 
 def he_fan_out(layer: nn.Conv2d, generator: torch.Generator) -> None:
-    """N(0, 2/(k·k·outputs)) and no bias: the convolutions of VGG and the residual networks (arXiv 1502.01852)."""
+    """N(0, 2/(k·k·outputs of a group)) and no bias: VGG and the residual networks (arXiv 1502.01852)."""
     height, width = layer.kernel_size
-    layer.weight.normal_(0, math.sqrt(2 / (height * width * layer.out_channels)), generator=generator)
+    outputs = layer.out_channels // layer.groups
+    layer.weight.normal_(0, math.sqrt(2 / (height * width * outputs)), generator=generator)
     if layer.bias is not None:
         layer.bias.zero_()
 
@@ -57,7 +66,13 @@ ARCHITECTURES = {
 
 
 def build(
-    name: str, channels: int, size: int, classes: int, generator: torch.Generator, place: Place = nowhere
+    name: str,
+    channels: int,
+    size: int,
+    classes: int,
+    generator: torch.Generator,
+    place: Place = nowhere,
+    convert: Callable[[nn.Module], None] | None = None,
 ) -> nn.Module:
     """A freshly initialised network on the CPU; every network has its last linear layer as `.head`.
 
@@ -66,10 +81,13 @@ def build(
         channels, size: the images are (n, channels, size, size).
         generator: CPU generator that the weights are drawn from; the global one is not touched.
         place: where dropout stands.
+        convert: changes layers before there are weights.
     """
     architecture = ARCHITECTURES[name]
     with torch.device("meta"):  # the constructors of torch.nn draw from the global generator; here they draw nothing
         model = architecture.make(channels, size, classes, place)
+        if convert is not None:
+            convert(model)
     model.to_empty(device="cpu")
     initialise(model, architecture.conv_init, generator)
     return model
@@ -81,11 +99,13 @@ def initialise(model: nn.Module, conv_init: Init, generator: torch.Generator) ->
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             conv_init(module, generator)
-        elif isinstance(module, nn.Linear):
+        elif isinstance(module, nn.Linear | nn.Conv1d):
             torch_default(module, generator)
         elif isinstance(module, nn.BatchNorm2d):
             init.ones_(module.weight)
             init.zeros_(module.bias)
             module.reset_running_stats()
+        elif isinstance(module, Initialised):
+            module.initialise(generator)
         elif own := [name for name, _ in module.named_parameters(recurse=False)]:
             raise TypeError(f"no initialisation is known for {type(module).__name__} with {', '.join(own)}")

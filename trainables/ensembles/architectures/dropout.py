@@ -53,6 +53,35 @@ def nowhere(placement: Placement, spatial: bool = False) -> nn.Module:
     return nn.Identity()
 
 
+class Rates(Protocol):
+    """What a configuration says about dropout."""
+
+    @property
+    def p(self) -> float: ...
+    @property
+    def placement(self) -> Placement: ...
+    @property
+    def filterwise(self) -> bool: ...
+
+
+def dropout_place(rates: Rates) -> Place:
+    """The Place that puts dropout where the configuration says."""
+
+    def place(placement: Placement, spatial: bool = False) -> nn.Module:
+        if placement == "own" or rates.placement == "every":
+            return Dropout(rates.p, rates.filterwise and spatial)
+        return nn.Identity()
+
+    return place
+
+
+def set_dropout(model: nn.Module, active: bool | None) -> None:
+    """Draw masks at test time too (True), never (False), or as the training flag says (None)."""
+    for module in model.modules():
+        if isinstance(module, Dropout):
+            module.active = active
+
+
 def set_noise(model: nn.Module, generator: torch.Generator) -> None:
     """Give every layer that draws random numbers in its forward pass this generator."""
     for module in model.modules():

@@ -19,11 +19,11 @@ from raybayes.clock import WALL
 from raybayes.contract import Context, State
 from trainables.ensembles import schedules
 from trainables.ensembles.architectures import build
-from trainables.ensembles.architectures.dropout import set_noise
+from trainables.ensembles.architectures.dropout import dropout_place, nowhere, set_noise
 from trainables.ensembles.augmentation import augmentation
 from trainables.ensembles.config import Config
 from trainables.ensembles.data import ImageData, Split
-from trainables.ensembles.plan import plan
+from trainables.ensembles.plan import plan, pretrain_epochs
 
 Predictions = dict[str, Tensor]  # split -> (n, classes) float32 log-probabilities on the CPU
 PREDICT_BATCH = 1000  # images in one forward pass; bounds memory, changes nothing
@@ -45,16 +45,18 @@ class Run:
         self.ctx = ctx
         self.index = index
         self.plan = plan(config)
+        self.first_stage = pretrain_epochs(config)
         self.augment = augmentation(data.augmentation if config.augment else "none")
         self.model = self.fresh_model("init")
         self.optimizer = self.fresh_optimizer()
+        self.spare: nn.Module | None = None
         self.seconds = 0.0  # wall time of all steps
 
     # What a method may change.
 
     def learning_rate(self, epoch: float) -> float:
         """The learning rate at a time in epochs; the ordinary schedule is set once an epoch."""
-        return self.config.lr * schedules.step(int(epoch) / self.config.epochs)
+        return self.config.lr * schedules.step(int(epoch) / self.first_stage)
 
     def momentum(self) -> float:
         return self.config.momentum
@@ -66,11 +68,11 @@ class Run:
     def before_epoch(self, epoch: int) -> None:
         """Called before the first batch of an epoch."""
 
-    def after_batch(self, epoch: float, rate: float) -> None:
-        """Called after each step of the optimiser with the time in epochs and the learning rate of the step."""
+    def before_update(self, epoch: int, rate: float) -> None:
+        """Called between the gradient and the optimiser's step, with the learning rate of the step."""
 
-    def after_epoch(self, epoch: int) -> None:
-        """Called after the last batch of an epoch."""
+    def after_update(self, epoch: int, batch: int, n_batches: int) -> None:
+        """Called after each step of the optimiser."""
 
     def members_now(self, label: str) -> list[Predictions]:
         """The members that the network holds at the end of an epoch; `label` names their random draws."""
@@ -118,12 +120,31 @@ class Run:
     def fresh_model(self, name: str) -> nn.Module:
         """A newly initialised network on the device."""
         pixels = self.data.pixels
-        model = build(self.config.arch, pixels.channels, pixels.height, self.data.classes, self.rng(name))
+        place = dropout_place(self.config.dropout) if self.config.uses_dropout else nowhere
+        model = build(
+            self.config.arch, pixels.channels, pixels.height, self.data.classes, self.rng(name), place, self.convert
+        )
         return model.to(self.ctx.device)
+
+    def convert(self, model: nn.Module) -> None:
+        """Change the layers of a network that has no weights yet; they are initialised afterwards."""
+
+    def twin(self) -> nn.Module:
+        """A second network with the weights and statistics of this one, to be changed freely; one twin at a time."""
+        if self.spare is None:
+            self.spare = self.fresh_model("init")
+        self.spare.load_state_dict(self.model.state_dict())
+        return self.spare
 
     def fresh_optimizer(self) -> torch.optim.Optimizer:
         """A new optimiser without momentum history; the learning rate is set at every step."""
-        return torch.optim.SGD(self.model.parameters(), lr=1.0, momentum=self.momentum(), weight_decay=self.config.wd)
+        return torch.optim.SGD(
+            self.trained_parameters(), lr=1.0, momentum=self.momentum(), weight_decay=self.config.wd
+        )
+
+    def trained_parameters(self) -> list[Any]:
+        """Parameters, or groups of them, for the optimiser."""
+        return list(self.model.parameters())
 
     def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """One pass over the training images in random order: (images, labels), normalised and augmented.
@@ -147,11 +168,11 @@ class Run:
             rate = self.learning_rate(time)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            self.optimizer.zero_grad()
+            self.model.zero_grad()
             self.loss(images, labels).backward()
+            self.before_update(epoch, rate)
             self.optimizer.step()
-            self.after_batch(time, rate)
-        self.after_epoch(epoch)
+            self.after_update(epoch, i, n_batches)
 
     def predict(self, model: nn.Module, label: str) -> Predictions:
         """A member's predictions on all scored splits, through a fresh augmentation draw under `tta`."""

@@ -33,7 +33,7 @@ def binned_gap(confidence: Array, hit: ArrayLike, bins: int) -> float:
 
 
 def sce(lp: ArrayLike, targets: ArrayLike, bins: int = 15) -> float:
-    """Static calibration error: the gap of `ece` for each class's probability against [y = c], mean over classes.
+    """Static calibration error: the gap of `ece` for each class's probability, mean over classes.
 
     Source: Nixon et al. 2019, arXiv 1904.01685, equation 4.
     """
@@ -46,7 +46,7 @@ def ace(lp: ArrayLike, targets: ArrayLike, bins: int = 15) -> float:
     """Adaptive calibration error: |mean probability - share of the class| over bins of equal count, class by class.
 
     Bins hold n // bins objects, the last one also the remainder; the mean is over bins and classes (Nixon et al. 2019,
-    equation 5). Objects with equal probabilities are binned in the order of their rows. nan for fewer objects than bins.
+    equation 5). Objects with equal probabilities are binned in the order of rows. nan for fewer objects than bins.
     """
     return _adaptive(lp, targets, bins, threshold=-1.0)
 
