@@ -1,0 +1,23 @@
+"""Fast geometric ensembling: an ordinary run, then short triangular cycles; a member in the middle of each.
+
+Source: Garipov, Izmailov, Podoprikhin, Vetrov, Wilson, "Loss Surfaces, Mode Connectivity, and Fast Ensembling of DNNs",
+NeurIPS 2018, arXiv 1802.10026.
+"""
+
+from __future__ import annotations
+
+from trainables.ensembles import schedules
+from trainables.ensembles.methods.run import Run
+
+
+class FastGeometricRun(Run):
+    def learning_rate(self, epoch: float) -> float:
+        if epoch < self.first_stage:
+            return super().learning_rate(epoch)
+        group = self.config.fge
+        middle = group.ratio * group.max_lr
+        return schedules.triangle(epoch - self.first_stage, group.cycle_epochs, group.max_lr, middle)
+
+    def before_epoch(self, epoch: int) -> None:
+        if epoch == self.first_stage:
+            self.optimizer = self.fresh_optimizer()

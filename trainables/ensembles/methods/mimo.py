@@ -1,0 +1,53 @@
+"""Multi-input multi-output networks: one network takes as many images as it has heads and classifies each of them.
+
+Source: Havasi et al., "Training independent subnetworks for robust prediction", ICLR 2021, arXiv 2010.06610. In
+training the heads see independent shuffles of the batch, at test time all see the same image.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainables.ensembles.methods.heads import HeadsRun
+from trainables.ensembles.methods.layers import weight_layers
+
+
+class MimoRun(HeadsRun):
+    def convert(self, model: nn.Module) -> None:
+        heads = self.config.members
+        name, first = next(iter(weight_layers(model).items()))
+        wide = nn.Conv2d(
+            heads * first.in_channels, first.out_channels, first.kernel_size, first.stride, first.padding,
+            bias=first.bias is not None,
+        )
+        parent, _, attribute = name.rpartition(".")
+        setattr(model.get_submodule(parent), attribute, wide)
+        model.head = nn.Linear(model.head.in_features, heads * model.head.out_features)
+
+    def before_epoch(self, epoch: int) -> None:
+        self.shuffles = self.rng(f"shuffles-{epoch}")
+
+    def head_logits(self, images: Tensor) -> Tensor:
+        return self.model(images.repeat(1, self.heads, 1, 1)).unflatten(1, (self.heads, -1))
+
+    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        group = self.config.mimo
+        orders = shuffled_rows(len(labels), self.heads, group.batch_repetition, group.input_repetition, self.shuffles)
+        orders = orders.to(images.device)
+        mixed = torch.cat([images[rows] for rows in orders], dim=1)
+        logits = self.model(mixed).unflatten(1, (self.heads, -1))
+        return functional.cross_entropy(logits.transpose(0, 1).flatten(0, 1), labels[orders].flatten())
+
+
+def shuffled_rows(
+    n: int, heads: int, batch_repetition: int, input_repetition: float, generator: torch.Generator
+) -> Tensor:
+    """Which image each head sees, (heads, n·batch_repetition): independent orders but for repeated inputs."""
+    rows = torch.arange(n).repeat(batch_repetition)
+    rows = rows[torch.randperm(len(rows), generator=generator)]
+    kept = round(input_repetition * len(rows))
+    same, mixed = rows[:kept], rows[kept:]
+    shuffled = [mixed[torch.randperm(len(mixed), generator=generator)] for _ in range(heads)]
+    return torch.stack([torch.cat([same, order]) for order in shuffled])

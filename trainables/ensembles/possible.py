@@ -1,0 +1,102 @@
+"""Combinations of values that cannot run, each with the sentence that says so before any training is paid for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trainables.ensembles.config import Config
+
+OWN_DROPOUT = ("cnn", "lenet", "vgg16bn", "wrn28x10")  # architectures whose authors put dropout somewhere
+NO_DROPOUT = ("resnet50",)
+
+
+def problem(config: Config) -> str | None:
+    """Why a configuration cannot run, or None."""
+    for check in (_data, _dropout, _trajectory, _swag, _posterior):
+        if sentence := check(config):
+            return sentence
+    return None
+
+
+def _data(config: Config) -> str | None:
+    if 0 < config.test_images < 4:
+        return f"test_images = {config.test_images}, but cross-validation needs at least 4; raise it, or use 0 (all)."
+    if config.arch == "vgg16bn" and config.dataset.startswith("mnist"):
+        return "arch = vgg16bn halves its input five times and needs 32 pixels, MNIST has 28; choose another arch."
+    if config.tta and not config.augment:
+        return (
+            "tta = true repeats the training augmentation at test time, but augment = false trains without one,"
+            " and a network that never saw it fails on it; set augment = true or tta = false."
+        )
+    return None
+
+
+def _dropout(config: Config) -> str | None:
+    if not config.uses_dropout:
+        return None
+    if config.arch in NO_DROPOUT:
+        return f"arch = {config.arch} has no place for dropout; choose another arch, or a method without dropout."
+    if config.dropout.placement == "own" and config.arch not in OWN_DROPOUT:
+        return (
+            f"arch = {config.arch} has no dropout of its own; set dropout.placement = every,"
+            f" or choose one of {', '.join(OWN_DROPOUT)}."
+        )
+    return None
+
+
+def _trajectory(config: Config) -> str | None:
+    if config.method == "checkpoint" and (config.members - 1) * config.checkpoint.every >= config.epochs:
+        return (
+            f"{config.members} members, {config.checkpoint.every} epoch(s) apart, do not fit into epochs ="
+            f" {config.epochs}; lower members or checkpoint.every, or raise epochs."
+        )
+    if config.method == "csgld":
+        group = config.csgld
+        if not group.samples <= group.noise_epochs <= group.cycle_epochs:
+            return (
+                f"csgld needs samples <= noise_epochs <= cycle_epochs, found {group.samples}, {group.noise_epochs},"
+                f" {group.cycle_epochs}; members are taken while noise is added, and noise inside a cycle."
+            )
+    if config.method == "fge":
+        if config.fge.cycle_epochs % 2:
+            return f"fge.cycle_epochs = {config.fge.cycle_epochs}; members are taken in mid-cycle, so make it even."
+        if round(config.fge.pretrain * config.epochs) < 1:
+            return f"fge.pretrain = {config.fge.pretrain:g} of {config.epochs} epochs is no epoch; raise one of them."
+    return None
+
+
+def _swag(config: Config) -> str | None:
+    if config.method not in ("swag", "swa"):
+        return None
+    group = config.swag
+    before = round(group.start * group.epochs)
+    if not 1 <= before < group.epochs:
+        return f"swag.start = {group.start:g} of {group.epochs} epochs leaves a stage empty; change one of the two."
+    if config.method == "swa":
+        return None
+    collected = (group.epochs - before) * group.collect
+    if not group.diag_only and group.rank > collected:
+        return (
+            f"swag.rank = {group.rank}, but only {collected} weights are collected ({group.epochs - before} epochs,"
+            f" {group.collect} each); lower swag.rank, raise swag.epochs or swag.collect, or set swag.diag_only."
+        )
+    if config.members % group.runs:
+        return f"{config.members} members cannot be shared equally by swag.runs = {group.runs}; use a divisor."
+    return None
+
+
+def _posterior(config: Config) -> str | None:
+    if config.method in ("vi", "laplace") and config.wd == 0:
+        return f"method = {config.method} takes its prior from the weight decay, and wd = 0 is no prior; raise wd."
+    if config.method == "last_layer_laplace" and config.arch == "resnet50":
+        return (
+            "arch = resnet50 has 20,490 weights in its last layer, too many for their full curvature; use"
+            " method = laplace with laplace.subset = last."
+        )
+    if config.method == "vi" and config.vi.warmup_epochs > config.vi.epochs:
+        return (
+            f"vi.warmup_epochs = {config.vi.warmup_epochs} is longer than vi.epochs = {config.vi.epochs};"
+            " shorten the first."
+        )
+    return None
