@@ -1,26 +1,94 @@
 """Where to search for ensembles: the method first, then only what that method reads.
 
-SPACE fits 2,000 MNIST images on a processor (seconds a network); the ensemble size is fixed, because a search over it
-would always end at its upper bound. `-s members=8` sets another size, `-s method=snapshot` searches one method alone.
+SPACE fits 2,000 MNIST images on a processor (seconds a network); NEWER holds the methods after the paper; PAPER has
+the ranges for CIFAR on a GPU. The ensemble size is fixed: a search over it would end at its upper bound. `-s members=8`
+sets another size, `-s method=swag` searches one method alone.
 """
 
-from raybayes.space import Choice, Float, Int, Space
+from raybayes.space import Choice, Float, Int, Parameter, Space
 
-# Methods that train with `lr`, `momentum` and the step schedule.
-_ORDINARY = ("single", "deep_ensemble")
+# Methods whose training, or its first stage, has `lr` and `momentum`.
+_ORDINARY = ("single", "deep_ensemble", "fge", "swag", "mc_dropout", "vi", "laplace")
 
 SPACE = Space(
     {
-        "method": Choice("deep_ensemble", "single", "snapshot"),
-        "wd": Float(1e-5, 1e-2, log=True),  # the paper's values 1e-4 to 5e-4 inside; up to 1e-2 for few images
+        "method": Choice(
+            "deep_ensemble", "single", "snapshot", "csgld", "fge", "swag", "mc_dropout", "vi", "laplace"  # the paper's
+        ),
+        "wd": Float(1e-5, 1e-2, log=True),  # the paper's 1e-4 to 5e-4 inside; up to 1e-2 for few images
         "batch": Choice(32, 64, 128),  # paper: 64 and 128; 32 for few images
-        "augment": Choice(True, False),  # decides between ensembling and regularisation on few images
-        "lr": Float(5e-3, 0.3, log=True, when={"method": _ORDINARY}),  # a decade around the paper's 0.05 and 0.1
+        "lr": Float(5e-3, 0.3, log=True, when={"method": _ORDINARY}),  # around the paper's 0.05 and 0.1
         "momentum": Choice(0.9, 0.0, 0.95, when={"method": _ORDINARY}),  # paper: 0.9
         "sse.max_lr": Float(0.02, 1.0, log=True, when={"method": "snapshot"}),  # paper: 0.2 on CIFAR, 0.1 on ImageNet
         "sse.cycle_epochs": Int(3, 20, log=True, when={"method": "snapshot"}),  # paper: 40; 5 take a second
         "sse.momentum": Choice(0.0, 0.9, when={"method": "snapshot"}),  # paper: 0 on CIFAR, 0.9 on ImageNet
         "sse.cold_restarts": Choice(False, True, when={"method": "snapshot"}),  # True: independent starts
         "sse.skip_cycles": Int(0, 3, when={"method": "snapshot"}),  # early snapshots are worse than late ones
+        "csgld.max_lr": Float(0.02, 0.5, log=True, when={"method": "csgld"}),  # paper: 0.5 with batch normalisation
+        "csgld.cycle_epochs": Int(8, 20, log=True, when={"method": "csgld"}),  # paper: 50; at least noise_epochs
+        "csgld.samples": Choice(1, 3, 5, when={"method": "csgld"}),  # paper: 3; at most noise_epochs
+        "csgld.noise_epochs": Int(5, 8, when={"method": "csgld"}),  # paper: 3 of 50; csgmcmc: 5
+        "csgld.temperature": Float(1e-3, 1.0, log=True, when={"method": "csgld"}),  # 1 = Bayes; paper 0.082 in effect
+        "csgld.momentum": Choice(0.0, 0.9, when={"method": "csgld"}),  # paper: 0; 0.9 is SGHMC
+        "fge.pretrain": Float(0.5, 1.0, when={"method": "fge"}),  # paper: 160 of 300 epochs
+        "fge.cycle_epochs": Choice(2, 4, 6, 8, when={"method": "fge"}),  # paper: 2 and 4; even numbers only
+        "fge.max_lr": Float(1e-3, 0.2, log=True, when={"method": "fge"}),  # paper: 0.01 and 0.05
+        "fge.ratio": Float(1e-3, 0.2, log=True, when={"method": "fge"}),  # paper: 0.01 and 0.05; below 1, so a2 < a1
+        "swag.lr": Float(1e-3, 0.2, log=True, when={"method": "swag"}),  # paper: 0.01 and 0.05
+        "swag.start": Float(0.4, 0.75, when={"method": "swag"}),  # paper: 160 of 300; leaves 10 of 40 epochs to collect
+        "swag.rank": Int(5, 10, when={"method": "swag"}),  # paper: 20; at most the collected weights
+        "swag.scale": Float(0.05, 2.0, log=True, when={"method": "swag"}),  # paper: 0.5
+        "swag.diag_only": Choice(False, True, when={"method": "swag"}),  # paper: False
+        "dropout.p": Float(0.05, 0.6, when={"method": "mc_dropout"}),  # paper: 0.3 and 0.5
+        "dropout.placement": Choice("own", "every", when={"method": "mc_dropout"}),  # "every" did better on WRN-28-10
+        "dropout.filterwise": Choice(False, True, when={"method": "mc_dropout"}),  # likewise
+        "vi.beta": Float(1e-6, 1.0, log=True, when={"method": "vi"}),  # paper: 1e-5 to 1e-3; 1 = the evidence bound
+        "vi.log_sigma": Float(-8.0, -2.0, when={"method": "vi"}),  # paper: -6 and -5
+        "vi.lr_mean": Float(1e-4, 1e-1, log=True, when={"method": "vi"}),  # paper: 1e-3 and 1e-2
+        "vi.lr_sigma": Float(1e-4, 1e-2, log=True, when={"method": "vi"}),  # paper: 1e-3
+        "vi.warmup_epochs": Int(0, 10, when={"method": "vi"}),  # paper: none
+        "vi.init": Choice("pretrained", "scratch", when={"method": "vi"}),  # paper: pretrained
+        "laplace.prior": Float(1e-3, 1e3, log=True, when={"method": "laplace"}),  # paper: 1; the scale finds itself
+        "laplace.structure": Choice("kron", "diag", when={"method": "laplace"}),  # paper: kron
+        "laplace.subset": Choice("all", "last", when={"method": "laplace"}),  # paper: all
     }
 )
+
+NEWER = Space(
+    {
+        "method": Choice(
+            "deep_ensemble", "batch_ensemble", "packed", "mimo", "checkpoint", "last_layer_laplace", "swa"
+        ),
+        "wd": Float(1e-5, 1e-2, log=True),  # as in SPACE
+        "batch": Choice(32, 64, 128),  # as in SPACE
+        "lr": Float(5e-3, 0.3, log=True),  # as in SPACE
+        "checkpoint.every": Int(1, 4, when={"method": "checkpoint"}),  # 4 members within the last 12 of 20 epochs
+        "batch_ensemble.init": Choice("sign", "normal", when={"method": "batch_ensemble"}),  # both are in its paper
+        "batch_ensemble.sign_probability": Float(
+            0.25, 0.75, when={"method": "batch_ensemble", "batch_ensemble.init": "sign"}  # uncertainty-baselines
+        ),
+        "packed.alpha": Choice(1.0, 2.0, 3.0, 4.0, when={"method": "packed"}),  # its paper: 2 to 4
+        "packed.gamma": Choice(1, 2, 4, when={"method": "packed"}),  # its paper: 1 and 2
+        "mimo.input_repetition": Float(0.0, 0.6, when={"method": "mimo"}),  # its paper: 0 to 0.6
+        "mimo.batch_repetition": Choice(1, 2, 4, when={"method": "mimo"}),  # its paper: 1 to 4
+        "last_layer.predict": Choice("mc", "probit", when={"method": "last_layer_laplace"}),
+        "swag.lr": Float(1e-3, 0.2, log=True, when={"method": "swa"}),  # as in SPACE
+        "swag.start": Float(0.4, 0.9, when={"method": "swa"}),  # SWA paper: 0.5 and 0.75
+    }
+)
+
+
+def _paper() -> dict[str, Parameter]:
+    """SPACE with the ranges that only a GPU can pay for."""
+    table: dict[str, Parameter] = {name: SPACE[name] for name in SPACE}
+    table["batch"] = Choice(128, 64, 256)
+    table["sse.cycle_epochs"] = Int(5, 60, log=True, when={"method": "snapshot"})
+    table["csgld.max_lr"] = Float(0.05, 1.0, log=True, when={"method": "csgld"})
+    table["csgld.cycle_epochs"] = Int(10, 80, log=True, when={"method": "csgld"})
+    table["csgld.noise_epochs"] = Int(5, 10, when={"method": "csgld"})
+    table["swag.start"] = Float(0.4, 0.85, when={"method": "swag"})
+    table["swag.rank"] = Int(5, 40, when={"method": "swag"})
+    return table
+
+
+PAPER = Space(_paper())

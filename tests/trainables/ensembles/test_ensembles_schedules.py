@@ -1,12 +1,17 @@
 """Learning rates, plans, augmentation, and the search space."""
 
+import random
+
 import pytest
 import torch
 
 from raybayes import catalog
-from trainables.ensembles import PROJECT, Config
+from raybayes.errors import SpecError
+from raybayes.space import Choice, Int
+from trainables.ensembles import PROJECT, Config, max_steps
 from trainables.ensembles.augmentation import augmentation, flip, shift
-from trainables.ensembles.plan import plan
+from trainables.ensembles.plan import plan, pretrain_epochs
+from trainables.ensembles.recipes import RECIPES, paper
 from trainables.ensembles.schedules import cosine_restarts, step
 
 
@@ -70,3 +75,40 @@ def test_the_space_holds_the_default_configuration():
     assert space.outside(catalog.defaults(PROJECT)) is None
     for method in space["method"].values:
         assert set(space.active({"method": method})) <= set(space)
+
+
+@pytest.mark.parametrize("name", ["SPACE", "NEWER"])
+def test_every_configuration_of_a_space_can_run(name):
+    space, rng = catalog.load_space(PROJECT, name), random.Random(0)
+    for _ in range(300):
+        values = {}
+        for parameter in space:
+            if space.is_active(parameter, values):
+                values[parameter] = drawn(space[parameter], rng)
+        assert max_steps(catalog.configure(PROJECT, values)) > 0  # a combination that cannot run would be refused here
+
+
+def drawn(parameter, rng):
+    if isinstance(parameter, Choice):
+        return rng.choice(parameter.values)
+    if isinstance(parameter, Int):
+        return rng.choice([parameter.low, parameter.high, rng.randint(parameter.low, parameter.high)])
+    return rng.choice([parameter.low, parameter.high, rng.uniform(parameter.low, parameter.high)])
+
+
+def test_the_papers_recipes_are_configurations_of_its_space():
+    space = catalog.load_space(PROJECT, "PAPER")
+    assert len(RECIPES) == 4 * 9 - 2
+    for arch, method in RECIPES:
+        config = Config.model_validate(paper(arch, method))
+        assert (config.arch, config.method, config.members) == (arch, method, 100)
+        assert space["method"].contains(method)
+
+
+def test_recipes_say_what_the_paper_says():
+    assert paper("vgg16bn", "fge")["fge"] == {"pretrain": 160 / 400, "cycle_epochs": 2, "max_lr": 0.01, "ratio": 0.05}
+    assert pretrain_epochs(Config.model_validate(paper("wrn28x10", "fge"))) == 160
+    assert pretrain_epochs(Config.model_validate(paper("wrn28x10", "swag"))) == 160
+    assert paper("preresnet164", "snapshot")["sse"] == {"max_lr": 0.2, "cycle_epochs": 40, "momentum": 0.0}
+    with pytest.raises(SpecError, match=r"has no recipe for resnet20 with fge; it has .*preresnet110 with fge"):
+        paper("resnet20", "fge")
