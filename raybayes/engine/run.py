@@ -18,7 +18,7 @@ from raybayes.store.layout import Layout
 
 Watch = Callable[[Progress], None]
 POLL_S = 0.5
-PREDECESSOR_S = 15.0  # a burst whose driver was killed lets go of the sweep within a few seconds
+PREDECESSOR_S = 8.0  # a burst whose driver was killed lets go of the sweep within a few seconds
 
 
 class Interrupt:

@@ -1,0 +1,181 @@
+"""A sweep is interrupted and goes on: nothing lost, nothing twice, nothing RUNNING at the end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import raybayes as rb
+from raybayes.errors import Interrupted, StoreError
+from raybayes.store.filesystem import open_storage
+from raybayes.store.layout import Layout
+from raybayes.store.lock import BurstLock
+
+PROJECTS = Path(__file__).parent.parent / "projects"
+
+
+def command(*arguments):
+    """A raybayes process of its own, in the folder of the tests' projects."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "raybayes", *arguments],
+        cwd=PROJECTS,
+        env={**os.environ, "PYTHONPATH": str(Path(rb.__file__).parent.parent)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(path, lines, seconds=90):
+    """Until a log file has so many lines."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if path.exists() and len(path.read_text().splitlines()) >= lines:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{path} never had {lines} lines")
+
+
+def assert_whole(folder, trials, steps):
+    """The three assertions, and no report lost or kept twice."""
+    found = rb.open_sweep(str(folder))
+    numbers = found.trials["trial"].to_pylist()
+    assert numbers == list(range(trials)), "a trial was lost or run twice"
+    assert set(found.trials["state"].to_pylist()) == {"COMPLETE"}, "a trial is RUNNING, or was not finished"
+    keys = Counter((row["trial"], row["step"]) for row in found.reports.to_pylist())
+    assert keys == {(trial, step): 1 for trial in range(trials) for step in range(1, steps + 1)}
+    configs = found.trials.select([n for n in found.trials.column_names if n.startswith("config.")]).to_pylist()
+    assert len({json.dumps(config, sort_keys=True) for config in configs}) == trials
+    return found
+
+
+def steps_run(log):
+    """How often each (learning rate, step) was really computed."""
+    return Counter((line.split()[3], int(line.split()[0])) for line in log.read_text().splitlines())
+
+
+@pytest.mark.parametrize("killed_after", [1, 9, 22])
+def test_in_process_kill_9_loses_nothing(tmp_path, killed_after):
+    log = tmp_path / "log"
+    arguments = ["sweep", "parabola", "--trials", "8", "--local", "--storage", str(tmp_path), "--name", "s", "--space", "SPACE"]
+    settings = ["-s", "steps=4", "-s", "sleep_s=0.02", "-s", f"log={log}"]
+    process = command(*arguments, *settings)
+    wait_for(log, killed_after)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    before = rb.open_sweep(str(tmp_path / "s")).trials["state"].to_pylist()
+    assert before.count("COMPLETE") < 8
+    finished = command("resume", str(tmp_path / "s"), "--local")
+    _, errors = finished.communicate(timeout=120)
+    assert finished.returncode == 0, errors
+    assert_whole(tmp_path / "s", trials=8, steps=4)
+    again = [key for key, count in steps_run(log).items() if count > 1]
+    assert len({lr for lr, _ in again}) <= 1, "a finished trial was run again"
+
+
+@pytest.mark.ray
+def test_on_ray_kill_9_resume_extend(tmp_path):
+    log = tmp_path / "log"
+    process = command(
+        "sweep", "parabola", "--trials", "12", "--storage", str(tmp_path), "--name", "s",
+        "-s", "steps=4", "-s", "sleep_s=0.1", "-s", f"log={log}", "-s", "method=plain",
+    )  # fmt: skip
+    wait_for(log, 21)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    finished = command("resume", str(tmp_path / "s"))
+    output, errors = finished.communicate(timeout=200)
+    assert finished.returncode == 0, errors
+    assert "12 complete" in output
+    assert_whole(tmp_path / "s", trials=12, steps=4)
+    again = {lr for (lr, _), count in steps_run(log).items() if count > 1}
+    assert len(again) <= 2, "more than the two trials that were running was run again"
+    extended = command("extend", str(tmp_path / "s"), "--trials", "3", "--json")
+    output, errors = extended.communicate(timeout=200)
+    assert extended.returncode == 0, errors
+    assert len(json.loads(output)["trials"]) == 15
+    assert_whole(tmp_path / "s", trials=15, steps=4)
+
+
+@pytest.mark.ray
+def test_on_ray_one_ctrl_c_finishes_reports_checkpoints_and_exits_130(tmp_path):
+    log = tmp_path / "log"
+    process = command(
+        "sweep", "parabola", "--trials", "6", "--storage", str(tmp_path), "--name", "s",
+        "-s", "steps=10", "-s", "sleep_s=0.2", "-s", f"log={log}", "-s", "method=plain",
+    )  # fmt: skip
+    wait_for(log, 6)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "raybayes resume" in errors
+    stopped = rb.open_sweep(str(tmp_path / "s"))
+    states = stopped.trials["state"].to_pylist()
+    assert "RUNNING" not in states
+    assert states.count("PAUSED") == 2
+    finished = command("resume", str(tmp_path / "s"))
+    _, errors = finished.communicate(timeout=200)
+    assert finished.returncode == 0, errors
+    assert_whole(tmp_path / "s", trials=6, steps=10)
+    assert set(steps_run(log).values()) == {1}, "a step before the checkpoint was repeated"
+
+
+def test_time_budget_ends_the_burst_cleanly(tmp_path):
+    spec = {"storage": str(tmp_path), "name": "s", "config": {"steps": 50, "sleep_s": 0.02}, "trials": 3, "executor": "here"}
+    found = rb.sweep("parabola", time_budget=0.3, **spec)
+    assert set(found.trials["state"].to_pylist()) <= {"PAUSED", "COMPLETE"}
+    assert "PAUSED" in found.trials["state"].to_pylist()
+    rb.resume(found.path, executor="here", time_budget_s=None)
+    assert_whole(tmp_path / "s", trials=3, steps=50)
+
+
+def test_a_trial_that_had_said_all_before_the_kill_is_complete_without_a_further_report(tmp_path, monkeypatch):
+    from raybayes.engine.burst import Burst
+
+    def cut(self, key, error):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Burst, "finish", cut)
+        with pytest.raises(KeyboardInterrupt):
+            rb.sweep("parabola", trials=1, storage=str(tmp_path), name="s", every_s=0, executor="here")
+    found = rb.resume(str(tmp_path / "s"), executor="here")
+    assert found.trials["state"].to_pylist() == ["COMPLETE"]
+    assert found.trials["attempts"].to_pylist() == [2]
+    assert len(found.reports) == 4
+
+
+def test_two_bursts_at_once_are_refused(tmp_path):
+    rb.sweep("parabola", trials=1, storage=str(tmp_path), name="s", executor="here")
+    lock = BurstLock(Layout(open_storage(str(tmp_path / "s"))))
+    lock.acquire()
+    try:
+        process = command("extend", str(tmp_path / "s"), "--trials", "1", "--local")
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 2
+        assert str(os.getpid()) in errors
+    finally:
+        lock.release()
+    with pytest.raises(StoreError, match="no folder|no sweep|not a sweep"):
+        rb.open_sweep(str(tmp_path / "nothing"))
+
+
+def test_signals_end_an_in_process_sweep_cleanly(tmp_path):
+    seen = []
+
+    def watch(progress):
+        if len(progress.ended) == 2 and not seen:
+            seen.append(progress)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted, match="2 of 5 trials have ended"):
+        rb.sweep("parabola", trials=5, storage=str(tmp_path), name="s", executor="here", watch=watch)
+    rb.resume(str(tmp_path / "s"), executor="here")
+    assert_whole(tmp_path / "s", trials=5, steps=4)
