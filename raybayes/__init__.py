@@ -13,14 +13,39 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from raybayes.errors import (
+    ClusterError,
+    DataError,
+    Interrupted,
+    RaybayesError,
+    ResourceError,
+    SpaceError,
+    SpecError,
+    StoreError,
+    TrialError,
+)
+
 if TYPE_CHECKING:
     from raybayes.api import extend, open_sweep, resume, sweep, train
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "extend", "open_sweep", "resume", "sweep", "train"]
+_CALLS = ("extend", "open_sweep", "resume", "sweep", "train")
+__all__ = [
+    "ClusterError",
+    "DataError",
+    "Interrupted",
+    "RaybayesError",
+    "ResourceError",
+    "SpaceError",
+    "SpecError",
+    "StoreError",
+    "TrialError",
+    "__version__",
+    *_CALLS,
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
+    if name in _CALLS:
         return getattr(import_module("raybayes.api"), name)
     raise AttributeError(f"module 'raybayes' has no attribute {name!r}; it has {', '.join(__all__)}")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
-import click
 import typer
 
 from raybayes.cli import data, projects, show, sweep, train
 from raybayes.errors import RaybayesError
+
+# Typer carries its own copy of click, whose errors it does not export: this is the base class of the one that it does.
+ClickError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 app = typer.Typer(
     name="raybayes",
@@ -39,12 +41,12 @@ def main(arguments: Sequence[str]) -> int:
         return answer if isinstance(answer, int) else 0
     except RaybayesError as error:
         return _fail(str(error), error.exit_code, as_json)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return 2
-    except click.ClickException as error:
+    except ClickError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+            return 2
         return _fail(f"{error.format_message()} See --help.", 2, as_json)
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         return _fail("interrupted at once; what was reported is stored, go on with raybayes resume.", 130, as_json)
 
 
