@@ -109,7 +109,7 @@ def perform(train, config, *, seed=0, workers=1, stop_at=None, saved=None):
     return SimpleNamespace(reports=every[0], every=every, tables=ranks.tables, saved=checkpoint)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_in_memory():
     return perform
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,8 @@ class Equivalent:
 
     Args:
         value: size of the deep ensemble with the same mean score, linearly interpolated; 1 at least.
-        lower: against the mean plus one standard deviation of the deep ensembles.
-        upper: against the mean minus one standard deviation.
+        lower: against the mean plus one standard deviation of the deep ensembles; nan where that is not known.
+        upper: against the mean minus one standard deviation; likewise.
         saturated: the score beats the whole curve; value is its last size, never an extrapolation.
     """
 
@@ -45,7 +46,7 @@ def deep_ensemble_equivalent(
     Args:
         score: the mean score of the method at one ensemble size.
         mean: size -> mean score of the deep ensembles, for every size 1, 2, ..., L.
-        std: size -> standard deviation over repetitions; without it the bounds equal the value.
+        std: size -> standard deviation over repetitions, nan where unknown; without it the bounds equal the value.
         higher_is_better: False for error, Brier score, AURC and the like.
         gaps_allowed: accept a curve with missing sizes, though interpolating over them is biased upwards.
 
@@ -58,8 +59,7 @@ def deep_ensemble_equivalent(
     curve = sign * np.array([mean[int(size)] for size in sizes])
     spread = np.zeros_like(curve) if std is None else np.array([std[int(size)] for size in sizes])
     value, saturated = _first_size(sign * score, sizes, curve)
-    lower, _ = _first_size(sign * score, sizes, curve + spread)
-    upper, _ = _first_size(sign * score, sizes, curve - spread)
+    lower, upper = (_bound(sign * score, sizes, curve + shift) for shift in (spread, -spread))
     return Equivalent(value, lower, upper, saturated)
 
 
@@ -75,6 +75,16 @@ def _check(sizes: NDArray[np.float64], mean: Mapping[int, float], std: Mapping[i
             )
     if std is not None and (lacking := sorted(set(mean) - set(std))):
         raise DataError(f"the standard deviation lacks sizes {', '.join(map(str, lacking))}; give one for each size.")
+
+
+def _bound(score: float, sizes: NDArray[np.float64], curve: NDArray[np.float64]) -> float:
+    """`_first_size` on the part of the curve before the first nan; nan if the score lies beyond that part."""
+    unknown = np.flatnonzero(np.isnan(curve))
+    known = int(unknown[0]) if len(unknown) else len(curve)
+    if known == 0:
+        return nan
+    size, saturated = _first_size(score, sizes[:known], curve[:known])
+    return nan if saturated and known < len(curve) else size
 
 
 def _first_size(score: float, sizes: NDArray[np.float64], curve: NDArray[np.float64]) -> tuple[float, bool]:

@@ -1,0 +1,174 @@
+"""From stored predictions to results, curves, equivalents and hyper-deep ensembles."""
+
+import itertools
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy.special import log_softmax
+
+from raybayes.errors import DataError
+from trainables.ensembles import Config, train
+from trainables.ensembles.exchange import from_reference, to_reference
+from trainables.ensembles.metrics.dee import deep_ensemble_equivalent
+from trainables.ensembles.metrics.protocol import SCORES, cross_validated
+from trainables.ensembles.metrics.reference import ReferenceCurve, reference_curve
+from trainables.ensembles.metrics.scores import log_likelihood
+from trainables.ensembles.metrics.selection import select_greedily
+from trainables.ensembles.rescore import equivalents, hyper_deep_ensemble, pool_curve, rescore, runs
+
+SMALL = {"train_images": 60, "test_images": 40, "epochs": 2, "members": 3, "batch": 16}
+
+
+def stored(result, trial=0, repeat=0):
+    """A run's predictions as the store returns them."""
+    parts = [table for name, table in sorted(result.tables.items()) if name.startswith("predictions/")]
+    table = pa.concat_tables([part.replace_schema_metadata(None) for part in parts])
+    for name, value in (("repeat", repeat), ("trial", trial)):
+        table = table.add_column(0, name, pa.array([value] * len(table), pa.int64()))
+    return table
+
+
+@pytest.fixture(scope="module")
+def two_runs(run_in_memory):
+    return [run_in_memory(train, Config.model_validate(SMALL), seed=seed) for seed in (0, 1)]
+
+
+def case(rng, n=60, classes=4, quality=1.0):
+    y = rng.integers(0, classes, n)
+    return [log_softmax(rng.normal(size=(n, classes)) + quality * np.eye(classes)[y], axis=1) for _ in range(6)], y
+
+
+def test_rescoring_repeats_the_curve_of_the_run(two_runs):
+    curve = {(r["n_samples"], r["metric"], r["calibrated"]): r["value"]
+             for r in two_runs[0].tables["curve"].to_pylist() if r["split"] == "test"}
+    results = rescore(stored(two_runs[0]), scores=SCORES)
+    again = {(r["n_samples"], r["metric"], r["calibrated"]): r["value"] for r in results.to_pylist()}
+    assert again == curve
+    assert results.equals(rescore(stored(two_runs[0]), scores=SCORES))
+
+
+def test_all_scores_are_there_for_every_run_and_size(two_runs):
+    table = pa.concat_tables([stored(two_runs[0], trial=3), stored(two_runs[1], trial=1, repeat=2)])
+    rows = rescore(table, split="val").to_pylist()
+    assert {(r["trial"], r["repeat"]) for r in rows} == {(3, 0), (1, 2)}
+    assert {r["n_samples"] for r in rows} == {1, 2, 3}
+    assert {"ll", "sce", "augrc", "misclassified_auc", "mutual_information"} <= {r["metric"] for r in rows}
+    assert len({r["targets_sha256"] for r in rows}) == 1
+
+
+def test_members_on_different_objects_are_refused(two_runs):
+    table = stored(two_runs[0])
+    column = table["target"].to_numpy().copy()
+    split = table["split"].to_numpy(zero_copy_only=False)
+    first = np.flatnonzero((split == "test") & (table["member"].to_numpy() == 1))[0]
+    column[first] = (column[first] + 1) % 10
+    mixed = table.set_column(table.column_names.index("target"), "target", pa.array(column))
+    with pytest.raises(DataError, match="trial 0, repeat 0, test: members were scored on 2 different lists"):
+        list(runs(mixed, "test"))
+    with pytest.raises(DataError, match="no split 'train'; runs save 'val' and 'test'"):
+        list(runs(table, "train"))
+
+
+def test_runs_on_different_objects_are_not_put_together(two_runs, run_in_memory):
+    other = run_in_memory(train, Config.model_validate(SMALL | {"split_seed": 1, "members": 1}))
+    table = pa.concat_tables([stored(two_runs[0]), stored(other, trial=7)])
+    with pytest.raises(DataError, match="trials 0 and 7 were scored on different test objects"):
+        pool_curve(table)
+    with pytest.raises(DataError, match="trials 0 and 7 were scored on different val objects"):
+        hyper_deep_ensemble(table, 2)
+
+
+def test_a_pool_curve_joins_all_runs(two_runs):
+    table = pa.concat_tables([stored(two_runs[0]), stored(two_runs[1], trial=1)])
+    curve = pool_curve(table)
+    assert curve.pool == 6
+    assert list(curve.mean) == [1, 2, 3, 4, 5, 6]
+    whole = np.mean(np.exp([m for run in runs(table, "test") for m in run.lp]), axis=0)
+    targets = next(runs(table, "test")).targets
+    assert curve.mean[6] == pytest.approx(cross_validated(np.log(whole), targets).calibrated["ll"], abs=1e-9)
+    found = equivalents(rescore(table, scores=SCORES), curve).to_pylist()
+    assert len(found) == 6
+    assert all(1 <= row["dee"] <= 6 for row in found)
+
+
+def test_the_spread_of_a_pool_is_unknown_above_its_half():
+    members, y = case(np.random.default_rng(0))
+    curve = reference_curve(members, y)
+    assert [math.isnan(curve.std[size]) for size in range(1, 7)] == [False] * 3 + [True] * 3
+    assert curve.std[1] > 0
+    assert curve == reference_curve(members, y)
+    with pytest.raises(DataError, match="found 0 networks and 'll'"):
+        reference_curve([], y)
+
+
+def test_bounds_are_unknown_where_the_spread_is():
+    curve = ReferenceCurve({1: -1.0, 2: -0.5, 3: -0.4}, {1: 0.1, 2: 0.1, 3: math.nan}, 4, 5)
+    inside = deep_ensemble_equivalent(-0.7, curve.mean, curve.std)
+    assert inside.lower < inside.value < inside.upper
+    beyond = deep_ensemble_equivalent(-0.45, curve.mean, curve.std)
+    assert beyond.value == pytest.approx(2.5)
+    assert math.isnan(beyond.upper)
+    assert beyond.lower == pytest.approx(1 + 0.45 / 0.5)
+
+
+def test_results_without_the_metric_are_named(two_runs):
+    with pytest.raises(DataError, match="no 'top5' with calibrated = True"):
+        equivalents(rescore(stored(two_runs[0]), scores=SCORES), ReferenceCurve({1: 0.0}, {1: 0.0}, 1, 1), "top5")
+
+
+def test_greedy_selection_takes_the_best_step_each_time():
+    rng = np.random.default_rng(1)
+    members, y = case(rng)
+
+    def cll(indices):
+        average = np.log(np.mean([np.exp(members[i]) for i in indices], axis=0))
+        return cross_validated(average, y, {"ll": log_likelihood}).calibrated["ll"]
+
+    chosen = select_greedily(members, y, 3)
+    for step in range(3):
+        options = [cll([*chosen[:step], candidate]) for candidate in range(6)]
+        assert chosen[step] == int(np.argmax(options))
+    best_pair = max(itertools.combinations_with_replacement(range(6), 2), key=cll)
+    assert cll(chosen[:2]) <= cll(best_pair) + 1e-12
+    with pytest.raises(DataError, match="found 0 and 2"):
+        select_greedily([], y, 2)
+
+
+def test_a_hyper_deep_ensemble_names_its_members(two_runs):
+    table = pa.concat_tables([stored(two_runs[0]), stored(two_runs[1], trial=4)])
+    found = hyper_deep_ensemble(table, 3)
+    assert len(found.members) == 3
+    assert {trial for trial, _, _ in found.members} <= {0, 4}
+    by_name = {(run.trial, run.repeat, number): lp for run in runs(table, "test")
+               for number, lp in zip(run.members, run.lp, strict=True)}
+    average = np.log(np.mean([np.exp(by_name[name]) for name in found.members], axis=0))
+    targets = next(runs(table, "test")).targets
+    assert found.test["ll"] == pytest.approx(cross_validated(average, targets).calibrated["ll"], abs=1e-9)
+    alone = max(cross_validated(lp, run.targets).calibrated["ll"] for run in runs(table, "val") for lp in run.lp)
+    assert found.validation_cll >= alone - 0.05
+
+
+def test_an_unfinished_run_is_no_candidate(two_runs):
+    table = stored(two_runs[0])
+    member = table["member"].to_numpy()
+    split = table["split"].to_numpy(zero_copy_only=False)
+    with pytest.raises(DataError, match="leave out runs that have not ended"):
+        hyper_deep_ensemble(table.filter(pa.array((member != 2) | (split == "val"))), 2)
+
+
+def test_results_travel_to_the_reference_code_and_back(two_runs):
+    curve = two_runs[0].tables["curve"]
+    there = to_reference(curve)
+    assert there.column_names == ["dataset", "model", "method", "n_samples", "metric", "value", "info"]
+    assert {"deep_ensemble", "deep_ensemble (ts)"} == set(there["method"].to_pylist())
+    back = from_reference(there)
+    wanted = [r for r in curve.to_pylist() if r["split"] == "test"]
+    for row, original in zip(back.to_pylist(), wanted, strict=True):
+        assert all(row[key] == original[key] for key in ("method", "augment", "calibrated", "value", "metric"))
+    tta = from_reference(pa.table({**{n: ["x"] for n in there.column_names}, "method": ["fge_augment (ts)"]}))
+    assert tta.to_pylist()[0]["method"] == "fge"
+    assert tta.to_pylist()[0]["augment"]
+    with pytest.raises(DataError, match=r"no log of the reference code: dataset, model, .* is missing, found a"):
+        from_reference(pa.table({"a": [1]}))

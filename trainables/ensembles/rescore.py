@@ -1,0 +1,216 @@
+"""Scores from stored predictions: new metrics, other sizes, corrected bugs, without training anything again.
+
+All functions are pure: tables in, tables out. The predictions are the parts of the table `predictions` that runs save;
+as the store returns them they also have the columns trial and repeat.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raybayes.errors import DataError
+from trainables.ensembles.metrics.average import RunningAverage
+from trainables.ensembles.metrics.dee import deep_ensemble_equivalent
+from trainables.ensembles.metrics.diversity import RunningDiversity
+from trainables.ensembles.metrics.protocol import ALL_SCORES, REPEATS, Score, cross_validated
+from trainables.ensembles.metrics.reference import ReferenceCurve, reference_curve
+from trainables.ensembles.metrics.scores import Array, Targets, log_likelihood
+from trainables.ensembles.metrics.selection import select_greedily
+
+RESULTS_SCHEMA = pa.schema(
+    [
+        ("trial", pa.int64()),
+        ("repeat", pa.int64()),
+        ("split", pa.string()),
+        ("n_samples", pa.int32()),  # K
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("calibrated", pa.bool_()),
+        ("temperature", pa.float64()),
+        ("temperature_std", pa.float64()),
+        ("split_seed", pa.int64()),
+        ("targets_sha256", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """The stored members of one run on one split.
+
+    Args:
+        members: their numbers, ascending.
+        lp: (members, n, classes) log-probabilities.
+        targets: (n,) classes.
+        digest: sha256 over row numbers and targets.
+    """
+
+    trial: int
+    repeat: int
+    split: str
+    members: tuple[int, ...]
+    lp: Array
+    targets: Targets
+    digest: str
+
+
+def runs(predictions: pa.Table, split: str) -> Iterator[Run]:
+    """The runs in a table of predictions, in the order of trial and repeat.
+
+    Raises:
+        DataError: the split is not there, or members of one run were scored on different objects.
+    """
+    table = predictions
+    for column in ("trial", "repeat"):
+        if column not in table.column_names:
+            table = table.append_column(column, pa.array(np.zeros(len(table), np.int64)))
+    table = table.filter(pc.equal(table["split"], split))
+    if not len(table):
+        raise DataError(f"the predictions have no split {split!r}; runs save 'val' and 'test'.")
+    keys = np.stack([table[name].to_numpy().astype(np.int64) for name in ("trial", "repeat", "member")], axis=1)
+    for trial, repeat in np.unique(keys[:, :2], axis=0).tolist():
+        rows = np.flatnonzero((keys[:, 0] == trial) & (keys[:, 1] == repeat))
+        yield _run(table.take(rows), trial, repeat, split, keys[rows, 2])
+
+
+def _run(table: pa.Table, trial: int, repeat: int, split: str, member: Targets) -> Run:
+    lists = table["lp"].combine_chunks()
+    lp = lists.flatten().to_numpy().reshape(len(lists), -1)
+    index, target = (table[name].to_numpy().astype(np.int64) for name in ("index", "target"))
+    numbers = np.unique(member)
+    parts = [np.flatnonzero(member == number) for number in numbers]
+    digests = {_digest(index[rows], target[rows]) for rows in parts}
+    if len(digests) > 1:
+        raise DataError(
+            f"trial {trial}, repeat {repeat}, {split}: members were scored on {len(digests)} different lists of objects"
+            " (their row numbers and targets differ); do not mix runs of different data or split_seed."
+        )
+    stacked = np.stack([lp[rows] for rows in parts]).astype(np.float64)
+    return Run(trial, repeat, split, tuple(numbers.tolist()), stacked, target[parts[0]], digests.pop())
+
+
+def _digest(index: Targets, target: Targets) -> str:
+    return hashlib.sha256(np.stack([index, target]).astype("<i8").tobytes()).hexdigest()
+
+
+def rescore(
+    predictions: pa.Table,
+    split: str = "test",
+    scores: Mapping[str, Score] = ALL_SCORES,
+    split_seed: int = 0,
+    repeats: int = REPEATS,
+) -> pa.Table:
+    """Every score of every ensemble size of every run, raw and calibrated, and diversity; RESULTS_SCHEMA.
+
+    Members are taken in the order of their numbers. One pass over them: the cost grows with K, not with K².
+    """
+    rows: list[dict[str, object]] = []
+    for run in runs(predictions, split):
+        average, diversity = RunningAverage(), RunningDiversity()
+        for size, member in enumerate(run.lp, start=1):
+            average.add(member)
+            diversity.add(member, run.targets)
+            lp = average.log_probabilities()
+            result = cross_validated(lp, run.targets, scores, repeats, split_seed)
+            shared = {"trial": run.trial, "repeat": run.repeat, "split": split, "n_samples": size,
+                      "split_seed": split_seed, "targets_sha256": run.digest}
+            raw = shared | {"calibrated": False, "temperature": 1.0, "temperature_std": 0.0}
+            scaled = shared | {"calibrated": True, "temperature": result.temperature,
+                               "temperature_std": result.temperature_std}
+            rows += [raw | {"metric": name, "value": value} for name, value in result.raw.items()]
+            rows += [scaled | {"metric": name, "value": value} for name, value in result.calibrated.items()]
+            measures = diversity.measures(lp, run.targets)
+            rows += [raw | {"metric": name, "value": value} for name, value in measures.items()]
+    return pa.Table.from_pylist(rows, RESULTS_SCHEMA)
+
+
+def pool_curve(
+    predictions: pa.Table, split: str = "test", score: str = "ll", calibrated: bool = True
+) -> ReferenceCurve:
+    """The reference curve of deep ensembles, from the members of all runs in the table as one pool.
+
+    Pass predictions of deep ensembles alone, of one data set, architecture, dropout and augmentation.
+
+    Raises:
+        DataError: the runs were scored on different objects.
+    """
+    found = list(runs(predictions, split))
+    _same_objects(found)
+    pool = [member for run in found for member in run.lp]
+    return reference_curve(pool, found[0].targets, score, calibrated)
+
+
+def equivalents(
+    results: pa.Table, curve: ReferenceCurve, metric: str = "ll", calibrated: bool = True, higher_is_better: bool = True
+) -> pa.Table:
+    """The deep ensemble equivalent of every size of every run in a table of results.
+
+    Returns:
+        Columns trial, repeat, split, n_samples, value, dee, dee_lower, dee_upper, saturated.
+    """
+    rows = []
+    for row in results.select(["trial", "repeat", "split", "n_samples", "metric", "value", "calibrated"]).to_pylist():
+        if row.pop("metric") == metric and row.pop("calibrated") == calibrated:
+            found = deep_ensemble_equivalent(row["value"], curve.mean, curve.std, higher_is_better=higher_is_better)
+            bounds = {"dee": found.value, "dee_lower": found.lower, "dee_upper": found.upper}
+            rows.append(row | bounds | {"saturated": found.saturated})
+    if not rows:
+        raise DataError(f"the results have no {metric!r} with calibrated = {calibrated}; rescore them with it first.")
+    return pa.Table.from_pylist(rows)
+
+
+@dataclass(frozen=True)
+class HyperDeep:
+    """An ensemble chosen from all members of a sweep.
+
+    Args:
+        members: (trial, repeat, member) in the order of choice, repetitions included.
+        validation_cll: its calibrated log-likelihood on the objects it was chosen by: optimistic.
+        test: score -> calibrated value on the test objects.
+    """
+
+    members: tuple[tuple[int, int, int], ...]
+    validation_cll: float
+    test: dict[str, float]
+
+
+def hyper_deep_ensemble(predictions: pa.Table, size: int, split_seed: int = 0) -> HyperDeep:
+    """Choose an ensemble greedily by validation CLL from everything that was trained, and score it on the test split.
+
+    Raises:
+        DataError: the runs were scored on different objects, or a member lacks one of the splits.
+    """
+    val, test = list(runs(predictions, "val")), list(runs(predictions, "test"))
+    _same_objects(val)
+    _same_objects(test)
+    names = [[(run.trial, run.repeat, member) for run in found for member in run.members] for found in (val, test)]
+    if names[0] != names[1]:
+        raise DataError("some members have validation or test predictions alone; leave out runs that have not ended.")
+    candidates = {"val": [m for run in val for m in run.lp], "test": [m for run in test for m in run.lp]}
+    chosen = select_greedily(candidates["val"], val[0].targets, size, split_seed)
+    averages = {}
+    for split, pool in candidates.items():
+        averages[split] = RunningAverage()
+        for index in chosen:
+            averages[split].add(pool[index])
+    on_val = cross_validated(
+        averages["val"].log_probabilities(), val[0].targets, {"ll": log_likelihood}, seed=split_seed
+    )
+    on_test = cross_validated(averages["test"].log_probabilities(), test[0].targets, seed=split_seed)
+    return HyperDeep(tuple(names[0][index] for index in chosen), on_val.calibrated["ll"], on_test.calibrated)
+
+
+def _same_objects(found: list[Run]) -> None:
+    first = found[0]
+    for run in found:
+        if run.digest != first.digest:
+            raise DataError(
+                f"trials {first.trial} and {run.trial} were scored on different {run.split} objects (data set,"
+                " train_images, validation or split_seed differ); their predictions cannot be put together."
+            )
