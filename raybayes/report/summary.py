@@ -1,0 +1,70 @@
+"""What a report says of a sweep beside its trials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from raybayes.contract import Direction
+
+
+class Objective(NamedTuple):
+    """A metric that the sweep improves: name, "maximize" or "minimize", unit ("" for a pure number)."""
+
+    name: str
+    direction: Direction
+    unit: str = ""
+
+    @property
+    def sign(self) -> float:
+        """Factor that makes smaller better."""
+        return -1.0 if self.direction == "maximize" else 1.0
+
+    @property
+    def label(self) -> str:
+        """Name and unit, for an axis or a column."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
+
+    @property
+    def better(self) -> str:
+        """Which way is better, in words."""
+        return "higher is better" if self.direction == "maximize" else "lower is better"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The facts of one sweep.
+
+    Args:
+        name: the sweep's name.
+        path: its folder or URI, as a user should read it.
+        project: the name of the research project.
+        objectives: (name, direction, unit) each, the first one counts where only one can.
+        fidelity: what one report stands for: "epoch", "iteration", "member".
+        sampler: as it was asked for, e.g. "tpe".
+        scheduler: as it was asked for, e.g. "asha:eta=4".
+        seed: of the sweep.
+        versions: of raybayes, Python and the libraries.
+        hardware: of the machines, e.g. {"nodes": 2, "CPU": 64, "GPU": 8}.
+        spec: the resolved specification.
+        importances: share of each parameter in the variation of the first objective, 0 to 1; None if not known.
+        tables: names of the tables that trials saved.
+    """
+
+    name: str
+    path: str
+    project: str
+    objectives: Sequence[Objective]
+    fidelity: str
+    sampler: str
+    scheduler: str
+    seed: int
+    versions: Mapping[str, str] = field(default_factory=dict)
+    hardware: Mapping[str, Any] = field(default_factory=dict)
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    importances: Mapping[str, float] | None = None
+    tables: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "objectives", tuple(Objective(*objective) for objective in self.objectives))
