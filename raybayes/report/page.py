@@ -1,0 +1,241 @@
+"""report.html: one page that holds all of a sweep's result, needs no network, and prints well."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import importlib.resources
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import yaml
+from matplotlib.figure import Figure
+
+from raybayes.clock import WALL, Clock
+from raybayes.report import ranking, style
+from raybayes.report.coordinates import parallel_coordinates, pareto
+from raybayes.report.figures import history, importance_bars, learning_curves, slices
+from raybayes.report.ranking import best
+from raybayes.report.summary import Objective, Summary
+from raybayes.report.table import counts, failures, state_words
+from raybayes.report.timeline import timeline
+from raybayes.report.wording import NONE, duration, number, shortened, value_text, with_error
+from raybayes.store.layout import Layout
+
+MOST_CURVES = 3  # objectives whose history and learning curves are drawn
+MOST_BEST = 8
+_LARGE_SVG = 400_000  # bytes from which on the page holds a figure as PNG, if that is smaller
+
+
+def draw(summary: Summary, trials: pa.Table, reports: pa.Table) -> dict[str, tuple[Figure, str]]:
+    """Every figure that the sweep gives reason for, with its caption, by the name of its file."""
+    main = summary.objectives[0]
+    found: dict[str, tuple[Figure | None, str]] = {}
+    for i, objective in enumerate(summary.objectives[:MOST_CURVES]):
+        suffix = "" if i == 0 else f"-{i + 1}"
+        found[f"history{suffix}"] = (
+            history(trials, objective),
+            f"The {objective.name} of each trial, and the best so far.",
+        )
+        found[f"curves{suffix}"] = (
+            learning_curves(trials, reports, objective, summary.fidelity),
+            f"The {objective.name} over training, one line a trial; pruned trials end where they were stopped.",
+        )
+    found["pareto"] = pareto(trials, summary.objectives), "The objectives against each other, with the Pareto front."
+    found["importances"] = (
+        importance_bars(summary.importances or {}, main),
+        f"Share of each parameter in the variation of {main.name}, within the ranges of this sweep.",
+    )
+    found["slices"] = (
+        slices(trials, main, summary.importances),
+        f"The {main.name} over each parameter that varied. Colours tell the order of the trials.",
+    )
+    found["parallel"] = (
+        parallel_coordinates(trials, main, summary.importances),
+        "Each line is a finished trial. Below the axis (–): the parameter was inactive.",
+    )
+    found["timeline"] = timeline(trials), "Which trial ran where and when. Long pauses between bursts are cut out."
+    return {name: (figure, caption) for name, (figure, caption) in found.items() if figure is not None}
+
+
+def write_page(
+    layout: Layout, summary: Summary, trials: pa.Table, reports: pa.Table, clock: Clock = WALL
+) -> str:
+    """Write the figures (PNG and SVG, into the sweep's folder of figures) and report.html.
+
+    Returns:
+        Where the page lies, as a user should read it.
+
+    Raises:
+        StoreError: the storage refuses.
+    """
+    pictures = []
+    for name, (figure, caption) in draw(summary, trials, reports).items():
+        svg, png = style.rendered(figure, "svg"), style.rendered(figure, "png")
+        layout.storage.write_bytes(layout.figure(name, "svg"), svg)
+        layout.storage.write_bytes(layout.figure(name, "png"), png)
+        pictures.append(_picture(name, caption, svg, png))
+    page = render(summary, trials, pictures, clock.now())
+    layout.storage.write_bytes(layout.report_page, page.encode())
+    return layout.storage.shown(layout.report_page)
+
+
+def render(summary: Summary, trials: pa.Table, pictures: Sequence[str], now: float) -> str:
+    """The page as text; `pictures` are pieces of HTML, `now` is the Unix time that it gives as its date."""
+    css = importlib.resources.files("raybayes.report").joinpath("page.css").read_text(encoding="utf-8")
+    date = datetime.datetime.fromtimestamp(now, datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    parts = [
+        _header(summary, trials, date),
+        _result(summary, trials),
+        _section("Figures", "".join(pictures)),
+        _section("Trials", _all_trials(summary, trials)),
+        _section("Failures", _failures(trials)),
+        _section("How it was made", _facts(summary)),
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(summary.name)}: raybayes report</title>\n<style>\n{css}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(part for part in parts if part)
+        + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _section(title: str, body: str) -> str:
+    return f"<section>\n<h2>{escape(title)}</h2>\n{body}\n</section>" if body else ""
+
+
+def _header(summary: Summary, trials: pa.Table, date: str) -> str:
+    started, ended = ranking.numbers(trials, "started"), ranking.numbers(trials, "ended")
+    seconds = ranking.numbers(trials, "seconds")
+    times = np.concatenate([started, ended, started + seconds])
+    times = times[np.isfinite(times)]
+    lines = [counts(trials)]
+    if len(times):
+        wall_s = float(times.max() - times.min())
+        lines.append(f"{duration(float(np.nansum(seconds)))} of training in {duration(wall_s)}")
+    goals = ", ".join(f"{objective.label}, {objective.better}" for objective in summary.objectives)
+    return (
+        f"<header>\n<h1>{escape(summary.name)}</h1>\n"
+        f'<p class="lead">{escape("; ".join(lines))}.</p>\n'
+        f"<p>Project <b>{escape(summary.project)}</b>; {escape(goals)}; sampler {escape(summary.sampler)}, "
+        f"scheduler {escape(summary.scheduler)}, seed {summary.seed}.</p>\n"
+        f'<p class="path"><code>{escape(summary.path)}</code>, page of {date}</p>\n</header>'
+    )
+
+
+def _result(summary: Summary, trials: pa.Table) -> str:
+    winners = best(trials, summary.objectives)
+    if not winners:
+        notice = f"No trial has finished with a result yet. {_what_is_there(trials)}"
+        return _section("Result", f'<p class="notice">{escape(notice)}</p>')
+    title = "Best trial" if len(winners) == 1 else f"Pareto front, {len(winners)} trials"
+    shown = winners[:MOST_BEST]
+    at = {int(trial): row for row, trial in enumerate(trials["trial"].to_pylist())}
+    rows = [at[trial] for trial in shown]
+    body = [["trial", *(str(trial) for trial in shown)]]
+    for objective in summary.objectives:
+        body.append([objective.label, *_results(trials, objective, rows)])
+    for name in ranking.parameters(trials):
+        values = ranking.values(trials, name)
+        body.append([name, *(value_text(values[row]) for row in rows)])
+    body.append(["training time", *(duration(float(ranking.numbers(trials, "seconds")[row])) for row in rows)])
+    lines = "".join(
+        f"<tr{' class=objective' if 0 < i <= len(summary.objectives) else ''}><th>{escape(line[0])}</th>"
+        + "".join(f"<td>{escape(cell)}</td>" for cell in line[1:]) + "</tr>\n"
+        for i, line in enumerate(body)
+    )
+    rest = len(winners) - len(shown)
+    more = f"<p>{rest} more are starred in the table of trials.</p>" if rest else ""
+    return _section(title, f'<div class="wide"><table class="best">\n{lines}</table></div>{more}')
+
+
+def _what_is_there(trials: pa.Table) -> str:
+    if not len(trials):
+        return "No trial has started either."
+    reported = int((ranking.numbers(trials, "steps") > 0).sum())
+    there = f"{reported} of them have reported, as shown below" if reported else "none of them has reported"
+    return f"So far there are {counts(trials)}; {there}."
+
+
+def _results(trials: pa.Table, objective: Objective, rows: Iterable[int]) -> list[str]:
+    mean, error = ranking.numbers(trials, objective.name), ranking.numbers(trials, f"{objective.name}.se")
+    return [with_error(float(mean[row]), float(error[row])) for row in rows]
+
+
+def _picture(name: str, caption: str, svg: bytes, png: bytes) -> str:
+    as_png = len(svg) > _LARGE_SVG and len(png) < len(svg)
+    kind, data = ("image/png", png) if as_png else ("image/svg+xml", svg)
+    text = base64.b64encode(data).decode()
+    return (
+        f'<figure id="{escape(name)}">\n<img alt="{escape(caption)}" src="data:{kind};base64,{text}">\n'
+        f"<figcaption>{escape(caption)}</figcaption>\n</figure>\n"
+    )
+
+
+def _all_trials(summary: Summary, trials: pa.Table) -> str:
+    if not len(trials):
+        return ""
+    order = ranking.best_first(trials, summary.objectives)
+    stars = set(best(trials, summary.objectives))
+    words, numbers = state_words(trials), trials["trial"].to_pylist()
+    names = ranking.parameters(trials)
+    columns: list[tuple[str, list[str]]] = [("state", words)]
+    columns += [(objective.label, _results(trials, objective, range(len(trials)))) for objective in summary.objectives]
+    columns += [("steps", [number(n) for n in trials["steps"].to_pylist()]),
+                ("time", [duration(s) for s in trials["seconds"].to_pylist()])]
+    columns += [(name, [value_text(value) for value in ranking.values(trials, name)]) for name in names]
+    columns += [("node", [node or NONE for node in trials["node"].to_pylist()])]
+    head = "".join(f"<th>{escape(title)}</th>" for title in ["trial", *(title for title, _ in columns)])
+    lines = []
+    for row in order:
+        kind, star = ("best", "★ ") if numbers[row] in stars else (words[row], "")
+        cells = "".join(f"<td>{_unbroken(text[row])}</td>" for _, text in columns)
+        lines.append(f'<tr class="{escape(kind)}"><td>{_unbroken(star)}{numbers[row]}</td>{cells}</tr>')
+    cut = '<p class="print-only">On paper there are the first 25 trials; trials.parquet holds all.</p>'
+    return (
+        f'<div class="wide tall"><table class="trials">\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
+        + "\n".join(lines) + "\n</tbody>\n</table></div>\n" + (cut if len(lines) > 25 else "")
+    )
+
+
+def _unbroken(text: str) -> str:
+    return escape(text).replace(" ", "&nbsp;")
+
+
+def _failures(trials: pa.Table) -> str:
+    causes = failures(trials)
+    lines = "".join(
+        f"<tr><td>{len(which)}</td><td>{escape(shortened(cause, 200))}</td><td>{_some(which)}</td></tr>\n"
+        for cause, which in causes[:20]
+    )
+    more = f"<p>{len(causes) - 20} further messages are in trials.parquet.</p>" if len(causes) > 20 else ""
+    head = "<thead><tr><th>trials</th><th>message</th><th>which</th></tr></thead>"
+    return f'<table class="failures">\n{head}\n<tbody>\n{lines}</tbody>\n</table>{more}' if causes else ""
+
+
+def _some(trials: list[int]) -> str:
+    return ", ".join(map(str, trials[:8])) + (", …" if len(trials) > 8 else "")
+
+
+def _facts(summary: Summary) -> str:
+    facts: dict[str, Any] = {**summary.versions, **summary.hardware}
+    if summary.tables:
+        facts["stored tables"] = ", ".join(summary.tables)
+    lines = "".join(
+        f"<tr><th>{escape(str(name))}</th><td>{escape(str(value))}</td></tr>\n" for name, value in facts.items()
+    )
+    table = f'<table class="facts">\n{lines}</table>\n' if lines else ""
+    spec = yaml.safe_dump(_plain(summary.spec), sort_keys=False, allow_unicode=True) if summary.spec else ""
+    return table + (f"<h3>Specification</h3>\n<pre>{escape(spec)}</pre>" if spec else "")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
