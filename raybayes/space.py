@@ -22,6 +22,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from raybayes.errors import SpaceError
@@ -41,17 +42,21 @@ class Float:
     when: When | None = None
 
     def contains(self, value: Any) -> bool:
-        return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
+        return isinstance(value, int | float) and not isinstance(value, bool) and _in_range(self, value)
 
     def problem(self) -> str | None:
         return _range_problem(self.low, self.high, self.log, self.step)
+
+    def nearest(self, value: float) -> float:
+        """The allowed value that is nearest to `value`."""
+        inside = min(max(value, self.low), self.high)
+        return float(inside if self.step is None else _nth(self, round((inside - self.low) / self.step)))
 
     def grid(self) -> tuple[Value, ...] | None:
         """All values, or None where there are infinitely many."""
         if self.step is None:
             return (self.low,) if self.low == self.high else None
-        count = math.floor((self.high - self.low) / self.step + 1e-9) + 1
-        return tuple(self.low + i * self.step for i in range(count))
+        return tuple(float(_nth(self, i)) for i in range(_last(self) + 1))
 
 
 @dataclass(frozen=True)
@@ -65,13 +70,18 @@ class Int:
     when: When | None = None
 
     def contains(self, value: Any) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
+        return isinstance(value, int) and not isinstance(value, bool) and _in_range(self, value)
 
     def problem(self) -> str | None:
-        for name, bound in (("low", self.low), ("high", self.high)):
+        for name, bound in (("low", self.low), ("high", self.high), ("step", self.step)):
             if not isinstance(bound, int) or isinstance(bound, bool):
                 return f"{name} is {bound!r}, which is no integer; write an integer or use Float"
         return _range_problem(self.low, self.high, self.log, None if self.log and self.step == 1 else self.step)
+
+    def nearest(self, value: float) -> int:
+        """The allowed value that is nearest to `value`."""
+        inside = min(max(value, self.low), self.high)
+        return int(_nth(self, round((inside - self.low) / self.step)))
 
     def grid(self) -> tuple[Value, ...] | None:
         return tuple(range(self.low, self.high + 1, self.step))
@@ -103,8 +113,10 @@ class Choice:
         for value in self.values:
             if value is not None and not isinstance(value, str | int | float | bool):
                 return f"{value!r} is no string, number, boolean or None; name the alternatives"
-        if len({repr(value) for value in self.values}) < len(self.values):
-            return f"{self!r} names a value twice; keep one"
+            if value != value:
+                return "nan is no alternative, because it equals nothing; name another value"
+        if len(set(self.values)) < len(self.values):  # the study cannot tell 1, 1.0 and True apart either
+            return f"{self!r} names a value twice (1, 1.0 and True are equal); keep one"
         return None
 
     def grid(self) -> tuple[Value, ...] | None:
@@ -122,11 +134,28 @@ def _range_problem(low: float, high: float, log: bool, step: float | None) -> st
         return f"low {low:g} is above high {high:g}; swap them"
     if log and low <= 0:
         return f"a log range needs low > 0, found {low:g}; raise low or drop log"
-    if step is not None and step <= 0:
-        return f"step must be above 0, found {step:g}"
+    if step is not None and (not isinstance(step, int | float) or isinstance(step, bool) or not 0 < step < math.inf):
+        return f"step must be a finite number above 0, found {step!r}"
     if log and step is not None:
         return "a range is either log or stepped; drop one of the two"
     return None
+
+
+def _last(ladder: Float | Int) -> int:
+    """The number of the highest step. In decimals, as the ranges are written: 0.1, 0.2, 0.3 has three values."""
+    low, high, step = (Decimal(str(number)) for number in (ladder.low, ladder.high, ladder.step))
+    return int((high - low) // step)
+
+
+def _nth(ladder: Float | Int, i: int) -> Decimal:
+    return Decimal(str(ladder.low)) + min(i, _last(ladder)) * Decimal(str(ladder.step))
+
+
+def _in_range(ladder: Float | Int, value: float) -> bool:
+    if not ladder.low <= value <= ladder.high:
+        return False
+    steps = 0.0 if ladder.step is None else (value - ladder.low) / ladder.step
+    return abs(steps - round(steps)) < 1e-8  # sums of binary fractions miss a decimal step by a little
 
 
 class Space:
@@ -152,6 +181,8 @@ class Space:
                 near = difflib.get_close_matches(other, self._parameters, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else f"; the space has {', '.join(self._parameters)}"
                 return f"its condition is on {other!r}, which is not in the space{hint}"
+            if not _alternatives(wanted):
+                return f"its condition names no value of {other}; give at least one"
             for value in _alternatives(wanted):
                 if not self._parameters[other].contains(value):
                     return f"its condition wants {other} = {value!r}, which {self._parameters[other]!r} never takes"
@@ -182,7 +213,7 @@ class Space:
         return self._parameters[name]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Space) and self.describe() == other.describe()
+        return isinstance(other, Space) and self.digest() == other.digest()
 
     def __hash__(self) -> int:
         return hash(self.digest())
@@ -210,21 +241,34 @@ class Space:
         return tuple(present)
 
     def without(self, fixed: Mapping[str, Any]) -> Space:
-        """The space that is left when some parameters are fixed: conditions on them are decided and dropped."""
+        """The space that is left when some parameters are fixed.
+
+        A condition on a fixed parameter is decided. Where it holds, what is left of the fixed parameter's own
+        condition takes its place; where it cannot hold, the parameter goes.
+        """
         left: dict[str, Parameter] = {}
-        gone = set(fixed)
+        gone: dict[str, When | None] = {}  # what is left of the condition of those that go; None: it never holds
         for name in self._order:
-            parameter = self._parameters[name]
-            if name in gone:
-                continue
-            decided = {other: wanted for other, wanted in (parameter.when or {}).items() if other in gone}
-            if any(
-                other not in fixed or fixed[other] not in _alternatives(wanted) for other, wanted in decided.items()
-            ):
-                gone.add(name)  # its condition can never hold any more
-                continue
-            left[name] = _with_when(parameter, {o: w for o, w in (parameter.when or {}).items() if o not in decided})
+            when = self._decided(name, fixed, gone)
+            if name in fixed or when is None:
+                gone[name] = when
+            else:
+                left[name] = _with_when(self._parameters[name], when)
         return Space(left)
+
+    def _decided(self, name: str, fixed: Mapping[str, Any], gone: Mapping[str, When | None]) -> When | None:
+        when: dict[str, Any] = {}
+        for other, wanted in (self._parameters[name].when or {}).items():
+            inherited: When | None = {other: wanted}
+            if other in gone:
+                inherited = gone[other]
+                if inherited is None or fixed[other] not in _alternatives(wanted):
+                    return None
+            for ancestor, values in (inherited or {}).items():
+                when[ancestor] = _both(when[ancestor], values) if ancestor in when else values
+                if not _alternatives(when[ancestor]):
+                    return None
+        return when
 
     def outside(self, values: Mapping[str, Any]) -> str | None:
         """Why a configuration is not in the space, or None if it is."""
@@ -266,7 +310,13 @@ class Space:
 
 
 def _alternatives(wanted: Any) -> tuple[Any, ...]:
-    return tuple(wanted) if isinstance(wanted, tuple | list | set | frozenset) else (wanted,)
+    if isinstance(wanted, set | frozenset):
+        return tuple(sorted(wanted, key=repr))  # the order of a set differs from process to process
+    return tuple(wanted) if isinstance(wanted, tuple | list) else (wanted,)
+
+
+def _both(one: Any, other: Any) -> tuple[Any, ...]:
+    return tuple(value for value in _alternatives(one) if value in _alternatives(other))
 
 
 def _with_when(parameter: Parameter, when: When) -> Parameter:
@@ -280,24 +330,25 @@ def _describe(parameter: Parameter) -> dict[str, Any]:
     if isinstance(parameter, Choice):
         entry: dict[str, Any] = {"choice": list(parameter.values)}
     else:
-        entry = {"int" if isinstance(parameter, Int) else "float": [parameter.low, parameter.high]}
+        number, kind = (int, "int") if isinstance(parameter, Int) else (float, "float")  # Float(1, 2): 1.0 to 2.0
+        entry = {kind: [number(parameter.low), number(parameter.high)]}
         if parameter.log:
             entry["log"] = True
-        if parameter.step not in (None, 1) or (isinstance(parameter, Float) and parameter.step is not None):
-            entry["step"] = parameter.step
+        if parameter.step is not None and not (kind == "int" and parameter.step == 1):
+            entry["step"] = number(parameter.step)
     if parameter.when:
         entry["when"] = {other: list(_alternatives(wanted)) for other, wanted in parameter.when.items()}
     return entry
 
 
 def _from_description(name: str, entry: Mapping[str, Any]) -> Parameter:
-    when = {other: tuple(wanted) for other, wanted in entry["when"].items()} if "when" in entry else None
+    when = {other: _alternatives(wanted) for other, wanted in entry.get("when", {}).items()} or None
     if "choice" in entry:
         return Choice(*entry["choice"], when=when)
-    if "int" in entry:
-        low, high = entry["int"]
-        return Int(low, high, entry.get("log", False), entry.get("step", 1), when)
-    if "float" in entry:
-        low, high = entry["float"]
-        return Float(low, high, entry.get("log", False), entry.get("step"), when)
-    raise SpaceError(f"{name}: {dict(entry)!r} names no range; it needs one of choice, int, float.")
+    kind = Int if "int" in entry else Float
+    bounds = entry.get("int", entry.get("float"))
+    if not isinstance(bounds, list | tuple) or len(bounds) != 2:
+        raise SpaceError(
+            f"{name}: {dict(entry)!r} names no range; write choice: [values], int: [low, high] or float: [low, high]."
+        )
+    return kind(bounds[0], bounds[1], entry.get("log", False), entry.get("step", 1 if kind is Int else None), when)

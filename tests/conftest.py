@@ -1,12 +1,17 @@
-"""The project of the tests is found like any other: by its folder."""
+"""What every test starts with: the projects written for tests are in the catalogue."""
 
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from raybayes import catalog
 
+# A busy machine must not fail a property by its clock; the number of examples keeps the whole run short.
+settings.register_profile("raybayes", deadline=None, max_examples=50)
+settings.load_profile("raybayes")
+
 
 @pytest.fixture(autouse=True, scope="session")
-def _parabola():
+def _test_projects() -> None:
     catalog.add_root(str(Path(__file__).parent / "projects"))
