@@ -10,16 +10,18 @@ import difflib
 import importlib
 import importlib.metadata
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from raybayes.contract import Project
 from raybayes.errors import SpaceError, SpecError
-from raybayes.space import Space
-from raybayes.spec import build, flatten, nest, unknown_key
+from raybayes.space import Choice, Parameter, Space
+from raybayes.spec import build, flatten, groups_of, nest, unknown_key
 
 _GROUPS = {"trainables": "raybayes.projects", "search_spaces": "raybayes.spaces"}
 
@@ -46,7 +48,8 @@ def _entry_points(package: str) -> dict[str, importlib.metadata.EntryPoint]:
 
 def _modules(package: str) -> set[str]:
     add_root(str(Path.cwd()))
-    return {module.name for module in pkgutil.iter_modules(importlib.import_module(package).__path__)}
+    found = pkgutil.iter_modules(importlib.import_module(package).__path__)
+    return {module.name for module in found if not module.name.startswith("_")}
 
 
 def project_names() -> list[str]:
@@ -57,25 +60,34 @@ def project_names() -> list[str]:
 def load_project(name: str) -> Project:
     """The project of that name. SpecError with all names, the nearest first, if there is none."""
     if name in _modules("trainables"):
-        module = importlib.import_module(f"trainables.{name}")
-        project = getattr(module, "PROJECT", None)
         place = f"trainables/{name}"
+        project = getattr(_import(f"trainables.{name}", place), "PROJECT", None)
     elif name in (points := _entry_points("trainables")):
-        project, place = points[name].load(), f"entry point {points[name].value}"
+        place = f"entry point {points[name].value}"
+        project = points[name].load()
     else:
         near = difflib.get_close_matches(name, project_names(), n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise SpecError(f"there is no project {name!r}; {hint}Projects: {', '.join(project_names()) or 'none'}.")
     if not isinstance(project, Project):
         raise SpecError(f"{place}: found PROJECT = {project!r}; it must be a raybayes.contract.Project.")
+    if project.name != name:
+        raise SpecError(f"{place}: found PROJECT.name = {project.name!r}; it must be {name!r}, like its folder.")
     return project
+
+
+def _import(module: str, place: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise SpecError(f"{place} cannot be imported: {error}; install what it needs, or correct the import.") from None
 
 
 def load_spaces(name: str) -> dict[str, Space]:
     """Every space that `search_spaces/<name>.py` declares, by its name in the file (SPACE, PAPER, ...)."""
     if name in _modules("search_spaces"):
         try:
-            module: Any = importlib.import_module(f"search_spaces.{name}")
+            module = _import(f"search_spaces.{name}", f"search_spaces/{name}.py")
         except SpaceError as error:
             raise SpaceError(f"search_spaces/{name}.py: {error}") from None
     elif name in (points := _entry_points("search_spaces")):
@@ -91,14 +103,39 @@ def load_space(project: Project, space: str = "SPACE") -> Space:
     if space not in spaces:
         near = difflib.get_close_matches(space, spaces, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise SpaceError(f"search_spaces/{project.name}.py has no space {space!r}; {hint}It has: {', '.join(spaces)}.")
-    known = defaults(project)
+        raise SpaceError(
+            f"search_spaces/{project.name}.py has no space {space!r}; {hint}It has: {', '.join(spaces) or 'none'}."
+        )
+    known = documentation(project)
     for name in spaces[space]:
+        place = f"search_spaces/{project.name}.py: {space}"
         if name not in known:
-            raise SpaceError(
-                f"search_spaces/{project.name}.py: {space}: {unknown_key(project.Config, name.split('.'))}"
-            )
+            raise SpaceError(f"{place}: {unknown_key(project.Config, name.split('.'))}")
+        if problem := _refused(project.Config, name, spaces[space][name]):
+            raise SpaceError(f"{place}: {name}: {problem}.")
     return spaces[space]
+
+
+def _refused(model: type[BaseModel], name: str, parameter: Parameter) -> str | None:
+    """Which end of a range, or which alternative, the project's Config would refuse, and why."""
+    field = _field(model, name.split("."))
+    kind: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+    check: TypeAdapter[Any] = TypeAdapter(kind)
+    for value in parameter.values if isinstance(parameter, Choice) else (parameter.low, parameter.high):
+        try:
+            check.validate_python(value)
+        except ValidationError as error:
+            message = error.errors()[0]["msg"]
+            return f"{parameter!r} takes {value!r}, which the project refuses: {message[0].lower()}{message[1:]}"
+    return None
+
+
+def _field(model: type[BaseModel], path: Sequence[str]) -> FieldInfo:
+    first = model.model_fields[path[0]]
+    if len(path) == 1:
+        return first
+    group = next(group for group in groups_of(first.annotation) if path[1] in group.model_fields)
+    return _field(group, path[1:])
 
 
 def defaults(project: Project) -> dict[str, Any]:
@@ -113,10 +150,19 @@ def configure(project: Project, values: Mapping[str, Any]) -> BaseModel:
 
 def fixed_values(project: Project, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The user's settings, by dotted names, in the types that the Config gives them ("1e-3" becomes 0.001)."""
-    config = flatten(configure(project, settings))
-    groups = {name for name in nest(settings) if isinstance(nest(settings)[name], dict)}
-    wanted = set(settings) | {name for name in config if any(name.startswith(f"{g}.") for g in groups & set(settings))}
-    return {name: value for name, value in config.items() if name in wanted}
+    given = nest(settings)
+    return {name: value for name, value in flatten(configure(project, settings)).items() if _is_set(name, given)}
+
+
+def _is_set(name: str, tree: Any) -> bool:
+    """Whether a nested table gives the value of a dotted name, or an object that contains it."""
+    for part in name.split("."):
+        if not isinstance(tree, Mapping):
+            return True
+        if part not in tree:
+            return False
+        tree = tree[part]
+    return True
 
 
 def documentation(project: Project) -> dict[str, tuple[str, str]]:
@@ -126,13 +172,30 @@ def documentation(project: Project) -> dict[str, tuple[str, str]]:
 
 def _documented(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, tuple[str, str]]]:
     for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from _documented(kind, f"{prefix}{name}.")
+        if groups := groups_of(field.annotation):
+            for group in groups:
+                yield from _documented(group, f"{prefix}{name}.")
         else:
-            choices = " | ".join(map(str, get_args(kind))) if get_origin(kind) is Literal else ""
-            shown = choices or getattr(kind, "__name__", str(kind))
-            yield f"{prefix}{name}", (f"{shown} {_bounds(field.metadata)}".strip(), field.description or "")
+            kind, null, _ = _type_name(field.annotation).partition(" | null")
+            shown = f"{kind} {_bounds(field.metadata)}".strip() + null
+            yield f"{prefix}{name}", (shown, field.description or "")
+
+
+def _type_name(kind: Any) -> str:
+    """A type as a user would write its values: alternatives in full, `null` for None."""
+    inner = get_args(kind)
+    if get_origin(kind) is Annotated:
+        return _type_name(inner[0])
+    if get_origin(kind) is Literal:
+        return " | ".join("null" if value is None else str(value) for value in inner)
+    if get_origin(kind) in (Union, UnionType):
+        return " | ".join(_type_name(part) for part in inner)
+    if kind is NoneType:
+        return "null"
+    if inner:
+        shown = ", ".join("..." if part is Ellipsis else _type_name(part) for part in inner)
+        return f"{getattr(get_origin(kind), '__name__', kind)}[{shown}]"
+    return getattr(kind, "__name__", str(kind))
 
 
 def _bounds(metadata: list[Any]) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -15,6 +16,17 @@ from raybayes.errors import SpecError
 
 SCHEMA = 1
 Model = TypeVar("Model", bound=BaseModel)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with the numbers of its version 1.2: 1e-3 is a number, and not a text as in 1.1."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+$"),
+    [*"-+.0123456789"],
+)
 
 
 class Frozen(BaseModel):
@@ -60,13 +72,17 @@ class Choice(Frozen):
         if isinstance(text, Choice):
             return text
         if isinstance(text, Mapping):
-            return cls(**text)
+            return build(cls, text, "sampler or scheduler")
         name, _, tail = str(text).partition(":")
-        pairs = [pair for pair in tail.split(",") if pair]
-        return cls(name=name, options=parse_settings(pairs))
+        pairs = [pair for pair in tail.split(",") if pair.strip()]
+        for pair in pairs:
+            if "=" not in pair:
+                raise SpecError(f"{text}: option {pair!r} has no '='; write name:option=value, for example asha:eta=4.")
+        return cls(name=name.strip(), options=parse_settings(pairs))
 
     def __str__(self) -> str:
-        return self.name + (":" + ",".join(f"{k}={v}" for k, v in self.options.items()) if self.options else "")
+        pairs = (f"{key}={'null' if value is None else value}" for key, value in self.options.items())
+        return self.name + (":" + ",".join(pairs) if self.options else "")
 
 
 class SweepSpec(Frozen):
@@ -101,7 +117,7 @@ class SweepSpec(Frozen):
     @field_validator("objective", mode="before")
     @classmethod
     def _parse_objective(cls, value: Any) -> Any:
-        return tuple(part for part in value.split(",") if part) if isinstance(value, str) else value
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @field_validator("name")
     @classmethod
@@ -142,14 +158,18 @@ def differences(old: SweepSpec, new: SweepSpec) -> list[str]:
 
 def parse_bound(name: str, bound: str) -> tuple[str, float]:
     """`"<= 60"` as ("<=", 60.0). Raises SpecError for anything else."""
-    match = re.fullmatch(r"\s*(<=|>=)\s*([-+0-9.eE]+)\s*", str(bound))
-    if match is None:
+    match = re.fullmatch(r"\s*(<=|>=)\s*(\S+)\s*", str(bound))
+    try:
+        limit = float(match[2]) if match else math.nan
+    except ValueError:
+        limit = math.nan
+    if match is None or not math.isfinite(limit):
         raise SpecError(f"constraint on {name}: found {bound!r}; write '<= number' or '>= number'.")
-    return match[1], float(match[2])
+    return match[1], limit
 
 
 def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
-    """`["lr=1e-3", "method=sse"]` as {"lr": "1e-3", "method": "sse"}; values are read as YAML.
+    """`["lr=1e-3", "method=sse"]` as {"lr": 0.001, "method": "sse"}; values are read as YAML.
 
     Raises:
         SpecError: a pair has no "=", or a value does not parse.
@@ -160,7 +180,7 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
         if not equals or not name.strip():
             raise SpecError(f"setting {pair!r} has no '='; write name=value, for example -s lr=0.1.")
         try:
-            settings[name.strip()] = yaml.safe_load(text)
+            settings[name.strip()] = yaml.load(text, _Loader)
         except yaml.YAMLError:
             raise SpecError(f"setting {name.strip()}: {text!r} is no readable value; quote it.") from None
     return settings
@@ -185,7 +205,7 @@ def build(model: type[Model], values: Mapping[str, Any], where: str, lines: Mapp
         lines: the line of each dotted key, when the values come from a file.
     """
     try:
-        return model(**values)
+        return model.model_validate(dict(values))
     except ValidationError as error:
         raise SpecError("\n".join(_explain(model, problem, where, lines or {}) for problem in error.errors())) from None
 
@@ -197,7 +217,7 @@ def _explain(model: type[BaseModel], problem: Any, where: str, lines: Mapping[st
         return f"{place}: {unknown_key(model, problem['loc'])}"
     if problem["type"] == "missing":
         return f"{place}: {path} is missing; it has no default, so give it a value."
-    message = problem["msg"].removeprefix("Value error, ")
+    message = problem["msg"].removeprefix("Value error, ").rstrip(".")
     if not path:
         return f"{place}: {message}."
     return f"{place}: {path}: found {problem['input']!r}; {message[0].lower()}{message[1:]}."
@@ -205,17 +225,31 @@ def _explain(model: type[BaseModel], problem: Any, where: str, lines: Mapping[st
 
 def unknown_key(model: type[BaseModel], loc: Sequence[Any]) -> str:
     """The sentence for a key that a record does not have: nearest name first, then all with their defaults."""
-    group, name = model, ".".join(str(part) for part in loc)
+    groups, prefix = [model], ""
     for part in loc[:-1]:
-        inner = group.model_fields[part].annotation if part in group.model_fields else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        inner = [each for group in groups for each in _groups_below(group, part)]
+        if not inner:
             break
-        group = inner
-    prefix = "".join(f"{part}." for part in loc[:-1])
-    valid = {f"{prefix}{key}": field for key, field in group.model_fields.items()}
+        groups, prefix = inner, f"{prefix}{part}."
+    name = ".".join(str(part) for part in loc)
+    valid = {f"{prefix}{key}": field for group in groups for key, field in group.model_fields.items()}
+    if name in valid:
+        keys = [f"{name}.{key}" for group in groups_of(valid[name].annotation) for key in group.model_fields]
+        return f"{name} is a group of keys; name one of them: {', '.join(dict.fromkeys(keys))}."
     near = difflib.get_close_matches(name, valid, n=1)
     shown = ", ".join(f"{key} ({_default_text(field)})" for key, field in valid.items())
     return f"{name} is no known key{f'; did you mean {near[0]}?' if near else '.'} Known: {shown}."
+
+
+def _groups_below(group: type[BaseModel], part: Any) -> list[type[BaseModel]]:
+    return groups_of(group.model_fields[part].annotation) if part in group.model_fields else []
+
+
+def groups_of(annotation: Any) -> list[type[BaseModel]]:
+    """The records among the types that a field may have: none for a plain value, several for a choice of groups."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [group for part in get_args(annotation) for group in groups_of(part)]
 
 
 def _default_text(field: Any) -> str:
@@ -243,7 +277,7 @@ def nest(values: Mapping[str, Any]) -> dict[str, Any]:
     """{"sse.max_lr": 0.2} as {"sse": {"max_lr": 0.2}}; the inverse of `flatten`."""
     tree: dict[str, Any] = {}
     for name, value in values.items():
-        *groups, leaf = name.split(".")
+        *groups, leaf = str(name).split(".")
         branch = tree
         for group in groups:
             branch = branch.setdefault(group, {})
@@ -251,28 +285,48 @@ def nest(values: Mapping[str, Any]) -> dict[str, Any]:
                 raise SpecError(
                     f"{name}: {group} already has the value {branch!r}, so it can have no {leaf!r} below it."
                 )
-        if isinstance(branch.get(leaf), dict) and isinstance(value, Mapping):
-            branch[leaf].update(value)
-        else:
-            branch[leaf] = dict(value) if isinstance(value, Mapping) else value
+        _put(branch, leaf, value, name)
     return tree
+
+
+def _put(branch: dict[str, Any], leaf: str, value: Any, name: str) -> None:
+    if isinstance(value, Mapping):
+        inner = branch.setdefault(leaf, {})
+        if not isinstance(inner, dict):
+            raise SpecError(
+                f"{name}: it already has the value {inner!r}, so it cannot be the group {dict(value)!r} too."
+            )
+        for key, below in value.items():
+            _put(inner, key, below, f"{name}.{key}")
+    elif isinstance(branch.get(leaf), dict):
+        raise SpecError(f"{name}: it already has {', '.join(branch[leaf])} below it, so it cannot be {value!r}.")
+    else:
+        branch[leaf] = value
 
 
 def read_yaml(path: str) -> tuple[dict[str, Any], dict[str, int]]:
     """A YAML file as (values, line of each dotted key). Raises SpecError with line and column if it does not parse."""
     try:
         text = Path(path).read_text(encoding="utf-8")
-        values = yaml.safe_load(text)
-        tree = yaml.compose(text)
+        values = yaml.load(text, _Loader)
+        tree = yaml.compose(text, _Loader)
     except OSError as error:
         raise SpecError(f"{path}: cannot be read ({error.strerror}); check the path.") from None
+    except UnicodeDecodeError:
+        raise SpecError(f"{path}: this is no text in UTF-8; give a YAML file.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else path
         raise SpecError(f"{place}: this is no YAML: {getattr(error, 'problem', None) or error}.") from None
     if not isinstance(values, dict):
-        raise SpecError(f"{path}: found {type(values).__name__}; the file must be a table of key: value lines.")
-    return values, dict(_key_lines(tree, ""))
+        found = "nothing" if values is None else type(values).__name__
+        raise SpecError(f"{path}: found {found}; the file must be a table of key: value lines.")
+    lines: dict[str, int] = {}
+    for name, line in _key_lines(tree, ""):
+        if name in lines:
+            raise SpecError(f"{path}:{line}: {name} stands in line {lines[name]} already; keep one of the two.")
+        lines[name] = line
+    return values, lines
 
 
 def _key_lines(node: Any, prefix: str) -> Iterator[tuple[str, int]]:
