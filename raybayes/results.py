@@ -19,6 +19,7 @@ from raybayes.store.tables import read_table, table_names
 from raybayes.store.trials import read_trials
 
 if TYPE_CHECKING:
+    from raybayes.report.summary import Summary
     from raybayes.search.outcome import Objective
     from raybayes.search.study import Study, TrialRecord
 
@@ -135,10 +136,33 @@ class Sweep:
         return read_table(self.layout, name, trial, repeat)
 
     def report(self) -> str:
-        """Draw all figures and write report.html; returns its path."""
-        from raybayes.report.build import build_report
+        """Draw all figures (PNG and SVG, in `figures/`) and write report.html; returns where the page lies."""
+        from raybayes.report.page import write_page
 
-        return build_report(self)
+        return write_page(self.layout, self.summary, self.trials, self.reports)
+
+    @property
+    def summary(self) -> Summary:
+        """The facts that stand above a report."""
+        from raybayes.report.summary import Objective, Summary
+
+        document = self.document
+        units = {entry["name"]: entry["unit"] for entry in document["objectives"]}
+        return Summary(
+            name=self.layout.name,
+            path=self.path,
+            project=self.spec.project,
+            objectives=[Objective(o.name, o.direction, units[o.name]) for o in self.objectives],
+            fidelity=document["fidelity"],
+            sampler=str(self.spec.sampler),
+            scheduler=str(self.spec.scheduler),
+            seed=self.spec.seed,
+            versions=document["versions"],
+            hardware=document["machine"],
+            spec=self.spec.model_dump(mode="json"),
+            importances=self.importances() or None,
+            tables=self.tables,
+        )
 
     def resume(self, **changes: Any) -> Sweep:
         """Go on with what is unfinished; see `raybayes.resume`."""

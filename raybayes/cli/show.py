@@ -38,22 +38,16 @@ def report(path: Path, json: options.Json = False) -> int:
 
 def print_sweep(found: Sweep, as_json: bool) -> None:
     """All trials, best first, the best marked; the path last."""
-    from collections import Counter
-
     from raybayes.cli.printing import console, print_json
-    from raybayes.report.summary import Objective
     from raybayes.report.table import best, trials_table
 
-    objectives = [Objective(o.name, o.direction) for o in found.objectives]
+    objectives = found.summary.objectives
     if as_json:
         rows = found.trials.to_pylist()
         print_json({"path": found.path, "best": best(found.trials, objectives), "trials": rows})
         return
     out = console()
     out.print(trials_table(found.trials, objectives, width=out.width))
-    states = Counter(found.trials["state"].to_pylist())
-    counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "no trials yet"
-    out.print(f"{len(found.trials)} trials: {counts}", markup=False)
     out.print(found.path, markup=False, soft_wrap=True)
 
 

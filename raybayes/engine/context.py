@@ -123,7 +123,7 @@ class Worker:
         length = len(dataset) // self.world_size * self.world_size
         picked = range(self.rank, length, self.world_size)
         if isinstance(dataset, torch.Tensor):
-            return dataset[torch.tensor(picked)]  # type: ignore[return-value]
+            return dataset[torch.tensor(picked)]
         return torch.utils.data.Subset(dataset, picked)  # type: ignore[arg-type, return-value]
 
     def wrap(self, model: nn.Module) -> nn.Module:

@@ -3,51 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import traceback
 import uuid
 from typing import Any
 
 import ray.train
-import torch
-import torch.distributed as dist
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.train.v2.api.exceptions import TrainingFailedError
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from raybayes.engine.context import Alone, Group
 from raybayes.engine.desk import RemoteDesk
+from raybayes.engine.group import Joined
 from raybayes.engine.job import Job, describe_error
 from raybayes.engine.perform import perform, threads_of
 from raybayes.spec import Resources
-
-
-class RayGroup:
-    """The workers of one Ray Train run, joined by torch.distributed."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.rank, self.size, self.device = dist.get_rank(), dist.get_world_size(), device
-        # Python objects travel over gloo: NCCL would need them on a GPU.
-        self._objects = dist.new_group(backend="gloo") if dist.get_backend() == "nccl" else None
-
-    def broadcast(self, value: Any) -> Any:
-        box = [value]
-        dist.broadcast_object_list(box, src=0, group=self._objects)
-        return box[0]
-
-    def gather(self, value: Any) -> list[Any]:
-        boxes: list[Any] = [None] * self.size
-        dist.all_gather_object(boxes, value, group=self._objects)
-        return boxes
-
-    def mean(self, tensor: torch.Tensor) -> torch.Tensor:
-        total = tensor.detach().clone()
-        dist.all_reduce(total)
-        return total / self.size
-
-    def wrap(self, model: nn.Module) -> nn.Module:
-        if not any(parameter.requires_grad for parameter in model.parameters()):
-            return model
-        return DistributedDataParallel(model, device_ids=[self.device] if self.device.type == "cuda" else None)
 
 
 def backend_of(resources: Resources) -> str:
@@ -59,13 +28,20 @@ def _worker(loop: dict[str, Any]) -> None:
     """What each worker of the group runs."""
     job, desk, resources = loop["job"], RemoteDesk(loop["desk"]), loop["resources"]
     device = get_device()
-    group: Group = RayGroup(device) if resources.workers > 1 else Alone()
+    group: Group = Joined(device) if resources.workers > 1 else Alone()
     try:
         perform(job, desk, group, device, threads_of(resources.cpus_per_worker))
     except Exception as error:
-        # Told before the group is torn down, so that a mistake in the code is not taken for a lost worker.
-        desk.failed(job.key, describe_error(error))
+        if not _peer_lost(error):
+            # Told before the group is torn down, so that a mistake in the code is not taken for a lost worker.
+            desk.failed(job.key, describe_error(error))
         raise
+
+
+def _peer_lost(error: BaseException) -> bool:
+    """Whether a collective operation broke off, which is how the ranks that live notice the one that does not."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return isinstance(error, RuntimeError) and bool(frames) and "/torch/distributed/" in frames[-1].filename
 
 
 def train_group(job: Job, desk: RemoteDesk, resources: Resources, retries: int) -> str | None:

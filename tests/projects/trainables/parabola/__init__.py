@@ -32,7 +32,7 @@ class Config(BaseModel):
 
 
 def train(config: Config, ctx: Context) -> None:
-    x = torch.full((3,), 2.0, dtype=torch.float64)
+    x = torch.full((4,), 2.0, dtype=torch.float64)
     velocity = torch.zeros_like(x)
     generator = ctx.rng("noise")
     start = 0
@@ -50,9 +50,9 @@ def train(config: Config, ctx: Context) -> None:
             open(config.marker, "w").close()
             os.kill(os.getpid(), 9)
         parts = ctx.shard(x)
-        own = 2 * parts + config.noise * torch.randn(3, generator=generator, dtype=torch.float64)[: len(parts)]
+        own = 2 * parts + config.noise * torch.randn(4, generator=generator, dtype=torch.float64)[: len(parts)]
         gradient = torch.zeros_like(x)
-        gradient[ctx.rank :: ctx.world_size][: len(own)] = own
+        gradient[ctx.rank :: ctx.world_size] = own
         gradient = ctx.all_reduce(gradient) * ctx.world_size
         velocity = (config.momentum.beta if config.method == "momentum" else 0.0) * velocity + gradient
         x = x - config.lr * velocity

@@ -1,0 +1,149 @@
+"""What every project promises, found by its folder: the sixth project is tested without an edit here."""
+
+import math
+import os
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+import raybayes as rb
+from raybayes import catalog
+from raybayes.engine.burst import Burst
+from raybayes.engine.group import Joined
+from raybayes.engine.job import Decision, Job, Report, Start
+from raybayes.engine.perform import perform
+from raybayes.store.filesystem import open_storage
+
+catalog.add_root(os.path.join(os.path.dirname(os.path.dirname(__file__)), "projects"))
+NAMES = catalog.project_names()
+ALONE = {"executor": "here", "every_s": 0.0}
+
+
+def numbers(run):
+    """Reports without times and attempts."""
+    table = run.reports
+    return table.drop_columns([n for n in ("seconds", "time", "attempt", "node") if n in table.column_names]).to_pylist()
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def project(request):
+    return catalog.load_project(request.param)
+
+
+@pytest.fixture(scope="module")
+def smoke(project, tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp(project.name))
+    return rb.train(project.name, project.smoke, storage=folder, name="smoke", **ALONE)
+
+
+def test_the_smoke_run_is_short_and_finite(project, smoke):
+    rows = smoke.reports.to_pylist()
+    assert rows[-1]["seconds"] < 5
+    declared = {metric.name: metric for metric in project.metrics}
+    for row in rows:
+        for name, metric in declared.items():
+            if metric.every_report:
+                assert row[name] is not None, f"{name} is declared for every report"
+        assert math.isfinite(row[project.metrics[0].name])
+    if project.max_steps is not None:
+        assert len(rows) == project.max_steps(catalog.configure(project, project.smoke))
+
+
+def test_every_metric_is_explained(project):
+    for metric in project.metrics:
+        assert metric.doc, f"{metric.name} has no sentence"
+
+
+def test_every_key_is_explained(project):
+    for key, (kind, meaning) in catalog.documentation(project).items():
+        assert kind
+        assert meaning or project.name == "parabola", f"{key} has no description"
+
+
+def test_resume_is_bit_for_bit(project, smoke, tmp_path, monkeypatch):
+    steps = len(smoke.reports)
+    for cut in sorted({1, steps // 2, steps - 1} - {0, steps}):
+        judge = Burst._judge
+
+        def stop_at(self, live, report, cut=cut, judge=judge):
+            self._stopping = self._stopping or report.step == cut
+            return judge(self, live, report)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Burst, "_judge", stop_at)
+            stopped = rb.train(project.name, project.smoke, storage=str(tmp_path), name=f"cut{cut}", **ALONE)
+        assert stopped.trials["state"].to_pylist() == ["PAUSED"]
+        assert len(stopped.reports) == cut
+        resumed = rb.resume(stopped.path, executor="here")
+        assert str(numbers(resumed)) == str(numbers(smoke)), "as text, so that NaN equals NaN"
+        for name in smoke.tables:
+            timed = {"seconds", "cost_seconds"}
+            expected, found = smoke.table(name), resumed.table(name)
+            keep = [column for column in expected.column_names if column not in timed]
+            assert found.select(keep).to_pydict() == expected.select(keep).to_pydict(), name
+
+
+def test_another_seed_gives_other_numbers(project, smoke, tmp_path):
+    config = {**project.smoke, **({"noise": 0.1} if project.name == "parabola" else {})}
+    first, second = (
+        rb.train(project.name, config, storage=str(tmp_path), name=f"seed{seed}", seed=seed, **ALONE) for seed in (1, 2)
+    )
+    assert numbers(first) != numbers(second)
+
+
+def test_the_space_holds_the_default_configuration(project):
+    defaults = catalog.defaults(project)
+    space = catalog.load_space(project)
+    assert space.outside({name: defaults[name] for name in space.active(defaults)}) is None
+
+
+def test_all_spaces_fit_the_configuration(project):
+    for name in catalog.load_spaces(project.name):
+        if name != "WRONG":
+            catalog.load_space(project, name)
+
+
+class Notebook:
+    """A desk that writes down what it is told."""
+
+    def __init__(self):
+        self.reports = []
+
+    def start(self, key, node):
+        return Start(1)
+
+    def report(self, key, report: Report):
+        self.reports.append(report.metrics)
+        return Decision()
+
+    def saving(self, key, step):
+        """Nothing to do before a checkpoint."""
+
+
+def _rank(rank, job, folder):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    desk = Notebook()
+    perform(job, desk, Joined(torch.device("cpu")), torch.device("cpu"), threads=1)
+    if rank == 0:
+        torch.save(desk.reports, f"{folder}/reports.pt")
+    dist.destroy_process_group()
+
+
+def test_two_ranks_agree_with_one(project, smoke, tmp_path):
+    storage = open_storage(str(tmp_path)).child("two")
+    job = Job(project.name, dict(smoke.spec.config), 0, 0, 0, storage, 1e9, None, catalog.roots())
+    mp.spawn(_rank, (job, str(tmp_path)), nprocs=2)
+    found = torch.load(tmp_path / "reports.pt")
+    alone = smoke.reports.to_pylist()
+    assert found, "rank 0 reported nothing"
+    assert all(math.isfinite(row[project.metrics[0].name]) for row in found)
+    names = [metric.name for metric in project.metrics if metric.name not in ("seconds",)]
+    if project.parallel == "data":
+        objective = project.metrics[0].name
+        assert found[0][objective] == pytest.approx(alone[0][objective], rel=1e-4)
+    elif project.parallel == "members":  # the same members, bit for bit, so the same finished ensemble
+        for name in names:
+            assert found[-1].get(name) == alone[-1][name] or math.isnan(alone[-1][name]), name
