@@ -92,3 +92,15 @@ def _paper() -> dict[str, Parameter]:
 
 
 PAPER = Space(_paper())
+
+# How to split a budget of 160 epochs (8 networks of 20) between the number of members and their training.
+BUDGET = Space(
+    {
+        "method": Choice("deep_ensemble", "snapshot"),
+        "budget_epochs": Choice(160),
+        "members": Int(1, 16, log=True),  # 10 epochs each at the upper end
+        "wd": Float(1e-5, 1e-2, log=True),  # as in SPACE
+        "lr": Float(5e-3, 0.3, log=True, when={"method": "deep_ensemble"}),  # as in SPACE
+        "sse.max_lr": Float(0.02, 1.0, log=True, when={"method": "snapshot"}),  # as in SPACE
+    }
+)

@@ -7,6 +7,7 @@ from trainables.ensembles.training import train
 
 METRICS = (
     Metric("cll", "maximize", "nats", "calibrated log-likelihood on the validation images, cross-validated"),
+    Metric("cll_area", "maximize", "nats", "mean of cll over the logarithm of the ensemble size, from 1 to now"),
     Metric("ll", "maximize", "nats", "log-likelihood on the validation images, without temperature scaling"),
     Metric("error", "minimize", "", "share of wrong predictions on the validation images"),
     Metric("brier", "minimize", "", "Brier score on the validation images, summed over classes"),

@@ -177,6 +177,9 @@ class Config(Group):
     members: int = Field(4, ge=1, le=1000, description="Ensemble size K. [P] 100 on CIFAR, 50 on ImageNet")
     arch: Architecture = Field("cnn", description="Network; cnn = conv5x5/2(8) conv5x5/2(16) FC64 FC")
 
+    budget_epochs: int = Field(
+        0, ge=0, description="Above 0: epochs of all members together, shared equally (deep_ensemble, snapshot)"
+    )
     epochs: int = Field(20, ge=1, le=10_000, description="Epochs of one ordinary training run. [P] 300, VGG16BN 400")
     batch: int = Field(64, ge=1, description="Images in a step of SGD. [P] 128; 64 for snapshot and csgld")
     lr: float = Field(0.05, gt=0, le=10, description="First learning rate. [P] 0.1, VGG16BN 0.05")

@@ -74,8 +74,8 @@ def prepare(config: Config, tables: Mapping[str, pa.Table], device: torch.device
         if split not in tables:
             found = ", ".join(tables) or "none"
             raise DataError(f"{config.dataset}: split {split!r} is missing, found {found}; train and test are needed.")
-    train_images, train_labels = images(tables["train"], pixels.channels, pixels.height)
-    test_images, test_labels = images(tables["test"], pixels.channels, pixels.height)
+    train_images, train_labels = decoded(tables["train"], pixels)
+    test_images, test_labels = decoded(tables["test"], pixels)
     limits = (("train", config.train_images, train_labels), ("test", config.test_images, test_labels))
     for name, wanted, there in limits:
         if wanted > len(there):
@@ -100,6 +100,19 @@ def prepare(config: Config, tables: Mapping[str, pa.Table], device: torch.device
     }
     train = split(train_images, train_labels, order[held_out:])
     return ImageData(pixels, CLASSES, AUGMENTATION[config.dataset.split("-")[0]], train, scored)
+
+
+_DECODED: list[tuple[pa.Table, Tensor, Tensor]] = []
+
+
+def decoded(table: pa.Table, pixels: Pixels) -> tuple[Tensor, Tensor]:
+    """A table's images and labels; a process that trains many trials on the same table decodes it once."""
+    for known, stack, labels in _DECODED:
+        if known is table:
+            return stack, labels
+    stack, labels = images(table, pixels.channels, pixels.height)
+    _DECODED[:] = [*_DECODED[-3:], (table, stack, labels)]
+    return stack, labels
 
 
 def shuffled(n: int, limit: int, seed: int) -> Tensor:

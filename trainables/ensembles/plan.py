@@ -79,7 +79,8 @@ def _one_network(config: Config) -> Plan:
 
 
 def _deep_ensemble(config: Config) -> Plan:
-    return Plan(runs=config.members, epochs=config.epochs, snapshots=(config.epochs,))
+    epochs = config.budget_epochs // config.members if config.budget_epochs else config.epochs
+    return Plan(runs=config.members, epochs=epochs, snapshots=(epochs,))
 
 
 def _checkpoint(config: Config) -> Plan:
@@ -90,8 +91,15 @@ def _checkpoint(config: Config) -> Plan:
 
 
 def _snapshot(config: Config) -> Plan:
-    ends = [(config.sse.skip_cycles + k + 1) * config.sse.cycle_epochs for k in range(config.members)]
+    ends = [(config.sse.skip_cycles + k + 1) * cycle_epochs(config) for k in range(config.members)]
     return Plan(runs=1, epochs=ends[-1], snapshots=tuple(ends))
+
+
+def cycle_epochs(config: Config) -> int:
+    """Length of a cycle of snapshot ensembles in epochs."""
+    if config.budget_epochs:
+        return config.budget_epochs // (config.members + config.sse.skip_cycles)
+    return config.sse.cycle_epochs
 
 
 def _csgld(config: Config) -> Plan:

@@ -13,7 +13,7 @@ NO_DROPOUT = ("resnet50",)
 
 def problem(config: Config) -> str | None:
     """Why a configuration cannot run, or None."""
-    for check in (_data, _dropout, _trajectory, _swag, _posterior):
+    for check in (_data, _budget, _dropout, _trajectory, _swag, _posterior):
         if sentence := check(config):
             return sentence
     return None
@@ -28,6 +28,23 @@ def _data(config: Config) -> str | None:
         return (
             "tta = true repeats the training augmentation at test time, but augment = false trains without one,"
             " and a network that never saw it fails on it; set augment = true or tta = false."
+        )
+    return None
+
+
+def _budget(config: Config) -> str | None:
+    if config.budget_epochs == 0:
+        return None
+    if config.method not in ("deep_ensemble", "snapshot"):
+        return (
+            f"budget_epochs = {config.budget_epochs} is shared by deep_ensemble and snapshot alone, found method ="
+            f" {config.method}; set budget_epochs = 0 or choose one of the two."
+        )
+    shares = config.members + (config.sse.skip_cycles if config.method == "snapshot" else 0)
+    if config.budget_epochs < shares:
+        return (
+            f"budget_epochs = {config.budget_epochs} is less than an epoch for each of {shares} trainings; raise it, or"
+            " lower members."
         )
     return None
 

@@ -10,6 +10,7 @@ from trainables.ensembles.config import Config
 from trainables.ensembles.data import ImageData, prepare
 from trainables.ensembles.ensemble import Ensemble, Point
 from trainables.ensembles.methods import METHODS, Predictions, Run
+from trainables.ensembles.metrics.curves import area_over_log_size
 from trainables.ensembles.plan import Plan, plan
 from trainables.ensembles.predictions import curve_table, member_table
 
@@ -110,8 +111,10 @@ def summary(ensemble: Ensemble, now: Point | None, whole: Plan, progress: list[i
     """The validation scores of the ensemble so far, and what it took."""
     point = ensemble.last("val") if ensemble.size else now
     assert point is not None  # the worker of run 0 always sends one while there is no member
+    curve = {p.size: p.scores["ll"][1] for p in ensemble.points if p.split == "val"} or {1: point.scores["ll"][1]}
     return {
         "cll": point.scores["ll"][1],
+        "cll_area": area_over_log_size(curve),
         **{name: point.scores[name][0] for name in ("ll", "error", "brier", "ece")},
         "temperature": point.temperature,
         "members": float(ensemble.size),

@@ -44,9 +44,11 @@ CASES = {
     "batch_ensemble": {"method": "batch_ensemble"},
     "packed-tta": {"method": "packed", "tta": True},
     "mimo": {"method": "mimo", "mimo": {"input_repetition": 0.5, "batch_repetition": 2}},
-    "resnet20": {"method": "deep_ensemble", "arch": "resnet20", "train_images": 40, "test_images": 8, "members": 2},
+    "resnet20": {
+        "dataset": "cifar10-sample", "arch": "resnet20", "train_images": 24, "test_images": 4, "members": 2,
+    },
     "resnet20-swag": {
-        "method": "swag", "arch": "resnet20", "train_images": 40, "test_images": 8, "members": 2,
+        "method": "swag", "arch": "resnet20", "train_images": 24, "test_images": 4, "members": 2,
         "swag": {"epochs": 3, "start": 0.3, "rank": 2},
     },
 }
@@ -158,6 +160,10 @@ def test_the_curve_follows_from_the_stored_members(whole, run_in_memory):
     assert values[True] == pytest.approx(result.calibrated["ll"], abs=1e-9)
     assert values[False] == pytest.approx(result.raw["ll"], abs=1e-9)
     assert sorted(set(tables["curve"]["n_samples"].to_pylist())) == [1, 2, 3]
+    a, b, c = [row["value"] for row in tables["curve"].to_pylist()
+               if row["split"] == "val" and row["metric"] == "ll" and row["calibrated"]]
+    area = (math.log(2) * (a + b) / 2 + math.log(3 / 2) * (b + c) / 2) / math.log(3)
+    assert whole("deep_ensemble", run_in_memory).reports[-1]["cll_area"] == pytest.approx(area)
 
 
 def test_a_member_table_says_what_it_is(whole, run_in_memory):
@@ -228,6 +234,8 @@ def test_both_runs_of_multi_swag_share_the_workers(whole, run_in_memory):
 IMPOSSIBLE = [
     ({"tta": True, "augment": False}, "set augment = true or tta = false"),
     ({"test_images": 3}, "test_images = 3, but cross-validation needs at least 4"),
+    ({"method": "fge", "budget_epochs": 9}, "budget_epochs = 9 is shared by deep_ensemble and snapshot alone"),
+    ({"budget_epochs": 3}, "budget_epochs = 3 is less than an epoch for each of 4 trainings"),
     ({"arch": "vgg16bn"}, "needs 32 pixels, MNIST has 28; choose another arch"),
     ({"method": "mc_dropout", "arch": "resnet20"}, "resnet20 has no dropout of its own; set dropout.placement = every"),
     ({"method": "mc_dropout", "arch": "resnet50"}, "resnet50 has no place for dropout"),
@@ -251,5 +259,5 @@ def test_impossible_combinations_are_refused_in_a_sentence(values, sentence):
 
 
 def test_every_method_has_a_run_and_a_case():
-    assert set(METHODS) == set(get_args(Method)) == {case["method"] for case in CASES.values()}
+    assert set(METHODS) == set(get_args(Method)) == {small(case).method for case in CASES}
     assert all(field.description for group in [Config] for field in group.model_fields.values())

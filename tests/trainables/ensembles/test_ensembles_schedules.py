@@ -40,6 +40,10 @@ def test_plans_count_steps_members_and_cost():
     assert (sse.steps, sse.members) == (20, 3)
     assert [sse.members_before(step) for step in (0, 11, 12, 15, 16, 19, 20)] == [0, 0, 1, 1, 2, 2, 3]
     assert [sse.cost_epochs(k) for k in range(3)] == [12, 16, 20]
+    shared = Config(budget_epochs=21, members=4)
+    assert (plan(shared).runs, plan(shared).epochs) == (4, 5)
+    shared = Config(method="snapshot", budget_epochs=21, members=4, sse={"skip_cycles": 1})
+    assert plan(shared).snapshots == (8, 12, 16, 20)
     single = plan(Config(method="single", members=9))
     assert (single.steps, single.members) == (20, 1)
     seen = plan(Config(method="single", members=9, tta=True))
@@ -77,7 +81,7 @@ def test_the_space_holds_the_default_configuration():
         assert set(space.active({"method": method})) <= set(space)
 
 
-@pytest.mark.parametrize("name", ["SPACE", "NEWER"])
+@pytest.mark.parametrize("name", ["SPACE", "NEWER", "BUDGET"])
 def test_every_configuration_of_a_space_can_run(name):
     space, rng = catalog.load_space(PROJECT, name), random.Random(0)
     for _ in range(300):

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from trainables.ensembles import schedules
 from trainables.ensembles.methods.run import Run
+from trainables.ensembles.plan import cycle_epochs
 
 
 class SnapshotRun(Run):
     def learning_rate(self, epoch: float) -> float:
-        return schedules.cosine_restarts(epoch, self.config.sse.cycle_epochs, self.config.sse.max_lr)
+        return schedules.cosine_restarts(epoch, cycle_epochs(self.config), self.config.sse.max_lr)
 
     def momentum(self) -> float:
         return self.config.sse.momentum
 
     def before_epoch(self, epoch: int) -> None:
-        cycle, position = divmod(epoch, self.config.sse.cycle_epochs)
+        cycle, position = divmod(epoch, cycle_epochs(self.config))
         if self.config.sse.cold_restarts and position == 0 and cycle > 0:
             self.model = self.fresh_model(f"init-{cycle}")
             self.optimizer = self.fresh_optimizer()
