@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 sweep: install
-	$(BIN)/raybayes sweep ensembles --trials 10 --sampler tpe --scheduler asha
+	$(BIN)/raybayes sweep ensembles --trials 10 --sampler tpe --scheduler asha:grace=4
 
 test: install
 	$(BIN)/python -m pytest

@@ -36,7 +36,7 @@ from raybayes.store.trials import write_trials
 
 Key = tuple[int, int]
 Method = TypeVar("Method", bound=Callable[..., Any])
-HEARTBEAT_S = 10.0
+HEARTBEAT_S = 2.0  # how old the folder may be for those who look at it; the lock writes more seldom
 
 
 @dataclass
@@ -389,6 +389,8 @@ class Burst:
         if self._clock.elapsed() - self._beat > HEARTBEAT_S:
             self._beat = self._clock.elapsed()
             self._lock.refresh()
+            self._log.flush()
+            self._home.flush(self._study)
         name = self._plan.objectives[0].name
         running = tuple(Running(*key, live.step, live.metrics.get(name)) for key, live in sorted(self._live.items()))
         states = Counter(str(record.state) for record in self._closed.values())

@@ -120,13 +120,16 @@ def telling(
 
     They are ordered by the importances where these are known. Otherwise by epsilon-squared, the share of the variance
     of the objective's ranks that lies between groups of a parameter's values (categories, or quarters of a number),
-    corrected for the number of groups (Kelley, "An unbiased correlation ratio measure", PNAS 21, 1935).
+    corrected for the number of groups (Kelley, "An unbiased correlation ratio measure", PNAS 21, 1935), those that
+    more trials have before those that fewer have.
     """
     varying = [name for name in parameters(trials) if len(set(values(trials, name))) > 1]
     if importances:
         return sorted(varying, key=lambda name: -importances.get(name, 0.0))
     loss = losses(trials, [objective])[:, 0]
-    return sorted(varying, key=lambda name: -_share(trials, name, loss))
+    # A parameter that most trials do not have fills a column with dashes, whatever it explains among the others.
+    present = {name: sum(value is not None for value in values(trials, name)) / max(1, len(trials)) for name in varying}
+    return sorted(varying, key=lambda name: (-round(present[name], 1), -_share(trials, name, loss)))
 
 
 def _share(trials: pa.Table, parameter: str, loss: Floats) -> float:
