@@ -8,7 +8,7 @@ from hypothesis import settings
 from raybayes import catalog
 
 # A busy machine must not fail a property by its clock; the number of examples keeps the whole run short.
-settings.register_profile("raybayes", deadline=None, max_examples=50)
+settings.register_profile("raybayes", deadline=None, max_examples=30)
 settings.load_profile("raybayes")
 
 

@@ -8,6 +8,7 @@ starts, and after one has ended. One process writes at a time (`raybayes.store.l
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,18 +23,30 @@ class GroupedJournal(BaseJournalBackend):
 
     Args:
         path: the file; made if it is missing.
-        writer: whether this process may write. A reader never changes the file: it never flushes.
+        writer: whether this process may write. A reader never makes or changes the file; to it a missing one is empty.
+
+    Raises:
+        StoreError: a whole line is broken.
     """
 
     def __init__(self, path: str, writer: bool) -> None:
         if writer:
             drop_torn_line(Path(path))
-        self._file = JournalFileBackend(path)
+        self._writer = writer
+        self._file = JournalFileBackend(path if writer or Path(path).exists() else os.devnull)
+        self._stored = self._whole_lines(path)
+        self._pending: list[str] = []
+
+    def _whole_lines(self, path: str) -> int:
         try:
-            self._stored = sum(1 for _ in self._file.read_logs(0))
+            stored = sum(1 for _ in self._file.read_logs(0))
+            if self._writer:
+                with open(path, "rb") as file:
+                    if sum(1 for _ in file) > stored:  # Optuna forgives the last line until another one follows
+                        raise ValueError(f"line {stored + 1} is no JSON")
         except ValueError as error:
             raise StoreError(f"{path}: a line of the study's journal is broken ({error}); restore a copy.") from None
-        self._pending: list[str] = []
+        return stored
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         if log_number_from < self._stored:
@@ -46,7 +59,7 @@ class GroupedJournal(BaseJournalBackend):
 
     def flush(self) -> None:
         """Write what is pending; after it returns, a crash of the machine loses none of it."""
-        if self._pending:
+        if self._pending and self._writer:
             self._file.append_logs([json.loads(line) for line in self._pending])
             self._stored += len(self._pending)
             self._pending.clear()
@@ -57,15 +70,11 @@ def drop_torn_line(path: Path) -> None:
     if not path.exists():
         return
     with path.open("rb+") as file:
-        size = file.seek(0, 2)
-        if size == 0:
-            return
-        keep, block = size, b""
+        keep = size = file.seek(0, 2)
         while keep > 0:
             start = max(0, keep - 65536)
             file.seek(start)
-            block = file.read(keep - start)
-            newline = block.rfind(b"\n")
+            newline = file.read(keep - start).rfind(b"\n")
             if newline >= 0:
                 keep = start + newline + 1
                 break

@@ -74,6 +74,8 @@ def ended(
     missing = [objective.name for objective in objectives if objective.name not in metrics]
     if missing:
         return Outcome(State.FAIL, error=f"the run ended without reporting {', '.join(missing)}")
+    if problem := not_finite(metrics, objectives):
+        return Outcome(State.FAIL, error=problem)
     return Outcome(State.COMPLETE, tuple(float(metrics[objective.name]) for objective in objectives))
 
 

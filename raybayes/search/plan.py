@@ -64,8 +64,7 @@ def make_plan(spec: SweepSpec, space: Space, metrics: Sequence[Metric], defaults
     factory = sampler_factory(spec.sampler, free, spec.seed, len(objectives))
     grid = None
     if spec.sampler.name == "grid":
-        points = free.grid()
-        grid = tuple(points)
+        grid = tuple(free.grid())
     scheduler: Scheduler = Patient()
     population = None
     if spec.scheduler.name == "pbt":
@@ -83,7 +82,7 @@ def _objectives(spec: SweepSpec, metrics: Sequence[Metric]) -> tuple[Objective, 
     names = spec.objective or (metrics[0].name,)
     for name in names:
         if name not in known:
-            raise SpecError(f"objective {name!r} is not reported by {spec.project}; it reports {', '.join(known)}.")
+            raise SpecError(f"objective {name!r} is not reported by {spec.project}; use one of {', '.join(known)}.")
     if len(set(names)) < len(names):
         raise SpecError(f"objective names a metric twice: {', '.join(names)}; keep one.")
     return tuple(Objective(name, known[name].direction) for name in names)
@@ -94,7 +93,7 @@ def _check_constraints(spec: SweepSpec, metrics: Sequence[Metric]) -> None:
     for name in spec.constraints:
         if name not in known:
             raise SpecError(
-                f"constraint on {name!r}: {spec.project} does not report it; it reports {', '.join(known)}."
+                f"constraint on {name!r}: {spec.project} does not report it; use one of {', '.join(known)}."
             )
 
 
@@ -104,14 +103,15 @@ def _check_prunable(spec: SweepSpec, objectives: Sequence[Objective], metrics: S
         raise SpecError(f"scheduler {spec.scheduler.name} needs one objective, found {names}; use --scheduler none.")
     metric = next(metric for metric in metrics if metric.name == objectives[0].name)
     if not metric.every_report:
+        others = [f"--objective {metric.name}" for metric in metrics if metric.every_report]
         raise SpecError(
             f"scheduler {spec.scheduler.name} needs an objective in each report, but {metric.name} comes with the last "
-            f"one only; use {next(m.name for m in metrics if m.every_report)} or --scheduler none."
+            f"one only; use {' or '.join([*others[:1], '--scheduler none'])}."
         )
 
 
 def _first_trial(space: Space, defaults: Mapping[str, Any]) -> tuple[dict[str, Value] | None, str]:
-    point = {name: defaults[name] for name in space.active(defaults)}
+    point = {name: defaults[name] for name in space.active(defaults) if name in defaults}
     problem = space.outside(point)
     if problem is None:
         return point, ""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from raybayes.errors import SpecError
 from raybayes.search.rungs import Curves, read_options
 from raybayes.seeds import derive
-from raybayes.space import Choice, Float, Space, Value
+from raybayes.space import Choice, Space, Value
 from raybayes.spec import Choice as Named
 
 
@@ -37,11 +37,16 @@ class Population:
     resample: float = 0.25
     factor: float = 1.25
 
+    @property
+    def least(self) -> int:
+        """Members that must have reached a step before they are ranked there."""
+        return max(2, math.ceil(1 / self.quantile))
+
     def parent(self, curves: Curves, trial: int, step: int, seed: int, alive: Collection[int]) -> int | None:
         """Which of the trials `alive` (not ended yet) lends its checkpoint in place of this one; None: it goes on."""
         rivals = curves.by_step[step]
-        count = max(1, math.floor(len(rivals) * self.quantile))
-        if step % self.interval or len(rivals) < max(2, math.ceil(1 / self.quantile)):
+        count = math.floor(len(rivals) * self.quantile)
+        if step % self.interval or len(rivals) < self.least or trial not in rivals:
             return None
         ranked = sorted(rivals, key=lambda other: (rivals[other], other))
         if trial not in ranked[-count:] or rivals[trial] == rivals[ranked[0]]:
@@ -64,7 +69,10 @@ class Population:
         if isinstance(parameter, Choice) or not isinstance(value, int | float):
             return value
         moved = value * (self.factor if rng.random() < 0.5 else 1 / self.factor)
-        return _snapped(parameter.low, parameter.high, parameter.step, moved, isinstance(parameter, Float))
+        near = parameter.nearest(moved)
+        if near == value and parameter.step is not None:  # a small integer must not stay for ever
+            near = parameter.nearest(value + math.copysign(parameter.step, moved - value))
+        return near
 
 
 def _draw(space: Space, name: str, rng: random.Random) -> Value:
@@ -72,20 +80,11 @@ def _draw(space: Space, name: str, rng: random.Random) -> Value:
     if isinstance(parameter, Choice):
         return rng.choice(parameter.values)
     if parameter.log:
-        value = math.exp(rng.uniform(math.log(parameter.low), math.log(parameter.high)))
-    else:
-        value = rng.uniform(parameter.low, parameter.high)
-    return _snapped(parameter.low, parameter.high, parameter.step, value, isinstance(parameter, Float))
-
-
-def _snapped(low: float, high: float, step: float | None, value: float, real: bool) -> Value:
-    """The nearest allowed value."""
-    inside = min(max(value, low), high)
-    if step is not None:
-        inside = low + round((inside - low) / step) * step
-        if inside > high:
-            inside -= step
-    return float(inside) if real else round(inside)
+        return parameter.nearest(math.exp(rng.uniform(math.log(parameter.low), math.log(parameter.high))))
+    if parameter.step is not None:  # each step is as likely as any other, the ends included
+        count = round((parameter.nearest(parameter.high) - parameter.low) / parameter.step) + 1
+        return parameter.nearest(parameter.low + rng.randrange(count) * parameter.step)
+    return parameter.nearest(rng.uniform(parameter.low, parameter.high))
 
 
 def make_population(scheduler: Named, sampler: Named, space: Space, objectives: int) -> Population:
@@ -102,12 +101,13 @@ def make_population(scheduler: Named, sampler: Named, space: Space, objectives: 
         raise SpecError("scheduler pbt ranks by one objective; name one with --objective.")
     if not len(space):
         raise SpecError("scheduler pbt has nothing to perturb: every parameter is fixed; free one of them.")
-    options = read_options("scheduler", scheduler, Population)
-    for name in ("quantile", "resample"):
-        if options.get(name, 0.25) > 0.5 and name == "quantile":
-            raise SpecError(
-                f"scheduler pbt: quantile = {options[name]}; the worst and the best must not overlap (<= 0.5)."
-            )
-        if options.get(name, 0.25) > 1:
-            raise SpecError(f"scheduler pbt: {name} = {options[name]}; it is a share between 0 and 1.")
-    return Population(**options)  # type: ignore[arg-type]
+    made = Population(**read_options("scheduler", scheduler, Population))  # type: ignore[arg-type]
+    if made.quantile > 0.5:
+        raise SpecError(f"scheduler pbt: quantile = {made.quantile}; the worst and the best must not overlap (<= 0.5).")
+    if made.resample > 1:
+        raise SpecError(f"scheduler pbt: resample = {made.resample}; it is a share between 0 and 1.")
+    if made.size < made.least:
+        raise SpecError(
+            f"scheduler pbt: size = {made.size}; a quantile of {made.quantile} needs at least {made.least} members."
+        )
+    return made

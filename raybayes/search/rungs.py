@@ -97,7 +97,7 @@ class Hyperband:
     def bracket(self, trial: int) -> int:
         """The bracket of a trial, by its number alone."""
         shares = [
-            math.ceil(self.brackets / (self.brackets - s) * self.eta ** (self.brackets - 1 - s))
+            math.ceil(self.brackets * self.eta ** (self.brackets - 1 - s) / (self.brackets - s))
             for s in range(self.brackets)
         ]
         position = trial % sum(shares)
@@ -128,14 +128,15 @@ class Median:
     min_trials: int = 3
 
     def goes_on(self, curves: Curves, trial: int, step: int) -> bool:
-        mine = curves.by_trial[trial]
+        mine = [loss for s, loss in curves.by_trial[trial].items() if s <= step]
         others = [other for other in curves.by_step[step] if other != trial]
         if len(mine) < self.grace or len(others) < self.min_trials:
             return True
         means = [statistics.fmean(v for s, v in curves.by_trial[other].items() if s <= step) for other in others]
-        return min(mine.values()) <= statistics.median(means)
+        return min(mine) <= statistics.median(means)
 
 
+_FACTORS = ("eta", "factor")  # multipliers: 1 would change nothing
 _KINDS: dict[str, type] = {"none": Patient, "asha": Asha, "median": Median, "hyperband": Hyperband}
 
 
@@ -161,9 +162,9 @@ def read_options(what: str, named: Named, kind: type) -> dict[str, float]:
         if name not in known:
             shown = ", ".join(f"{n} (default {f.default:g})" for n, f in known.items()) or "none"
             raise SpecError(f"{what} {named.name}: {name} is no option of it. Known: {shown}.")
-        least = 1.0 if name == "eta" else 0.0
-        if not isinstance(value, int | float) or isinstance(value, bool) or value <= least:
-            raise SpecError(f"{what} {named.name}: {name} = {value!r}; it must be a number above {least:g}.")
+        least = 1.0 if name in _FACTORS else 0.0
+        if not isinstance(value, int | float) or isinstance(value, bool) or not least < value < math.inf:
+            raise SpecError(f"{what} {named.name}: {name} = {value!r}; it must be a finite number above {least:g}.")
         if isinstance(known[name].default, int) and not isinstance(value, int):
             raise SpecError(f"{what} {named.name}: {name} = {value!r}; it must be a whole number.")
     return named.options

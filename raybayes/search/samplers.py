@@ -10,11 +10,11 @@ import difflib
 import importlib
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import optuna
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 
 from raybayes.errors import SpecError
 from raybayes.seeds import derive
@@ -26,17 +26,12 @@ SAMPLERS = ("tpe", "gp", "cmaes", "nsga2", "random", "grid")
 Factory = Callable[[int], BaseSampler]
 
 
-def _tpe(space: Space) -> dict[str, Any]:
-    # Without group=True a multivariate TPE samples conditional parameters independently of all others.
-    return {"multivariate": True, "group": space.conditional, "constant_liar": True}
-
-
-_BUILT_IN: dict[str, tuple[type[BaseSampler], Callable[[Space], dict[str, Any]]]] = {
-    "tpe": (TPESampler, _tpe),
-    "gp": (GPSampler, lambda space: {}),
-    "cmaes": (CmaEsSampler, lambda space: {"warn_independent_sampling": False}),
-    "nsga2": (NSGAIISampler, lambda space: {}),
-    "random": (RandomSampler, lambda space: {}),
+_BUILT_IN: dict[str, type[BaseSampler]] = {
+    "tpe": TPESampler,
+    "gp": GPSampler,
+    "cmaes": CmaEsSampler,
+    "nsga2": NSGAIISampler,
+    "random": RandomSampler,
 }
 
 
@@ -47,17 +42,22 @@ def sampler_factory(sampler: Named, space: Space, seed: int, objectives: int) ->
         SpecError: unknown name, an option that the sampler does not take, several objectives with a sampler
             for one, CMA-ES on a space of names only.
     """
-    kind, options = _resolve(sampler, space)
-    _check_fit(sampler.name, space, objectives)
-    accepted = inspect.signature(kind.__init__).parameters
-    for name in sampler.options:
-        if name not in accepted:
-            known = ", ".join(n for n in accepted if n not in ("self", "seed"))
-            raise SpecError(f"sampler {sampler.name}: {name} is no option of {kind.__name__}; it takes {known}.")
-    options = {**options, **sampler.options}
+    kind = _resolve(sampler)
+    _check_fit(kind, sampler, space, objectives)
+    accepted = inspect.signature(kind).parameters
+    if "seed" in sampler.options:
+        raise SpecError(f"sampler {sampler.name}: its seed comes from the sweep's; drop the option and use --seed.")
+    if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in accepted.values()):
+        for name in sampler.options:
+            if name not in accepted:
+                known = ", ".join(n for n in accepted if n != "seed") or "none"
+                raise SpecError(f"sampler {sampler.name}: {name} is no option of {kind.__name__}; it takes {known}.")
+    options = {**_defaults(kind, space, sampler.options), **sampler.options}
 
     def make(number: int) -> BaseSampler:
-        seeded = {"seed": derive(seed, "sampler", number) % 2**32} if "seed" in accepted else {}
+        # The points of a quasi-random sequence belong together: one seed for all of them.
+        place = ("sampler",) if issubclass(kind, QMCSampler) else ("sampler", number)
+        seeded = {"seed": derive(seed, *place) % 2**32} if "seed" in accepted else {}
         with warnings.catch_warnings():  # multivariate, group and GP are "experimental" since years
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return kind(**options, **seeded)
@@ -69,12 +69,19 @@ def sampler_factory(sampler: Named, space: Space, seed: int, objectives: int) ->
     return make
 
 
-def _resolve(sampler: Named, space: Space) -> tuple[type[BaseSampler], dict[str, Any]]:
+def _defaults(kind: type[BaseSampler], space: Space, given: Mapping[str, Any]) -> dict[str, Any]:
+    if kind is TPESampler:
+        # Without group=True a multivariate TPE samples conditional parameters independently of all others.
+        grouped = space.conditional and given.get("multivariate", True)
+        return {"multivariate": True, "group": grouped, "constant_liar": True}
+    return {"warn_independent_sampling": False} if kind is CmaEsSampler else {}
+
+
+def _resolve(sampler: Named) -> type[BaseSampler]:
     if sampler.name == "grid":  # its points are listed by Space.grid; nothing is drawn
-        return RandomSampler, {}
+        return RandomSampler
     if sampler.name in _BUILT_IN:
-        kind, extra = _BUILT_IN[sampler.name]
-        return kind, extra(space)
+        return _BUILT_IN[sampler.name]
     module, _, name = sampler.name.rpartition(".")
     if not module:
         near = difflib.get_close_matches(sampler.name, SAMPLERS, n=1)
@@ -87,13 +94,15 @@ def _resolve(sampler: Named, space: Space) -> tuple[type[BaseSampler], dict[str,
     except (ImportError, AttributeError) as error:
         raise SpecError(f"sampler {sampler.name}: it cannot be imported ({error}); check the path.") from None
     if not (isinstance(kind, type) and issubclass(kind, BaseSampler)):
-        raise SpecError(f"sampler {sampler.name}: found {kind!r}, which is no Optuna sampler.")
-    return kind, {}
+        raise SpecError(
+            f"sampler {sampler.name}: found {kind!r}, which is no Optuna sampler; name a subclass of BaseSampler."
+        )
+    return kind
 
 
-def _check_fit(name: str, space: Space, objectives: int) -> None:
-    if name == "cmaes":
+def _check_fit(kind: type[BaseSampler], sampler: Named, space: Space, objectives: int) -> None:
+    if issubclass(kind, CmaEsSampler):
         if objectives > 1:
-            raise SpecError("sampler cmaes handles one objective; use nsga2, tpe or gp for several.")
+            raise SpecError(f"sampler {sampler.name} handles one objective, found {objectives}; use nsga2, tpe or gp.")
         if all(isinstance(space[parameter], Choice) for parameter in space):
-            raise SpecError("sampler cmaes needs a Float or Int parameter, and this space has none; use tpe.")
+            raise SpecError(f"sampler {sampler.name} needs a Float or Int parameter, and this space has none; use tpe.")

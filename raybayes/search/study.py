@@ -22,7 +22,7 @@ from raybayes.search.journal import GroupedJournal
 from raybayes.search.outcome import Objective, Outcome, State
 from raybayes.search.rungs import Curves
 from raybayes.search.samplers import Factory
-from raybayes.space import Choice, Float, Space, Value
+from raybayes.space import Choice, Float, Int, Parameter, Space, Value
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -77,9 +77,10 @@ class Study:
             sampler=RandomSampler(),
         )
         if [d.name.lower() for d in self._study.directions] != [o.direction for o in objectives]:
-            raise StoreError(f"{location}: the study was made for other objectives; start a new sweep for these.")
+            was = ", ".join(d.name.lower() for d in self._study.directions)
+            now = ", ".join(f"{o.direction} {o.name}" for o in objectives)
+            raise StoreError(f"{location}: the study was made to {was}, found {now}; start a new sweep for these.")
         self._live: dict[int, Trial] = {}
-        self._count = len(self._trials())
 
     def _trials(self) -> list[FrozenTrial]:
         trials: list[FrozenTrial] = self._study.get_trials(deepcopy=False)
@@ -96,10 +97,14 @@ class Study:
         self, factory: Factory, given: Mapping[str, Any] | None = None, **notes: Any
     ) -> tuple[int, dict[str, Value]]:
         """A new trial: its number and its configuration, drawn by `factory(number)` or as `given`."""
-        self._study.sampler = factory(self._count)
+        number = len(self._trials())
+        # Not `Study.ask`: it would hand out a trial that is put aside (WAITING) before it makes a new one.
+        trial_id = self._storage.create_new_trial(self._study._study_id)
         if given is not None:
-            self._study.enqueue_trial(dict(given))
-        trial = self._study.ask()
+            self._storage.set_trial_system_attr(trial_id, "fixed_params", dict(given))
+        self._study._thread_local.cached_all_trials = None
+        self._study.sampler = factory(number)
+        trial = Trial(self._study, trial_id)
         params: dict[str, Value] = {}
         for name in self._space:
             if self._space.is_active(name, params):
@@ -107,7 +112,6 @@ class Study:
         for name, value in notes.items():
             trial.set_user_attr(name, value)
         self._live[trial.number] = trial
-        self._count = max(self._count, trial.number + 1)
         return trial.number, params
 
     def _suggest(self, trial: Trial, name: str) -> Value:
@@ -116,10 +120,10 @@ class Study:
             chosen: Value = trial.suggest_categorical(name, parameter.values)
             return chosen
         if isinstance(parameter, Float):
-            return float(
-                trial.suggest_float(name, parameter.low, parameter.high, log=parameter.log, step=parameter.step)
-            )
-        return int(trial.suggest_int(name, parameter.low, parameter.high, log=parameter.log, step=parameter.step))
+            low, top = parameter.low, parameter.nearest(parameter.high)  # Optuna warns of a range that its step misses
+            return float(trial.suggest_float(name, low, top, log=parameter.log, step=parameter.step))
+        last = parameter.nearest(parameter.high)
+        return int(trial.suggest_int(name, parameter.low, last, log=parameter.log, step=parameter.step))
 
     def take_up(self, number: int) -> dict[str, Value]:
         """Go on with an unfinished trial: RUNNING again, under the same number and configuration."""
@@ -238,7 +242,7 @@ def trials_table(records: Sequence[TrialRecord], space: Space, objectives: Seque
         if any(error is not None for error in errors):
             columns[f"{objective.name}.se"] = pa.array(errors, pa.float64())
     for name in space:
-        columns[f"config.{name}"] = _config_column([r.params.get(name) for r in records])
+        columns[f"config.{name}"] = _config_column(space[name], [r.params.get(name) for r in records])
     columns["seconds"] = pa.array([float(r.notes.get("seconds", 0.0)) for r in records], pa.float64())
     columns["started"] = pa.array([r.started for r in records], pa.float64())
     columns["ended"] = pa.array([r.ended for r in records], pa.float64())
@@ -256,12 +260,17 @@ def _value(record: TrialRecord, objective: int) -> float | None:
     return None
 
 
-def _config_column(values: Sequence[Value]) -> pa.Array:
-    present = [value for value in values if value is not None]
-    if any(isinstance(value, str) for value in present):
-        return pa.array([None if value is None else str(value) for value in values], pa.string())
-    if all(isinstance(value, bool) for value in present) and present:
-        return pa.array(values, pa.bool_())
-    if all(isinstance(value, int) for value in present) and present:
+def _config_column(parameter: Parameter, values: Sequence[Value]) -> pa.Array:
+    """The type comes from the space, not from the values, so that all tables of a sweep have the same columns."""
+    if isinstance(parameter, Int):
         return pa.array(values, pa.int64())
-    return pa.array([None if value is None else float(value) for value in values], pa.float64())
+    if isinstance(parameter, Float):
+        return pa.array(values, pa.float64())
+    kinds = {type(value) for value in parameter.values if value is not None}
+    if kinds == {bool}:
+        return pa.array(values, pa.bool_())
+    if kinds == {int}:
+        return pa.array(values, pa.int64())
+    if kinds and kinds <= {int, float}:
+        return pa.array([None if value is None else float(value) for value in values], pa.float64())
+    return pa.array([None if value is None else str(value) for value in values], pa.string())
