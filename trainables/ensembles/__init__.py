@@ -39,7 +39,7 @@ PROJECT = Project(
     fidelity="epoch",
     parallel="members",
     smoke={"train_images": 300, "test_images": 100, "members": 2, "epochs": 3},
-    data=("mnist-sample", "mnist", "cifar10-sample", "cifar10", "cifar10-lossless"),
+    data=("mnist-sample", "mnist", "cifar10-sample", "cifar10", "cifar10-lossless", "letters-sample", "letters"),
     max_steps=max_steps,
 )
 

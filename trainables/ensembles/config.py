@@ -35,6 +35,8 @@ Architecture = Literal[
 ]
 DataSetName = Literal["mnist-sample", "mnist", "cifar10-sample", "cifar10", "cifar10-lossless"]
 
+Foreign = Literal["none", "letters-sample", "letters", "mnist-sample", "mnist", "cifar10-sample", "cifar10"]
+
 
 class Group(BaseModel):
     """A frozen group of values in which a wrong name is an error."""
@@ -172,6 +174,8 @@ class Config(Group):
     split_seed: int = Field(
         0, ge=0, description="Seed of the held-out split and of cross-validation; equal in all trials that are compared"
     )
+
+    foreign: Foreign = Field("none", description="Images of another kind to predict too, at most as many as test")
 
     method: Method = Field("deep_ensemble", description="How the members come about")
     members: int = Field(4, ge=1, le=1000, description="Ensemble size K. [P] 100 on CIFAR, 50 on ImageNet")

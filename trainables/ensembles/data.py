@@ -19,6 +19,7 @@ from raybayes.data.images import images, normalise
 from raybayes.errors import DataError
 from trainables.ensembles.augmentation import Augmentation
 from trainables.ensembles.config import Config
+from trainables.ensembles.foreign import foreign_images
 
 AUGMENTATION: dict[str, Augmentation] = {"mnist": "shift", "cifar10": "crop-flip"}  # by the data set's first word
 CLASSES = 10
@@ -56,14 +57,30 @@ class ImageData:
     augmentation: Augmentation
     train: Split
     scored: Mapping[str, Split]  # "val" and "test", in this order
+    foreign: Split | None = None  # images of another kind, with label -1
+
+    @property
+    def predicted(self) -> Mapping[str, Split]:
+        """All splits that members predict."""
+        return self.scored if self.foreign is None else {**self.scored, "foreign": self.foreign}
 
     def normalise(self, batch: Tensor) -> Tensor:
         """uint8 images to float32, channel by channel (x/255 - mean)/std; the same constants under every method."""
         return normalise(batch, self.pixels)
 
 
-def prepare(config: Config, tables: Mapping[str, pa.Table], device: torch.device) -> ImageData:
+def prepare(
+    config: Config,
+    tables: Mapping[str, pa.Table],
+    device: torch.device,
+    foreign: Mapping[str, pa.Table] | None = None,
+) -> ImageData:
     """Decode the tables and hold the validation images out of the training split.
+
+    Args:
+        tables: splits of `config.dataset`.
+        device: where the images shall lie.
+        foreign: splits of `config.foreign`, if there is one.
 
     Raises:
         DataError: a split is missing, or too few images are left in one.
@@ -98,8 +115,13 @@ def prepare(config: Config, tables: Mapping[str, pa.Table], device: torch.device
         "val": split(train_images, train_labels, order[:held_out]),
         "test": split(test_images, test_labels, shuffled(len(test_labels), config.test_images, config.split_seed)),
     }
+    others: Split | None = None
+    if foreign is not None:
+        found = foreign_images(config.foreign, foreign, pixels)
+        rows = shuffled(len(found), min(len(found), len(scored["test"])), config.split_seed)
+        others = split(found, torch.full((len(found),), -1), rows)
     train = split(train_images, train_labels, order[held_out:])
-    return ImageData(pixels, CLASSES, AUGMENTATION[config.dataset.split("-")[0]], train, scored)
+    return ImageData(pixels, CLASSES, AUGMENTATION[config.dataset.split("-")[0]], train, scored, others)
 
 
 _DECODED: list[tuple[pa.Table, Tensor, Tensor]] = []

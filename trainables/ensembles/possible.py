@@ -22,6 +22,8 @@ def problem(config: Config) -> str | None:
 def _data(config: Config) -> str | None:
     if 0 < config.test_images < 4:
         return f"test_images = {config.test_images}, but cross-validation needs at least 4; raise it, or use 0 (all)."
+    if config.foreign.split("-")[0] == config.dataset.split("-")[0]:
+        return f"foreign = {config.foreign} is of the kind that is trained on; choose images of another kind, or none."
     if config.arch == "vgg16bn" and config.dataset.startswith("mnist"):
         return "arch = vgg16bn halves its input five times and needs 32 pixels, MNIST has 28; choose another arch."
     if config.tta and not config.augment:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -17,11 +17,13 @@ import pyarrow.compute as pc
 from raybayes.errors import DataError
 from trainables.ensembles.metrics.average import RunningAverage
 from trainables.ensembles.metrics.dee import deep_ensemble_equivalent
+from trainables.ensembles.metrics.detection import foreign
 from trainables.ensembles.metrics.diversity import RunningDiversity
 from trainables.ensembles.metrics.protocol import ALL_SCORES, REPEATS, Score, cross_validated
 from trainables.ensembles.metrics.reference import ReferenceCurve, reference_curve
 from trainables.ensembles.metrics.scores import Array, Targets, log_likelihood
 from trainables.ensembles.metrics.selection import select_greedily
+from trainables.ensembles.metrics.uncertainty import entropy, mutual_information, negative_confidence
 
 RESULTS_SCHEMA = pa.schema(
     [
@@ -72,7 +74,7 @@ def runs(predictions: pa.Table, split: str) -> Iterator[Run]:
             table = table.append_column(column, pa.array(np.zeros(len(table), np.int64)))
     table = table.filter(pc.equal(table["split"], split))
     if not len(table):
-        raise DataError(f"the predictions have no split {split!r}; runs save 'val' and 'test'.")
+        raise DataError(f"the predictions have no split {split!r}; runs save 'val', 'test', and 'foreign' if asked.")
     keys = np.stack([table[name].to_numpy().astype(np.int64) for name in ("trial", "repeat", "member")], axis=1)
     for trial, repeat in np.unique(keys[:, :2], axis=0).tolist():
         rows = np.flatnonzero((keys[:, 0] == trial) & (keys[:, 1] == repeat))
@@ -128,6 +130,38 @@ def rescore(
             measures = diversity.measures(lp, run.targets)
             rows += [raw | {"metric": name, "value": value} for name, value in measures.items()]
     return pa.Table.from_pylist(rows, RESULTS_SCHEMA)
+
+
+def detect_foreign(predictions: pa.Table) -> pa.Table:
+    """How well the ensemble of each size tells test images from foreign ones, by three scores.
+
+    Returns:
+        Columns trial, repeat, n_samples, score ("negative_confidence", "entropy", "mutual_information"), roc_auc,
+        average_precision_out, average_precision_in, fpr_at_95_tpr.
+
+    Raises:
+        DataError: the runs did not predict foreign images (config `foreign`).
+    """
+    rows = []
+    known = {(run.trial, run.repeat): run for run in runs(predictions, "test")}
+    for strange in runs(predictions, "foreign"):
+        inside = known[strange.trial, strange.repeat]
+        for size in range(1, min(len(inside.lp), len(strange.lp)) + 1):
+            pair = [_unsure(lp[:size]) for lp in (inside.lp, strange.lp)]
+            for score in pair[0]:
+                found = asdict(foreign(pair[0][score], pair[1][score]))
+                name = {"trial": strange.trial, "repeat": strange.repeat, "n_samples": size, "score": score}
+                rows.append(name | found)
+    return pa.Table.from_pylist(rows)
+
+
+def _unsure(members: Array) -> dict[str, Array]:
+    average = RunningAverage()
+    for member in members:
+        average.add(member)
+    lp = average.log_probabilities()
+    scores = {"negative_confidence": negative_confidence(lp), "entropy": entropy(lp)}
+    return scores if len(members) == 1 else scores | {"mutual_information": mutual_information(members)}
 
 
 def pool_curve(

@@ -26,7 +26,8 @@ def train(config: Config, ctx: Context) -> None:
     if ctx.rank == 0 and ctx.world_size > whole.runs:
         ctx.log.warning("method %s has %d training run(s): %d of %d workers wait",
                         config.method, whole.runs, ctx.world_size - whole.runs, ctx.world_size)
-    data = prepare(config, ctx.data(config.dataset), ctx.device)
+    foreign = None if config.foreign == "none" else ctx.data(config.foreign)
+    data = prepare(config, ctx.data(config.dataset), ctx.device, foreign)
     ensemble = Ensemble.of(data, config.split_seed)
     progress = [0] * whole.runs  # steps done of each run
     parked: dict[int, State] = {}  # states of begun runs that this worker will go on with
@@ -102,7 +103,7 @@ def work(run: Run, step: int, alone: bool, ctx: Context) -> dict[str, Any]:
 def store(run: Run, number: int, member: Predictions, ctx: Context) -> None:
     """Save one member's predictions on every split."""
     cost = run.plan.cost_epochs(number) - run.index * run.plan.epochs
-    for name, split in run.data.scored.items():
+    for name, split in run.data.predicted.items():
         table = member_table(member[name], split, name, number, run.config, run.data, ctx.seed, cost, run.seconds)
         ctx.save_table(f"predictions/{name}-member-{number:03d}", table)
 

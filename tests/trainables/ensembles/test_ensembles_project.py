@@ -104,7 +104,7 @@ def test_every_method_makes_the_planned_reports_and_members(case, whole, run_in_
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(case, whole, run_in_memory):
     config, reference = small(case), whole(case, run_in_memory)
     last = max_steps(config)
-    for cut in sorted({1, last // 2, last - 1} & set(range(1, last))):
+    for cut in sorted({last // 2, last - 1} & set(range(1, last))):
         first = run_in_memory(train, config, stop_at=cut)
         second = run_in_memory(train, config, saved=first.saved)
         assert first.reports + second.reports == reference.reports, f"cut after report {cut}"
@@ -114,13 +114,13 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(case, whole, run_
 @pytest.mark.parametrize(("before", "after"), [(1, 1), (2, 2), (1, 2), (2, 1), (3, 1), (3, 2)])
 def test_members_do_not_depend_on_the_number_of_workers(before, after, whole, run_in_memory):
     config, reference = small("deep_ensemble"), whole("deep_ensemble", run_in_memory)
-    for cut in (1, 3):
-        first = run_in_memory(train, config, workers=before, stop_at=cut)
-        second = run_in_memory(train, config, workers=after, saved=first.saved)
-        assert all(len(reports) == cut for reports in first.every)
-        assert all(len(reports) == max_steps(config) - cut for reports in second.every)
-        assert columns(first.tables | second.tables) == columns(reference.tables)
-        assert second.reports[-1] == reference.reports[-1]
+    cut = 3  # inside a round of two workers, and after one of three
+    first = run_in_memory(train, config, workers=before, stop_at=cut)
+    second = run_in_memory(train, config, workers=after, saved=first.saved)
+    assert all(len(reports) == cut for reports in first.every)
+    assert all(len(reports) == max_steps(config) - cut for reports in second.every)
+    assert columns(first.tables | second.tables) == columns(reference.tables)
+    assert second.reports[-1] == reference.reports[-1]
 
 
 def test_one_trajectory_leaves_other_workers_waiting(whole, run_in_memory, caplog):
@@ -233,6 +233,7 @@ def test_both_runs_of_multi_swag_share_the_workers(whole, run_in_memory):
 
 IMPOSSIBLE = [
     ({"tta": True, "augment": False}, "set augment = true or tta = false"),
+    ({"foreign": "mnist"}, "foreign = mnist is of the kind that is trained on"),
     ({"test_images": 3}, "test_images = 3, but cross-validation needs at least 4"),
     ({"method": "fge", "budget_epochs": 9}, "budget_epochs = 9 is shared by deep_ensemble and snapshot alone"),
     ({"budget_epochs": 3}, "budget_epochs = 3 is less than an epoch for each of 4 trainings"),

@@ -7,16 +7,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from scipy.special import log_softmax
+from sklearn.metrics import roc_auc_score
 
+from raybayes import data as raybayes_data
 from raybayes.errors import DataError
 from trainables.ensembles import Config, train
 from trainables.ensembles.exchange import from_reference, to_reference
+from trainables.ensembles.foreign import foreign_images
 from trainables.ensembles.metrics.dee import deep_ensemble_equivalent
 from trainables.ensembles.metrics.protocol import SCORES, cross_validated
 from trainables.ensembles.metrics.reference import ReferenceCurve, reference_curve
 from trainables.ensembles.metrics.scores import log_likelihood
 from trainables.ensembles.metrics.selection import select_greedily
-from trainables.ensembles.rescore import equivalents, hyper_deep_ensemble, pool_curve, rescore, runs
+from trainables.ensembles.rescore import detect_foreign, equivalents, hyper_deep_ensemble, pool_curve, rescore, runs
 
 SMALL = {"train_images": 60, "test_images": 40, "epochs": 2, "members": 3, "batch": 16}
 
@@ -67,7 +70,7 @@ def test_members_on_different_objects_are_refused(two_runs):
     mixed = table.set_column(table.column_names.index("target"), "target", pa.array(column))
     with pytest.raises(DataError, match="trial 0, repeat 0, test: members were scored on 2 different lists"):
         list(runs(mixed, "test"))
-    with pytest.raises(DataError, match="no split 'train'; runs save 'val' and 'test'"):
+    with pytest.raises(DataError, match="no split 'train'; runs save 'val', 'test'"):
         list(runs(table, "train"))
 
 
@@ -156,6 +159,47 @@ def test_an_unfinished_run_is_no_candidate(two_runs):
     split = table["split"].to_numpy(zero_copy_only=False)
     with pytest.raises(DataError, match="leave out runs that have not ended"):
         hyper_deep_ensemble(table.filter(pa.array((member != 2) | (split == "val"))), 2)
+
+
+PAIRS = [("mnist-sample", "letters-sample"), ("cifar10-sample", "mnist-sample")]
+
+
+@pytest.mark.parametrize(("dataset", "foreign"), PAIRS)
+def test_foreign_images_are_predicted_and_detected(dataset, foreign, run_in_memory):
+    values = SMALL | {"dataset": dataset, "foreign": foreign, "members": 2}
+    table = stored(run_in_memory(train, Config.model_validate(values)))
+    found = detect_foreign(table).to_pylist()
+    assert {(r["n_samples"], r["score"]) for r in found} == {
+        (1, "negative_confidence"), (1, "entropy"),
+        (2, "negative_confidence"), (2, "entropy"), (2, "mutual_information"),
+    }
+    inside, outside = next(runs(table, "test")), next(runs(table, "foreign"))
+    assert outside.lp.shape == inside.lp.shape
+    scores = np.r_[-np.exp(inside.lp[0]).max(1), -np.exp(outside.lp[0]).max(1)]
+    wanted = roc_auc_score(np.r_[np.zeros(40), np.ones(40)], scores)
+    assert found[0]["roc_auc"] == pytest.approx(wanted)
+    with pytest.raises(DataError, match="no split 'foreign'"):
+        detect_foreign(table.filter(pa.array(table["split"].to_numpy(zero_copy_only=False) != "foreign")))
+
+
+def test_letters_become_digits_in_size_and_colour():
+    tables, pixels = raybayes_data.load("letters-sample"), raybayes_data.describe("mnist-sample").pixels
+    found = foreign_images("letters-sample", tables, pixels)
+    n_letters = sum(len(word) for table in tables.values() for word in table["word"].to_pylist())
+    assert found.shape == (n_letters, 1, 28, 28)
+    assert found[:, :, :4].max() == found[..., -4:].max() == 0
+    assert found.max() == 255
+    ink = np.unpackbits(np.frombuffer(next(iter(tables.values()))["images"][0].as_py(), np.uint8)).reshape(-1, 16, 8)
+    shares = found[0, 0].float().sum() / 255 / 20**2, ink[0].sum() / 16**2
+    assert shares[0] == pytest.approx(shares[1], rel=0.05)  # as much ink as before
+    cifar = raybayes_data.describe("cifar10").pixels
+    colour = foreign_images("mnist-sample", raybayes_data.load("mnist-sample"), cifar)
+    assert colour.shape == (1000, 3, 32, 32)
+    assert (colour[:, 0] == colour[:, 2]).all()
+    grey = foreign_images("cifar10-sample", raybayes_data.load("cifar10-sample"), pixels)
+    assert grey.shape == (500, 1, 28, 28)
+    with pytest.raises(DataError, match="mnist: split 'test' is missing, found train; foreign images come from it"):
+        foreign_images("mnist", {"train": next(iter(tables.values()))}, pixels)
 
 
 def test_results_travel_to_the_reference_code_and_back(two_runs):

@@ -29,7 +29,7 @@ class HeadsRun(Run):
 
     def members_now(self, label: str) -> list[Predictions]:
         members: list[Predictions] = [{} for _ in range(self.heads)]
-        for name, split in self.data.scored.items():
+        for name, split in self.data.predicted.items():
             shared = None if self.config.tta else self.head_log_probabilities(split.images)
             for head, member in enumerate(members):
                 lp = shared

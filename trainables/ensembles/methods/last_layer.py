@@ -62,7 +62,7 @@ class LastLayerRun(Run):
             self.fit()
         if self.config.last_layer.predict == "probit":
             return {name: self.probit_log_probabilities(self.seen(split, f"draw-{k}/{name}"), self.root)
-                    for name, split in self.data.scored.items()}
+                    for name, split in self.data.predicted.items()}
         z = torch.empty(len(self.root), device=self.ctx.device).normal_(generator=self.device_rng(f"sample-{k}"))
         offset = (self.root @ z.to(self.root.dtype)).float().reshape(self.data.classes, -1)
         model = self.twin()

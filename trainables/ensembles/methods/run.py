@@ -177,7 +177,7 @@ class Run:
     def predict(self, model: nn.Module, label: str) -> Predictions:
         """A member's predictions on all scored splits, through a fresh augmentation draw under `tta`."""
         return {name: self.log_probabilities(model, self.seen(split, f"{label}/{name}"))
-                for name, split in self.data.scored.items()}
+                for name, split in self.data.predicted.items()}
 
     def seen(self, split: Split, label: str) -> Tensor:
         """The images as a member sees them: as they are, or under `tta` through one draw of the augmentation."""
