@@ -156,7 +156,7 @@ def make_scheduler(scheduler: Named) -> Scheduler:
 
 
 def read_options(what: str, named: Named, kind: type) -> dict[str, float]:
-    """The options of a scheduler, checked against its fields: positive numbers, eta above 1."""
+    """The options of a scheduler, checked against its fields: finite numbers above 0, factors above 1."""
     known = kind.__dataclass_fields__  # type: ignore[attr-defined]
     for name, value in named.options.items():
         if name not in known:
