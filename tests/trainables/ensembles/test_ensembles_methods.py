@@ -13,8 +13,8 @@ from torch.nn import functional
 from raybayes import data as raybayes_data
 from trainables.ensembles import Config
 from trainables.ensembles.architectures import build
-from trainables.ensembles.architectures.build import initialise, torch_default
-from trainables.ensembles.architectures.dropout import Dropout, set_dropout, set_noise
+from trainables.ensembles.architectures.build import ARCHITECTURES, initialise, torch_default
+from trainables.ensembles.architectures.dropout import Dropout, nowhere, set_dropout, set_noise
 from trainables.ensembles.config import BatchEnsembleValues
 from trainables.ensembles.data import prepare
 from trainables.ensembles.methods import METHODS
@@ -416,3 +416,24 @@ def test_multi_input_loss_pairs_each_head_with_its_own_image():
 def test_an_unknown_layer_with_weights_is_refused():
     with pytest.raises(TypeError, match="no initialisation is known for Bilinear with weight, bias"):
         initialise(nn.Sequential(nn.Bilinear(2, 2, 2)), torch_default, seeded())
+
+
+@pytest.mark.parametrize("arch", list(ARCHITECTURES))
+@pytest.mark.parametrize("method", ["packed", "mimo", "batch_ensemble", "vi"])
+def test_every_architecture_can_be_converted(arch, method):
+    config = Config(method=method, arch=arch, dataset="cifar10-sample", members=4)
+    run = object.__new__(METHODS[method])  # without data: only the network is made, and without memory
+    run.config = config
+    with torch.device("meta"):
+        run.model = ARCHITECTURES[arch].make(3, 32, 10, nowhere)
+        run.convert(run.model)
+        images = torch.empty(2, 3, 32, 32)
+        plain = sum(p.numel() for p in ARCHITECTURES[arch].make(3, 32, 10, nowhere).parameters())
+    parameters = sum(p.numel() for p in run.model.parameters())
+    if method == "vi":
+        assert run.model(images).shape == (2, 10)
+        assert plain < parameters <= 2 * plain
+    else:
+        assert run.head_logits(images).shape == (2, 4, 10)
+        # Twice as wide in 4 groups: the weights of one network and a few more; vectors and heads: a few per cent.
+        assert plain < parameters < 1.3 * plain
