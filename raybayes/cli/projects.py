@@ -22,13 +22,16 @@ def projects(
     from raybayes.cli.printing import console, plain_table, print_json
 
     if name is None:
-        found = [catalog.load_project(each) for each in catalog.project_names()]
+        found, broken = _load_all()
         if json:
-            print_json([{"name": p.name, "summary": p.summary, "paper": p.paper} for p in found])
+            rows = [{"name": p.name, "summary": p.summary, "paper": p.paper} for p in found]
+            print_json(rows + [{"name": key, "error": reason} for key, reason in broken.items()])
             return 0
         table = plain_table("project", "what it is", "paper")
         for project in found:
             table.add_row(project.name, project.summary, project.paper)
+        for key, reason in broken.items():
+            table.add_row(key, f"cannot be loaded: {reason}", "")
         console().print(table)
         return 0
     project, spaces = catalog.load_project(name), catalog.load_spaces(name)
@@ -37,6 +40,19 @@ def projects(
     else:
         _print(project, spaces)
     return 0
+
+
+def _load_all() -> tuple[list[Project], dict[str, str]]:
+    """Every project that loads, and why the others do not: one broken project must not hide the rest."""
+    from raybayes import catalog
+
+    found, broken = [], {}
+    for name in catalog.project_names():
+        try:
+            found.append(catalog.load_project(name))
+        except Exception as error:
+            broken[name] = f"{type(error).__name__}: {error}"
+    return found, broken
 
 
 def _facts(project: Project, spaces: dict[str, Space]) -> dict[str, Any]:

@@ -39,6 +39,14 @@ class TestDoors:
         assert "ensembles" in output
         assert "parabola" in output
 
+    def test_a_broken_project_does_not_hide_the_others(self, run):
+        Path("trainables/crooked").mkdir(parents=True)
+        Path("trainables/crooked/__init__.py").write_text("import no_such_library\n")
+        code, output, _ = run("projects")
+        assert code == 0
+        assert "no_such_library" in output
+        assert "ensembles" in output
+
     def test_one_project_shows_configuration_spaces_metrics(self, run):
         _, output, _ = run("projects", "parabola")
         for word in ("loss", "lr", "float > 0 <= 10", "momentum.beta", "search space GRID", "method = momentum", "step size"):
