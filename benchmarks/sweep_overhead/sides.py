@@ -102,6 +102,7 @@ def _tune(task: Task, reuse_actors: bool) -> None:
             mode="min",
             search_alg=OptunaSearch(sampler=sampler),
             num_samples=task.trials,
+            max_concurrent_trials=SLOTS,  # without it Tune stages one trial at a time and short ones never overlap
             reuse_actors=reuse_actors,
         ),
         run_config=tune.RunConfig(name="sweep", storage_path=str(task.folder), verbose=0),
