@@ -87,41 +87,49 @@ def prepare(
     """
     pixels = describe(config.dataset).pixels
     assert pixels is not None  # Config names image sets only
-    for split in ("train", "test"):
-        if split not in tables:
-            found = ", ".join(tables) or "none"
-            raise DataError(f"{config.dataset}: split {split!r} is missing, found {found}; train and test are needed.")
+    _check_splits(config, tables)
     train_images, train_labels = decoded(tables["train"], pixels)
     test_images, test_labels = decoded(tables["test"], pixels)
-    limits = (("train", config.train_images, train_labels), ("test", config.test_images, test_labels))
-    for name, wanted, there in limits:
-        if wanted > len(there):
-            raise DataError(
-                f"{name}_images = {wanted}, but {config.dataset} has {len(there)}; lower it, or use 0 for all."
-            )
 
-    def split(all_images: Tensor, labels: Tensor, rows: Tensor) -> Split:
+    def part(all_images: Tensor, labels: Tensor, rows: Tensor) -> Split:
         rows = rows.sort().values
         return Split(all_images[rows].to(device), labels[rows].to(device), rows)
 
     order = shuffled(len(train_labels), config.train_images, config.split_seed)
-    held_out = round(config.validation * len(order))
-    if held_out < 4 or len(order) - held_out < 2:
-        raise DataError(
-            f"validation = {config.validation:g} of {len(order)} training images leaves {held_out} to score and"
-            f" {len(order) - held_out} to train on; at least 4 and 2 are needed, so change validation or train_images."
-        )
+    held_out = _held_out(config, len(order))
     scored = {
-        "val": split(train_images, train_labels, order[:held_out]),
-        "test": split(test_images, test_labels, shuffled(len(test_labels), config.test_images, config.split_seed)),
+        "val": part(train_images, train_labels, order[:held_out]),
+        "test": part(test_images, test_labels, shuffled(len(test_labels), config.test_images, config.split_seed)),
     }
     others: Split | None = None
     if foreign is not None:
-        found = foreign_images(config.foreign, foreign, pixels)
-        rows = shuffled(len(found), min(len(found), len(scored["test"])), config.split_seed)
-        others = split(found, torch.full((len(found),), -1), rows)
-    train = split(train_images, train_labels, order[held_out:])
+        pictures = foreign_images(config.foreign, foreign, pixels)
+        rows = shuffled(len(pictures), min(len(pictures), len(scored["test"])), config.split_seed)
+        others = part(pictures, torch.full((len(pictures),), -1), rows)
+    train = part(train_images, train_labels, order[held_out:])
     return ImageData(pixels, CLASSES, AUGMENTATION[config.dataset.split("-")[0]], train, scored, others)
+
+
+def _check_splits(config: Config, tables: Mapping[str, pa.Table]) -> None:
+    for name, wanted in (("train", config.train_images), ("test", config.test_images)):
+        if name not in tables:
+            found = ", ".join(tables) or "none"
+            raise DataError(f"{config.dataset}: split {name!r} is missing, found {found}; train and test are needed.")
+        if wanted > len(tables[name]):
+            raise DataError(
+                f"{name}_images = {wanted}, but {config.dataset} has {len(tables[name])}; lower it, or use 0 for all."
+            )
+
+
+def _held_out(config: Config, n: int) -> int:
+    """How many of n training images are validation images."""
+    held_out = round(config.validation * n)
+    if held_out < 4 or n - held_out < 2:
+        raise DataError(
+            f"validation = {config.validation:g} of {n} training images leaves {held_out} to score and {n - held_out}"
+            " to train on; at least 4 and 2 are needed, so change validation or train_images."
+        )
+    return held_out
 
 
 _DECODED: list[tuple[pa.Table, Tensor, Tensor]] = []

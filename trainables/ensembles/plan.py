@@ -2,7 +2,8 @@
 
 A **step** is one report: one epoch of training of one run, or one member drawn from a run that has been trained. The
 steps of all runs are added up, so that the same number of steps means the same cost under every method and on any
-number of workers.
+number of workers. Until the first member is finished, reports score a network in the middle of its schedule, which is
+bad by design at high learning rates: a scheduler should not stop a trial before its first member (`Plan.first_member`).
 """
 
 from __future__ import annotations
@@ -40,6 +41,11 @@ class Plan:
     def steps(self) -> int:
         """Reports of a full run."""
         return self.runs * self.steps_per_run
+
+    @property
+    def first_member(self) -> int:
+        """The report that scores the first member."""
+        return self.snapshots[0] if self.snapshots else self.epochs + 1
 
     @property
     def members_per_run(self) -> int:

@@ -22,7 +22,7 @@ _SHARED = {"dataset": "cifar10", "batch": 128, "momentum": 0.9, "validation": 0.
 def _values(arch: str, method: str) -> dict[str, Any]:
     epochs = _ARCHITECTURES[arch]["epochs"]
     vgg = arch == "vgg16bn"
-    return {
+    values: dict[str, dict[str, Any]] = {
         "single": {},
         "deep_ensemble": {},
         "snapshot": {"batch": 64, "sse": {"max_lr": 0.2, "cycle_epochs": 40, "momentum": 0.0}},
@@ -49,7 +49,8 @@ def _values(arch: str, method: str) -> dict[str, Any]:
         },
         # The scale is searched: the published ones belong to other factors and to a sampler with another covariance.
         "laplace": {"laplace": {"prior": (25 if arch in ("vgg16bn", "wrn28x10") else 15) / (45_000 * _wd(arch))}},
-    }[method]
+    }
+    return values[method]
 
 
 def _wd(arch: str) -> float:

@@ -40,7 +40,7 @@ def test_parameter_counts(name, shape, classes, parameters):
     assert model(images).shape == (2, classes)
 
 
-@pytest.mark.parametrize("name", ["cnn", "lenet", "resnet20", "preresnet110", "resnet50"])
+@pytest.mark.parametrize("name", ["cnn", "lenet", "resnet20", "preresnet110"])
 def test_weights_depend_on_the_generator_alone(name):
     before = torch.get_rng_state()
     first, again, other = made(name, 3, 32, 10), made(name, 3, 32, 10), made(name, 3, 32, 10, seed=1)

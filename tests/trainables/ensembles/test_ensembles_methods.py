@@ -115,7 +115,7 @@ def test_samples_have_the_low_rank_plus_diagonal_covariance():
     for row in weights:
         moments.add(row)
     generator = seeded(2)
-    samples = torch.stack([moments.sample(0.5, generator) for _ in range(20_000)]).double()
+    samples = torch.stack([moments.sample(0.5, generator) for _ in range(8_000)]).double()
     d = torch.stack(moments.deviations, dim=1).double()
     wanted = 0.5 * (torch.diag((moments.square - moments.mean.square()).double()) + d @ d.T / 3)
     assert torch.allclose(torch.cov(samples.T), wanted, atol=0.06 * float(wanted.diagonal().max()))
@@ -418,9 +418,15 @@ def test_an_unknown_layer_with_weights_is_refused():
         initialise(nn.Sequential(nn.Bilinear(2, 2, 2)), torch_default, seeded())
 
 
-@pytest.mark.parametrize("arch", list(ARCHITECTURES))
-@pytest.mark.parametrize("method", ["packed", "mimo", "batch_ensemble", "vi"])
-def test_every_architecture_can_be_converted(arch, method):
+DEEP = ("preresnet110", "preresnet164", "resnet50")  # of the same layers as others, many times over
+CONVERSIONS = [
+    *[("packed", arch) for arch in ARCHITECTURES if arch != "preresnet164"],
+    *[(method, arch) for method in ("mimo", "batch_ensemble", "vi") for arch in ARCHITECTURES if arch not in DEEP],
+]
+
+
+@pytest.mark.parametrize(("method", "arch"), CONVERSIONS)
+def test_every_architecture_can_be_converted(method, arch):
     config = Config(method=method, arch=arch, dataset="cifar10-sample", members=4)
     run = object.__new__(METHODS[method])  # without data: only the network is made, and without memory
     run.config = config

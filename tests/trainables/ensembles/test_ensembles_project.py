@@ -12,11 +12,13 @@ import pytest
 import torch
 
 from raybayes import catalog
+from raybayes import data as raybayes_data
 from raybayes.contract import Metric
 from raybayes.errors import DataError
 from trainables.ensembles import PROJECT, Config, max_steps, train
 from trainables.ensembles.architectures.dropout import set_noise
 from trainables.ensembles.config import Method
+from trainables.ensembles.data import prepare
 from trainables.ensembles.methods import METHODS
 from trainables.ensembles.metrics.protocol import cross_validated
 from trainables.ensembles.plan import plan
@@ -95,6 +97,8 @@ def test_every_method_makes_the_planned_reports_and_members(case, whole, run_in_
     assert len(result.reports) == max_steps(config)
     assert [report["members"] for report in result.reports] == sorted(report["members"] for report in result.reports)
     assert result.reports[-1]["members"] == plan(config).members
+    with_members = [report["members"] > 0 for report in result.reports]
+    assert with_members.index(True) + 1 == plan(config).first_member
     assert result.reports[-1]["cost_epochs"] == plan(config).runs * plan(config).epochs
     names = {f"predictions/{split}-member-{k:03d}" for split in ("val", "test") for k in range(plan(config).members)}
     assert set(result.tables) == names | {"curve"}
@@ -194,9 +198,6 @@ class Quiet:
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_gradient_reaches_every_parameter(case):
-    from raybayes import data as raybayes_data
-    from trainables.ensembles.data import prepare
-
     config = small(case)
     data = prepare(config, raybayes_data.load(config.dataset), torch.device("cpu"))
     run = METHODS[config.method](config, data, Quiet(), 0)
@@ -229,6 +230,11 @@ def test_both_runs_of_multi_swag_share_the_workers(whole, run_in_memory):
     result = run_in_memory(train, small("multi-swag"), workers=2)
     assert columns(result.tables) == columns(reference.tables)
     assert result.reports[-1] == reference.reports[-1]
+
+
+def test_a_data_set_without_a_test_split_is_refused():
+    with pytest.raises(DataError, match="mnist-sample: split 'test' is missing, found train; train and test"):
+        prepare(Config(), {"train": raybayes_data.load("mnist-sample")["train"]}, torch.device("cpu"))
 
 
 IMPOSSIBLE = [

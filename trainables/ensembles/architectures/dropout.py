@@ -86,4 +86,4 @@ def set_noise(model: nn.Module, generator: torch.Generator) -> None:
     """Give every layer that draws random numbers in its forward pass this generator."""
     for module in model.modules():
         if hasattr(module, "generator"):
-            module.generator = generator
+            setattr(module, "generator", generator)  # noqa: B010 - nn.Module types its attributes as tensors

@@ -26,8 +26,7 @@ class Rank1(nn.Module):
 
     def __init__(self, layer: nn.Conv2d | nn.Linear, members: int, values: BatchEnsembleValues) -> None:
         super().__init__()
-        conv = isinstance(layer, nn.Conv2d)
-        inputs, outputs = (layer.in_channels, layer.out_channels) if conv else (layer.in_features, layer.out_features)
+        outputs, inputs = layer.weight.shape[:2]
         self.values = values
         self.r = nn.Parameter(torch.empty(members, inputs))
         self.s = nn.Parameter(torch.empty(members, outputs))

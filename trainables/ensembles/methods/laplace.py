@@ -13,7 +13,9 @@ In a convolution A is summed and G is averaged over positions.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,36 +48,48 @@ class Curvature:
 
 
 @dataclass
-class Posterior:
-    """Factors that turn noise into deviations of one layer's weight matrix (out, in + 1) with its bias column.
+class KroneckerPosterior:
+    """Deviations `left` Z `right`' of one layer's weight matrix (out, in + 1) with its bias column.
 
-    Kronecker: `left` Z `right`' with left left' = G'^-1 and right right' = A'^-1. Diagonal: `deviation`·Z.
+    Args:
+        left: (out, out), left left' = G'^-1.
+        right: (in + 1, in + 1), right right' = A'^-1.
     """
 
-    left: Tensor | None = None
-    right: Tensor | None = None
-    deviation: Tensor | None = None
+    left: Tensor
+    right: Tensor
 
     def sample(self, generator: torch.Generator) -> Tensor:
-        if self.deviation is not None:
-            return self.deviation * torch.empty_like(self.deviation).normal_(generator=generator)
         z = torch.empty(len(self.left), len(self.right), device=self.left.device).normal_(generator=generator)
         return self.left @ z @ self.right.T
 
 
-def kronecker(curvature: Curvature, n: int, prior: float) -> Posterior:
+@dataclass
+class DiagonalPosterior:
+    """Independent deviations of one layer's weights, (out, in + 1)."""
+
+    deviation: Tensor
+
+    def sample(self, generator: torch.Generator) -> Tensor:
+        return self.deviation * torch.empty_like(self.deviation).normal_(generator=generator)
+
+
+Posterior = KroneckerPosterior | DiagonalPosterior
+
+
+def kronecker(curvature: Curvature, n: int, prior: float) -> KroneckerPosterior:
     """The posterior of n objects and a prior precision, with damped Kronecker factors."""
     a, g = curvature.inputs.double(), curvature.outputs.double()
     ratio = math.sqrt(max(float(a.trace()) / len(a), 1e-30) / max(float(g.trace()) / len(g), 1e-30))
     eye_a, eye_g = torch.eye(len(a), dtype=a.dtype, device=a.device), torch.eye(len(g), dtype=g.dtype, device=g.device)
     damped_a = math.sqrt(n) * a + ratio * math.sqrt(prior) * eye_a
     damped_g = math.sqrt(n) * g + math.sqrt(prior) / ratio * eye_g
-    return Posterior(left=inverse_root(damped_g).float(), right=inverse_root(damped_a).float())
+    return KroneckerPosterior(left=inverse_root(damped_g).float(), right=inverse_root(damped_a).float())
 
 
-def diagonal(curvature: Curvature, n: int, prior: float) -> Posterior:
+def diagonal(curvature: Curvature, n: int, prior: float) -> DiagonalPosterior:
     """The posterior with independent weights: precision n·E[gradient²] + prior."""
-    return Posterior(deviation=(n * curvature.diagonal + prior).rsqrt())
+    return DiagonalPosterior((n * curvature.diagonal + prior).rsqrt())
 
 
 def inverse_root(matrix: Tensor) -> Tensor:
@@ -120,7 +134,7 @@ class CurvatureSums:
 
 
 class LaplaceRun(Run):
-    def __init__(self, *args) -> None:
+    def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.posteriors: dict[str, Posterior] = {}
         self.scale = 0.0
@@ -140,7 +154,7 @@ class LaplaceRun(Run):
         group, n = self.config.laplace, len(self.data.train)
         sums = self.curvature_sums(group.structure == "diag")
         prior = group.prior * n * self.config.wd
-        posterior = kronecker if group.structure == "kron" else diagonal
+        posterior: Callable[[Curvature, int, float], Posterior] = kronecker if group.structure == "kron" else diagonal
         self.posteriors = {name: posterior(total.curvature(), n, prior) for name, total in sums.items()}
 
     def curvature_sums(self, diagonal_wanted: bool) -> dict[str, CurvatureSums]:
@@ -188,16 +202,13 @@ class LaplaceRun(Run):
         return max(SCALES, key=score)
 
     def extra_state(self) -> State:
-        posteriors = {
-            name: {key: value for key, value in vars(p).items() if value is not None}
-            for name, p in self.posteriors.items()
-        }
-        return {"scale": self.scale, "posteriors": posteriors}
+        return {"scale": self.scale, "posteriors": {name: dict(vars(p)) for name, p in self.posteriors.items()}}
 
     def load_extra(self, state: State) -> None:
         device = self.ctx.device
         self.scale = state["scale"]
+        kind = KroneckerPosterior if self.config.laplace.structure == "kron" else DiagonalPosterior
         self.posteriors = {
-            name: Posterior(**{key: value.to(device) for key, value in kept.items()})
+            name: kind(**{key: value.to(device) for key, value in kept.items()})
             for name, kept in state["posteriors"].items()
         }

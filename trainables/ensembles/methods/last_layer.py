@@ -11,12 +11,14 @@ weights ordered class by class.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from raybayes.contract import State
+from trainables.ensembles.methods.layers import head_of
 from trainables.ensembles.methods.run import PREDICT_BATCH, Predictions, Run
 from trainables.ensembles.metrics.scores import log_likelihood
 
@@ -52,36 +54,36 @@ def probit(logits: Tensor, variance: Tensor) -> Tensor:
 
 
 class LastLayerRun(Run):
-    def __init__(self, *args) -> None:
+    def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.root: Tensor | None = None  # R with R R' = P^-1
         self.delta = 0.0
 
     def draw(self, k: int) -> Predictions:
-        if self.root is None:
-            self.fit()
+        root = self.fit() if self.root is None else self.root
         if self.config.last_layer.predict == "probit":
-            return {name: self.probit_log_probabilities(self.seen(split, f"draw-{k}/{name}"), self.root)
+            return {name: self.probit_log_probabilities(self.seen(split, f"draw-{k}/{name}"), root)
                     for name, split in self.data.predicted.items()}
-        z = torch.empty(len(self.root), device=self.ctx.device).normal_(generator=self.device_rng(f"sample-{k}"))
-        offset = (self.root @ z.to(self.root.dtype)).float().reshape(self.data.classes, -1)
+        z = torch.empty(len(root), device=self.ctx.device).normal_(generator=self.device_rng(f"sample-{k}"))
+        offset = (root @ z.to(root.dtype)).float().reshape(self.data.classes, -1)
         model = self.twin()
         with torch.no_grad():
-            model.head.weight += offset[:, :-1]
-            model.head.bias += offset[:, -1]
+            head_of(model).weight += offset[:, :-1]
+            head_of(model).bias += offset[:, -1]
         return self.predict(model, f"draw-{k}")
 
-    def fit(self) -> None:
-        """One pass over the augmented training images for the curvature; the prior by validation unless it is given."""
-        matrix: Tensor | None = None
+    def fit(self) -> Tensor:
+        """The root of the covariance, after one pass over the augmented training images for the curvature.
+
+        The prior precision is chosen by validation unless it is given.
+        """
         self.model.eval()
-        for images, _ in self.batches(self.plan.epochs):
-            features, logits = self.features(images)
-            part = gauss_newton(features, logits.softmax(1))
-            matrix = part if matrix is None else matrix + part
+        batches = (self.features(images) for images, _ in self.batches(self.plan.epochs))
+        matrix = sum(gauss_newton(features, logits.softmax(1)) for features, logits in batches)
         curvature = torch.linalg.eigh(matrix)
         self.delta = self.config.last_layer.delta or max(DELTAS, key=lambda delta: self.score(curvature, delta))
         self.root = covariance_root(curvature, self.delta)
+        return self.root
 
     def score(self, curvature: tuple[Tensor, Tensor], delta: float) -> float:
         """Log-likelihood on the validation images of the closed-form prediction, as it is.
@@ -95,7 +97,7 @@ class LastLayerRun(Run):
     def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs of the head with a column of ones, (n, d), and the logits, (n, classes); float64."""
         kept: list[Tensor] = []
-        hook = self.model.head.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
+        hook = head_of(self.model).register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
         try:
             with torch.no_grad():
                 logits = self.model(images)

@@ -11,20 +11,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables.ensembles.methods.heads import HeadsRun
-from trainables.ensembles.methods.layers import weight_layers
+from trainables.ensembles.methods.layers import head_of, weight_layers
 
 
 class MimoRun(HeadsRun):
     def convert(self, model: nn.Module) -> None:
         heads = self.config.members
         name, first = next(iter(weight_layers(model).items()))
+        assert isinstance(first, nn.Conv2d)  # every architecture begins with one
         wide = nn.Conv2d(
             heads * first.in_channels, first.out_channels, first.kernel_size, first.stride, first.padding,
             bias=first.bias is not None,
         )
         parent, _, attribute = name.rpartition(".")
         setattr(model.get_submodule(parent), attribute, wide)
-        model.head = nn.Linear(model.head.in_features, heads * model.head.out_features)
+        head = head_of(model)
+        model.head = nn.Linear(head.in_features, heads * head.out_features)
 
     def before_epoch(self, epoch: int) -> None:
         self.shuffles = self.rng(f"shuffles-{epoch}")

@@ -32,7 +32,7 @@ class Packing:
 
     def __init__(self, members: int, alpha: float, gamma: int) -> None:
         self.members, self.alpha, self.groups = members, alpha, members * gamma
-        self.width: int | None = None  # of the original layer before this one
+        self.width = 0  # of the original layer before this one; 0 before the first
 
     def widened(self, width: int) -> int:
         return math.ceil(self.alpha * width / self.groups - 1e-9) * self.groups
@@ -47,7 +47,7 @@ class Packing:
         return None
 
     def convolution(self, conv: nn.Conv2d) -> nn.Conv2d:
-        first = self.width is None
+        first = self.width == 0
         inputs = self.members * conv.in_channels if first else self.widened(conv.in_channels)
         self.width = conv.out_channels
         return nn.Conv2d(

@@ -7,6 +7,7 @@ NeurIPS 2019, arXiv 1902.02476, section 3; the average alone is SWA (Izmailov et
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +58,7 @@ class Moments:
 
 
 class SwagRun(Run):
-    def __init__(self, *args) -> None:
+    def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         low_rank = self.config.method == "swag" and not self.config.swag.diag_only
         self.moments = Moments(self.config.swag.rank if low_rank else 0)

@@ -47,7 +47,7 @@ class Gaussian(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.sampling == "off":
             return self.layer(x)
-        if self.sampling == "weights":
+        if self.sample is not None and self.sampling == "weights":
             return self.with_weight(x, self.sample)
         if isinstance(self.layer, nn.Conv2d):
             return self.with_weight(x, self.draw())
@@ -73,7 +73,7 @@ class Gaussian(nn.Module):
 
 
 class VariationalRun(Run):
-    def __init__(self, *args) -> None:
+    def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.sigma_optimizer = self.fresh_sigma_optimizer()
         self.epoch = 0

@@ -108,4 +108,4 @@ def _counts(score: Array, positive: NDArray[np.bool_]) -> tuple[Array, Array]:
     """True and all alarms at each distinct threshold, from the strictest on."""
     order = np.argsort(-score, kind="stable")
     last_of_tie = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
-    return np.cumsum(positive[order])[last_of_tie].astype(np.float64), last_of_tie + 1.0
+    return np.cumsum(positive[order])[last_of_tie].astype(np.float64), (last_of_tie + 1).astype(np.float64)
