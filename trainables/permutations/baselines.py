@@ -1,0 +1,115 @@
+"""Searches that use no gradient, with a budget of cost evaluations: the controls of every task.
+
+All take `runs` independent searches at once and return the best cost and order of each, having evaluated no more than
+`budget` costs a run.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainables.permutations.costs import Cost
+
+BLOCK = 256  # orders evaluated together by random search
+
+
+@dataclass(frozen=True)
+class Found:
+    """The best order of each run: `value` (runs,), `order` (runs, n), and how many costs a run evaluated."""
+
+    value: Tensor
+    order: Tensor
+    evaluations: int
+
+
+def _random_orders(runs: int, count: int, n: int, generator: torch.Generator) -> Tensor:
+    return torch.rand(runs, count, n, generator=generator).argsort(-1)
+
+
+def random_search(cost: Cost, runs: int, budget: int, generator: torch.Generator) -> Found:
+    """Uniformly random orders."""
+    best = torch.full((runs,), math.inf, dtype=torch.float64)
+    order = torch.zeros(runs, cost.n, dtype=torch.long)
+    rows = torch.arange(runs)
+    for start in range(0, budget, BLOCK):
+        draws = _random_orders(runs, min(BLOCK, budget - start), cost.n, generator)
+        values, where = cost(draws).double().min(-1)
+        better = values < best
+        best = torch.where(better, values, best)
+        order = torch.where(better.unsqueeze(-1), draws[rows, where], order)
+    return Found(best, order, budget)
+
+
+def greedy_swaps(cost: Cost, runs: int, budget: int, generator: torch.Generator) -> Found:
+    """Steepest descent by swaps of neighbours in the order, from a new random order whenever no swap helps."""
+    n, rows = cost.n, torch.arange(runs)
+    neighbours = torch.arange(n).repeat(n - 1, 1)
+    for i in range(n - 1):
+        neighbours[i, i], neighbours[i, i + 1] = i + 1, i
+    best = torch.full((runs,), math.inf, dtype=torch.float64)
+    best_order = torch.zeros(runs, n, dtype=torch.long)
+    current = torch.full((runs,), math.inf, dtype=torch.float64)
+    order = _random_orders(runs, 1, n, generator)[:, 0]
+    used = 0
+    while used < budget:
+        candidates = order[:, neighbours][:, : max(1, budget - used)]
+        stuck_start = torch.isinf(current)  # a fresh order is evaluated in place of its last neighbour
+        candidates = torch.where(
+            stuck_start[:, None, None] & (torch.arange(candidates.shape[1]) == 0)[None, :, None],
+            order[:, None],
+            candidates,
+        )
+        used += candidates.shape[1]
+        values, where = cost(candidates).double().min(-1)
+        better = values < current
+        order = torch.where(better.unsqueeze(-1), candidates[rows, where], order)
+        current = torch.where(better, values, current)
+        record = current < best
+        best = torch.where(record, current, best)
+        best_order = torch.where(record.unsqueeze(-1), order, best_order)
+        fresh = _random_orders(runs, 1, n, generator)[:, 0]
+        order = torch.where(better.unsqueeze(-1), order, fresh)
+        current = torch.where(better, current, math.inf)
+    return Found(best, best_order, used)
+
+
+def annealing(cost: Cost, runs: int, budget: int, generator: torch.Generator, moves: str = "swap") -> Found:
+    """Simulated annealing: one chain a run, geometric cooling from the spread of random orders to 1/1000 of it.
+
+    Args:
+        moves: "swap" exchanges two items; "reverse" turns a segment round (the 2-opt move of tours).
+
+    References:
+        Kirkpatrick, Gelatt, Vecchi, Optimization by simulated annealing, Science 1983.
+    """
+    n, rows = cost.n, torch.arange(runs)
+    probe = _random_orders(runs, max(1, min(50, budget // 4)), n, generator)
+    values = cost(probe).double()
+    current, where = values.min(-1)
+    order = probe[rows, where].clone()
+    best, best_order = current.clone(), order.clone()
+    steps = budget - probe.shape[1]
+    hot = values.std(-1, unbiased=False).clamp_min(1e-12) / 2
+    places = torch.arange(n)
+    for step in range(steps):
+        pair = torch.rand(runs, n, generator=generator).topk(2, -1).indices.sort(-1).values
+        low, high = pair[:, :1], pair[:, 1:]
+        if moves == "reverse":
+            inside = (places >= low) & (places <= high)
+            source = torch.where(inside, low + high - places, places)
+        else:
+            source = torch.where(places == low, high, torch.where(places == high, low, places))
+        candidate = order.gather(1, source)
+        value = cost(candidate.unsqueeze(1)).double().squeeze(1)
+        temperature = hot * 1e-3 ** (step / max(1, steps - 1))
+        accept = torch.rand(runs, generator=generator).double().log() < (current - value) / temperature
+        order = torch.where(accept.unsqueeze(-1), candidate, order)
+        current = torch.where(accept, value, current)
+        record = current < best
+        best = torch.where(record, current, best)
+        best_order = torch.where(record.unsqueeze(-1), order, best_order)
+    return Found(best, best_order, probe.shape[1] + steps)

@@ -1,0 +1,109 @@
+"""What is minimised: a cost of orderings, possibly with an extension to soft permutation matrices."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from raybayes.errors import SpecError, TrialError
+
+
+class Cost(Protocol):
+    """A cost of orderings of `n` items, evaluated for R runs at once."""
+
+    n: int
+
+    def __call__(self, order: Tensor) -> Tensor:
+        """Costs (R, S) of orderings (R, S, n) int64."""
+        ...
+
+
+@runtime_checkable
+class RelaxedCost(Protocol):
+    """A cost that extends to row-stochastic matrices, equal to the cost itself on permutation matrices."""
+
+    n: int
+
+    def __call__(self, order: Tensor) -> Tensor: ...
+
+    def relaxed(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
+        """Costs (R, S) and their gradients (R, S, n, n) at matrices (R, S, n, n), by differentiable operations."""
+        ...
+
+
+class Recorder:
+    """Evaluates a cost, checks what comes back, counts, and remembers the best ordering of each run.
+
+    Args:
+        cost: what is minimised.
+        runs: R.
+        dtype: of the costs that come back.
+
+    Raises:
+        SpecError: the cost has another shape than (R, S).
+        TrialError: a cost is NaN or infinite.
+    """
+
+    def __init__(self, cost: Cost, runs: int, dtype: torch.dtype, device: torch.device) -> None:
+        self.cost, self.runs, self.dtype = cost, runs, dtype
+        self.evaluations = 0
+        self.relaxed_evaluations = 0
+        self.best = torch.full((runs,), torch.inf, dtype=dtype, device=device)
+        self.best_order = torch.arange(cost.n, device=device).repeat(runs, 1)
+
+    @property
+    def n(self) -> int:
+        return self.cost.n
+
+    def look(self, order: Tensor) -> Tensor:
+        """Costs (R, S), neither counted nor remembered: for measuring, not for optimising."""
+        values = self.cost(order)
+        if not isinstance(values, Tensor) or values.shape != order.shape[:-1]:
+            found = tuple(values.shape) if hasattr(values, "shape") else type(values).__name__
+            raise SpecError(
+                f"the cost of orderings of shape {tuple(order.shape)} came back as {found}; it must be a tensor of "
+                f"shape {tuple(order.shape[:-1])}, one number for each ordering."
+            )
+        values = values.to(self.dtype)
+        finite = torch.isfinite(values)
+        if not finite.all():
+            where = int((~finite).flatten().nonzero()[0])
+            example = order.reshape(-1, order.shape[-1])[where].tolist()
+            raise TrialError(
+                f"the cost of ordering {example} is {float(values.flatten()[where])}; costs must be finite: give "
+                f"forbidden orderings a large number."
+            )
+        return values
+
+    def __call__(self, order: Tensor) -> Tensor:
+        """Costs (R, S), counted, the best one of each run remembered."""
+        values = self.look(order)
+        self.evaluations += order.shape[1]
+        lowest, where = values.min(-1)
+        rows = torch.arange(self.runs, device=order.device)
+        better = lowest < self.best
+        self.best = torch.where(better, lowest, self.best)
+        self.best_order = torch.where(better.unsqueeze(-1), order[rows, where], self.best_order)
+        return values
+
+    def relaxed(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
+        """The relaxed cost and its gradient, counted apart."""
+        if not isinstance(self.cost, RelaxedCost):
+            raise SpecError(
+                f"{type(self.cost).__name__} is a black box without an extension to soft permutations; choose "
+                f"critic.of = black_box, or an estimator without a relaxation (reinforce_ema, rloo)."
+            )
+        self.relaxed_evaluations += matrix.shape[1]
+        return self.cost.relaxed(matrix)
+
+    def state(self) -> dict[str, object]:
+        """What a resumed run needs."""
+        counts = {"evaluations": self.evaluations, "relaxed_evaluations": self.relaxed_evaluations}
+        return {**counts, "best": self.best, "best_order": self.best_order}
+
+    def load(self, state: dict[str, object]) -> None:
+        """The inverse of `state`."""
+        for name, value in state.items():
+            setattr(self, name, value)

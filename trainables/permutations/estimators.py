@@ -1,0 +1,374 @@
+"""Estimators of the gradient of E f(b) for the parameters of a distribution over orderings.
+
+Each one draws N samples for each of R runs (and G independent groups of N, for measuring its variance), evaluates the
+cost, and returns one gradient a sample; their mean over the N samples is the estimate. Nothing is back-propagated
+through the cost. Control variates keep a graph to their own parameters (tau, eta, rho), never to the distribution's.
+
+    score function   f(b) s(b), with s the score of the order (or of the noise), less a baseline
+    control variate  (f(b) - c(z~)) s(b) + d c(z)/dtheta - d c(z~)/dtheta,  c(z) = eta (f(sigma_tau(z)) - a) + rho(z)
+    relaxation       d f(sigma_tau(z))/dtheta (biased for E f)
+
+References:
+    Gadetsky, Struminsky, Robinson, Quadrianto, Vetrov, Low-variance black-box gradient estimates for the Plackett-Luce
+    distribution, AAAI 2020, arXiv 1911.10036 (REBAR and RELAX for orderings).
+    Tucker et al., REBAR, NeurIPS 2017, arXiv 1703.07370; Grathwohl et al., Backpropagation through the void, ICLR
+    2018, arXiv 1711.00123; Kool, van Hoof, Welling, Buy 4 REINFORCE samples, get a baseline for free, 2019;
+    Struminsky et al., NeurIPS 2021, arXiv 2110.15072 (E- and T-REINFORCE).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from raybayes.errors import SpecError
+from trainables.permutations import plackett_luce
+from trainables.permutations.costs import Recorder
+from trainables.permutations.critic import Critic
+from trainables.permutations.models import Model, SinkhornModel
+from trainables.permutations.relaxations import RELAXATIONS, permutation_matrix
+
+Baseline = Literal["none", "ema", "best", "loo"]
+STATISTICS = 3  # f, f ‖s‖², ‖s‖²
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One update's worth of samples.
+
+    Args:
+        order: (R, S, n) with S = G · N.
+        values: (R, S), costs; relaxed ones where nothing else was evaluated.
+        gradient: (R, S, *shape), one gradient a sample.
+        statistics: (R, 3), what `observe` wants: means of f, f ‖s‖² and ‖s‖².
+    """
+
+    order: Tensor
+    values: Tensor
+    gradient: Tensor
+    statistics: Tensor
+
+
+class Estimator(Protocol):
+    """A way to estimate the gradient, with its own state (baselines, critic)."""
+
+    def estimate(
+        self, theta: Tensor, f: Recorder, samples: int, generator: torch.Generator, groups: int = 1, look: bool = False
+    ) -> Estimate:
+        """Draw `groups` · `samples` samples a run. `look`: measure only; nothing is counted or remembered."""
+        ...
+
+    def observe(self, statistics: Tensor) -> None:
+        """Learn baselines from the samples of an update, after they were used; (R, 3), the mean over workers."""
+        ...
+
+    def parameters(self) -> list[Tensor]:
+        """What is trained to lower the variance; empty for most."""
+        ...
+
+    def state(self) -> dict[str, Any]: ...
+
+    def load(self, state: dict[str, Any]) -> None: ...
+
+
+class RunningBaseline:
+    """A constant a for each run that never depends on the sample it is subtracted from.
+
+    Args:
+        kind: "none" (0), "ema" (moving average of past costs), "best" (moving estimate of E[f ‖s‖²] / E[‖s‖²], the
+            constant with the smallest variance), "loo" (mean of the other N - 1 samples of the same update).
+        momentum: share of the past in a moving average.
+
+    Raises:
+        SpecError: leave-one-out with fewer than 2 samples (when used).
+    """
+
+    def __init__(self, kind: Baseline, momentum: float, runs: int, like: Tensor) -> None:
+        self.kind, self._momentum = kind, momentum
+        self._averages = torch.zeros(runs, STATISTICS, dtype=like.dtype, device=like.device)
+
+    def __call__(self, values: Tensor, samples: int) -> Tensor:
+        """(R, S) or (R, 1), to be subtracted from values (R, S)."""
+        if self.kind == "loo":
+            return leave_one_out(values, samples)
+        if self.kind == "ema":
+            return self._averages[:, :1]
+        if self.kind == "best":
+            return self._averages[:, 1:2] / self._averages[:, 2:3].clamp_min(1e-300)
+        return torch.zeros_like(values[:, :1])
+
+    def observe(self, statistics: Tensor) -> None:
+        self._averages = self._momentum * self._averages + (1 - self._momentum) * statistics
+
+    def state(self) -> dict[str, Any]:
+        return {"averages": self._averages}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self._averages = state["averages"]
+
+
+def leave_one_out(values: Tensor, samples: int) -> Tensor:
+    """The mean of the other samples of the same group; values (R, G · samples).
+
+    Raises:
+        SpecError: fewer than 2 samples.
+    """
+    if samples < 2:
+        raise SpecError(
+            f"found samples = {samples}; leaving one out (rloo, the + estimators, centring = loo) needs samples >= 2."
+        )
+    grouped = values.unflatten(-1, (-1, samples))
+    return ((grouped.sum(-1, keepdim=True) - grouped) / (samples - 1)).flatten(-2)
+
+
+def _statistics(values: Tensor, score: Tensor) -> Tensor:
+    squares = score.flatten(2).square().sum(-1)
+    return torch.stack([values.mean(-1), (values * squares).mean(-1), squares.mean(-1)], -1)
+
+
+def _per_entry(values: Tensor, like: Tensor) -> Tensor:
+    """(R, S) -> (R, S, 1) or (R, S, 1, 1)."""
+    return values.reshape(values.shape + (1,) * (like.ndim - values.ndim))
+
+
+def _std(values: Tensor, samples: int) -> Tensor:
+    grouped = values.unflatten(-1, (-1, samples))
+    return grouped.std(-1, keepdim=True, unbiased=False).clamp_min(1e-12).expand_as(grouped).flatten(-2)
+
+
+class ScoreFunction:
+    """(f - a) s: REINFORCE, with a baseline, RLOO, and, with the noise's score, the E-REINFORCE family.
+
+    Args:
+        of: "order" (the order, or the matching model's trace: T-REINFORCE) or "noise" (E-REINFORCE).
+        scale_by_std: divide advantages by their standard deviation over the update's samples; adds O(1/N) bias.
+        entropy: weight of log p(b) added to the cost, which keeps the distribution broad.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        baseline: RunningBaseline,
+        of: Literal["order", "noise"] = "order",
+        scale_by_std: bool = False,
+        entropy: float = 0.0,
+    ) -> None:
+        self._model, self._baseline, self._of, self._scale = model, baseline, of, scale_by_std
+        self.entropy = entropy
+
+    def estimate(
+        self, theta: Tensor, f: Recorder, samples: int, generator: torch.Generator, groups: int = 1, look: bool = False
+    ) -> Estimate:
+        draw = self._model.draw(theta, groups * samples, generator)
+        values = f.look(draw.order) if look else f(draw.order)
+        costs = values + self.entropy * draw.log_prob() if self.entropy else values
+        score = draw.score() if self._of == "order" else draw.noise_score()
+        advantage = costs - self._baseline(costs, samples)
+        if self._scale:
+            advantage = advantage / _std(costs, samples)
+        return Estimate(draw.order, values, _per_entry(advantage, score) * score, _statistics(costs, score))
+
+    def observe(self, statistics: Tensor) -> None:
+        self._baseline.observe(statistics)
+
+    def parameters(self) -> list[Tensor]:
+        return []
+
+    def state(self) -> dict[str, Any]:
+        return self._baseline.state()
+
+    def load(self, state: dict[str, Any]) -> None:
+        self._baseline.load(state)
+
+
+class ControlVariate:
+    """REBAR, RELAX and their centred versions, with closed-form inner gradients.
+
+    c(z) = eta (f(sigma_tau(z)) - a) + rho(z); without a relaxation c = rho alone, which needs the cost as a black box.
+    The gradient of E‖g‖² for (tau, eta, rho) is the gradient of the estimator's total variance, since E g does not
+    depend on them: `(gradient²).sum()` of one sample is the training loss.
+
+    Args:
+        relaxation: "neuralsort", "softsort", or None (black box).
+        tau: temperature at the start (> 0); learnt as its logarithm where `learn_tau`.
+        eta: scale of the relaxed cost at the start; learnt where `learn_eta`.
+        critic: rho, or None (REBAR).
+        centring: the baseline a, subtracted from the cost and from the relaxed cost.
+
+    Raises:
+        SpecError: tau <= 0; or neither a relaxation nor a critic.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        relaxation: str | None,
+        tau: float,
+        eta: float,
+        critic: Critic | None,
+        centring: RunningBaseline,
+        like: Tensor,
+        learn_tau: bool = True,
+        learn_eta: bool = True,
+    ) -> None:
+        if relaxation is not None and not tau > 0:
+            raise SpecError(f"found tau = {tau}; a temperature must be above 0 (the paper starts at 1).")
+        if relaxation is None and critic is None:
+            raise SpecError("a control variate needs a relaxation of the cost or a critic; found neither.")
+        self._model, self._critic, self._centring = model, critic, centring
+        self._relax = None if relaxation is None else RELAXATIONS[relaxation]
+        runs = like.shape[0]
+        start = torch.tensor([float(tau) if relaxation else 1.0, eta], dtype=like.dtype, device=like.device)
+        self.log_tau = start[0].log().repeat(runs).requires_grad_(learn_tau and relaxation is not None)
+        self.eta = start[1].repeat(runs).requires_grad_(learn_eta and relaxation is not None)
+
+    def estimate(
+        self, theta: Tensor, f: Recorder, samples: int, generator: torch.Generator, groups: int = 1, look: bool = False
+    ) -> Estimate:
+        theta = theta.detach()
+        total = groups * samples
+        draw = self._model.draw(theta, total, generator)
+        values = f.look(draw.order) if look else f(draw.order)
+        posterior = draw.posterior(generator)
+        score = draw.score()
+        centre = self._centring(values, samples)
+        both = torch.cat([draw.z, posterior.z], 1)  # one pass through relaxation and critic for both
+        c, slope = self._control(both, f, centre.expand_as(values).repeat(1, 2), look)
+        inner = draw.pull(slope[:, :total]) - posterior.vjp(slope[:, total:])
+        gradient = _per_entry(values - centre - c[:, total:], score) * score + inner
+        return Estimate(draw.order, values, gradient, _statistics(values, score))
+
+    def _control(self, z: Tensor, f: Recorder, centre: Tensor, look: bool) -> tuple[Tensor, Tensor]:
+        """c (R, S) and dc/dz (R, S, *shape)."""
+        value: Tensor | float = 0.0
+        slope: Tensor | float = 0.0
+        if self._relax is not None:
+            soft = self._relax(z, self.log_tau.exp()[:, None, None, None])
+            before = f.relaxed_evaluations
+            cost, gradient = f.relaxed(soft.matrix)
+            if look:
+                f.relaxed_evaluations = before
+            value = self.eta[:, None] * (cost - centre)
+            slope = self.eta[:, None, None] * soft.pull(gradient)
+        if self._critic is not None:
+            rho, gradient = self._critic(z.flatten(2))
+            value, slope = value + rho, slope + gradient.unflatten(2, z.shape[2:])
+        assert isinstance(value, Tensor)
+        assert isinstance(slope, Tensor)
+        return value, slope
+
+    def observe(self, statistics: Tensor) -> None:
+        self._centring.observe(statistics)
+
+    def parameters(self) -> list[Tensor]:
+        own = [tensor for tensor in (self.log_tau, self.eta) if tensor.requires_grad]
+        return own + ([] if self._critic is None else self._critic.parameters())
+
+    def state(self) -> dict[str, Any]:
+        return {**self._centring.state(), "parameters": [tensor.detach().clone() for tensor in self.parameters()]}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self._centring.load(state)
+        with torch.no_grad():
+            for mine, saved in zip(self.parameters(), state["parameters"], strict=True):
+                mine.copy_(saved)
+
+
+class _Stateless:
+    """An estimator that remembers nothing."""
+
+    def observe(self, statistics: Tensor) -> None:
+        """Nothing to learn."""
+
+    def parameters(self) -> list[Tensor]:
+        return []
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Nothing to load."""
+
+
+class Relaxation(_Stateless):
+    """The gradient of the relaxed cost by reparameterisation; `hard` evaluates df/dP at the permutation itself
+    (straight through). Biased for E f, because the relaxed problem is another problem.
+
+    Raises:
+        SpecError: tau <= 0.
+    """
+
+    def __init__(self, model: Model, relaxation: str, tau: float, hard: bool) -> None:
+        if not tau > 0:
+            raise SpecError(f"found tau = {tau}; a temperature must be above 0.")
+        self._model, self._relax, self._tau, self._hard = model, RELAXATIONS[relaxation], tau, hard
+
+    def estimate(
+        self, theta: Tensor, f: Recorder, samples: int, generator: torch.Generator, groups: int = 1, look: bool = False
+    ) -> Estimate:
+        draw = self._model.draw(theta.detach(), groups * samples, generator)
+        values = f.look(draw.order) if look else f(draw.order)
+        soft = self._relax(draw.z, torch.tensor(self._tau, dtype=theta.dtype, device=theta.device))
+        _, gradient = f.relaxed(permutation_matrix(draw.order, theta.dtype) if self._hard else soft.matrix)
+        pulled = draw.pull(soft.pull(gradient))
+        return Estimate(draw.order, values, pulled, _statistics(values, pulled))
+
+
+class Sinkhorn(_Stateless):
+    """The gradient of the cost of a Gumbel-Sinkhorn matrix; one backward pass through the normalisations. Biased.
+
+    Raises:
+        SpecError: tau <= 0.
+    """
+
+    def __init__(self, model: SinkhornModel, tau: float) -> None:
+        if not tau > 0:
+            raise SpecError(f"found tau = {tau}; a temperature must be above 0.")
+        self._model, self._tau = model, tau
+
+    def estimate(
+        self, theta: Tensor, f: Recorder, samples: int, generator: torch.Generator, groups: int = 1, look: bool = False
+    ) -> Estimate:
+        draw = self._model.draw(theta.detach(), groups * samples, generator)
+        values = f.look(draw.order) if look else f(draw.order)
+        z = draw.z.detach().requires_grad_()
+        with torch.enable_grad():
+            matrix = self._model.soft(z, self._tau)
+        _, gradient = f.relaxed(matrix.detach())
+        pulled = torch.autograd.grad(matrix, z, gradient)[0]
+        return Estimate(draw.order, values, pulled, _statistics(values, pulled))
+
+
+class Exact(_Stateless):
+    """The gradient of the Plackett-Luce expectation by enumeration of all n! orderings (n <= 9)."""
+
+    def __init__(self, n: int, device: torch.device) -> None:
+        self._orders = plackett_luce.all_orderings(n, device)
+        self._values: Tensor | None = None
+
+    def expectation(self, theta: Tensor, f: Recorder) -> tuple[Tensor, Tensor]:
+        """E f (R,) and its gradient (R, n)."""
+        if self._values is None:
+            self._values = f(self._orders.expand(theta.shape[0], -1, -1))
+        if theta.shape[0] > 1 and bool((theta == theta[:1]).all() & (self._values == self._values[:1]).all()):
+            mean, gradient = self._moments(theta[:1], self._values[:1])  # all runs are the same run
+            return mean.expand(theta.shape[0]), gradient.expand_as(theta)
+        return self._moments(theta, self._values)
+
+    def _moments(self, theta: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        logits = theta.detach().unsqueeze(1)
+        weights = plackett_luce.log_prob(logits, self._orders).exp() * values
+        return weights.sum(-1), (weights.unsqueeze(-1) * plackett_luce.score(logits, self._orders)).sum(1)
+
+    def estimate(
+        self, theta: Tensor, f: Recorder, samples: int, generator: torch.Generator, groups: int = 1, look: bool = False
+    ) -> Estimate:
+        mean, gradient = self.expectation(theta, f)
+        orders = plackett_luce.PlackettLuce(theta.detach()).mode_at_random(generator)
+        total = groups * samples
+        values = mean.unsqueeze(-1).expand(-1, total)
+        spread = gradient.unsqueeze(1).expand(-1, total, -1)
+        return Estimate(orders.unsqueeze(1).expand(-1, total, -1), values, spread, _statistics(values, spread))

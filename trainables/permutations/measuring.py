@@ -1,0 +1,67 @@
+"""What a report says about a run: E f, the variance of the gradient, the best order; from samples of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainables.permutations.costs import Recorder
+from trainables.permutations.estimators import Estimator, Exact
+from trainables.permutations.models import Model
+
+GROUPS = 32  # at least so many whole updates are drawn for a variance: its logarithm is then good to about ± 0.25
+SMALLEST = 1e-30  # standard deviation below which its logarithm says nothing any more
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One number a row.
+
+    Args:
+        expected: E f, from fresh samples (exact for the exact estimator).
+        log_grad_var: 2 log of the mean over parameters of the gradient estimate's standard deviation.
+        mode: f of the most probable order, ties broken by chance.
+    """
+
+    expected: Tensor
+    log_grad_var: Tensor
+    mode: Tensor
+    mode_order: Tensor
+
+
+def measure(
+    theta: Tensor,
+    estimator: Estimator,
+    model: Model,
+    f: Recorder,
+    samples: int,
+    eval_samples: int,
+    generator: torch.Generator,
+    shared: torch.Generator,
+    mask: Tensor | None,
+    reduce: Callable[[Tensor], Tensor],
+) -> Measured:
+    """Draw at least `eval_samples` samples in at least 32 groups of `samples`, none counted, none remembered.
+
+    Args:
+        generator: this worker's own.
+        shared: the same on all workers.
+        reduce: the mean over workers: with W of them, the gradient whose variance is measured is their mean.
+    """
+    groups = max(GROUPS, -(-eval_samples // samples))
+    with torch.no_grad():
+        theta = theta.detach()
+        mode = model.mode(theta, shared)
+        at_mode = f.look(mode.unsqueeze(1)).squeeze(1)
+        if isinstance(estimator, Exact):
+            expected, _ = estimator.expectation(theta, f)
+            return Measured(expected, torch.full_like(expected, 2 * torch.tensor(SMALLEST).log()), at_mode, mode)
+        estimate = estimator.estimate(theta, f, samples, generator, groups=groups, look=True)
+        gradient = reduce(estimate.gradient.unflatten(1, (groups, samples)).mean(2)).flatten(2)
+        deviation = gradient.std(1, unbiased=False)
+        mean = deviation.mean(-1) if mask is None else (deviation * mask).sum(-1) / mask.sum(-1)
+        values = reduce(estimate.values.mean(1))
+    return Measured(values, 2 * mean.clamp_min(SMALLEST).log(), at_mode, mode)

@@ -1,0 +1,122 @@
+"""One update of a distribution over orderings: samples, gradient estimate, Adam; and of what lowers its variance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainables.permutations.adam import Adam
+from trainables.permutations.costs import Recorder
+from trainables.permutations.estimators import Estimate, Estimator
+from trainables.permutations.tasks.problem import Policy
+
+Reduce = Callable[[Tensor], Tensor]
+
+
+def alone(tensor: Tensor) -> Tensor:
+    """The mean over the workers of a run that has one."""
+    return tensor
+
+
+class OrderOptimiser:
+    """Adam on theta, another Adam on the control variate.
+
+    Args:
+        policy: theta.
+        estimator: gives the gradient.
+        f: the cost, counted.
+        samples: N of each update.
+        lr, critic_lr: step sizes.
+        critic_updates: variance steps per update; all but the first draw samples of their own.
+        mask: (rows, n), False where theta must not move; None: everywhere it may.
+        reduce: the mean over workers.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        estimator: Estimator,
+        f: Recorder,
+        samples: int,
+        lr: float,
+        critic_lr: float = 0.01,
+        critic_updates: int = 1,
+        weight_decay: float = 0.0,
+        mask: Tensor | None = None,
+        reduce: Reduce = alone,
+    ) -> None:
+        self.policy, self.estimator, self.f = policy, estimator, f
+        self._samples, self._lr, self._critic_updates = samples, lr, critic_updates
+        self._mask, self._reduce = mask, reduce
+        self._adam = Adam(policy.parameters(), weight_decay)
+        own = estimator.parameters()
+        self._critic_adam, self._critic_lr = Adam(own) if own else None, critic_lr
+
+    def update(self, generator: torch.Generator, lr_factor: float = 1.0) -> Estimate:
+        """One step on theta and `critic_updates` steps on the control variate."""
+        for _ in range(self._critic_updates - 1 if self._critic_adam else 0):
+            self.train_critic(generator)
+        with torch.set_grad_enabled(self._critic_adam is not None):
+            theta = self._theta()
+            estimate = self.estimator.estimate(theta.detach(), self.f, self._samples, generator)
+        with torch.no_grad():
+            gradient = self._masked(estimate.gradient.detach().mean(1))
+        self._learn_critic(estimate)
+        self._adam.step(self.policy.backward(theta, self._reduce(gradient)), self._lr * lr_factor)
+        self.estimator.observe(self._reduce(estimate.statistics.detach()))
+        return estimate
+
+    def train_critic(self, generator: torch.Generator) -> None:
+        """One step on the control variate alone, on samples of its own."""
+        with torch.no_grad():
+            theta = self.policy.theta().detach()
+        estimate = self.estimator.estimate(theta, self.f, self._samples, generator)
+        self._learn_critic(estimate)
+        self.estimator.observe(self._reduce(estimate.statistics.detach()))
+
+    def _theta(self) -> Tensor:
+        with torch.enable_grad():
+            return self.policy.theta()
+
+    def _masked(self, gradient: Tensor) -> Tensor:
+        return gradient if self._mask is None else gradient * self._mask
+
+    def _learn_critic(self, estimate: Estimate) -> None:
+        if self._critic_adam is None:
+            return
+        rows, samples = estimate.gradient.shape[:2]
+        gradient = self._masked_samples(estimate.gradient)
+        loss = gradient.square().sum() / samples  # rows are independent, so their sum trains each by its own variance
+        parameters = self.estimator.parameters()
+        found = torch.autograd.grad(loss, parameters)
+        flat = self._reduce(torch.cat([part.reshape(rows, -1) for part in found], 1))
+        parts = flat.split([parameter[0].numel() for parameter in parameters], 1)
+        gradients = [part.reshape(parameter.shape) for parameter, part in zip(parameters, parts, strict=True)]
+        self._critic_adam.step(gradients, self._critic_lr)
+
+    def _masked_samples(self, gradient: Tensor) -> Tensor:
+        return gradient if self._mask is None else gradient * self._mask.unsqueeze(1)
+
+    def state(self) -> dict[str, Any]:
+        """All that the next update depends on, but for the generator."""
+        return {
+            "policy": [parameter.detach().clone() for parameter in self.policy.parameters()],
+            "estimator": self.estimator.state(),
+            "adam": self._adam.state(),
+            "critic_adam": None if self._critic_adam is None else self._critic_adam.state(),
+            "f": self.f.state(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`."""
+        with torch.no_grad():
+            for mine, saved in zip(self.policy.parameters(), state["policy"], strict=True):
+                mine.copy_(saved)
+        self.estimator.load(state["estimator"])
+        self._adam.load(state["adam"])
+        if self._critic_adam is not None:
+            self._critic_adam.load(state["critic_adam"])
+        self.f.load(state["f"])

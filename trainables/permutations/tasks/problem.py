@@ -1,0 +1,100 @@
+"""The seam between a task and the training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from trainables.permutations.baselines import annealing, greedy_swaps, random_search
+from trainables.permutations.costs import Cost
+
+
+@dataclass(frozen=True)
+class Control:
+    """What another method reached with as many evaluations.
+
+    Args:
+        name: the method.
+        value: the lowest cost of each run, or a score of the same kind as `metric`; (runs,).
+        metric: what `value` is: "cost", "gap", "shd", "ndcg5", ...
+        evaluations: costs evaluated by each run; 0 for methods that never evaluate the cost.
+    """
+
+    name: str
+    value: Tensor
+    metric: str
+    evaluations: int
+
+
+class Policy(Protocol):
+    """Where the parameters of the distributions come from."""
+
+    def theta(self) -> Tensor:
+        """(rows, *shape), with a graph to `parameters` where they are not the same."""
+        ...
+
+    def parameters(self) -> list[Tensor]: ...
+
+    def backward(self, theta: Tensor, gradient: Tensor) -> list[Tensor]:
+        """The parameters' gradients, given the gradient for theta."""
+        ...
+
+
+class Free:
+    """theta itself is the parameter."""
+
+    def __init__(self, theta: Tensor) -> None:
+        self._theta = theta
+
+    def theta(self) -> Tensor:
+        return self._theta
+
+    def parameters(self) -> list[Tensor]:
+        return [self._theta]
+
+    def backward(self, theta: Tensor, gradient: Tensor) -> list[Tensor]:
+        return [gradient]
+
+
+class Problem:
+    """A task ready to be trained. Subclasses set `n`, `rows`, `cost`, and override what differs.
+
+    Attributes:
+        n: items.
+        rows: independent distributions; a multiple of the number of runs.
+        cost: what is minimised.
+        mask: (rows, n) booleans, False at padding; None where there is none.
+    """
+
+    n: int
+    rows: int
+    cost: Cost
+    mask: Tensor | None = None
+
+    def policy(self, shape: tuple[int, ...], scale: float, like: Tensor, generator: torch.Generator) -> Policy:
+        """The parameters at the start: normal with standard deviation `scale`."""
+        noise = torch.randn((self.rows, *shape), dtype=torch.float64, generator=generator)
+        return Free((scale * noise).to(like))
+
+    def learn(self, order: Tensor) -> None:
+        """Take one step on the task's own parameters at the sampled orders."""
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`."""
+
+    def measure(self, best: Tensor, theta: Tensor) -> dict[str, float]:
+        """Task-specific metrics of a report, from each row's best order (rows, n)."""
+        return {}
+
+    def controls(self, budget: int, runs: int, generator: torch.Generator) -> Iterable[Control]:
+        """Other methods with `budget` evaluations a run."""
+        for method in (random_search, greedy_swaps, annealing):
+            found = method(self.cost, self.rows, budget, generator)
+            yield Control(method.__name__, found.value, "cost", found.evaluations)
