@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from raybayes.api import extend, open_sweep, resume, sweep, train
 
 __version__ = "0.1.0"
-_CALLS = ("extend", "open_sweep", "resume", "sweep", "train")
 __all__ = [
     "ClusterError",
     "DataError",
@@ -41,8 +40,13 @@ __all__ = [
     "StoreError",
     "TrialError",
     "__version__",
-    *_CALLS,
+    "extend",
+    "open_sweep",
+    "resume",
+    "sweep",
+    "train",
 ]
+_CALLS = ("extend", "open_sweep", "resume", "sweep", "train")
 
 
 def __getattr__(name: str) -> Any:

@@ -1,9 +1,9 @@
 """Where data lie, how a Parquet file becomes tables and tensors, and the embedded samples.
 
-    load(name, data_dir)      the tables, by split         origin(name, data_dir)   where they come from
-    fingerprint(tables)       one number for their content describe(name)           columns, rows, licence, source
-    listing(data_dir)         every data set               check(name, data_dir)    is it what it should be?
-    fetch(name, data_dir)     download it                  images.images(...)       tensors (imports torch)
+load(name, data_dir)      the tables, by split         origin(name, data_dir)   where they come from
+fingerprint(tables)       one number for their content describe(name)           columns, rows, licence, source
+listing(data_dir)         every data set               check(name, data_dir)    is it what it should be?
+fetch(name, data_dir)     download it                  images.images(...)       tensors (imports torch)
 """
 
 from raybayes.data.catalogue import describe, names
@@ -16,6 +16,21 @@ from raybayes.data.record import Column, DataSet, File, Pixels
 from raybayes.data.sachs import edges
 
 __all__ = [
-    "Check", "CheckedFile", "Column", "DataSet", "File", "Listed", "Origin", "Pixels",
-    "check", "describe", "edges", "fetch", "fingerprint", "listing", "load", "names", "origin",
+    "Check",
+    "CheckedFile",
+    "Column",
+    "DataSet",
+    "File",
+    "Listed",
+    "Origin",
+    "Pixels",
+    "check",
+    "describe",
+    "edges",
+    "fetch",
+    "fingerprint",
+    "listing",
+    "load",
+    "names",
+    "origin",
 ]

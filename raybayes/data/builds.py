@@ -60,12 +60,17 @@ def build_letters(downloads: Path, out: Path) -> None:
     data = load_arrays(content, _LETTERS_PICKLE)
     kept = [i for i, fold in enumerate(data["folds"]) if fold != _KEPT_APART]
     letters = [[int(letter) for letter in data["labels"][i]] for i in kept]
-    _write(pa.table({
-        "fold": pa.array([int(data["folds"][i]) for i in kept], pa.int8()),
-        "word": ["".join(chr(ord("a") + letter) for letter in word) for word in letters],
-        "letters": pa.array(letters, pa.list_(pa.int8())),
-        "images": pa.array([np.packbits(data["data"][i]).tobytes() for i in kept], pa.binary()),
-    }), out / "letters.parquet")
+    _write(
+        pa.table(
+            {
+                "fold": pa.array([int(data["folds"][i]) for i in kept], pa.int8()),
+                "word": ["".join(chr(ord("a") + letter) for letter in word) for word in letters],
+                "letters": pa.array(letters, pa.list_(pa.int8())),
+                "images": pa.array([np.packbits(data["data"][i]).tobytes() for i in kept], pa.binary()),
+            }
+        ),
+        out / "letters.parquet",
+    )
 
 
 def build_ranking(downloads: Path, out: Path) -> None:
@@ -88,12 +93,17 @@ def build_ranking(downloads: Path, out: Path) -> None:
         first_query += len(sizes)
     if len(queries) != len(features):
         raise DataError(f"rank.*: {len(features)} documents, but the queries count {len(queries)}; fetch again.")
-    _write(pa.table({
-        "split": splits,
-        "query_id": pa.array(queries, pa.int16()),
-        "relevance": pa.array(relevance, pa.int8()),
-        "features": pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(features)), 300),
-    }), out / "yahoo_sample.parquet")
+    _write(
+        pa.table(
+            {
+                "split": splits,
+                "query_id": pa.array(queries, pa.int16()),
+                "relevance": pa.array(relevance, pa.int8()),
+                "features": pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(features)), 300),
+            }
+        ),
+        out / "yahoo_sample.parquet",
+    )
 
 
 def _lines(path: Path) -> list[str]:

@@ -11,7 +11,18 @@ from raybayes.data.record import DataSet
 from raybayes.errors import DataError
 
 _FULL = (
-    MNIST, CIFAR10, CIFAR10_LOSSLESS, CIFAR10_ORIGINAL, LETTERS, SPELLING, MULTI30K, SACHS, TSP, LTR, CARDS, LOGOS,
+    MNIST,
+    CIFAR10,
+    CIFAR10_LOSSLESS,
+    CIFAR10_ORIGINAL,
+    LETTERS,
+    SPELLING,
+    MULTI30K,
+    SACHS,
+    TSP,
+    LTR,
+    CARDS,
+    LOGOS,
 )
 DATA_SETS: dict[str, DataSet] = {dataset.name: dataset for dataset in (*_FULL, *EMBEDDED)}
 

@@ -97,8 +97,13 @@ def check(name: str, data_dir: str | None = None) -> Check:
         problems += _differences(dataset, tables, digest, files)
     schema = next(iter(tables.values())).schema if tables else pa.schema([])
     return Check(
-        name, found, {split: table.num_rows for split, table in tables.items()},
-        {field.name: str(field.type) for field in schema}, files, digest, tuple(problems),
+        name,
+        found,
+        {split: table.num_rows for split, table in tables.items()},
+        {field.name: str(field.type) for field in schema},
+        files,
+        digest,
+        tuple(problems),
     )
 
 

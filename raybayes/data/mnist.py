@@ -63,11 +63,13 @@ def read_mnist(dataset: DataSet, paths: Mapping[str, Path]) -> dict[str, pa.Tabl
                 f"{paths[label_file]}: holds labels of shape {labels.shape} for {len(images)} images of "
                 f"{paths[image_file].name}; fetch both files again."
             )
-        table = pa.table({
-            "index": np.arange(len(images), dtype=np.int32),
-            "label": labels,
-            "image": raw_images(images),
-        })
+        table = pa.table(
+            {
+                "index": np.arange(len(images), dtype=np.int32),
+                "label": labels,
+                "image": raw_images(images),
+            }
+        )
         tables[split] = labelled(conform(table, dataset.columns, paths[label_file]), dataset)
     return tables
 

@@ -50,7 +50,11 @@ def read_shelf(dataset: DataSet, paths: Mapping[str, Path]) -> dict[str, pa.Tabl
 
 
 def _nested(
-    dataset: DataSet, paths: Mapping[str, Path], stem: str, naming: tuple[str, pa.DataType], shown: str | None,
+    dataset: DataSet,
+    paths: Mapping[str, Path],
+    stem: str,
+    naming: tuple[str, pa.DataType],
+    shown: str | None,
 ) -> dict[str, pa.Table]:
     """Rows of kind "image" with their boxes, then rows of kind "template", which belong to the training split."""
     which = Column(*naming, doc="tells the templates of a class apart")
@@ -65,11 +69,19 @@ def _nested(
     rows: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in images:
         whole = row[shown] or None if shown else None
-        rows[row["split"]].append({**row, "kind": "image", "id": row["image_id"], "class": whole,
-                                   "boxes": by_image[row["image_id"]]})
+        rows[row["split"]].append(
+            {**row, "kind": "image", "id": row["image_id"], "class": whole, "boxes": by_image[row["image_id"]]}
+        )
     for row in templates:
-        rows["train"].append({**row, "kind": "template", "id": f"{row['class']}_{row[which.name]}",
-                              "cut_from": row["image_id"], "boxes": []})
+        rows["train"].append(
+            {
+                **row,
+                "kind": "template",
+                "id": f"{row['class']}_{row[which.name]}",
+                "cut_from": row["image_id"],
+                "boxes": [],
+            }
+        )
     schema = pa.schema([pa.field(c.name, c.type, c.nullable) for c in dataset.columns])
     return {
         split: pa.Table.from_pylist([{**row, "set": stem} for row in rows[split]], schema) for split in dataset.splits

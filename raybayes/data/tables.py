@@ -41,8 +41,11 @@ def read_parquet(
 
 
 def conform(
-    table: pa.Table, columns: Sequence[Column], where: Path | str,
-    constants: Mapping[str, object] | None = None, found: pa.Schema | None = None,
+    table: pa.Table,
+    columns: Sequence[Column],
+    where: Path | str,
+    constants: Mapping[str, object] | None = None,
+    found: pa.Schema | None = None,
 ) -> pa.Table:
     """The table with exactly the declared columns, in their order and types.
 

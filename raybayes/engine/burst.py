@@ -96,6 +96,7 @@ class Burst:
         self._params: dict[int, dict[str, Any]] = {}
         self._done: dict[int, dict[int, dict[str, float]]] = {}  # trial -> repeat -> last metrics
         self._spent: dict[int, dict[int, float]] = {}
+        self._founders = 0  # trials that descend from no other
         self._reached: dict[int, int] = {}  # trial -> step at which it was put back into the queue
         self._attempts: dict[int, Counter[int]] = {}
         self._closed: dict[int, TrialRecord] = {}
@@ -115,29 +116,29 @@ class Burst:
             self._study.void(number)
         records = {record.number: record for record in self._study.records()}
         self._closed = {number: record for number, record in records.items() if record.state.final}
+        self._founders = sum("parent" not in record.notes for record in records.values())
         for number in whole:
             self._params[number] = self._study.take_up(number)
             notes = records[number].notes
             self._done[number] = {int(r): dict(m) for r, m in notes.get("done", {}).items()}
             self._attempts[number] = Counter({int(r): n for r, n in notes.get("tries", {}).items()})
             self._spent[number] = {int(r): s for r, s in notes.get("spent", {}).items()}
-            parent = notes.get("parent")
-            self._enqueue(number, parent)
+            self._enqueue(number)
         self._curves = self._study.curves()
         self._recalled = _last_metrics(self._layout, whole) if whole else {}
         self._study.flush()
 
-    def _enqueue(self, number: int, parent: int | None = None) -> None:
+    def _enqueue(self, number: int) -> None:
         for repeat in range(self._spec.repeats):
             if repeat not in self._done[number]:
-                self._queue.append(self._job(number, repeat, parent))
+                self._queue.append(self._job(number, repeat))
                 if self._judged(number) and not self._done[number]:
                     return  # the scheduler judges the first repeat; the others follow if it survives
 
     def _judged(self, number: int) -> bool:
         return self._spec.scheduler.name != "none" and number not in self._closed
 
-    def _job(self, number: int, repeat: int, parent: int | None) -> Job:
+    def _job(self, number: int, repeat: int) -> Job:
         return Job(
             project=self._spec.project,
             config={**self._spec.config, **self._params[number]},
@@ -148,7 +149,6 @@ class Burst:
             every_s=self._spec.checkpoints.every_s,
             data=self._spec.data,
             roots=self._roots,
-            parent=None if parent is None else (parent, 0),
         )
 
     @_one_at_a_time
@@ -171,7 +171,7 @@ class Burst:
 
     def _room(self) -> bool:
         if self._plan.population is not None:  # later members come from exploitation, not from here
-            return self._asked < min(self._wanted, self._plan.population.size)
+            return self._asked < self._wanted and self._founders < self._plan.population.size
         return self._asked < self._wanted
 
     @property
@@ -182,14 +182,16 @@ class Burst:
     def _asked(self) -> int:
         return len(self._closed) + len(self._params)
 
-    def _ask(self, given: Mapping[str, Any] | None = None, parent: int | None = None) -> None:
+    def _ask(self, given: Mapping[str, Any] | None = None, parent: int | None = None) -> int:
         notes = {} if parent is None else {"parent": parent}
+        self._founders += parent is None
         if given is None:
             given = self._plan.given(self._asked)
         number, params = self._study.ask(self._plan.factory, given, **notes)
         self._params[number] = params
         self._done[number], self._spent[number], self._attempts[number] = {}, {}, Counter()
-        self._enqueue(number, parent)
+        self._enqueue(number)
+        return number
 
     @property
     def over(self) -> bool:
@@ -277,9 +279,15 @@ class Burst:
         parent = population.parent(self._curves, number, step, self._spec.seed, set(self._params))
         if parent is None or self._asked >= self._spec.trials:
             return False
+        state = checkpoints.newest(self._layout, parent, 0)
+        if state is None or state.step > step:  # the parent is ahead already, or has nothing to give yet
+            return False
         seed = derive(self._spec.seed, "explore", self._asked)
-        self._ask(population.perturbed(self._plan.space, self._study.params(parent), seed), parent)
-        self._reached[max(self._params)] = step
+        child = self._ask(population.perturbed(self._plan.space, self._study.params(parent), seed), parent)
+        # A copy, because the parent's own goes when it writes the next.
+        checkpoints.clone(state, child, 0)
+        self._holders.add(child)
+        self._reached[child] = state.step
         return True
 
     @_one_at_a_time
@@ -333,7 +341,7 @@ class Burst:
             self._study.note(number, done=done, spent=self._spent[number])
             for other in range(self._spec.repeats):
                 if other not in done and other not in waiting:
-                    self._queue.append(self._job(number, other, None))
+                    self._queue.append(self._job(number, other))
             return
         names = {name for metrics in done.values() for name in metrics}
         pooled = {name: mean_and_error([m[name] for m in done.values() if name in m]) for name in sorted(names)}
@@ -363,8 +371,7 @@ class Burst:
             self._retain()
 
     def _retain(self) -> None:
-        parents = {job.parent[0] for job in [*self._queue, *(live.job for live in self._live.values())] if job.parent}
-        unfinished = set(self._params) | parents
+        unfinished = set(self._params)
         done = [self._closed[n] for n in self._holders if n in self._closed]
         best = ranked([record for record in done if record.state is State.COMPLETE], self._plan.objectives)
         keep = self._spec.checkpoints.keep

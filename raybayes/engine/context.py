@@ -137,8 +137,6 @@ class Worker:
 
     def resume(self) -> State | None:
         ref = checkpoints.newest(self._layout, *self._job.key)
-        if ref is None and self._job.parent is not None:
-            ref = checkpoints.newest(self._layout, *self._job.parent)
         if ref is None:
             return None
         ranks = checkpoints.load(ref)

@@ -27,7 +27,6 @@ class Job:
     every_s: float
     data: str | None = None
     roots: tuple[str, ...] = ()
-    parent: tuple[int, int] | None = None  # (trial, repeat) whose checkpoint it starts from
 
     @property
     def key(self) -> tuple[int, int]:

@@ -95,8 +95,16 @@ def _number_axis(axes: Axes, at: int, x: Floats, logarithmic: bool) -> Floats:
 
 
 def _tick(axes: Axes, at: float, height: float, text: str) -> None:
-    axes.annotate(text, (at, height), xytext=(4, 0), textcoords="offset points", fontsize=7, va="center", zorder=6,
-                  bbox={"boxstyle": "round,pad=0.12", "facecolor": "white", "edgecolor": "none", "alpha": 0.8})
+    axes.annotate(
+        text,
+        (at, height),
+        xytext=(4, 0),
+        textcoords="offset points",
+        fontsize=7,
+        va="center",
+        zorder=6,
+        bbox={"boxstyle": "round,pad=0.12", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
+    )
 
 
 def _finish(axes: Axes, labels: Sequence[str]) -> None:
@@ -135,22 +143,53 @@ def _front(axes: Axes, done: pa.Table, pair: tuple[Objective, Objective], front:
     trial = ranking.numbers(done, "trial")
     best = np.isin(trial, front)
     errors = [ranking.numbers(done, f"{objective.name}.se") for objective in pair]
-    axes.scatter(shown[0][~best], shown[1][~best], s=14, color=style.GREY, alpha=0.7, label="dominated",
-                 clip_on=False, rasterized=len(trial) > style.MANY)
+    axes.scatter(
+        shown[0][~best],
+        shown[1][~best],
+        s=14,
+        color=style.GREY,
+        alpha=0.7,
+        label="dominated",
+        clip_on=False,
+        rasterized=len(trial) > style.MANY,
+    )
     known = [np.where(np.isfinite(error), error, 0.0)[best] for error in errors]
     if any(error.any() for error in known):
-        axes.errorbar(x[best], y[best], xerr=known[0], yerr=known[1], fmt="none", ecolor=style.BLUE, elinewidth=0.8,
-                      label="± standard error")
+        axes.errorbar(
+            x[best],
+            y[best],
+            xerr=known[0],
+            yerr=known[1],
+            fmt="none",
+            ecolor=style.BLUE,
+            elinewidth=0.8,
+            label="± standard error",
+        )
     order = np.flatnonzero(best)[np.argsort(x[best])]
     if joined:  # what is reachable: constant up to the next point, on the side where the objectives are worse
         where: Literal["post", "pre"] = "post" if pair[0].direction == "minimize" else "pre"
         axes.step(x[order], y[order], where=where, color=style.VERMILLION, linewidth=1.2)
-    axes.scatter(x[best], y[best], s=36, color=style.VERMILLION, edgecolors="white", linewidths=0.6, zorder=4,
-                 label="Pareto front")
+    axes.scatter(
+        x[best],
+        y[best],
+        s=36,
+        color=style.VERMILLION,
+        edgecolors="white",
+        linewidths=0.6,
+        zorder=4,
+        label="Pareto front",
+    )
     every = max(1, -(-len(order) // _LABELLED))
     right, up = (objective.direction == "maximize" for objective in pair)  # the better side, where nothing else lies
     axes.margins(0.08)
     for row in order[::every]:
-        axes.annotate(f"{trial[row]:.0f}", (x[row], y[row]), xytext=(5 if right else -5, 5 if up else -5),
-                      textcoords="offset points", ha="left" if right else "right", va="bottom" if up else "top",
-                      fontsize=7, zorder=6)
+        axes.annotate(
+            f"{trial[row]:.0f}",
+            (x[row], y[row]),
+            xytext=(5 if right else -5, 5 if up else -5),
+            textcoords="offset points",
+            ha="left" if right else "right",
+            va="bottom" if up else "top",
+            fontsize=7,
+            zorder=6,
+        )

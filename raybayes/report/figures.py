@@ -37,8 +37,18 @@ def history(trials: pa.Table, objective: Objective) -> Figure | None:
             here = (state == name) & np.isfinite(value)
             if here.any():
                 colour = style.GREY if name == "PRUNED" else style.STATE_COLOURS[name]
-                axes.scatter(number[here], shown[here], s=16, marker=marker, color=colour, linewidths=0.9, zorder=3,
-                             label=WORDS[name], clip_on=False, rasterized=len(number) > style.MANY)
+                axes.scatter(
+                    number[here],
+                    shown[here],
+                    s=16,
+                    marker=marker,
+                    color=colour,
+                    linewidths=0.9,
+                    zorder=3,
+                    label=WORDS[name],
+                    clip_on=False,
+                    rasterized=len(number) > style.MANY,
+                )
         _repeat_errors(axes, trials, objective, number, shown)
         _failed_at_the_edge(axes, number[state == "FAIL"])
         _best_so_far(axes, trials, objective, number, value)
@@ -53,14 +63,30 @@ def _repeat_errors(axes: Axes, trials: pa.Table, objective: Objective, number: F
     error = ranking.numbers(trials, f"{objective.name}.se")
     known = np.isfinite(error) & np.isfinite(shown)
     if known.any():
-        axes.errorbar(number[known], shown[known], yerr=error[known], fmt="none", ecolor=style.BLUE, elinewidth=0.8,
-                      alpha=0.6, label="± standard error")
+        axes.errorbar(
+            number[known],
+            shown[known],
+            yerr=error[known],
+            fmt="none",
+            ecolor=style.BLUE,
+            elinewidth=0.8,
+            alpha=0.6,
+            label="± standard error",
+        )
 
 
 def _failed_at_the_edge(axes: Axes, number: Floats) -> None:
     if len(number):
-        axes.scatter(number, np.full(len(number), 0.015), transform=axes.get_xaxis_transform(), marker="|", s=40,
-                     color=style.STATE_COLOURS["FAIL"], label="failed", zorder=4)
+        axes.scatter(
+            number,
+            np.full(len(number), 0.015),
+            transform=axes.get_xaxis_transform(),
+            marker="|",
+            s=40,
+            color=style.STATE_COLOURS["FAIL"],
+            label="failed",
+            zorder=4,
+        )
 
 
 def _best_so_far(axes: Axes, trials: pa.Table, objective: Objective, number: Floats, value: Floats) -> None:
@@ -70,11 +96,26 @@ def _best_so_far(axes: Axes, trials: pa.Table, objective: Objective, number: Flo
     rows = rows[np.argsort(number[rows])]
     running_best = objective.sign * np.minimum.accumulate(objective.sign * value[rows])
     x = np.append(number[rows], number.max())
-    axes.step(x, np.append(running_best, running_best[-1]), where="post", color=style.VERMILLION, linewidth=1.6,
-              label="best so far")
+    axes.step(
+        x,
+        np.append(running_best, running_best[-1]),
+        where="post",
+        color=style.VERMILLION,
+        linewidth=1.6,
+        label="best so far",
+    )
     winner = rows[np.argmin(objective.sign * value[rows])]
-    axes.scatter(number[winner], value[winner], marker="*", s=110, color=style.VERMILLION, edgecolors="white",
-                 linewidths=0.6, zorder=5, label=f"best: trial {number[winner]:.0f}")
+    axes.scatter(
+        number[winner],
+        value[winner],
+        marker="*",
+        s=110,
+        color=style.VERMILLION,
+        edgecolors="white",
+        linewidths=0.6,
+        zorder=5,
+        label=f"best: trial {number[winner]:.0f}",
+    )
 
 
 def learning_curves(trials: pa.Table, reports: pa.Table, objective: Objective, fidelity: str) -> Figure | None:
@@ -125,18 +166,25 @@ def _draw_curves(axes: Axes, name: str, curves: list[Floats], label: str, total:
     many = total > style.MANY // 10
     if name == "complete":
         alpha = float(np.clip(40 / total, 0.15, alpha))
-    lines = LineCollection([curve for curve in curves if len(curve) > 1], colors=colour, linewidths=width, alpha=alpha,
-                           linestyles="--" if name == "failed" else "-", rasterized=many and name != "best")
+    lines = LineCollection(
+        [curve for curve in curves if len(curve) > 1],
+        colors=colour,
+        linewidths=width,
+        alpha=alpha,
+        linestyles="--" if name == "failed" else "-",
+        rasterized=many and name != "best",
+    )
     axes.add_collection(lines)
     points = np.array([curve[0] for curve in curves if len(curve) == 1]).reshape(-1, 2)
     axes.scatter(points[:, 0], points[:, 1], s=10, color=colour, alpha=alpha, rasterized=many)
-    axes.add_line(Line2D([], [], color=colour, linewidth=max(width, 1.4), label=label,
-                         linestyle="--" if name == "failed" else "-"))
+    axes.add_line(
+        Line2D(
+            [], [], color=colour, linewidth=max(width, 1.4), label=label, linestyle="--" if name == "failed" else "-"
+        )
+    )
 
 
-def slices(
-    trials: pa.Table, objective: Objective, importances: Mapping[str, float] | None = None
-) -> Figure | None:
+def slices(trials: pa.Table, objective: Objective, importances: Mapping[str, float] | None = None) -> Figure | None:
     """The objective over each parameter that varies, those that tell most first; later trials are brighter."""
     objective = Objective(*objective)
     value = ranking.numbers(trials, objective.name)
@@ -151,14 +199,21 @@ def slices(
         panels = figure.subplots(n_rows, _COLUMNS, squeeze=False, sharey=True)
         for axes, name in zip(panels.flat, shown_names, strict=False):
             _slice(axes, trials, name, value, rows, objective)
-        for axes in panels.flat[len(shown_names):]:
+        for axes in panels.flat[len(shown_names) :]:
             axes.set_axis_off()
         for axes in panels[:, 0]:
             axes.set_ylabel(objective.label)
         more = f"; {len(names) - len(shown_names)} more parameters not drawn" if len(names) > len(shown_names) else ""
         figure.suptitle(f"{objective.name} over each parameter; {objective.better}{more}", fontsize=10)
-        figure.colorbar(panels.flat[0].collections[-1], ax=list(panels.flat), label="trial (grey: pruned)", pad=0.01,
-                        fraction=0.025, aspect=40, ticks=MaxNLocator(6, integer=True))
+        figure.colorbar(
+            panels.flat[0].collections[-1],
+            ax=list(panels.flat),
+            label="trial (grey: pruned)",
+            pad=0.01,
+            fraction=0.025,
+            aspect=40,
+            ticks=MaxNLocator(6, integer=True),
+        )
     return figure
 
 
@@ -175,10 +230,22 @@ def _slice(axes: Axes, trials: pa.Table, name: str, value: Floats, rows: Any, ob
     pruned = active[state[active] == "PRUNED"]
     others = active[state[active] != "PRUNED"]
     many = len(rows) > style.MANY // 4
-    axes.scatter(x[pruned], y[pruned], s=9, marker="x", color=style.LIGHT, linewidths=0.8, clip_on=False,
-                 rasterized=many)
-    axes.scatter(x[others], y[others], s=13, c=number[others], cmap=style.SEQUENCE, vmin=number.min(), clip_on=False,
-                 vmax=max(number.max(), number.min() + 1), alpha=0.85, linewidths=0, rasterized=many)
+    axes.scatter(
+        x[pruned], y[pruned], s=9, marker="x", color=style.LIGHT, linewidths=0.8, clip_on=False, rasterized=many
+    )
+    axes.scatter(
+        x[others],
+        y[others],
+        s=13,
+        c=number[others],
+        cmap=style.SEQUENCE,
+        vmin=number.min(),
+        clip_on=False,
+        vmax=max(number.max(), number.min() + 1),
+        alpha=0.85,
+        linewidths=0,
+        rasterized=many,
+    )
     axes.set_xlabel(name)
 
 

@@ -61,9 +61,7 @@ def draw(summary: Summary, trials: pa.Table, reports: pa.Table) -> dict[str, tup
     return {name: (figure, caption) for name, (figure, caption) in found.items() if figure is not None}
 
 
-def write_page(
-    layout: Layout, summary: Summary, trials: pa.Table, reports: pa.Table, clock: Clock = WALL
-) -> str:
+def write_page(layout: Layout, summary: Summary, trials: pa.Table, reports: pa.Table, clock: Clock = WALL) -> str:
     """Write the figures (PNG and SVG, into the sweep's folder of figures) and report.html.
 
     Returns:
@@ -146,7 +144,8 @@ def _result(summary: Summary, trials: pa.Table) -> str:
     body.append(["training time", *(duration(float(ranking.numbers(trials, "seconds")[row])) for row in rows)])
     lines = "".join(
         f"<tr{' class=objective' if 0 < i <= len(summary.objectives) else ''}><th>{escape(line[0])}</th>"
-        + "".join(f"<td>{escape(cell)}</td>" for cell in line[1:]) + "</tr>\n"
+        + "".join(f"<td>{escape(cell)}</td>" for cell in line[1:])
+        + "</tr>\n"
         for i, line in enumerate(body)
     )
     rest = len(winners) - len(shown)
@@ -186,8 +185,10 @@ def _all_trials(summary: Summary, trials: pa.Table) -> str:
     names = ranking.parameters(trials)
     columns: list[tuple[str, list[str]]] = [("state", words)]
     columns += [(objective.label, _results(trials, objective, range(len(trials)))) for objective in summary.objectives]
-    columns += [("steps", [number(n) for n in trials["steps"].to_pylist()]),
-                ("time", [duration(s) for s in trials["seconds"].to_pylist()])]
+    columns += [
+        ("steps", [number(n) for n in trials["steps"].to_pylist()]),
+        ("time", [duration(s) for s in trials["seconds"].to_pylist()]),
+    ]
     columns += [(name, [value_text(value) for value in ranking.values(trials, name)]) for name in names]
     columns += [("node", [node or NONE for node in trials["node"].to_pylist()])]
     head = "".join(f"<th>{escape(title)}</th>" for title in ["trial", *(title for title, _ in columns)])
@@ -199,7 +200,9 @@ def _all_trials(summary: Summary, trials: pa.Table) -> str:
     cut = '<p class="print-only">On paper there are the first 25 trials; trials.parquet holds all.</p>'
     return (
         f'<div class="wide tall"><table class="trials">\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
-        + "\n".join(lines) + "\n</tbody>\n</table></div>\n" + (cut if len(lines) > 25 else "")
+        + "\n".join(lines)
+        + "\n</tbody>\n</table></div>\n"
+        + (cut if len(lines) > 25 else "")
     )
 
 

@@ -90,9 +90,9 @@ def best(trials: pa.Table, objectives: Sequence[Objective]) -> list[int]:
 
 def _dominated(loss: Floats) -> Mask:
     """(points,): whether another point is nowhere worse and somewhere better."""
-    return np.array([
-        bool(((loss <= point).all(axis=1) & (loss < point).any(axis=1)).any()) for point in loss
-    ], dtype=bool)
+    return np.array(
+        [bool(((loss <= point).all(axis=1) & (loss < point).any(axis=1)).any()) for point in loss], dtype=bool
+    )
 
 
 def best_first(trials: pa.Table, objectives: Sequence[Objective]) -> list[int]:
@@ -113,9 +113,7 @@ def best_first(trials: pa.Table, objectives: Sequence[Objective]) -> list[int]:
     return sorted(range(len(trials)), key=lambda i: keys[i])
 
 
-def telling(
-    trials: pa.Table, objective: Objective, importances: Mapping[str, float] | None = None
-) -> list[str]:
+def telling(trials: pa.Table, objective: Objective, importances: Mapping[str, float] | None = None) -> list[str]:
     """The parameters that vary, those that tell most about the objective first.
 
     They are ordered by the importances where these are known. Otherwise by epsilon-squared, the share of the variance

@@ -19,7 +19,11 @@ from raybayes.report.summary import Objective
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 PURPLE, SKY, BLACK, GREY, LIGHT = "#CC79A7", "#56B4E9", "#000000", "#8C8C8C", "#D0D0D0"
 STATE_COLOURS = {
-    "COMPLETE": BLUE, "PRUNED": LIGHT, "FAIL": ORANGE, "RUNNING": SKY, "PAUSED": PURPLE,
+    "COMPLETE": BLUE,
+    "PRUNED": LIGHT,
+    "FAIL": ORANGE,
+    "RUNNING": SKY,
+    "PAUSED": PURPLE,
 }  # fmt: skip; vermillion is for the best
 SEQUENCE = "viridis"
 WIDTH_IN = 7.0  # fits A4 between margins, so that text prints at the size it is drawn
@@ -61,8 +65,18 @@ def rendered(figure: Figure, kind: Literal["png", "svg"]) -> bytes:
 
 def note(axes: Axes, text: str, line: int = 0) -> None:
     """A remark below the axes, at the right."""
-    axes.annotate(text, (1.0, 0.0), xycoords="axes fraction", xytext=(0, -30 - 9 * line), textcoords="offset points",
-                  ha="right", va="top", fontsize=7, color="#4D4D4D", annotation_clip=False)
+    axes.annotate(
+        text,
+        (1.0, 0.0),
+        xycoords="axes fraction",
+        xytext=(0, -30 - 9 * line),
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        fontsize=7,
+        color="#4D4D4D",
+        annotation_clip=False,
+    )
 
 
 def spans_decades(values: Floats, ratio: float = 50.0) -> bool:
@@ -125,4 +139,3 @@ def objective_axis(
         note(axes, f"{beyond} outside the {which} axis, drawn at its edge", line=0 if which == "y" else 1)
     clipped: Floats = np.clip(values, *limits)
     return clipped
-

@@ -84,13 +84,18 @@ def _fitting(
     importances: Mapping[str, float] | None,
 ) -> tuple[list[_Column], list[str]]:
     """The columns that fit, and the names of the parameters that do not."""
-    head = [_trial_column(shown, trials, objectives), _Column("state", state_words(shown), "left"),
-            _objective_column(shown, objectives[0])]
+    head = [
+        _trial_column(shown, trials, objectives),
+        _Column("state", state_words(shown), "left"),
+        _objective_column(shown, objectives[0]),
+    ]
     left = width - sum(column.width + _GAP for column in head)
     parameters = ranking.telling(trials, objectives[0], importances)
     optional = [_objective_column(shown, objective) for objective in objectives[1:]]
-    optional += [_Column("steps", [number(steps) for steps in shown["steps"].to_pylist()]),
-                 _Column("time", [duration(seconds) for seconds in shown["seconds"].to_pylist()])]
+    optional += [
+        _Column("steps", [number(steps) for steps in shown["steps"].to_pylist()]),
+        _Column("time", [duration(seconds) for seconds in shown["seconds"].to_pylist()]),
+    ]
     dropped = []
     for column in optional + [_parameter_column(shown, parameter) for parameter in parameters]:
         if column.width + _GAP <= left:

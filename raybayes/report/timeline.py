@@ -73,8 +73,15 @@ def timeline(trials: pa.Table) -> Figure | None:
         _draw_nodes(axes, lanes, time, unit_s)
         for at_s, idle_s in time.cuts:
             axes.axvline(at_s / unit_s, color=style.BLACK, linestyle=":", linewidth=1.0)
-            axes.annotate(f"{duration(idle_s)} idle", (at_s / unit_s, 1.0), xycoords=("data", "axes fraction"),
-                          xytext=(0, 3), textcoords="offset points", fontsize=7, ha="center")
+            axes.annotate(
+                f"{duration(idle_s)} idle",
+                (at_s / unit_s, 1.0),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, 3),
+                textcoords="offset points",
+                fontsize=7,
+                ha="center",
+            )
         axes.set_xlim(0, time.total_s / unit_s * 1.01 or 1.0)
         axes.set_xlabel(f"time since the first trial started ({unit})")
         title = f"{len(bars)} trials on {len(nodes)} node{'s' if len(nodes) > 1 else ''}"
@@ -154,8 +161,9 @@ def _draw_nodes(axes: Axes, lanes: dict[str, list[tuple[_Bar, int]]], time: Work
     many = sum(map(len, boxes.values())) > style.MANY
     for state, members_of_state in boxes.items():
         colour = style.STATE_COLOURS.get(state, style.GREY)
-        axes.add_collection(PolyCollection(members_of_state, facecolors=colour, edgecolors="white", linewidths=0.3,
-                                           rasterized=many))
+        axes.add_collection(
+            PolyCollection(members_of_state, facecolors=colour, edgecolors="white", linewidths=0.3, rasterized=many)
+        )
     axes.set_yticks(middles, [shortened(node, 20) for node in lanes])
     axes.set_ylim(first, 0)
     axes.grid(axis="y", visible=False)

@@ -154,6 +154,15 @@ def newest(layout: Layout, trial: int, repeat: int) -> CheckpointRef | None:
     return None
 
 
+def clone(ref: CheckpointRef, trial: int, repeat: int) -> None:
+    """Give another trial a copy of a checkpoint, under the same step: it starts from there."""
+    layout, source = ref.layout, ref.layout.checkpoint(ref.trial, ref.repeat, ref.step)
+    for record in ref.files:
+        data = layout.storage.read_bytes(f"{source}/{record.name}")
+        layout.storage.write_bytes(f"{layout.unpublished(trial, repeat, ref.step)}/{record.name}", data)
+    publish(layout, trial, repeat, ref.step, ref.files, ref.world_size)
+
+
 def load(ref: CheckpointRef) -> list[State]:
     """The states of all ranks, in rank order, tensors on the CPU.
 
@@ -228,9 +237,7 @@ def retain(layout: Layout, unfinished: Collection[int], ranking: Sequence[int], 
 
     A checkpoint with a missing or short file does not count as the newest, so the one before it stays.
     """
-    present = [
-        (trial, repeat, step) for trial, repeat in _trials(layout) for step in steps(layout, trial, repeat)
-    ]
+    present = [(trial, repeat, step) for trial, repeat in _trials(layout) for step in steps(layout, trial, repeat)]
     whole = [key for key in present if isinstance(_look(layout, *key), CheckpointRef)]
     wanted = set(unfinished) | set(ranking[:keep_best])
     broken = [key for key in present if key not in whole and key[0] not in wanted]
@@ -257,8 +264,15 @@ def _look(layout: Layout, trial: int, repeat: int, step: int) -> CheckpointRef |
     try:
         manifest = json.loads(storage.read_bytes(f"{folder}/{_MANIFEST}"))
         files = tuple(FileRecord(entry["name"], entry["size"], entry["sha256"]) for entry in manifest["files"])
-        ref = CheckpointRef(layout, manifest["trial"], manifest["repeat"], manifest["step"], manifest["world_size"],
-                            manifest["time"], files)
+        ref = CheckpointRef(
+            layout,
+            manifest["trial"],
+            manifest["repeat"],
+            manifest["step"],
+            manifest["world_size"],
+            manifest["time"],
+            files,
+        )
     except (ValueError, KeyError, TypeError, StoreError) as error:
         return f"its manifest cannot be read ({type(error).__name__}: {error})"
     refuse_newer(storage.shown(f"{folder}/{_MANIFEST}"), manifest.get("schema"))
@@ -277,4 +291,3 @@ def _wrong_hash(ref: CheckpointRef) -> str | None:
             if hashlib.file_digest(file, "sha256").hexdigest() != record.sha256:  # type: ignore[arg-type]
                 return f"{record.name} is not what was written (its hash is another)"
     return None
-

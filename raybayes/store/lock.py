@@ -236,8 +236,9 @@ def _create_exclusively(path: Path, text: bytes) -> bool:
 
 
 def _myself(now: float) -> Holder:
-    return Holder(socket.gethostname(), _process_space(), os.getpid(), psutil.Process().create_time(), now, now,
-                  uuid.uuid4().hex)
+    return Holder(
+        socket.gethostname(), _process_space(), os.getpid(), psutil.Process().create_time(), now, now, uuid.uuid4().hex
+    )
 
 
 def _process_space() -> str:

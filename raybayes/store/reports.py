@@ -22,20 +22,28 @@ from raybayes.store import parquet
 from raybayes.store.filesystem import Storage, sync_folder
 from raybayes.store.layout import Layout
 
-FIXED = pa.schema([
-    ("trial", pa.int64()),
-    ("repeat", pa.int64()),
-    ("attempt", pa.int64()),
-    ("step", pa.int64()),
-    ("seconds", pa.float64()),  # of training of this trial, up to the report
-    ("time", pa.float64()),  # Unix epoch
-    ("node", pa.string()),
-])
+FIXED = pa.schema(
+    [
+        ("trial", pa.int64()),
+        ("repeat", pa.int64()),
+        ("attempt", pa.int64()),
+        ("step", pa.int64()),
+        ("seconds", pa.float64()),  # of training of this trial, up to the report
+        ("time", pa.float64()),  # Unix epoch
+        ("node", pa.string()),
+    ]
+)
 PART_INTERVAL_S = 5.0
 Row = dict[str, Any]
 
 _KINDS: dict[str, Callable[[Any], Any]] = {
-    "trial": int, "repeat": int, "attempt": int, "step": int, "seconds": float, "time": float, "node": str,
+    "trial": int,
+    "repeat": int,
+    "attempt": int,
+    "step": int,
+    "seconds": float,
+    "time": float,
+    "node": str,
 }
 _NAMES = frozenset(_KINDS)
 _FILE = re.compile(r"burst-(\d{4,})(?:-part-(\d{6,}))?\.(jsonl|parquet)")
@@ -150,7 +158,7 @@ class _LineFile:
         try:
             left = memoryview(data)
             while left:
-                left = left[os.write(self._handle, left):]
+                left = left[os.write(self._handle, left) :]
             os.fsync(self._handle)
         except OSError as error:
             os.ftruncate(self._handle, self._size)

@@ -14,8 +14,21 @@ from raybayes.errors import StoreError
 
 State = dict[str, Any]
 
-_PLAIN = (bool, int, float, complex, str, bytes, bytearray, type(None), torch.Tensor, torch.nn.Parameter, torch.Size,
-          torch.dtype, torch.device)
+_PLAIN = (
+    bool,
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    bytearray,
+    type(None),
+    torch.Tensor,
+    torch.nn.Parameter,
+    torch.Size,
+    torch.dtype,
+    torch.device,
+)
 _SEQUENCES = (list, tuple, set)
 _MAPPINGS = (dict, OrderedDict, Counter)
 

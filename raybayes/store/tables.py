@@ -76,7 +76,10 @@ def _parts(layout: Layout, name: str) -> Iterator[tuple[int, int, str]]:
 def _with_keys(layout: Layout, name: str, trial: int, repeat: int, part: str) -> pa.Table:
     table = parquet.read_table(layout.storage, layout.table_part(name, part, trial, repeat))
     rows = len(table)
-    keys = [pa.repeat(pa.scalar(trial, pa.int64()), rows), pa.repeat(pa.scalar(repeat, pa.int64()), rows),
-            pa.repeat(pa.scalar(part, pa.string()), rows)]
+    keys = [
+        pa.repeat(pa.scalar(trial, pa.int64()), rows),
+        pa.repeat(pa.scalar(repeat, pa.int64()), rows),
+        pa.repeat(pa.scalar(part, pa.string()), rows),
+    ]
     names = [*KEYS, *table.column_names]
     return pa.Table.from_arrays([*keys, *table.columns], names=names, metadata=table.schema.metadata)

@@ -49,7 +49,15 @@ class TestDoors:
 
     def test_one_project_shows_configuration_spaces_metrics(self, run):
         _, output, _ = run("projects", "parabola")
-        for word in ("loss", "lr", "float > 0 <= 10", "momentum.beta", "search space GRID", "method = momentum", "step size"):
+        for word in (
+            "loss",
+            "lr",
+            "float > 0 <= 10",
+            "momentum.beta",
+            "search space GRID",
+            "method = momentum",
+            "step size",
+        ):
             assert word in output
         facts = json.loads(run("projects", "parabola", "--json")[1])
         assert facts["config"]["momentum.beta"] == 0.9
@@ -106,15 +114,20 @@ class TestDoors:
         plan = json.loads(run("sweep", "parabola", "--trials", 30, "--dry-run", "--json", "--seed", 5)[1])
         assert len(plan["first"]) == 5
         assert list(tmp_path.iterdir()) == []
-        _, output, _ = run("sweep", "parabola", "--local", "--trials", 5, "--seed", 5, "--name", "real", "--json", "-s", "steps=1")
-        first = {name.removeprefix("config."): v for name, v in json.loads(output)["trials"][0].items() if "config." in name}
+        _, output, _ = run(
+            "sweep", "parabola", "--local", "--trials", 5, "--seed", 5, "--name", "real", "--json", "-s", "steps=1"
+        )
+        first = {
+            name.removeprefix("config."): v for name, v in json.loads(output)["trials"][0].items() if "config." in name
+        }
         assert first["lr"] == plan["first"][0]["lr"]
 
     def test_a_spec_file_with_flags_over_it(self, run, tmp_path):
         Path("sweep.yaml").write_text(
-            "project: parabola\ntrials: 5\nsampler: random\nscheduler: {name: asha, options: {grace: 2}}\nconfig:\n  steps: 3\n"
+            "project: parabola\ntrials: 5\nsampler: random\n"
+            "scheduler: {name: asha, options: {grace: 2}}\nconfig:\n  steps: 3\n"
         )
-        code, output, errors = run("sweep", "--spec", "sweep.yaml", "--trials", 2, "--local", "--name", "s")
+        code, _, errors = run("sweep", "--spec", "sweep.yaml", "--trials", 2, "--local", "--name", "s")
         assert code == 0, errors
         spec = rb.open_sweep("runs/s").spec
         assert (spec.trials, spec.sampler.name, str(spec.scheduler)) == (2, "random", "asha:grace=2")
@@ -153,8 +166,14 @@ MISTAKES = {
     "out of range": ([*PARABOLA, "-s", "lr=-1"], ["lr: found -1", "greater than 0"]),
     "no equals sign": ([*PARABOLA, "-s", "lr"], ["setting 'lr' has no '='", "-s lr=0.1"]),
     "unknown space": ([*PARABOLA, "--space", "SPASE"], ["no space 'SPASE'", "did you mean SPACE"]),
-    "a space of unknown names": ([*PARABOLA, "--space", "WRONG"], ["learning_rate is no known key", "search_spaces/parabola.py"]),
-    "unknown objective": ([*PARABOLA, "--objective", "speed"], ["objective 'speed' is not reported", "loss, size, final"]),
+    "a space of unknown names": (
+        [*PARABOLA, "--space", "WRONG"],
+        ["learning_rate is no known key", "search_spaces/parabola.py"],
+    ),
+    "unknown objective": (
+        [*PARABOLA, "--objective", "speed"],
+        ["objective 'speed' is not reported", "loss, size, final"],
+    ),
     "unknown sampler": ([*PARABOLA, "--sampler", "tpee"], ["sampler 'tpee' is unknown", "did you mean tpe"]),
     "unknown scheduler": ([*PARABOLA, "--scheduler", "asah"], ["scheduler 'asah' is unknown", "did you mean asha"]),
     "bad option": ([*PARABOLA, "--scheduler", "asha:eta=1"], ["eta = 1", "above 1"]),
@@ -165,7 +184,10 @@ MISTAKES = {
     "time": ([*PARABOLA, "--time-budget", "soon"], ["time 'soon' is not readable", "2h"]),
     "constraint": ([*PARABOLA, "--constraint", "loss<3"], ["constraint 'loss<3' is not readable", "METRIC<=NUMBER"]),
     "constraint on nothing": ([*PARABOLA, "--constraint", "speed<=3"], ["'speed'", "does not report it"]),
-    "workers in one process": ([*PARABOLA, "--workers", "2"], ["2 workers cannot train in one process", "drop --local"]),
+    "workers in one process": (
+        [*PARABOLA, "--workers", "2"],
+        ["2 workers cannot train in one process", "drop --local"],
+    ),
     "too many workers": (["sweep", "parabola", "--workers", "99"], ["never fits", "use --workers"]),
     "dry run of the impossible": (["sweep", "parabola", "--gpus-per-worker", "64", "--dry-run"], ["never fits"]),
     "unknown option": (["sweep", "parabola", "--tirals", "3"], ["--tirals", "--help"]),
@@ -247,7 +269,9 @@ class TestMistakesWithFiles:
             rb.resume("runs/a", objective=("size",), executor="here")
 
     def test_failed_trials_above_the_limit_exit_1(self, run):
-        code, _, errors = run("sweep", "parabola", "--local", "--trials", 2, "-s", "fail_at=1", "-s", "steps=2", "--name", "f")
+        code, _, errors = run(
+            "sweep", "parabola", "--local", "--trials", 2, "-s", "fail_at=1", "-s", "steps=2", "--name", "f"
+        )
         assert code == 1
         assert "2 of 2 trials failed" in errors
         assert "asked to fail at step 1" in errors
@@ -257,7 +281,10 @@ class TestMistakesWithFiles:
 def test_python_dash_m_is_the_same_program(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "raybayes", "projects", "nothing"],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(rb.__file__).parent.parent)}, capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(rb.__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 2
     assert "there is no project 'nothing'" in done.stderr

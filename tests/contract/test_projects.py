@@ -24,7 +24,9 @@ ALONE = {"executor": "here", "every_s": 0.0}
 def numbers(run):
     """Reports without times and attempts."""
     table = run.reports
-    return table.drop_columns([n for n in ("seconds", "time", "attempt", "node") if n in table.column_names]).to_pylist()
+    return table.drop_columns(
+        [n for n in ("seconds", "time", "attempt", "node") if n in table.column_names]
+    ).to_pylist()
 
 
 @pytest.fixture(scope="module", params=NAMES)

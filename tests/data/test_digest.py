@@ -14,10 +14,17 @@ from raybayes.data import fingerprint
 from raybayes.errors import DataError
 
 BOX = pa.struct({"class": pa.string(), "x0": pa.float32()})
-SCHEMA = pa.schema({
-    "word": pa.string(), "flag": pa.bool_(), "number": pa.int16(), "letters": pa.list_(pa.int8()),
-    "boxes": pa.list_(BOX), "pair": pa.list_(pa.float32(), 2), "raw": pa.binary(3),
-})
+SCHEMA = pa.schema(
+    {
+        "word": pa.string(),
+        "flag": pa.bool_(),
+        "number": pa.int16(),
+        "letters": pa.list_(pa.int8()),
+        "boxes": pa.list_(BOX),
+        "pair": pa.list_(pa.float32(), 2),
+        "raw": pa.binary(3),
+    }
+)
 BOX_CELL = st.fixed_dictionaries({"class": st.sampled_from("ab"), "x0": st.sampled_from([0.0, 1.5])})
 CELL = {
     "word": st.text("aé", max_size=3) | st.none(),
@@ -68,15 +75,18 @@ def test_hidden_bytes_under_an_empty_cell_do_not_matter():
     assert fingerprint({"all": pa.table({"x": left})}) == fingerprint({"all": pa.table({"x": right})})
 
 
-@pytest.mark.parametrize("other", [
-    {"all": pa.table({"x": [1, 2], "y": ["a", "b"]})},
-    {"train": pa.table({"y": ["a", "b"], "x": [1, 2]})},
-    {"all": pa.table({"y": ["a", "b"], "z": [1, 2]})},
-    {"all": pa.table({"y": ["b", "a"], "x": [2, 1]})},
-    {"all": pa.table({"y": ["a", "b"], "x": pa.array([1, 2], pa.int8())})},
-    {"all": pa.table({"y": ["ab", ""], "x": [1, 2]})},
-    {"all": pa.table({"y": ["a", "b"], "x": [1, 2]}), "test": pa.table({"x": [1]})},
-])
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"all": pa.table({"x": [1, 2], "y": ["a", "b"]})},
+        {"train": pa.table({"y": ["a", "b"], "x": [1, 2]})},
+        {"all": pa.table({"y": ["a", "b"], "z": [1, 2]})},
+        {"all": pa.table({"y": ["b", "a"], "x": [2, 1]})},
+        {"all": pa.table({"y": ["a", "b"], "x": pa.array([1, 2], pa.int8())})},
+        {"all": pa.table({"y": ["ab", ""], "x": [1, 2]})},
+        {"all": pa.table({"y": ["a", "b"], "x": [1, 2]}), "test": pa.table({"x": [1]})},
+    ],
+)
 def test_names_order_types_and_splits_count(other):
     assert fingerprint({"all": pa.table({"y": ["a", "b"], "x": [1, 2]})}) != fingerprint(other)
 

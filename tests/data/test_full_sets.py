@@ -46,8 +46,10 @@ def test_the_sample_is_a_cut_of_the_full_set(name):
 def test_digits_have_the_known_counts_mean_and_deviation():
     tables = need("mnist")
     counts = [np.bincount(tables[split]["label"].to_numpy()).tolist() for split in ("train", "test")]
-    assert counts == [[5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
-                      [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]]
+    assert counts == [
+        [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
+        [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],
+    ]
     pictures, labels = images(tables["train"], 1, 28)
     assert labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     scaled = normalise(pictures, "mnist")
@@ -73,16 +75,23 @@ def test_the_observational_cells_and_all_graphs():
     assert cells.filter(pc.less_equal(cells["file"], 9)).num_rows == 7466
     graphs = {graph: data.edges(cells, graph) for graph in ("reported17", "consensus20", "cmu19", "cdt18")}
     assert {graph: len(edges) for graph, edges in graphs.items()} == {
-        "reported17": 17, "consensus20": 20, "cmu19": 19, "cdt18": 18,
+        "reported17": 17,
+        "consensus20": 20,
+        "cmu19": 19,
+        "cdt18": 18,
     }
     sample = data.load("sachs-sample")["all"]
     assert all(data.edges(sample, graph) == graphs[graph] for graph in ("reported17", "consensus20"))
     assert sample.drop_columns(["condition"]).equals(observational.drop_columns(["condition"]))
 
 
-@pytest.mark.parametrize(("name", "photos", "boxes", "templates"), [
-    ("oneshot-cards", 363, 670, 24), ("oneshot-logos", 975, 1071, 120),
-])
+@pytest.mark.parametrize(
+    ("name", "photos", "boxes", "templates"),
+    [
+        ("oneshot-cards", 363, 670, 24),
+        ("oneshot-logos", 975, 1071, 120),
+    ],
+)
 def test_boxes_and_templates_belong_to_photos_of_the_set(name, photos, boxes, templates):
     plain = {split: table.drop_columns(["jpeg"]).to_pylist() for split, table in need(name).items()}
     rows = [{**row, "split": split} for split, part in plain.items() for row in part]

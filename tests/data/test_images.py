@@ -84,23 +84,36 @@ PNG = encoded(COLOUR, "png")
 DEEP = encoded(np.zeros((6, 5, 4), np.uint16), "png")
 
 
-@pytest.mark.parametrize(("rows", "channels", "message"), [
-    (table("image", [b"x" * 60] * 4 + [b"x" * 59] * 2), 3,
-     r"column 'image', row 4: found 59 bytes of pixels, wanted 3 x 5 x 4 = 60"),
-    (table("png", [*PNG[:5], PNG[5][:-30]]), 3, r"'png', row 5: the picture does not decode \(.+\); replace it"),
-    (table("jpeg", [*PNG[:2], b"", *PNG[:3]]), 3, r"column 'jpeg', row 2: the picture does not decode"),
-    (table("jpeg", [b"no picture at all"] * 6), 3, r"column 'jpeg', row 0: the picture does not decode"),
-    (table("jpeg", encoded(COLOUR, "gif")), 3, r"column 'jpeg', row 0: the picture does not decode"),
-    (table("png", [*PNG[:3], *encoded(COLOUR[:3, :4], "png")]), 3,
-     r"column 'png', row 3: found a picture of 3 x 4 x 4, wanted 3 x 5 x 4; resize it, or ask for its own size"),
-    (table("png", DEEP), 1, r"row 0: the picture does not decode \(its mode is I;16, more than 8 bits a channel\)"),
-    (table("png", PNG), 4, r"column 'png' holds encoded pictures; they decode to 1 \(grey\) or 3 \(RGB\) channels"),
-    (table("picture", PNG), 3, r"no column holds pictures; found picture, label; wanted one of image, jpeg, png"),
-    (table("image", ["a"] * 6), 3, r"column 'image' has type string, wanted bytes"),
-    (table("png", [*PNG[:5], None]), 3, r"column 'png' has 1 empty cells; every row needs a picture"),
-    (pa.table({"png": PNG}), 3, r"column 'label' is missing; found png"),
-    (table("png", PNG, [0, 1, 2, 3, 4, None]), 3, r"column 'label' has type int8 and 1 empty cells; wanted an integer"),
-])
+@pytest.mark.parametrize(
+    ("rows", "channels", "message"),
+    [
+        (
+            table("image", [b"x" * 60] * 4 + [b"x" * 59] * 2),
+            3,
+            r"column 'image', row 4: found 59 bytes of pixels, wanted 3 x 5 x 4 = 60",
+        ),
+        (table("png", [*PNG[:5], PNG[5][:-30]]), 3, r"'png', row 5: the picture does not decode \(.+\); replace it"),
+        (table("jpeg", [*PNG[:2], b"", *PNG[:3]]), 3, r"column 'jpeg', row 2: the picture does not decode"),
+        (table("jpeg", [b"no picture at all"] * 6), 3, r"column 'jpeg', row 0: the picture does not decode"),
+        (table("jpeg", encoded(COLOUR, "gif")), 3, r"column 'jpeg', row 0: the picture does not decode"),
+        (
+            table("png", [*PNG[:3], *encoded(COLOUR[:3, :4], "png")]),
+            3,
+            r"column 'png', row 3: found a picture of 3 x 4 x 4, wanted 3 x 5 x 4; resize it, or ask for its own size",
+        ),
+        (table("png", DEEP), 1, r"row 0: the picture does not decode \(its mode is I;16, more than 8 bits a channel\)"),
+        (table("png", PNG), 4, r"column 'png' holds encoded pictures; they decode to 1 \(grey\) or 3 \(RGB\) channels"),
+        (table("picture", PNG), 3, r"no column holds pictures; found picture, label; wanted one of image, jpeg, png"),
+        (table("image", ["a"] * 6), 3, r"column 'image' has type string, wanted bytes"),
+        (table("png", [*PNG[:5], None]), 3, r"column 'png' has 1 empty cells; every row needs a picture"),
+        (pa.table({"png": PNG}), 3, r"column 'label' is missing; found png"),
+        (
+            table("png", PNG, [0, 1, 2, 3, 4, None]),
+            3,
+            r"column 'label' has type int8 and 1 empty cells; wanted an integer",
+        ),
+    ],
+)
 def test_what_is_wrong_with_a_picture_is_said(rows, channels, message):
     with pytest.raises(DataError, match=message):
         images(rows, channels, (5, 4))
@@ -132,11 +145,22 @@ def test_numbers_of_your_own_normalise_your_own_pictures():
     assert scaled[0, :, 0, 0].tolist() == [1.0, 1.0, 0.0]
 
 
-@pytest.mark.parametrize(("pictures", "like", "message"), [
-    (torch.zeros(2, 3, 8, 8, dtype=torch.uint8), "mnist", r"images of shape \(2, 3, 8, 8\) .*; wanted \(\.\.\., 1, h"),
-    (torch.zeros(2, 1, 8, 8), "mnist", r"type torch\.float32; wanted \(\.\.\., 1, height, width\) of type torch\.ui"),
-    (torch.zeros(2, 1, 8, 8), "tsp", r"data set 'tsp' has no pixel mean and deviation; name one of mnist, cifar10"),
-])
+@pytest.mark.parametrize(
+    ("pictures", "like", "message"),
+    [
+        (
+            torch.zeros(2, 3, 8, 8, dtype=torch.uint8),
+            "mnist",
+            r"images of shape \(2, 3, 8, 8\) .*; wanted \(\.\.\., 1, h",
+        ),
+        (
+            torch.zeros(2, 1, 8, 8),
+            "mnist",
+            r"type torch\.float32; wanted \(\.\.\., 1, height, width\) of type torch\.ui",
+        ),
+        (torch.zeros(2, 1, 8, 8), "tsp", r"data set 'tsp' has no pixel mean and deviation; name one of mnist, cifar10"),
+    ],
+)
 def test_what_cannot_be_normalised_is_said(pictures, like, message):
     with pytest.raises(DataError, match=message):
         normalise(pictures, like)

@@ -14,8 +14,10 @@ import raybayes.data as data
 from raybayes.data.mnist import read_idx
 from raybayes.errors import DataError
 
-PIXELS = {split: np.random.default_rng(count).integers(0, 256, (count, 28, 28), np.uint8)
-          for split, count in (("train", 5), ("t10k", 3))}
+PIXELS = {
+    split: np.random.default_rng(count).integers(0, 256, (count, 28, 28), np.uint8)
+    for split, count in (("train", 5), ("t10k", 3))
+}
 LABELS = {"train": [5, 0, 4, 1, 9], "t10k": [7, 2, 1]}
 
 
@@ -44,14 +46,17 @@ def test_an_array_from_hand_made_bytes(tmp_path):
     assert read_idx(tmp_path / "a.gz").tolist() == [[1, 2, 3], [4, 5, 255]]
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    (b"", "is no IDX file of bytes; its first bytes are missing, wanted 00 00 08"),
-    (b"PK\3\4zip", "its first bytes are 50 4b 03 04, wanted 00 00 08"),
-    (bytes.fromhex("00000d01 00000001 00000000"), "its first bytes are 00 00 0d 01"),
-    (bytes.fromhex("00000803 00000001"), "is no IDX file of bytes"),
-    (idx(2, 3, values=b"12345"), "its header says 2 x 3 = 6 values, found 5; fetch the file again"),
-    (idx(2, values=b"123"), "its header says 2 = 2 values, found 3"),
-])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is no IDX file of bytes; its first bytes are missing, wanted 00 00 08"),
+        (b"PK\3\4zip", "its first bytes are 50 4b 03 04, wanted 00 00 08"),
+        (bytes.fromhex("00000d01 00000001 00000000"), "its first bytes are 00 00 0d 01"),
+        (bytes.fromhex("00000803 00000001"), "is no IDX file of bytes"),
+        (idx(2, 3, values=b"12345"), "its header says 2 x 3 = 6 values, found 5; fetch the file again"),
+        (idx(2, values=b"123"), "its header says 2 = 2 values, found 3"),
+    ],
+)
 def test_what_is_no_idx_file_is_said(tmp_path, content, message):
     (tmp_path / "a").write_bytes(content)
     with pytest.raises(DataError, match=f"^{tmp_path}/a: .*{message}"):
@@ -79,11 +84,18 @@ def test_the_folder_may_lie_in_the_data_folder_itself(cache, raw, tmp_path):
     assert data.load("mnist", str(tmp_path))["test"].num_rows == 3
 
 
-@pytest.mark.parametrize(("name", "content", "message"), [
-    ("train-labels-idx1-ubyte", idx(4, values=b"\0\1\2\3"), r"holds labels of shape \(4,\) for 5 images of train"),
-    ("train-images-idx3-ubyte", idx(5, 2, values=b"0123456789"), r"holds an array of shape \(5, 2\), wanted \(images"),
-    ("train-labels-idx1-ubyte", idx(5, values=b"\0\1\2\3\xff"), "column 'label' has type uint8, wanted int8 .*255"),
-])
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("train-labels-idx1-ubyte", idx(4, values=b"\0\1\2\3"), r"holds labels of shape \(4,\) for 5 images of train"),
+        (
+            "train-images-idx3-ubyte",
+            idx(5, 2, values=b"0123456789"),
+            r"holds an array of shape \(5, 2\), wanted \(images",
+        ),
+        ("train-labels-idx1-ubyte", idx(5, values=b"\0\1\2\3\xff"), "column 'label' has type uint8, wanted int8 .*255"),
+    ],
+)
 def test_files_that_do_not_belong_together(cache, raw, tmp_path, name, content, message):
     (raw / f"{name}.gz").unlink(missing_ok=True)
     (raw / name).write_bytes(content)

@@ -17,8 +17,9 @@ def put_tsp(folder: Path, mark: str) -> None:
     folder.mkdir(parents=True)
     columns = data.describe("tsp").columns
     row = {"name": mark, "cities": 1, "edge_weight_type": "GEO", "optimum": 0, "distance": [0], "tour": [0]}
-    pq.write_table(pa.Table.from_pylist([row], pa.schema([(c.name, c.type) for c in columns])),
-                   folder / "tsplib_small.parquet")
+    pq.write_table(
+        pa.Table.from_pylist([row], pa.schema([(c.name, c.type) for c in columns])), folder / "tsplib_small.parquet"
+    )
 
 
 def mark(data_dir: Path | None = None) -> str:

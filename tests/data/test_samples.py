@@ -24,9 +24,28 @@ pytestmark = pytest.mark.usefixtures("cache")
 
 def test_the_names_are_those_promised():
     assert set(data.names()) == {
-        "mnist", "cifar10", "cifar10-lossless", "cifar10-original", "letters", "spelling", "multi30k", "sachs", "tsp",
-        "ltr", "oneshot-cards", "oneshot-logos", "shelf-demo", "mnist-sample", "cifar10-sample", "letters-sample",
-        "spelling-sample", "multi30k-sample", "sachs-sample", "tsp-sample", "ltr-sample", "oneshot-sample",
+        "mnist",
+        "cifar10",
+        "cifar10-lossless",
+        "cifar10-original",
+        "letters",
+        "spelling",
+        "multi30k",
+        "sachs",
+        "tsp",
+        "ltr",
+        "oneshot-cards",
+        "oneshot-logos",
+        "shelf-demo",
+        "mnist-sample",
+        "cifar10-sample",
+        "letters-sample",
+        "spelling-sample",
+        "multi30k-sample",
+        "sachs-sample",
+        "tsp-sample",
+        "ltr-sample",
+        "oneshot-sample",
         "grocery-sample",
     }
 

@@ -26,13 +26,15 @@ def write(path: Path, columns: dict) -> str:
 
 
 def test_wider_types_dictionaries_and_integers_for_floats_pass():
-    table = pa.table({
-        "extra": [0, 0],
-        "values": pa.array([[0, 1], [2, 3]], pa.large_list(pa.int64())),
-        "text": pa.array(["x", None]).dictionary_encode(),
-        "image": pa.array([b"ab", b"cd"], pa.large_binary()),
-        "label": pa.array([1, 2], pa.int64()),
-    })
+    table = pa.table(
+        {
+            "extra": [0, 0],
+            "values": pa.array([[0, 1], [2, 3]], pa.large_list(pa.int64())),
+            "text": pa.array(["x", None]).dictionary_encode(),
+            "image": pa.array([b"ab", b"cd"], pa.large_binary()),
+            "label": pa.array([1, 2], pa.int64()),
+        }
+    )
     found = conform(table, COLUMNS, "f.parquet")
     assert found.to_pydict() == GOOD
     assert found.schema.types == [column.type for column in COLUMNS]
@@ -58,17 +60,36 @@ def test_a_column_that_occurs_twice_is_named():
         conform(table, COLUMNS, "f.parquet")
 
 
-@pytest.mark.parametrize(("name", "values", "message"), [
-    ("label", ["1", "2"], r"column 'label' has type string, wanted int8; write it as int8 \(class 0\.\.9\)"),
-    ("label", [1.0, 2.0], r"column 'label' has type double, wanted int8"),
-    ("label", [1, 300], r"column 'label' has type int64, wanted int8 \(Integer value 300 not in range: -128 to 127\)"),
-    ("label", [True, False], r"column 'label' has type bool, wanted int8"),
-    ("image", [b"ab", b"c"], r"column 'image' has type binary, wanted fixed_size_binary\[2\] \(.*\)"),
-    ("text", [1, 2], r"column 'text' has type int64, wanted string"),
-    ("values", [[1.0], [2.0]], r"column 'values' has type list<.*>, wanted fixed_size_list<item: float>\[2\] \(.*\)"),
-    ("label", [1, None], r"column 'label' has 1 empty cells \(the first in row 1\); every row needs a value \(class"),
-    ("values", [[1.0, None], [2.0, 3.0]], r"column 'values' has 1 empty values inside its lists; fill or drop them"),
-])
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("label", ["1", "2"], r"column 'label' has type string, wanted int8; write it as int8 \(class 0\.\.9\)"),
+        ("label", [1.0, 2.0], r"column 'label' has type double, wanted int8"),
+        (
+            "label",
+            [1, 300],
+            r"column 'label' has type int64, wanted int8 \(Integer value 300 not in range: -128 to 127\)",
+        ),
+        ("label", [True, False], r"column 'label' has type bool, wanted int8"),
+        ("image", [b"ab", b"c"], r"column 'image' has type binary, wanted fixed_size_binary\[2\] \(.*\)"),
+        ("text", [1, 2], r"column 'text' has type int64, wanted string"),
+        (
+            "values",
+            [[1.0], [2.0]],
+            r"column 'values' has type list<.*>, wanted fixed_size_list<item: float>\[2\] \(.*\)",
+        ),
+        (
+            "label",
+            [1, None],
+            r"column 'label' has 1 empty cells \(the first in row 1\); every row needs a value \(class",
+        ),
+        (
+            "values",
+            [[1.0, None], [2.0, 3.0]],
+            r"column 'values' has 1 empty values inside its lists; fill or drop them",
+        ),
+    ],
+)
 def test_a_wrong_type_names_file_column_found_and_wanted(name, values, message):
     with pytest.raises(DataError, match=r"^f\.parquet: " + message):
         conform(pa.table({**GOOD, name: values}), COLUMNS, "f.parquet")
@@ -83,9 +104,15 @@ def test_a_file_without_a_declared_column_is_refused_on_load(cache, tmp_path):
 
 def test_a_file_without_a_declared_split_is_refused_on_load(cache, tmp_path):
     (tmp_path / "ltr").mkdir()
-    path = write(tmp_path / "ltr" / "yahoo_sample.parquet", {
-        "split": ["train"], "query_id": [0], "relevance": [1], "features": [[0.0] * 300],
-    })
+    path = write(
+        tmp_path / "ltr" / "yahoo_sample.parquet",
+        {
+            "split": ["train"],
+            "query_id": [0],
+            "relevance": [1],
+            "features": [[0.0] * 300],
+        },
+    )
     with pytest.raises(DataError, match=rf"^{path}: split 'test' is missing; found train\."):
         data.load("ltr", str(tmp_path))
 
@@ -138,10 +165,13 @@ def test_a_file_that_is_cut_short(tmp_path):
         data.load(str(path))
 
 
-@pytest.mark.parametrize(("values", "message"), [
-    ([0, 1], "column 'split' has type int64, wanted string"),
-    (["train", None], "column 'split' has 1 empty cells"),
-])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([0, 1], "column 'split' has type int64, wanted string"),
+        (["train", None], "column 'split' has 1 empty cells"),
+    ],
+)
 def test_a_split_column_must_hold_names(tmp_path, values, message):
     path = write(tmp_path / "own.parquet", {"split": values, "x": [1, 2]})
     with pytest.raises(DataError, match=message):

@@ -26,7 +26,7 @@ def test_examples(page, tmp_path, monkeypatch, capsys):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(body)
         else:
-            exec(compile(body, str(page), "exec"), {"__name__": "example"})  # noqa: S102
+            exec(compile(body, str(page), "exec"), {"__name__": "example"})
 
 
 def test_links_between_pages_lead_somewhere():

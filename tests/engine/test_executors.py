@@ -1,4 +1,4 @@
-"""One function, three executors, the same numbers; and what deadlocks or gets lost when Tune and Train are simply stacked."""
+"""One function, three executors, the same numbers; and what deadlocks or gets lost where Tune and Train are stacked."""
 
 import pytest
 import ray
@@ -31,14 +31,18 @@ class TestSameNumbers:
     def test_ray_train_with_two_workers_agrees_without_noise(self, tmp_path):
         config = {**CONFIG, "noise": 0.0}
         alone = rb.train("parabola", config, storage=str(tmp_path), name="alone", executor="here")
-        both = rb.train("parabola", {**config, "log": str(tmp_path / "log")}, storage=str(tmp_path), name="two", workers=2)
+        both = rb.train(
+            "parabola", {**config, "log": str(tmp_path / "log")}, storage=str(tmp_path), name="two", workers=2
+        )
         losses = [[row["loss"] for row in run.reports.to_pylist()] for run in (alone, both)]
         assert losses[1] == pytest.approx(losses[0], rel=1e-12)
         ranks = {line.split()[2] for line in (tmp_path / "log").read_text().splitlines()}
         assert ranks == {"0", "1"}
 
     def test_tune_trial_in_its_actor_is_bit_equal(self, in_process, tmp_path):
-        sweep = rb.sweep("parabola", trials=1, config={**CONFIG, "lr": 0.1, "momentum.beta": 0.9}, storage=str(tmp_path), seed=5)
+        sweep = rb.sweep(
+            "parabola", trials=1, config={**CONFIG, "lr": 0.1, "momentum.beta": 0.9}, storage=str(tmp_path), seed=5
+        )
         assert curve(sweep) == in_process
 
     def test_tune_trial_of_several_workers_runs_nested_and_gives_everything_back(self, tmp_path):
@@ -79,8 +83,12 @@ class TestSameNumbers:
         row = run.trials.to_pylist()[0]
         assert (row["state"], row["attempts"]) == ("COMPLETE", 2)
         assert [r["step"] for r in run.reports.to_pylist()] == [1, 2, 3, 4]
-        started = [int(line.split()[0]) for line in (tmp_path / "log").read_text().splitlines() if line.split()[2] == "0"]
-        assert started in ([1, 2, 3, 3, 4], [1, 2, 3, 4, 3, 4]), "the second attempt began after the checkpoint of step 2"
+        started = [
+            int(line.split()[0]) for line in (tmp_path / "log").read_text().splitlines() if line.split()[2] == "0"
+        ]
+        assert started in ([1, 2, 3, 3, 4], [1, 2, 3, 4, 3, 4]), (
+            "the second attempt began after the checkpoint of step 2"
+        )
 
 
 @pytest.mark.ray
@@ -94,8 +102,13 @@ class TestTuneTrials:
         assert [int(line.split()[0]) for line in (tmp_path / "log").read_text().splitlines()] == [1, 2, 3, 3, 4]
 
     def test_outcomes_are_told_right(self, tmp_path):
-        sweep = rb.sweep("parabola", trials=4, config={"steps": 6, "nan_at": 2, "log": str(tmp_path / "log")},
-                         storage=str(tmp_path), failed_limit=1.0)
+        sweep = rb.sweep(
+            "parabola",
+            trials=4,
+            config={"steps": 6, "nan_at": 2, "log": str(tmp_path / "log")},
+            storage=str(tmp_path),
+            failed_limit=1.0,
+        )
         assert set(sweep.trials["state"].to_pylist()) == {"FAIL"}
         assert set(sweep.trials["error"].to_pylist()) == {"loss was reported as nan"}
         steps = [int(line.split()[0]) for line in (tmp_path / "log").read_text().splitlines()]
@@ -108,7 +121,9 @@ class TestTuneTrials:
         ]
         columns = [n for n in runs[0].trials.column_names if n.startswith("config.")]
         assert runs[0].trials.select(columns) == runs[1].trials.select(columns)
-        here = rb.sweep("parabola", trials=8, seed=7, storage=str(tmp_path), name="third", config={"steps": 1}, executor="here")
+        here = rb.sweep(
+            "parabola", trials=8, seed=7, storage=str(tmp_path), name="third", config={"steps": 1}, executor="here"
+        )
         assert here.trials.select(columns) == runs[0].trials.select(columns)
 
     def test_two_slots_work_at_once(self, tmp_path):

@@ -64,7 +64,19 @@ def steps_run(log):
 @pytest.mark.parametrize("killed_after", [1, 9, 22])
 def test_in_process_kill_9_loses_nothing(tmp_path, killed_after):
     log = tmp_path / "log"
-    arguments = ["sweep", "parabola", "--trials", "8", "--local", "--storage", str(tmp_path), "--name", "s", "--space", "SPACE"]
+    arguments = [
+        "sweep",
+        "parabola",
+        "--trials",
+        "8",
+        "--local",
+        "--storage",
+        str(tmp_path),
+        "--name",
+        "s",
+        "--space",
+        "SPACE",
+    ]
     settings = ["-s", "steps=4", "-s", "sleep_s=0.02", "-s", f"log={log}"]
     process = command(*arguments, *settings)
     wait_for(log, killed_after)
@@ -128,7 +140,13 @@ def test_on_ray_one_ctrl_c_finishes_reports_checkpoints_and_exits_130(tmp_path):
 
 
 def test_time_budget_ends_the_burst_cleanly(tmp_path):
-    spec = {"storage": str(tmp_path), "name": "s", "config": {"steps": 50, "sleep_s": 0.02}, "trials": 3, "executor": "here"}
+    spec = {
+        "storage": str(tmp_path),
+        "name": "s",
+        "config": {"steps": 50, "sleep_s": 0.02},
+        "trials": 3,
+        "executor": "here",
+    }
     found = rb.sweep("parabola", time_budget=0.3, **spec)
     assert set(found.trials["state"].to_pylist()) <= {"PAUSED", "COMPLETE"}
     assert "PAUSED" in found.trials["state"].to_pylist()
@@ -163,7 +181,7 @@ def test_two_bursts_at_once_are_refused(tmp_path):
         assert str(os.getpid()) in errors
     finally:
         lock.release()
-    with pytest.raises(StoreError, match="no folder|no sweep|not a sweep"):
+    with pytest.raises(StoreError, match="no sweep"):
         rb.open_sweep(str(tmp_path / "nothing"))
 
 

@@ -51,24 +51,40 @@ def make_sweep(n=40, *, steps=30, seed=0, nodes=2, slots=3, bad_rate=0.06, repea
         ended = started + per_step * max(len(curve), 1) + 1.0
         free[lane] = ended
         fine = len(curve) > 0 and state != "FAIL"
-        trials.append({
-            "trial": number, "state": state, "steps": len(curve),
-            "accuracy": float(curve[-1]) if fine else None,
-            "nll": float(0.1 + (100 - curve[-1]) / 30 + rng.normal(0, 0.02)) if fine else None,
-            **{f"config.{name}": value for name, value in config.items()},
-            "seconds": per_step * len(curve), "started": started, "ended": None if state == "RUNNING" else ended,
-            "node": lane[0], "attempts": 1 + int(rng.random() < 0.05),
-            "error": "Traceback (most recent call last):\n  ...\nValueError: the loss is nan after step 3 of 30"
-            if state == "FAIL" else None,
-        })
+        trials.append(
+            {
+                "trial": number,
+                "state": state,
+                "steps": len(curve),
+                "accuracy": float(curve[-1]) if fine else None,
+                "nll": float(0.1 + (100 - curve[-1]) / 30 + rng.normal(0, 0.02)) if fine else None,
+                **{f"config.{name}": value for name, value in config.items()},
+                "seconds": per_step * len(curve),
+                "started": started,
+                "ended": None if state == "RUNNING" else ended,
+                "node": lane[0],
+                "attempts": 1 + int(rng.random() < 0.05),
+                "error": "Traceback (most recent call last):\n  ...\nValueError: the loss is nan after step 3 of 30"
+                if state == "FAIL"
+                else None,
+            }
+        )
         if repeats:
             trials[-1]["accuracy.se"] = float(rng.uniform(0.05, 0.4)) if state == "COMPLETE" else None
         for step, value in enumerate(curve, start=1):
-            reports.append({
-                "trial": number, "repeat": 0, "attempt": 0, "step": step, "seconds": per_step * step,
-                "time": started + per_step * step, "node": lane[0], "accuracy": float(value),
-                "nll": float(0.1 + (100 - value) / 30),
-            })
+            reports.append(
+                {
+                    "trial": number,
+                    "repeat": 0,
+                    "attempt": 0,
+                    "step": step,
+                    "seconds": per_step * step,
+                    "time": started + per_step * step,
+                    "node": lane[0],
+                    "accuracy": float(value),
+                    "nll": float(0.1 + (100 - value) / 30),
+                }
+            )
     return pa.Table.from_pylist(trials, schema=_schema(repeats)), pa.Table.from_pylist(reports, schema=_REPORTS)
 
 
@@ -94,9 +110,16 @@ _REPORTS = pa.schema([
 
 def make_summary(*objectives, **changes):
     facts = {
-        "name": "ensembles-lr", "path": "runs/ensembles-lr", "project": "ensembles",
-        "objectives": objectives or (ACCURACY,), "fidelity": "epoch", "sampler": "tpe", "scheduler": "asha:eta=3",
-        "seed": 0, "versions": {"raybayes": "0.1.0", "torch": "2.14.1"}, "hardware": {"nodes": 2, "CPU": 6},
+        "name": "ensembles-lr",
+        "path": "runs/ensembles-lr",
+        "project": "ensembles",
+        "objectives": objectives or (ACCURACY,),
+        "fidelity": "epoch",
+        "sampler": "tpe",
+        "scheduler": "asha:eta=3",
+        "seed": 0,
+        "versions": {"raybayes": "0.1.0", "torch": "2.14.1"},
+        "hardware": {"nodes": 2, "CPU": 6},
         "spec": {"project": "ensembles", "trials": 40, "config": {"dataset": "mnist"}},
         "importances": {"lr": 0.71, "method": 0.12, "batch": 0.08, "weight_decay": 0.05, "augment": 0.04},
         "tables": ("members", "curves"),

@@ -94,8 +94,11 @@ def test_learning_curves_are_the_reports(sweep, accuracy):
     assert axes.get_xlabel() == "epoch"
     assert axes.get_ylabel() == "accuracy (%)"
     best = ranking.best(trials, [accuracy])[0]
-    drawn = {to_rgba(lines.get_colors()[0])[:3]: lines.get_segments() for lines in axes.collections
-             if isinstance(lines, LineCollection) and lines.get_segments()}
+    drawn = {
+        to_rgba(lines.get_colors()[0])[:3]: lines.get_segments()
+        for lines in axes.collections
+        if isinstance(lines, LineCollection) and lines.get_segments()
+    }
     [curve] = drawn[to_rgba(style.VERMILLION)[:3]]
     mine = reports.filter(pa.compute.equal(reports["trial"], best))
     np.testing.assert_allclose(curve, np.stack([mine["step"], mine["accuracy"]], axis=1))
@@ -130,8 +133,11 @@ def test_slices_have_one_panel_a_parameter_that_varies(sweep, accuracy):
     [method] = [axes for axes in panels if axes.get_xlabel() == "method"]
     assert [label.get_text() for label in method.get_xticklabels()] == ["single", "sse", "swag"]
     [cycles] = [axes for axes in panels if axes.get_xlabel() == "sse.cycles"]
-    active = [v for v, r in zip(ranking.values(trials, "sse.cycles"), ranking.numbers(trials, "accuracy"), strict=True)
-              if v is not None and np.isfinite(r)]
+    active = [
+        v
+        for v, r in zip(ranking.values(trials, "sse.cycles"), ranking.numbers(trials, "accuracy"), strict=True)
+        if v is not None and np.isfinite(r)
+    ]
     assert sorted(x for c in cycles.collections for x in np.asarray(c.get_offsets())[:, 0]) == sorted(active)
 
 
@@ -187,7 +193,9 @@ def test_three_objectives_are_three_pairs(sweep, accuracy, nll):
     trials, _ = sweep(20)
     figure = pareto(trials, [accuracy, nll, Objective("seconds", "minimize", "s")])
     assert [(axes.get_xlabel(), axes.get_ylabel()) for axes in figure.axes] == [
-        ("accuracy (%)", "nll (nats)"), ("accuracy (%)", "seconds (s)"), ("nll (nats)", "seconds (s)"),
+        ("accuracy (%)", "nll (nats)"),
+        ("accuracy (%)", "seconds (s)"),
+        ("nll (nats)", "seconds (s)"),
     ]
 
 
@@ -204,8 +212,12 @@ def test_nothing_to_draw_is_no_figure(empty, accuracy, nll):
 
 def test_one_trial_is_enough_for_what_makes_sense(sweep, accuracy, nll):
     trials, reports = sweep(1, running=0, bad_rate=0)
-    for figure in (history(trials, accuracy), learning_curves(trials, reports, accuracy, "epoch"), timeline(trials),
-                   pareto(trials, [accuracy, nll])):
+    for figure in (
+        history(trials, accuracy),
+        learning_curves(trials, reports, accuracy, "epoch"),
+        timeline(trials),
+        pareto(trials, [accuracy, nll]),
+    ):
         assert len(style.rendered(figure, "png")) > 5000
     assert parallel_coordinates(trials, accuracy) is None
     assert slices(trials, accuracy) is None

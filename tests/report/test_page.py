@@ -121,12 +121,22 @@ def test_without_any_trial_it_is_still_a_page(layout, empty, summary, accuracy):
 
 def test_a_pareto_front_is_a_table_of_its_trials(summary, accuracy, nll):
     n = 12
-    trials = pa.table({
-        "trial": range(n), "state": ["COMPLETE"] * n, "steps": [1] * n, "accuracy": [float(i) for i in range(n)],
-        "nll": [float(i) for i in range(n)], "config.lr": [0.1 * (i + 1) for i in range(n)], "seconds": [1.0] * n,
-        "started": [float(i) for i in range(n)], "ended": [i + 1.0 for i in range(n)], "node": ["n"] * n,
-        "attempts": [1] * n, "error": pa.array([None] * n, pa.string()),
-    })
+    trials = pa.table(
+        {
+            "trial": range(n),
+            "state": ["COMPLETE"] * n,
+            "steps": [1] * n,
+            "accuracy": [float(i) for i in range(n)],
+            "nll": [float(i) for i in range(n)],
+            "config.lr": [0.1 * (i + 1) for i in range(n)],
+            "seconds": [1.0] * n,
+            "started": [float(i) for i in range(n)],
+            "ended": [i + 1.0 for i in range(n)],
+            "node": ["n"] * n,
+            "attempts": [1] * n,
+            "error": pa.array([None] * n, pa.string()),
+        }
+    )
     page = Page(render(summary(accuracy, nll), trials, [], now=0.0))
     assert "Pareto front, 12 trials" in page.text
     assert "4 more are starred in the table of trials." in page.text

@@ -15,17 +15,27 @@ DOWN = Objective("down", "minimize")
 
 def trials_of(*rows):
     """Trials from (state, up, down)."""
-    return pa.table({
-        "trial": pa.array(range(len(rows)), pa.int64()),
-        "state": pa.array([row[0] for row in rows], pa.string()),
-        "up": pa.array([row[1] for row in rows], pa.float64()),
-        "down": pa.array([row[2] for row in rows], pa.float64()),
-    })
+    return pa.table(
+        {
+            "trial": pa.array(range(len(rows)), pa.int64()),
+            "state": pa.array([row[0] for row in rows], pa.string()),
+            "up": pa.array([row[1] for row in rows], pa.float64()),
+            "down": pa.array([row[2] for row in rows], pa.float64()),
+        }
+    )
 
 
 def test_the_best_is_the_best_finished_trial():
-    trials = trials_of(("COMPLETE", 1, 5), ("PRUNED", 9, 0), ("COMPLETE", 3, 4), ("RUNNING", 9, 0), ("FAIL", 9, 0),
-                       ("COMPLETE", math.nan, math.nan), ("COMPLETE", math.inf, -math.inf), ("COMPLETE", None, None))
+    trials = trials_of(
+        ("COMPLETE", 1, 5),
+        ("PRUNED", 9, 0),
+        ("COMPLETE", 3, 4),
+        ("RUNNING", 9, 0),
+        ("FAIL", 9, 0),
+        ("COMPLETE", math.nan, math.nan),
+        ("COMPLETE", math.inf, -math.inf),
+        ("COMPLETE", None, None),
+    )
     assert best(trials, [UP]) == [2]
     assert best(trials, [("down", "minimize", "s")]) == [2]
 
@@ -65,8 +75,16 @@ def test_the_front_is_what_nothing_dominates(rows):
 
 
 def test_the_order_of_a_table():
-    trials = trials_of(("FAIL", None, 0), ("PRUNED", 7, 0), ("COMPLETE", 1, 0), ("RUNNING", None, 0),
-                       ("COMPLETE", 4, 0), ("PRUNED", 8, 0), ("RUNNING", 2, 0), ("PAUSED", 9, 0))
+    trials = trials_of(
+        ("FAIL", None, 0),
+        ("PRUNED", 7, 0),
+        ("COMPLETE", 1, 0),
+        ("RUNNING", None, 0),
+        ("COMPLETE", 4, 0),
+        ("PRUNED", 8, 0),
+        ("RUNNING", 2, 0),
+        ("PAUSED", 9, 0),
+    )
     assert best_first(trials, [UP]) == [4, 2, 6, 3, 7, 5, 1, 0]
 
 
@@ -83,22 +101,33 @@ def test_parameters_that_matter_come_first(accuracy):
     rng = np.random.default_rng(0)
     n = 200
     lr, depth, method = rng.uniform(0, 1, n), rng.integers(1, 5, n), rng.integers(0, 3, n)
-    trials = pa.table({
-        "trial": range(n), "state": ["COMPLETE"] * n,
-        "accuracy": 10 * (lr - 0.5) ** 2 + 0.5 * method + rng.normal(0, 0.05, n),
-        "config.depth": depth, "config.lr": lr, "config.fixed": [3] * n,
-        "config.method": [["a", "b", "c"][i] for i in method], "config.on": [bool(i) for i in rng.integers(0, 2, n)],
-    })
+    trials = pa.table(
+        {
+            "trial": range(n),
+            "state": ["COMPLETE"] * n,
+            "accuracy": 10 * (lr - 0.5) ** 2 + 0.5 * method + rng.normal(0, 0.05, n),
+            "config.depth": depth,
+            "config.lr": lr,
+            "config.fixed": [3] * n,
+            "config.method": [["a", "b", "c"][i] for i in method],
+            "config.on": [bool(i) for i in rng.integers(0, 2, n)],
+        }
+    )
     assert telling(trials, accuracy)[:2] == ["lr", "method"]
     assert sorted(telling(trials, accuracy)) == ["depth", "lr", "method", "on"]
     assert telling(trials, accuracy, {"on": 0.9, "lr": 0.1})[:2] == ["on", "lr"]
 
 
 def test_a_rarely_active_parameter_does_not_shine_by_chance(accuracy):
-    trials = pa.table({
-        "trial": range(8), "state": ["COMPLETE"] * 8, "accuracy": [1.0, 2, 3, 4, 5, 6, 7, 8],
-        "config.rank": [None] * 6 + [3, 9], "config.lr": [1.0, 2, 3, 4, 5, 6, 7, 8],
-    })
+    trials = pa.table(
+        {
+            "trial": range(8),
+            "state": ["COMPLETE"] * 8,
+            "accuracy": [1.0, 2, 3, 4, 5, 6, 7, 8],
+            "config.rank": [None] * 6 + [3, 9],
+            "config.lr": [1.0, 2, 3, 4, 5, 6, 7, 8],
+        }
+    )
     assert telling(trials, accuracy) == ["lr", "rank"]
 
 

@@ -30,8 +30,21 @@ ROWS = [
     ("FAIL", 4, 35.0, None, 2.0, 0.9, "sse", 256, True, 1e-4, None, 31.0, "ValueError: the loss is nan"),
     ("COMPLETE", 30, 89.0, 0.2, 0.45, 0.2, "single", 32, False, 2.5e-5, None, 170.0, None),
 ]
-COLUMNS = ["state", "steps", "accuracy", "accuracy.se", "nll", "config.lr", "config.method", "config.batch",
-           "config.augment", "config.weight_decay", "config.swag.rank", "seconds", "error"]
+COLUMNS = [
+    "state",
+    "steps",
+    "accuracy",
+    "accuracy.se",
+    "nll",
+    "config.lr",
+    "config.method",
+    "config.batch",
+    "config.augment",
+    "config.weight_decay",
+    "config.swag.rank",
+    "seconds",
+    "error",
+]
 
 
 @pytest.mark.parametrize("width", [100, 80])
@@ -89,8 +102,10 @@ def test_errors_are_one_short_line(sweep, accuracy):
 
 
 def test_failures_are_grouped_and_only_the_commonest_told(accuracy):
-    rows = [{"trial": i, "state": "FAIL", "accuracy": None, "steps": 0, "seconds": 0.0, "error": error}
-            for i, error in enumerate(["a", "b", "b", None, "c", "x\nb"])]
+    rows = [
+        {"trial": i, "state": "FAIL", "accuracy": None, "steps": 0, "seconds": 0.0, "error": error}
+        for i, error in enumerate(["a", "b", "b", None, "c", "x\nb"])
+    ]
     trials = pa.Table.from_pylist(rows)
     assert failures(trials) == [("b", [1, 2, 5]), ("a", [0]), ("no message", [3]), ("c", [4])]
     printed = text_of(trials_table(trials, [accuracy]), 100)

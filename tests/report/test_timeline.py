@@ -11,7 +11,8 @@ from raybayes.report.timeline import _Bar, lanes_of, timeline, work_time
 
 spans = st.lists(
     st.tuples(st.integers(0, 100), st.integers(0, 40)).map(lambda pair: (float(pair[0]), float(sum(pair)))),
-    min_size=1, max_size=20,
+    min_size=1,
+    max_size=20,
 )
 
 
@@ -55,10 +56,16 @@ def test_the_figure_groups_by_node_and_names_the_pause(sweep):
 
 
 def test_trials_that_still_run_reach_to_the_last_news():
-    trials = pa.table({
-        "trial": [0, 1, 2], "state": ["COMPLETE", "RUNNING", "RUNNING"], "node": ["a", "a", None],
-        "started": [0.0, 10.0, None], "ended": [50.0, None, None], "seconds": [50.0, 70.0, 0.0],
-    })
+    trials = pa.table(
+        {
+            "trial": [0, 1, 2],
+            "state": ["COMPLETE", "RUNNING", "RUNNING"],
+            "node": ["a", "a", None],
+            "started": [0.0, 10.0, None],
+            "ended": [50.0, None, None],
+            "seconds": [50.0, 70.0, 0.0],
+        }
+    )
     [axes] = timeline(trials).axes
     right = {path.get_extents().x1 for c in axes.collections for path in c.get_paths()}
     assert right == {50.0, 80.0}

@@ -17,7 +17,9 @@ def layout(tmp_path):
 def bucket():
     """An object store: no rename, no append, folders come by themselves."""
     memory = fsspec.filesystem("memory")
-    yield Storage(pafs.PyFileSystem(pafs.FSSpecHandler(memory)), "/bucket/runs", local=False, display="s3://bucket/runs")
+    yield Storage(
+        pafs.PyFileSystem(pafs.FSSpecHandler(memory)), "/bucket/runs", local=False, display="s3://bucket/runs"
+    )
     if memory.exists("/bucket"):
         memory.rm("/bucket", recursive=True)
 

@@ -126,15 +126,22 @@ def test_a_flipped_bit_sends_the_trial_to_the_checkpoint_before(anywhere, positi
     assert "sweep/checkpoints/00003/00000002: this checkpoint is skipped: rank-0.pt is not wh" in record.getMessage()
 
 
-@pytest.mark.parametrize(("damage", "said"), [
-    (lambda s, f: s.delete(f"{f}/rank-1.pt"), "rank-1.pt should have .* found no such file"),
-    (lambda s, f: s.write_bytes(f"{f}/rank-1.pt", b"short"), "rank-1.pt should have .* found 5"),
-    (lambda s, f: s.write_bytes(f"{f}/manifest.json", b'{"schema": 1, "tri'), "its manifest cannot be read"),
-    (lambda s, f: s.write_bytes(f"{f}/manifest.json", b'{"schema": 1}'), "its manifest cannot be read"),
-    (lambda s, f: s.write_bytes(f"{f}/manifest.json", b"[]"), "its manifest cannot be read"),
-    (lambda s, f: s.write_bytes(f"{f}/manifest.json", s.read_bytes(f"{f}/manifest.json").replace(b"p\": 2", b"p\": 9")),
-     "its manifest is that of trial 0, repeat 0, step 9"),
-])
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda s, f: s.delete(f"{f}/rank-1.pt"), "rank-1.pt should have .* found no such file"),
+        (lambda s, f: s.write_bytes(f"{f}/rank-1.pt", b"short"), "rank-1.pt should have .* found 5"),
+        (lambda s, f: s.write_bytes(f"{f}/manifest.json", b'{"schema": 1, "tri'), "its manifest cannot be read"),
+        (lambda s, f: s.write_bytes(f"{f}/manifest.json", b'{"schema": 1}'), "its manifest cannot be read"),
+        (lambda s, f: s.write_bytes(f"{f}/manifest.json", b"[]"), "its manifest cannot be read"),
+        (
+            lambda s, f: s.write_bytes(
+                f"{f}/manifest.json", s.read_bytes(f"{f}/manifest.json").replace(b'p": 2', b'p": 9')
+            ),
+            "its manifest is that of trial 0, repeat 0, step 9",
+        ),
+    ],
+)
 def test_a_damaged_folder_is_skipped(anywhere, damage, said, caplog):
     save(anywhere, 0, 1, ranks=2)
     save(anywhere, 0, 2, ranks=2)
@@ -176,13 +183,16 @@ class Colour(enum.StrEnum):
     RED = "red"
 
 
-@pytest.mark.parametrize(("wrong", "where"), [
-    ({"model": {"a": [1, Colour.RED]}}, r"state\['model'\]\['a'\]\[1\] is a .*Colour"),
-    ({"rng": torch.Generator()}, r"state\['rng'\] is a torch\._C\.Generator"),
-    ({"f": len}, r"state\['f'\] is a builtins\.builtin_function_or_method"),
-    ({Colour.RED: 1}, r"a key of state is a .*Colour"),
-    ({"seen": frozenset({1})}, r"state\['seen'\] is a builtins\.frozenset"),
-])
+@pytest.mark.parametrize(
+    ("wrong", "where"),
+    [
+        ({"model": {"a": [1, Colour.RED]}}, r"state\['model'\]\['a'\]\[1\] is a .*Colour"),
+        ({"rng": torch.Generator()}, r"state\['rng'\] is a torch\._C\.Generator"),
+        ({"f": len}, r"state\['f'\] is a builtins\.builtin_function_or_method"),
+        ({Colour.RED: 1}, r"a key of state is a .*Colour"),
+        ({"seen": frozenset({1})}, r"state\['seen'\] is a builtins\.frozenset"),
+    ],
+)
 def test_what_could_not_be_read_is_not_written(layout, wrong, where):
     with pytest.raises(StoreError, match=rf"trial 2, step 9: {where}, which a checkpoint does not hold; use tensors"):
         save_rank(layout, 2, 0, 9, 0, wrong)

@@ -63,16 +63,19 @@ def test_a_folder_that_is_no_sweep(layout):
         read_spec(layout)
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("schema: 2\n", rf"sweep\.yaml: found schema 2, .* is raybayes {__version__}, which reads schema 1: install"),
-    ("schema: one\n", r"sweep\.yaml: schema is 'one', raybayes .* reads 1; restore"),
-    ("schema: 0\n", r"sweep\.yaml: schema is 0, raybayes"),
-    ("schema: 1\ntrials: [1, 2\n", r"sweep\.yaml:3:1: this is no YAML: expected ',' or '\]'"),
-    ("\xff".encode("latin-1"), r"sweep\.yaml: this is no YAML: "),
-    ("just words\n", r"sweep\.yaml: this is no sweep's file: found str, .*'schema: 1'; restore"),
-    ("a: 1\nb: 2\n", r"sweep\.yaml: this is no sweep's file: found the keys a, b, "),
-    ("", r"this is no sweep's file: found NoneType"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("schema: 2\n", rf"sweep\.yaml: found schema 2, .* is raybayes {__version__}, which reads schema 1: install"),
+        ("schema: one\n", r"sweep\.yaml: schema is 'one', raybayes .* reads 1; restore"),
+        ("schema: 0\n", r"sweep\.yaml: schema is 0, raybayes"),
+        ("schema: 1\ntrials: [1, 2\n", r"sweep\.yaml:3:1: this is no YAML: expected ',' or '\]'"),
+        ("\xff".encode("latin-1"), r"sweep\.yaml: this is no YAML: "),
+        ("just words\n", r"sweep\.yaml: this is no sweep's file: found str, .*'schema: 1'; restore"),
+        ("a: 1\nb: 2\n", r"sweep\.yaml: this is no sweep's file: found the keys a, b, "),
+        ("", r"this is no sweep's file: found NoneType"),
+    ],
+)
 def test_a_file_that_cannot_be_read_says_why(layout, text, message):
     layout.storage.write_bytes(layout.spec, text if isinstance(text, bytes) else text.encode())
     with pytest.raises(StoreError, match=message):

@@ -4,11 +4,28 @@ from raybayes.store.layout import Layout
 
 def test_every_path_of_a_sweep(layout):
     assert layout.name == "sweep"
-    assert {name: getattr(layout, name) for name in (
-        "spec", "journal", "lock", "reports", "trials", "checkpoints", "tables", "figures", "report_page",
-    )} == {
-        "spec": "sweep.yaml", "journal": "study.journal", "lock": "burst.lock", "reports": "reports",
-        "trials": "trials.parquet", "checkpoints": "checkpoints", "tables": "tables", "figures": "figures",
+    assert {
+        name: getattr(layout, name)
+        for name in (
+            "spec",
+            "journal",
+            "lock",
+            "reports",
+            "trials",
+            "checkpoints",
+            "tables",
+            "figures",
+            "report_page",
+        )
+    } == {
+        "spec": "sweep.yaml",
+        "journal": "study.journal",
+        "lock": "burst.lock",
+        "reports": "reports",
+        "trials": "trials.parquet",
+        "checkpoints": "checkpoints",
+        "tables": "tables",
+        "figures": "figures",
         "report_page": "report.html",
     }
     assert layout.report_log(3) == "reports/burst-0003.jsonl"

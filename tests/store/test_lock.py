@@ -59,10 +59,16 @@ def test_waiting_for_the_holder(layout):
 
 
 def test_a_dead_process_of_this_machine_is_taken_over_at_once(layout):
-    code = "import sys; from raybayes.store.lock import *; from raybayes.store.filesystem import open_storage\n" \
-           "BurstLock(Layout(open_storage(sys.argv[1]))).acquire()"
-    subprocess.run([sys.executable, "-c", code, layout.storage.root], check=True, cwd=os.getcwd(),
-                   env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    code = (
+        "import sys; from raybayes.store.lock import *; from raybayes.store.filesystem import open_storage\n"
+        "BurstLock(Layout(open_storage(sys.argv[1]))).acquire()"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, layout.storage.root],
+        check=True,
+        cwd=os.getcwd(),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
     dead = BurstLock(layout).holder()
     assert dead.pid != os.getpid()
     with BurstLock(layout) as lock:

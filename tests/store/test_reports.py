@@ -16,8 +16,16 @@ from raybayes.store.reports import FIXED, PART_INTERVAL_S, ReportLog, compact_re
 
 
 def report(trial, step, attempt=0, repeat=0, **metrics):
-    return {"trial": trial, "repeat": repeat, "attempt": attempt, "step": step, "seconds": 0.5 * step,
-            "time": 1.7e9 + step, "node": "n1", **metrics}
+    return {
+        "trial": trial,
+        "repeat": repeat,
+        "attempt": attempt,
+        "step": step,
+        "seconds": 0.5 * step,
+        "time": 1.7e9 + step,
+        "node": "n1",
+        **metrics,
+    }
 
 
 def test_a_sweep_without_reports_has_an_empty_table(anywhere):
@@ -43,8 +51,11 @@ def test_reports_come_back_in_order_while_the_burst_runs_and_after(anywhere):
     assert anywhere.storage.list(anywhere.reports) == ["burst-0000.parquet"]
     assert after.column_names == [*FIXED.names, "loss", "accuracy"]
     assert after.select(["trial", "repeat", "step", "loss", "accuracy"]).to_pydict() == {
-        "trial": [0, 0, 0, 1], "repeat": [0, 0, 1, 0], "step": [1, 2, 1, 1],
-        "loss": [2.0, 0.25, 1.0, 0.5], "accuracy": [None, 0.75, None, None],
+        "trial": [0, 0, 0, 1],
+        "repeat": [0, 0, 1, 0],
+        "step": [1, 2, 1, 1],
+        "loss": [2.0, 0.25, 1.0, 0.5],
+        "accuracy": [None, 0.75, None, None],
     }
     assert after["time"].to_pylist() == [1.7e9 + 1, 1.7e9 + 2, 1.7e9 + 1, 1.7e9 + 1]
     assert next_burst(anywhere) == 1
@@ -94,7 +105,7 @@ def test_a_torn_last_line_is_ignored(layout, cut):
     log.append(report(0, 2, loss=2.0))
     log.flush()
     path = layout.storage.local_path(layout.report_log(0))
-    path.write_bytes(path.read_bytes()[:-1 - cut])
+    path.write_bytes(path.read_bytes()[: -1 - cut])
     assert read_reports(layout)["step"].to_pylist() == [1]
     assert next_burst(layout) == 1
     compact_reports(layout)
@@ -233,7 +244,10 @@ def test_foreign_files_are_passed_over(layout):
 
 rows = st.builds(
     report,
-    trial=st.integers(0, 3), step=st.integers(0, 4), attempt=st.integers(0, 2), repeat=st.integers(0, 1),
+    trial=st.integers(0, 3),
+    step=st.integers(0, 4),
+    attempt=st.integers(0, 2),
+    repeat=st.integers(0, 1),
     loss=st.one_of(st.none(), st.floats()),
 )
 

@@ -18,8 +18,11 @@ def test_parts_of_all_trials_become_one_table(anywhere):
     table = read_table(anywhere, "members")
     assert table.schema.names == ["trial", "repeat", "part", "member", "p"]
     assert table.to_pydict() == {
-        "trial": [3, 12, 12, 12], "repeat": [1, 0, 0, 0], "part": ["rank-0", "rank-0", "rank-0", "rank-1"],
-        "member": [0, 0, 1, 0], "p": [0.125, 0.25, 0.75, 0.5],
+        "trial": [3, 12, 12, 12],
+        "repeat": [1, 0, 0, 0],
+        "part": ["rank-0", "rank-0", "rank-0", "rank-1"],
+        "member": [0, 0, 1, 0],
+        "p": [0.125, 0.25, 0.75, 0.5],
     }
     assert read_table(anywhere, "members", trial=12)["p"].to_pylist() == [0.25, 0.75, 0.5]
     assert read_table(anywhere, "members", repeat=1)["trial"].to_pylist() == [3]
@@ -38,7 +41,9 @@ def test_the_folder_is_a_partitioned_data_set_for_other_tools(layout):
     save_table(layout, "members", "b", 7, 1, members(0.2))
     table = ds.dataset(layout.storage.local_path(layout.table("members")), partitioning="hive").to_table()
     assert table.sort_by("p").select(["trial", "repeat", "p"]).to_pydict() == {
-        "trial": [7, 7], "repeat": [0, 1], "p": [0.1, 0.2],
+        "trial": [7, 7],
+        "repeat": [0, 1],
+        "p": [0.1, 0.2],
     }
 
 
@@ -52,14 +57,17 @@ def test_an_unknown_table_names_those_that_exist(anywhere):
         read_table(anywhere, "../curves")
 
 
-@pytest.mark.parametrize(("name", "part", "message"), [
-    ("a/b", "p", "table 'a/b': use a name of letters"),
-    ("", "p", "table '': use"),
-    (".hidden", "p", "table '.hidden': use"),
-    ("ok", "../p", "part '../p': use"),
-    ("ok", "_p", "part '_p': use"),
-    ("ok", "p=1", "part 'p=1': use"),
-])
+@pytest.mark.parametrize(
+    ("name", "part", "message"),
+    [
+        ("a/b", "p", "table 'a/b': use a name of letters"),
+        ("", "p", "table '': use"),
+        (".hidden", "p", "table '.hidden': use"),
+        ("ok", "../p", "part '../p': use"),
+        ("ok", "_p", "part '_p': use"),
+        ("ok", "p=1", "part 'p=1': use"),
+    ],
+)
 def test_names_are_checked(layout, name, part, message):
     with pytest.raises(StoreError, match=message):
         save_table(layout, name, part, 0, 0, members(0.1))
