@@ -1,0 +1,124 @@
+"""The brain of a burst, driven without Ray: population-based training, repeats, retention, what a crash may leave."""
+
+import itertools
+from collections import Counter
+
+import pytest
+
+import raybayes as rb
+from raybayes.store import checkpoints
+
+HERE = {"executor": "here", "every_s": 0.0}
+
+
+class TestPopulation:
+    @pytest.mark.parametrize(("size", "interval", "trials", "steps"), [(4, 1, 8, 4), (4, 2, 20, 9), (6, 3, 30, 12)])
+    def test_children_go_on_from_their_parents(self, tmp_path, size, interval, trials, steps):
+        sweep = rb.sweep("parabola", trials=trials, scheduler=f"pbt:size={size},interval={interval}",
+                         config={"steps": steps}, storage=str(tmp_path), **HERE)  # fmt: skip
+        states = Counter(sweep.trials["state"].to_pylist())
+        assert set(states) == {"COMPLETE", "PRUNED"}
+        assert states["COMPLETE"] == size, "as many end as began"
+        first = {}
+        for row in sweep.reports.to_pylist():
+            first.setdefault(row["trial"], row["step"])
+        children = [trial for trial, step in first.items() if step > 1]
+        assert children, "nobody was replaced"
+        assert all(first[trial] % interval == 1 % interval for trial in children)
+
+    def test_it_ends_better_than_without_exploitation(self, tmp_path):
+        def median_loss(scheduler, name):
+            folder = str(tmp_path)
+            sweep = rb.sweep(
+                "parabola", trials=24, scheduler=scheduler, config={"steps": 12}, storage=folder, name=name, **HERE
+            )
+            losses = sorted(row["loss"] for row in sweep.trials.to_pylist() if row["state"] == "COMPLETE")
+            return losses[len(losses) // 2]
+
+        assert median_loss("pbt:size=6,interval=2", "with") < median_loss("none", "without")
+
+
+class TestRepeats:
+    def test_the_objective_is_the_mean_and_carries_its_error(self, tmp_path):
+        sweep = rb.sweep(
+            "parabola", trials=3, repeats=4, config={"noise": 0.3, "steps": 2}, storage=str(tmp_path), **HERE
+        )
+        for row in sweep.trials.to_pylist():
+            last = [r["loss"] for r in sweep.reports.to_pylist() if r["trial"] == row["trial"] and r["step"] == 2]
+            mean = sum(last) / 4
+            deviation = (sum((value - mean) ** 2 for value in last) / 3) ** 0.5
+            assert row["loss"] == pytest.approx(mean)
+            assert row["loss.se"] == pytest.approx(deviation / 2)
+
+    def test_with_a_scheduler_only_survivors_are_repeated(self, tmp_path):
+        sweep = rb.sweep(
+            "parabola", trials=9, repeats=2, scheduler="asha", config={"steps": 9}, storage=str(tmp_path), **HERE
+        )
+        seeds = Counter()
+        for trial, rows in itertools.groupby(sweep.reports.to_pylist(), key=lambda row: row["trial"]):
+            seeds[trial] = len({row["repeat"] for row in rows})
+        for row in sweep.trials.to_pylist():
+            assert seeds[row["trial"]] == (2 if row["state"] == "COMPLETE" else 1)
+        assert "PRUNED" in sweep.trials["state"].to_pylist()
+
+    def test_one_failed_repeat_fails_the_trial(self, tmp_path):
+        sweep = rb.sweep(
+            "parabola", trials=2, repeats=3, config={"nan_at": 2}, storage=str(tmp_path), failed_limit=1.0, **HERE
+        )
+        assert sweep.trials["state"].to_pylist() == ["FAIL", "FAIL"]
+        assert {row["repeat"] for row in sweep.reports.to_pylist()} == {0}, "the other seeds burned time"
+
+
+class TestRetention:
+    def test_the_best_of_the_sweep_keep_their_newest_checkpoint(self, tmp_path):
+        sweep = rb.sweep("parabola", trials=8, keep_checkpoints=3, storage=str(tmp_path), **HERE)
+        rows = sorted(sweep.trials.to_pylist(), key=lambda row: row["loss"])
+        kept = {trial: checkpoints.steps(sweep.layout, trial, 0) for trial in range(8)}
+        assert {trial for trial, steps in kept.items() if steps} == {row["trial"] for row in rows[:3]}
+        assert all(steps in ([], [4]) for steps in kept.values())
+
+    def test_none_is_kept_if_none_is_wanted(self, tmp_path):
+        sweep = rb.sweep("parabola", trials=3, keep_checkpoints=0, storage=str(tmp_path), **HERE)
+        assert checkpoints.holders(sweep.layout) == set()
+
+
+class TestSearches:
+    @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "nsga2", "random", "optuna.samplers.QMCSampler"])
+    def test_every_sampler(self, tmp_path, sampler):
+        sweep = rb.sweep("parabola", trials=12, sampler=sampler, storage=str(tmp_path), **HERE)
+        assert sweep.trials["state"].to_pylist() == ["COMPLETE"] * 12
+        first = sweep.trials.to_pylist()[0]
+        assert (first["config.lr"], first["config.method"]) == (0.1, "plain"), "the default configuration comes first"
+
+    def test_grid_runs_every_point_once(self, tmp_path):
+        sweep = rb.sweep("parabola", trials=99, sampler="grid", space="GRID", storage=str(tmp_path), **HERE)
+        points = sweep.trials.select(["config.lr", "config.steps"]).to_pylist()
+        assert len(points) == 6
+        assert len({tuple(point.values()) for point in points}) == 6
+
+    @pytest.mark.parametrize("scheduler", ["asha", "median", "hyperband"])
+    def test_schedulers_prune_and_keep_the_whole_curve(self, tmp_path, scheduler):
+        sweep = rb.sweep("parabola", trials=16, scheduler=scheduler, config={"steps": 9}, storage=str(tmp_path), **HERE)
+        rows = sweep.trials.to_pylist()
+        assert {row["state"] for row in rows} == {"COMPLETE", "PRUNED"}
+        for row in rows:
+            curve = [r for r in sweep.reports.to_pylist() if r["trial"] == row["trial"]]
+            assert len(curve) == row["steps"]
+            assert row["loss"] == curve[-1]["loss"], "the report at which it was stopped counts"
+
+    def test_constraints_reach_the_sampler_and_the_winner(self, tmp_path):
+        sweep = rb.sweep("parabola", trials=8, constraints={"loss": ">= 0.5"}, storage=str(tmp_path), **HERE)
+        feasible = [row for row in sweep.trials.to_pylist() if row["loss"] >= 0.5]
+        assert [row["feasible"] for row in sweep.trials.to_pylist()] == [
+            row["loss"] >= 0.5 for row in sweep.trials.to_pylist()
+        ]
+        assert sweep.best["loss"] == min(row["loss"] for row in feasible)
+
+    def test_several_objectives_have_a_front(self, tmp_path):
+        sweep = rb.sweep(
+            "parabola", trials=6, sampler="grid", space="GRID", objective="loss,size", storage=str(tmp_path), **HERE
+        )
+        rows = [(row["loss"], row["size"], row["trial"]) for row in sweep.trials.to_pylist()]
+        front = [t for a, b, t in rows if not any(c <= a and d <= b and (c, d) != (a, b) for c, d, _ in rows)]
+        assert sweep.pareto["trial"].to_pylist() == front
+        assert len(front) == 2
