@@ -1,8 +1,37 @@
 """Optimisation over orderings by low-variance gradients of a Plackett-Luce distribution."""
 
-from raybayes.contract import Metric, Project
+from raybayes.contract import Direction, Metric, Project
 from trainables.permutations.config import Config, max_steps
 from trainables.permutations.training import train
+
+_METHODS = {
+    "random_search": ("random search with as many evaluations", ("", "gap", "shd")),
+    "greedy_swaps": ("descent by neighbour swaps with as many evaluations", ("", "gap", "shd")),
+    "annealing": ("simulated annealing with as many evaluations", ("", "gap", "shd")),
+    "two_opt": ("2-opt from random tours with as many evaluations", ("", "gap")),
+    "nearest_neighbour": ("the nearest-neighbour tours of all starts", ("", "gap")),
+    "random_order": ("a random order", ("", "shd", "ndcg5", "ndcg10")),
+    "variance_sorting": ("the order of the variances", ("", "shd")),
+    "greedy_order": ("smallest residual variance first", ("", "shd")),
+    "true_order": ("an order of the true graph", ("", "shd")),
+    "exact_optimum": ("the exact optimum over all orders", ("", "shd")),
+    "listnet": ("ListNet, as many updates", ("ndcg5", "ndcg10")),
+    "listmle": ("ListMLE, as many updates", ("ndcg5", "ndcg10")),
+    "lambdarank": ("LambdaRank, as many updates", ("ndcg5", "ndcg10")),
+}
+
+
+def _controls() -> tuple[Metric, ...]:
+    """What the last report says of other methods, as `training` names it."""
+    metrics = []
+    for name, (meaning, kinds) in _METHODS.items():
+        for kind in kinds:
+            unit = {"gap": "%", "shd": "edges"}.get(kind, "")
+            shown = {"": "cost", "gap": "gap", "shd": "SHD"}.get(kind, f"test {kind.upper().replace('G', 'G@')}")
+            better: Direction = "maximize" if kind.startswith("ndcg") else "minimize"
+            metrics.append(Metric(f"{name}_{kind}".rstrip("_"), better, unit, f"{shown} of {meaning}", False))
+    return tuple(metrics)
+
 
 METRICS = (
     Metric("cost", "minimize", "", "E f under the trained distribution, fresh samples, mean over runs"),
@@ -14,9 +43,18 @@ METRICS = (
     Metric("relaxed_evaluations", "minimize", "", "relaxed costs that each run's control variate has evaluated"),
     Metric("tau", "minimize", "", "median temperature of the control variate", False),
     Metric("eta", "minimize", "", "median scale of the control variate's relaxed cost", False),
-    Metric("random_search", "minimize", "", "lowest cost of random search with as many evaluations", False),
-    Metric("greedy_swaps", "minimize", "", "lowest cost of descent by neighbour swaps, as many evaluations", False),
-    Metric("annealing", "minimize", "", "lowest cost of simulated annealing with as many evaluations", False),
+    Metric("gap", "minimize", "%", "best tour over the optimum, mean over runs", False),
+    Metric("gap_best", "minimize", "%", "best tour of all runs over the optimum", False),
+    Metric("shd", "minimize", "edges", "structural Hamming distance of the best order's graph, mean over runs", False),
+    Metric("shd_mode", "minimize", "edges", "the same for the most probable order", False),
+    Metric("fdr", "minimize", "", "share of the found edges that are wrong", False),
+    Metric("tpr", "maximize", "", "share of the true edges that were found", False),
+    Metric("fpr", "minimize", "", "wrong edges over the pairs that are not connected", False),
+    Metric("edges", "minimize", "edges", "found edges", False),
+    Metric("excess", "minimize", "nats", "best cost above the exact optimum over all orders", False),
+    Metric("test_ndcg5", "maximize", "", "NDCG@5 on the test queries, mean over runs", False),
+    Metric("test_ndcg10", "maximize", "", "NDCG@10 on the test queries, mean over runs", False),
+    *_controls(),
 )
 
 PROJECT = Project(

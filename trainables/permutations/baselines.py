@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -77,7 +78,9 @@ def greedy_swaps(cost: Cost, runs: int, budget: int, generator: torch.Generator)
     return Found(best, best_order, used)
 
 
-def annealing(cost: Cost, runs: int, budget: int, generator: torch.Generator, moves: str = "swap") -> Found:
+def annealing(
+    cost: Cost, runs: int, budget: int, generator: torch.Generator, moves: Literal["swap", "reverse"] = "swap"
+) -> Found:
     """Simulated annealing: one chain a run, geometric cooling from the spread of random orders to 1/1000 of it.
 
     Args:

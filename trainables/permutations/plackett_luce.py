@@ -99,7 +99,7 @@ def score(logits: Tensor, order: Tensor) -> Tensor:
     permuted = _take(logits.detach(), order)
     tails = tail_logsumexp(permuted)
     inner = 1 - torch.exp(permuted + torch.logcumsumexp(-tails, -1))
-    return torch.empty_like(inner).scatter_(-1, order, inner)
+    return torch.empty_like(inner).scatter_(-1, order.expand_as(inner), inner)
 
 
 class Posterior:

@@ -74,12 +74,13 @@ def train(config: Config, ctx: Context) -> None:
                         ctx.all_reduce)  # fmt: skip
         best, best_order = _best_of_all(ctx, f)
         reported += 1
-        metrics = _metrics(found, best, f, ctx.world_size, estimator) | problem.measure(best_order, theta)
+        metrics = _metrics(found, best, f, ctx.world_size, estimator, config.runs)
+        metrics |= problem.measure(best_order, found.mode_order, theta)
         _extend(curves, found, best, f.evaluations * ctx.world_size, config.runs)
         if reported == steps:
             if config.controls and ctx.rank == 0:
                 budget = f.evaluations * ctx.world_size
-                metrics |= _controls(problem.controls(budget, config.runs, ctx.rng("controls")), ctx)
+                metrics |= _controls(problem.controls(budget, config.runs, ctx.rng("controls")), config.runs, ctx)
             if ctx.rank == 0:
                 ctx.save_table("curves", pa.table(curves))
                 ctx.save_table("orders", _orders(best, best_order, config.runs))
@@ -101,10 +102,13 @@ def _best_of_all(ctx: Context, f: Recorder) -> tuple[Tensor, Tensor]:
     return lowest.to(f.best.device), orders[who, torch.arange(values.shape[1])].to(f.best.device)
 
 
-def _metrics(found: Measured, best: Tensor, f: Recorder, workers: int, estimator: Estimator) -> dict[str, float]:
+def _metrics(
+    found: Measured, best: Tensor, f: Recorder, workers: int, estimator: Estimator, runs: int
+) -> dict[str, float]:
+    cost = found.expected.reshape(runs, -1).mean(1)
     metrics = {
-        "cost": float(found.expected.mean()),
-        "cost_se": float(found.expected.std(unbiased=True) / math.sqrt(len(best))) if len(best) > 1 else 0.0,
+        "cost": float(cost.mean()),
+        "cost_se": float(cost.std() / math.sqrt(runs)) if runs > 1 else 0.0,
         "log_grad_var": float(found.log_grad_var.mean()),
         "best": float(best.mean()),
         "mode": float(found.mode.mean()),
@@ -134,12 +138,14 @@ def _orders(best: Tensor, order: Tensor, runs: int) -> pa.Table:
     return pa.table({"run": run.tolist(), "row": row.tolist(), "best": best.tolist(), "order": order.tolist()})
 
 
-def _controls(controls: Iterable[Control], ctx: Context) -> dict[str, float]:
+def _controls(controls: Iterable[Control], runs: int, ctx: Context) -> dict[str, float]:
     """Log and store what the other methods reached; the mean over runs of each as a metric."""
     columns: dict[str, list[Any]] = {"method": [], "metric": [], "run": [], "value": [], "evaluations": []}
     metrics: dict[str, float] = {}
     for control in controls:
         values = control.value.double()
+        if len(values) > runs:  # several distributions a run: one number for each run
+            values = values.reshape(runs, -1).mean(1)
         ctx.log.info("%s: %s %.6g (mean of %d runs, best %.6g) with %d evaluations a run", control.name,
                      control.metric, values.mean(), len(values), values.min(), control.evaluations)  # fmt: skip
         for run, value in enumerate(values.tolist()):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from trainables.permutations.baselines import annealing, greedy_swaps, random_search
+from trainables.permutations.baselines import Found, annealing, greedy_swaps, random_search
 from trainables.permutations.costs import Cost
 
 
@@ -68,12 +68,16 @@ class Problem:
         rows: independent distributions; a multiple of the number of runs.
         cost: what is minimised.
         mask: (rows, n) booleans, False at padding; None where there is none.
+        device: where the cost's tensors are.
+        moves: annealing's neighbours: swaps of two items, or reversals of a segment.
     """
 
     n: int
     rows: int
     cost: Cost
     mask: Tensor | None = None
+    device: torch.device = torch.device("cpu")
+    moves: Literal["swap", "reverse"] = "swap"
 
     def policy(self, shape: tuple[int, ...], scale: float, like: Tensor, generator: torch.Generator) -> Policy:
         """The parameters at the start: normal with standard deviation `scale`."""
@@ -89,12 +93,28 @@ class Problem:
     def load(self, state: dict[str, Any]) -> None:
         """The inverse of `state`."""
 
-    def measure(self, best: Tensor, theta: Tensor) -> dict[str, float]:
-        """Task-specific metrics of a report, from each row's best order (rows, n)."""
+    def measure(self, best: Tensor, mode: Tensor, theta: Tensor) -> Mapping[str, float]:
+        """Task-specific metrics of a report, from each row's best and most probable order (rows, n)."""
         return {}
 
     def controls(self, budget: int, runs: int, generator: torch.Generator) -> Iterable[Control]:
         """Other methods with `budget` evaluations a run."""
-        for method in (random_search, greedy_swaps, annealing):
-            found = method(self.cost, self.rows, budget, generator)
-            yield Control(method.__name__, found.value, "cost", found.evaluations)
+        for name, found in self.searches(budget, generator):
+            yield Control(name, found.value, "cost", found.evaluations)
+
+    def searches(self, budget: int, generator: torch.Generator) -> Iterable[tuple[str, Found]]:
+        """Random search, greedy swaps and annealing on the cost itself."""
+        cost = _OnItsDevice(self.cost, self.device)
+        yield "random_search", random_search(cost, self.rows, budget, generator)
+        yield "greedy_swaps", greedy_swaps(cost, self.rows, budget, generator)
+        yield "annealing", annealing(cost, self.rows, budget, generator, self.moves)
+
+
+class _OnItsDevice:
+    """A cost for orders that lie on the CPU, where the controls work."""
+
+    def __init__(self, cost: Cost, device: torch.device) -> None:
+        self._cost, self._device, self.n = cost, device, cost.n
+
+    def __call__(self, order: Tensor) -> Tensor:
+        return self._cost(order.to(self._device)).cpu()

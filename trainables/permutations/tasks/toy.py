@@ -38,5 +38,5 @@ class Toy(Problem):
     """The toy for `runs` runs."""
 
     def __init__(self, n: int, eps: float, runs: int, like: Tensor) -> None:
-        self.n, self.rows = n, runs
+        self.n, self.rows, self.device = n, runs, like.device
         self.cost = ToyCost(n, eps, like)

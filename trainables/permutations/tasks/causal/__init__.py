@@ -1,0 +1,1 @@
+"""Causal structure learning through orders: data, costs of orders, fitted graphs, and how graphs are scored."""

@@ -1,0 +1,215 @@
+"""Structure learning as a task: data for each run, the cost, the graph of an order, and what other methods find."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from raybayes.data import edges
+from raybayes.errors import DataError
+from trainables.permutations.config import CausalValues
+from trainables.permutations.costs import Cost
+from trainables.permutations.tasks.causal import synthetic, tables
+from trainables.permutations.tasks.causal.costs import Joint, LeastSquares
+from trainables.permutations.tasks.causal.graphs import Distance, Graph, compare, from_edges, topological
+from trainables.permutations.tasks.problem import Control, Problem
+
+Reals = npt.NDArray[np.float64]
+Order = npt.NDArray[np.int64]
+PROTEINS = ("raf", "mek", "plcg", "pip2", "pip3", "erk", "akt", "pka", "pkc", "p38", "jnk")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A data set and the graph that it should show.
+
+    Args:
+        values: (m, d).
+        truth: (d, d).
+        names: of the columns.
+    """
+
+    values: Reals
+    truth: Graph
+    names: tuple[str, ...]
+
+
+def checked(rows: Rows, standardise: bool) -> Rows:
+    """Centred columns, divided by their deviation if asked.
+
+    Raises:
+        DataError: a column is constant or holds a number that is not finite; names it.
+    """
+    if not np.isfinite(rows.values).all():
+        bad = [rows.names[i] for i in np.flatnonzero(~np.isfinite(rows.values).all(0))]
+        raise DataError(f"found numbers that are not finite in {', '.join(bad)}; remove those rows.")
+    deviation = rows.values.std(0)
+    if (constant := np.flatnonzero(deviation <= 1e-12 * (1 + np.abs(rows.values).max(0)))).size:
+        shown = ", ".join(rows.names[i] for i in constant)
+        raise DataError(f"found constant columns ({shown}); they say nothing about causes: leave them out.")
+    centred = rows.values - rows.values.mean(0)
+    return Rows(centred / deviation if standardise else centred, rows.truth, rows.names)
+
+
+def sachs(cells: pa.Table, which: str, reference: str) -> Rows:
+    """Logarithms of the 11 proteins: the 853 observational cells, or the 7,466 of the first nine experiments."""
+    file = cells["file"].to_numpy()
+    keep = file == 1 if which == "observational" else file <= 9
+    values = np.log(np.stack([cells[name].to_numpy() for name in PROTEINS], 1)[keep])
+    return Rows(values, from_edges(edges(cells, reference), PROTEINS), PROTEINS)
+
+
+def simulated(config: CausalValues, runs: int, seed: int) -> list[Rows]:
+    """A graph and a data set for each run."""
+    made = []
+    for run in range(runs):
+        rng = np.random.default_rng([seed, run])
+        draw = synthetic.draw(config.graph, config.d, config.edges * config.d, config.rows, config.noise, rng)
+        made.append(Rows(draw.rows, draw.truth, tuple(f"x{i}" for i in range(config.d))))
+    return made
+
+
+def levels_of(values: Reals, levels: int) -> npt.NDArray[np.int64]:
+    """Each column cut at its quantiles into codes 0 .. levels - 1."""
+    cuts = np.quantile(values, np.arange(1, levels) / levels, axis=0)
+    return np.asarray((values[:, :, None] > cuts.T[None]).sum(-1))
+
+
+def regress(covariance: Reals, order: Order, threshold: float) -> Graph:
+    """The graph of least-squares weights of each variable on its predecessors, |w| < threshold pruned."""
+    graph = np.zeros(covariance.shape, dtype=bool)
+    for place in range(1, len(order)):
+        before, node = order[:place], order[place]
+        weights = np.linalg.solve(covariance[np.ix_(before, before)], covariance[before, node])
+        graph[before[np.abs(weights) >= threshold], node] = True
+    return graph
+
+
+def greedy_order(covariance: Reals) -> Order:
+    """Next comes the variable whose residual variance given those before it is smallest (Chen, Drton, Wang 2019)."""
+    left, order = list(range(len(covariance))), []
+    while left:
+        inside = covariance[np.ix_(order, order)]
+        cross = covariance[np.ix_(order, left)]
+        residual = covariance[left, left] - (cross * np.linalg.solve(inside, cross)).sum(0) if order else None
+        variance = covariance[left, left] if residual is None else residual
+        order.append(left.pop(int(np.argmin(variance))))
+    return np.array(order)
+
+
+class Causal(Problem):
+    """One data set for each run (synthetic) or one for all (Sachs).
+
+    Raises:
+        DataError: see `checked` and `graphs.from_edges`.
+    """
+
+    def __init__(self, config: CausalValues, data: Sequence[Rows], runs: int, like: Tensor) -> None:
+        self._config, self.rows, self.device = config, runs, like.device
+        self._data = [checked(rows, config.standardise) for rows in data]
+        self._covariances = [rows.values.T @ rows.values / len(rows.values) for rows in self._data]
+        self.n = self._data[0].values.shape[1]
+        self._tables = self._parent_tables()
+        self._optima = [table.optimum() for table in self._tables]
+        self.cost: Cost = self._cost(like)
+
+    def _parent_tables(self) -> list[tables.ParentTable]:
+        config = self._config
+        if config.score == "bic":
+            found = zip(self._covariances, self._data, strict=True)
+            return [tables.gaussian_bic(covariance, len(rows.values)) for covariance, rows in found]
+        if config.score in ("discrete_bic", "bdeu"):
+            codes = [levels_of(rows.values, config.levels) for rows in self._data]
+            if config.score == "bdeu":
+                return [tables.bdeu(code, config.levels, config.sample_size) for code in codes]
+            return [tables.discrete_bic(code, config.levels) for code in codes]
+        return []
+
+    def _cost(self, like: Tensor) -> Cost:
+        if self._tables:
+            return _PerRun([tables.TableCost(table, like) for table in self._tables], self.n)
+        stack = torch.tensor(np.stack(self._covariances), dtype=like.dtype, device=like.device)
+        covariance = stack.expand(self.rows, -1, -1).contiguous()
+        if self._config.score == "joint":
+            return Joint(covariance, self._config.weight_l1, self._config.weight_lr)
+        return LeastSquares(covariance)
+
+    def learn(self, order: Tensor) -> None:
+        if isinstance(self.cost, Joint):
+            self.cost.learn(order)
+
+    def state(self) -> dict[str, Any]:
+        return self.cost.state() if isinstance(self.cost, Joint) else {}
+
+    def load(self, state: dict[str, Any]) -> None:
+        if isinstance(self.cost, Joint):
+            self.cost.load(state)
+
+    def graph(self, run: int, order: Order) -> Graph:
+        """The fitted graph of a run's order."""
+        which = run % len(self._data)
+        if self._tables:
+            return self._tables[which].graph(order)
+        return regress(self._covariances[which], order, self._config.threshold)
+
+    def distances(self, orders: Sequence[Order]) -> list[Distance]:
+        """How far the graph of each run's order is from the truth."""
+        truths = [self._data[run % len(self._data)].truth for run in range(len(orders))]
+        return [compare(self.graph(run, order), truths[run]) for run, order in enumerate(orders)]
+
+    def measure(self, best: Tensor, mode: Tensor, theta: Tensor) -> Mapping[str, float]:
+        found = self.distances(list(best.cpu().numpy()))
+        at_mode = self.distances(list(mode.cpu().numpy()))
+        metrics = {
+            "shd": float(np.mean([distance.shd for distance in found])),
+            "shd_mode": float(np.mean([distance.shd for distance in at_mode])),
+            "fdr": float(np.mean([distance.fdr for distance in found])),
+            "tpr": float(np.mean([distance.tpr for distance in found])),
+            "fpr": float(np.mean([distance.fpr for distance in found])),
+            "edges": float(np.mean([distance.edges for distance in found])),
+        }
+        if self._optima:
+            values = self.cost(best.unsqueeze(1)).squeeze(1).cpu()
+            optima = [self._optima[run % len(self._optima)][0] for run in range(self.rows)]
+            metrics["excess"] = float(np.mean(np.maximum(values.double().numpy() - optima, 0.0)))
+        return metrics
+
+    def controls(self, budget: int, runs: int, generator: torch.Generator) -> Iterable[Control]:
+        for name, found in self.searches(budget, generator):
+            yield from self._controls(name, list(found.order.numpy()), found.evaluations)
+        which = [run % len(self._data) for run in range(self.rows)]
+        fixed = {
+            "random_order": [torch.rand(self.n, generator=generator).argsort().numpy() for _ in which],
+            "variance_sorting": [np.diag(self._covariances[i]).argsort() for i in which],
+            "greedy_order": [greedy_order(self._covariances[i]) for i in which],
+            "true_order": [topological(self._data[i].truth) for i in which],
+        }
+        if self._optima:
+            fixed["exact_optimum"] = [self._optima[i][1] for i in which]
+        for name, orders in fixed.items():
+            yield from self._controls(name, orders, 0)
+
+    def _controls(self, name: str, orders: list[Order], evaluations: int) -> Iterable[Control]:
+        tensor = torch.from_numpy(np.stack(orders)).to(self.device)
+        yield Control(name, self.cost(tensor.unsqueeze(1)).squeeze(1).cpu(), "cost", evaluations)
+        shd = torch.tensor([float(distance.shd) for distance in self.distances(orders)])
+        yield Control(name, shd, "shd", evaluations)
+
+
+class _PerRun:
+    """Costs of their own for the runs, or one for all."""
+
+    def __init__(self, costs: Sequence[Cost], n: int) -> None:
+        self._costs, self.n = costs, n
+
+    def __call__(self, order: Tensor) -> Tensor:
+        if len(self._costs) == 1:
+            return self._costs[0](order)
+        return torch.stack([cost(part) for cost, part in zip(self._costs, order, strict=True)])

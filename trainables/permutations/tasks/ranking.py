@@ -1,0 +1,222 @@
+"""Ranking documents: a score for each document, Plackett-Luce over a query's documents, minus NDCG@k as a black box."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from raybayes.errors import DataError
+from trainables.permutations.adam import Adam
+from trainables.permutations.config import RankingValues
+from trainables.permutations.plackett_luce import tail_logsumexp
+from trainables.permutations.tasks.problem import Control, Policy, Problem
+
+PADDING = -1e4  # logit of an absent document: no Gumbel noise lifts it, and sums with it keep 12 digits
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Documents by query, padded. Queries without a relevant document are dropped: every ranking of them is as good.
+
+    Args:
+        features: (Q, n, F).
+        relevance: (Q, n), 0 .. 4; 0 at padding.
+        mask: (Q, n), False at padding.
+    """
+
+    features: Tensor
+    relevance: Tensor
+    mask: Tensor
+
+    @classmethod
+    def of(cls, table: pa.Table, like: Tensor, length: int | None = None) -> Queries:
+        """From a table with query_id, relevance and features.
+
+        Raises:
+            DataError: no query has a relevant document, or two documents.
+        """
+        ids = table["query_id"].to_numpy()
+        grades = table["relevance"].to_numpy()
+        features = np.stack(table["features"].to_numpy())
+        groups = [np.flatnonzero(ids == query) for query in np.unique(ids)]
+        groups = [rows for rows in groups if grades[rows].max() > 0]
+        longest = max((len(rows) for rows in groups), default=0)
+        if longest < 2:
+            raise DataError("no query has a relevant document and a second one to rank it against; check the table.")
+        n = length or longest
+        mask = torch.zeros(len(groups), n, dtype=torch.bool)
+        relevance = torch.zeros(len(groups), n, dtype=torch.float64)
+        padded = torch.zeros(len(groups), n, features.shape[1], dtype=torch.float64)
+        for query, rows in enumerate(groups):
+            mask[query, : len(rows)] = True
+            relevance[query, : len(rows)] = torch.from_numpy(grades[rows].astype(np.float64))
+            padded[query, : len(rows)] = torch.from_numpy(features[rows].astype(np.float64))
+        return cls(padded.to(like), relevance.to(like), mask.to(like.device))
+
+    def __len__(self) -> int:
+        return len(self.mask)
+
+
+def gains(relevance: Tensor) -> Tensor:
+    """2^grade - 1."""
+    return 2.0**relevance - 1
+
+
+def discounts(n: int, k: int, like: Tensor) -> Tensor:
+    """1 / log2(rank + 1) for the first k ranks, 0 after."""
+    ranks = torch.arange(1, n + 1, dtype=like.dtype, device=like.device)
+    return torch.where(ranks <= k, 1 / torch.log2(ranks + 1), torch.zeros_like(ranks))
+
+
+def ndcg(order: Tensor, relevance: Tensor, k: int) -> Tensor:
+    """NDCG@k (...) of orders (..., n) with relevance (..., n); Järvelin, Kekäläinen 2002, exponential gain."""
+    gain = gains(relevance)
+    discount = discounts(order.shape[-1], k, relevance)
+    ideal = (gain.sort(-1, descending=True).values * discount).sum(-1)
+    return (gain.expand(order.shape).gather(-1, order) * discount).sum(-1) / ideal
+
+
+class NdcgCost:
+    """Minus NDCG@k; the relaxed one is minus sum_i discount_i (P gain)_i / ideal.
+
+    Args:
+        relevance: (B, n).
+    """
+
+    def __init__(self, relevance: Tensor, k: int) -> None:
+        self.n = relevance.shape[-1]
+        gain = gains(relevance)
+        discount = discounts(self.n, k, relevance)
+        ideal = (gain.sort(-1, descending=True).values * discount).sum(-1, keepdim=True)
+        self._gain, self._discount = gain / ideal, discount
+
+    def __call__(self, order: Tensor) -> Tensor:
+        return -(self._gain.unsqueeze(1).expand(order.shape).gather(-1, order) * self._discount).sum(-1)
+
+    def relaxed(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
+        gain = self._gain[:, None, :, None]
+        value = -((matrix @ gain).squeeze(-1) * self._discount).sum(-1)
+        slope = -self._discount.unsqueeze(-1) * self._gain[:, None, None, :]
+        return value, slope.expand_as(matrix)
+
+
+class Scorer:
+    """Document scores of `runs` independent linear functions or networks with one hidden layer.
+
+    Args:
+        queries: what is scored in training.
+        hidden: units; 0 for a linear score, which starts at 0.
+    """
+
+    def __init__(self, queries: Queries, runs: int, hidden: int, scale: float, generator: torch.Generator) -> None:
+        self._queries, self._runs = queries, runs
+        like, inputs = queries.features, queries.features.shape[-1]
+        shapes = [(inputs, hidden), (1, hidden), (hidden, 1)] if hidden else [(inputs, 1)]
+        self._weights = []
+        for shape in shapes:
+            width = scale if not hidden else shape[0] ** -0.5 if shape[0] > 1 else 0.0
+            draw = torch.randn((runs, *shape), dtype=torch.float64, generator=generator)
+            self._weights.append((width * draw).to(like).requires_grad_())
+
+    def scores(self, queries: Queries) -> Tensor:
+        """(runs, Q, n), padding masked."""
+        flat = queries.features.flatten(0, 1).expand(self._runs, -1, -1)
+        out = flat @ self._weights[0]
+        if len(self._weights) == 3:
+            out = torch.relu(out + self._weights[1]) @ self._weights[2]
+        shaped = out.reshape(self._runs, *queries.mask.shape)
+        return torch.where(queries.mask, shaped, PADDING)
+
+    def theta(self) -> Tensor:
+        return self.scores(self._queries).flatten(0, 1)
+
+    def parameters(self) -> list[Tensor]:
+        return self._weights
+
+    def backward(self, theta: Tensor, gradient: Tensor) -> list[Tensor]:
+        return list(torch.autograd.grad(theta, self._weights, gradient / len(self._queries)))
+
+
+def listnet(scores: Tensor, queries: Queries) -> Tensor:
+    """Cross-entropy of the top-one probabilities of relevance and score (Cao et al. 2007), mean over queries."""
+    target = torch.where(queries.mask, queries.relevance, PADDING).softmax(-1)
+    return -(target * scores.log_softmax(-1)).sum(-1).mean(-1).sum()
+
+
+def listmle(scores: Tensor, queries: Queries) -> Tensor:
+    """Minus the Plackett-Luce log-probability of an ideal order (Xia et al. 2008); ties keep the table's order."""
+    order = torch.where(queries.mask, queries.relevance, -1.0).argsort(dim=-1, descending=True, stable=True)
+    permuted = scores.gather(-1, order.expand_as(scores))
+    present = queries.mask.gather(-1, order)
+    return -((permuted - tail_logsumexp(permuted)) * present).sum(-1).mean(-1).sum()
+
+
+def lambdarank(scores: Tensor, queries: Queries) -> Tensor:
+    """Pairwise logistic loss weighted by |change of NDCG| of the swap (Burges 2010, LambdaRank)."""
+    rank = scores.detach().argsort(dim=-1, descending=True, stable=True).argsort(-1) + 1
+    discount = 1 / torch.log2(rank.to(scores.dtype) + 1)
+    gain = gains(queries.relevance)
+    ideal = (gain.sort(-1, descending=True).values * discounts(gain.shape[-1], gain.shape[-1], gain)).sum(-1)
+    change = (gain.unsqueeze(-1) - gain.unsqueeze(-2)) * (discount.unsqueeze(-1) - discount.unsqueeze(-2))
+    better = queries.relevance.unsqueeze(-1) > queries.relevance.unsqueeze(-2)
+    pairs = better & queries.mask.unsqueeze(-2) & queries.mask.unsqueeze(-1)
+    margin = scores.unsqueeze(-1) - scores.unsqueeze(-2)
+    loss = torch.nn.functional.softplus(-margin) * change.abs() / ideal[:, None, None]
+    return (loss * pairs).sum((-1, -2)).mean(-1).sum()
+
+
+SURROGATES: dict[str, Callable[[Tensor, Queries], Tensor]] = {
+    "listnet": listnet, "listmle": listmle, "lambdarank": lambdarank,
+}  # fmt: skip
+
+
+class Ranking(Problem):
+    """All training queries, for `runs` scorers; row = run · Q + query.
+
+    Args:
+        updates, lr: of the scorer; the surrogate losses are trained as long, with the same optimiser.
+    """
+
+    def __init__(
+        self, data: Mapping[str, pa.Table], config: RankingValues, runs: int, updates: int, lr: float, like: Tensor
+    ) -> None:
+        self._config, self._runs, self._updates, self._lr = config, runs, updates, lr
+        self._train, self._test = Queries.of(data["train"], like), Queries.of(data["test"], like)
+        self.n, self.rows, self.device = self._train.mask.shape[1], runs * len(self._train), like.device
+        self.mask = self._train.mask.repeat(runs, 1)
+        self.cost = NdcgCost(self._train.relevance.repeat(runs, 1), config.k)
+        self._scorer: Scorer | None = None
+
+    def policy(self, shape: tuple[int, ...], scale: float, like: Tensor, generator: torch.Generator) -> Policy:
+        self._scorer = Scorer(self._train, self._runs, self._config.hidden, scale, generator)
+        return self._scorer
+
+    def _test_ndcg(self, scorer: Scorer, k: int) -> Tensor:
+        """(runs,)"""
+        with torch.no_grad():
+            order = scorer.scores(self._test).argsort(dim=-1, descending=True, stable=True)
+        return ndcg(order, self._test.relevance, k).mean(-1)
+
+    def measure(self, best: Tensor, mode: Tensor, theta: Tensor) -> Mapping[str, float]:
+        assert self._scorer is not None
+        return {f"test_ndcg{k}": float(self._test_ndcg(self._scorer, k).mean()) for k in (5, 10)}
+
+    def controls(self, budget: int, runs: int, generator: torch.Generator) -> Iterable[Control]:
+        yield from super().controls(budget, runs, generator)
+        random = torch.rand(runs, 100, *self._test.mask.shape, generator=generator).to(self.device)
+        order = random.masked_fill(~self._test.mask, -1.0).argsort(-1, descending=True)
+        for k in (5, 10):
+            yield Control("random_order", ndcg(order, self._test.relevance, k).mean((1, 2)).cpu(), f"ndcg{k}", 0)
+        for name, loss in SURROGATES.items():
+            scorer = Scorer(self._train, runs, self._config.hidden, 0.0, generator)
+            adam = Adam(scorer.parameters(), self._config.weight_decay)
+            for _ in range(self._updates):
+                value = loss(scorer.scores(self._train), self._train)
+                adam.step(list(torch.autograd.grad(value, scorer.parameters())), self._lr)
+            for k in (5, 10):
+                yield Control(name, self._test_ndcg(scorer, k).cpu(), f"ndcg{k}", 0)

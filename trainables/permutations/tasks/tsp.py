@@ -1,0 +1,143 @@
+"""The travelling salesman: the cost of an order is the length of its closed tour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from raybayes.errors import DataError
+from trainables.permutations.baselines import Found
+from trainables.permutations.tasks.problem import Control, Problem
+from trainables.permutations.tasks.tsplib import Instance, read_tsplib
+
+
+class TourCost:
+    """Length of a tour of n free cities and one fixed city, the last of the distance matrix.
+
+    A tour is a cycle: fixing one city takes away n equal copies of every tour, which a distribution would otherwise
+    have to choose from. The relaxed tour is sum_i P_i D P_{i+1}^T, with the fixed city's row before the first and
+    after the last place.
+
+    Args:
+        distance: (n + 1, n + 1), symmetric.
+    """
+
+    def __init__(self, distance: Tensor) -> None:
+        self.n = distance.shape[0] - 1
+        self.distance = distance
+        self._inner, self._home = distance[:-1, :-1], distance[-1, :-1]
+
+    def __call__(self, order: Tensor) -> Tensor:
+        legs = self.distance[order[..., :-1], order[..., 1:]].sum(-1)
+        return legs + self._home[order[..., 0]] + self._home[order[..., -1]]
+
+    def relaxed(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
+        onward = matrix @ self._inner  # row i: distances from place i's city to every city
+        legs = (onward[..., :-1, :] * matrix[..., 1:, :]).sum((-1, -2))
+        ends = ((matrix[..., 0, :] + matrix[..., -1, :]) * self._home).sum(-1)
+        home = self._home.expand_as(onward[..., :1, :])
+        after = torch.cat([onward[..., 1:, :], home], -2)
+        before = torch.cat([home, onward[..., :-1, :]], -2)
+        return legs + ends, after + before
+
+
+def load_instance(name: str, tables: Mapping[str, pa.Table] | None, optimum: float | None) -> Instance:
+    """An instance of the data set by its name, or the TSPLIB file of that path.
+
+    Raises:
+        DataError: there is neither; lists the names.
+    """
+    if name.endswith(".tsp"):
+        found = read_tsplib(Path(name))
+        return Instance(found.name, found.distance, optimum)
+    assert tables is not None
+    table = tables["all"]
+    names = table["name"].to_pylist()
+    if name not in names:
+        raise DataError(f"tsp.instance = {name} is not in this data set, which has {', '.join(names)}; or name a file.")
+    row = table.slice(names.index(name), 1).to_pylist()[0]
+    distance = torch.tensor(row["distance"], dtype=torch.float64).reshape(row["cities"], row["cities"])
+    return Instance(name, distance.numpy(), optimum or float(row["optimum"]))
+
+
+def two_opt(distance: Tensor, budget: int, runs: int, generator: torch.Generator) -> Found:
+    """2-opt with the best exchange at each step, from random tours, again and again until the budget is spent.
+
+    Each exchange looked at counts as one evaluation, though it costs four look-ups instead of n.
+    """
+    n = len(distance)
+    best = torch.full((runs,), torch.inf, dtype=torch.float64)
+    orders = torch.zeros(runs, n, dtype=torch.long)
+    low, high = torch.triu_indices(n, n, 1)
+    low, high = low[(high - low < n - 1)], high[(high - low < n - 1)]  # turning the whole tour round changes nothing
+    for run in range(runs):
+        used = 0
+        while used + 1 <= budget:
+            tour = torch.rand(n, generator=generator).argsort()
+            used += 1
+            while True:
+                length = float(distance[tour, tour.roll(-1)].sum())
+                if length < best[run]:
+                    best[run], orders[run] = length, tour
+                room = min(len(low), budget - used)
+                if room == 0:
+                    break
+                a, b, c, d = tour[low[:room] - 1], tour[low[:room]], tour[high[:room]], tour[(high[:room] + 1) % n]
+                gain = distance[a, b] + distance[c, d] - distance[a, c] - distance[b, d]
+                used += room
+                value, where = gain.max(0)
+                if value <= 1e-9:
+                    break
+                i, j = int(low[where]), int(high[where])
+                tour[i : j + 1] = tour[i : j + 1].flip(0)
+    return Found(best, orders, budget)
+
+
+def nearest_neighbour(distance: Tensor, starts: int) -> float:
+    """The shortest of the greedy tours from the first `starts` cities."""
+    best = float("inf")
+    for start in range(min(starts, len(distance))):
+        left, tour = set(range(len(distance))) - {start}, [start]
+        while left:
+            tour.append(min(left, key=lambda city: float(distance[tour[-1], city])))
+            left.remove(tour[-1])
+        cities = torch.tensor(tour)
+        best = min(best, float(distance[cities, cities.roll(-1)].sum()))
+    return best
+
+
+class Tour(Problem):
+    """One instance, for `runs` runs."""
+
+    def __init__(self, instance: Instance, runs: int, like: Tensor) -> None:
+        self.instance = instance
+        self._distance = torch.as_tensor(instance.distance, dtype=like.dtype, device=like.device)
+        self.cost: TourCost = TourCost(self._distance)
+        self.n, self.rows, self.device, self.moves = self.cost.n, runs, like.device, "reverse"
+
+    def gap(self, length: Tensor) -> Tensor:
+        """100 (L / optimum - 1), in %."""
+        assert self.instance.optimum is not None
+        return 100 * (length / self.instance.optimum - 1)
+
+    def measure(self, best: Tensor, mode: Tensor, theta: Tensor) -> Mapping[str, float]:
+        if self.instance.optimum is None:
+            return {}
+        gap = self.gap(self.cost(best.unsqueeze(1)).squeeze(1))
+        return {"gap": float(gap.mean()), "gap_best": float(gap.min())}
+
+    def controls(self, budget: int, runs: int, generator: torch.Generator) -> Iterable[Control]:
+        cpu = self._distance.cpu().double()
+        found = list(super().controls(budget, runs, generator))
+        tours = two_opt(cpu, budget, runs, generator)
+        found.append(Control("two_opt", tours.value, "cost", tours.evaluations))
+        greedy = torch.tensor([nearest_neighbour(cpu, budget)])
+        found.append(Control("nearest_neighbour", greedy, "cost", min(budget, len(cpu))))
+        for control in found:
+            yield control
+            if self.instance.optimum is not None:
+                yield Control(control.name, self.gap(control.value), "gap", control.evaluations)
