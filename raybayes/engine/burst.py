@@ -36,6 +36,7 @@ from raybayes.store.trials import write_trials
 
 Key = tuple[int, int]
 Method = TypeVar("Method", bound=Callable[..., Any])
+SYNC_EVERY_S = 0.5  # an fsync costs about 4 ms, as much as all else that a short trial needs from the desk
 HEARTBEAT_S = 2.0  # how old the folder may be for those who look at it; the lock writes more seldom
 
 
@@ -103,7 +104,7 @@ class Burst:
         self._holders = checkpoints.holders(layout)  # trials that have a checkpoint on disk
         self._ends: list[Ended] = []
         self._stopping = False
-        self._since = clock.elapsed()
+        self._since = self._synced = clock.elapsed()
         self._beat = clock.elapsed()
         checkpoints.stale_parts(layout)
         self._take_up()
@@ -126,7 +127,7 @@ class Burst:
             self._enqueue(number)
         self._curves = self._study.curves()
         self._recalled = _last_metrics(self._layout, whole) if whole else {}
-        self._study.flush()
+        self._flush(sync=True)
 
     def _enqueue(self, number: int) -> None:
         for repeat in range(self._spec.repeats):
@@ -166,7 +167,7 @@ class Burst:
         job = self._queue.popleft()
         # A trial that was interrupted after its last report makes no further one: its metrics come from the store.
         self._live[job.key] = Live(job, metrics=self._recalled.pop(job.key, {}))
-        self._study.flush()
+        self._flush()
         return job
 
     def _room(self) -> bool:
@@ -294,8 +295,7 @@ class Burst:
     def saving(self, key: Key, step: int) -> None:
         """A checkpoint is about to appear: what was reported up to it must be on disk first."""
         self._holders.add(key[0])
-        self._log.flush()
-        self._home.flush(self._study)
+        self._flush(sync=True)
 
     @_one_at_a_time
     def failed(self, key: Key, error: str) -> None:
@@ -328,8 +328,7 @@ class Burst:
             self._complete(live)
         else:
             self._close(number, live, outcome)
-        self._log.flush()
-        self._home.flush(self._study)
+        self._flush()
 
     def _complete(self, live: Live) -> None:
         number, repeat = live.job.key
@@ -378,6 +377,19 @@ class Burst:
         checkpoints.retain(self._layout, unfinished=unfinished, ranking=best, keep_best=keep)
         self._holders &= unfinished | set(best[:keep])
 
+    def _flush(self, sync: bool = False) -> None:
+        """Write down all that is known, reports first: no end of a trial without its curve.
+
+        What is written survives a kill of this process at once. A crash of the machine may cost the last half second
+        of short trials' ends (they run again), never a trial that has a checkpoint: `saving` syncs before it appears.
+        """
+        now = self._clock.elapsed()
+        sync = sync or now - self._synced >= SYNC_EVERY_S
+        self._log.flush(sync)
+        self._home.flush(self._study, sync)
+        if sync:
+            self._synced = now
+
     # -- the end of the burst --------------------------------------------------------------------------------
 
     @_one_at_a_time
@@ -396,8 +408,7 @@ class Burst:
         if self._clock.elapsed() - self._beat > HEARTBEAT_S:
             self._beat = self._clock.elapsed()
             self._lock.refresh()
-            self._log.flush()
-            self._home.flush(self._study)
+            self._flush(sync=True)
         name = self._plan.objectives[0].name
         running = tuple(Running(*key, live.step, live.metrics.get(name)) for key, live in sorted(self._live.items()))
         states = Counter(str(record.state) for record in self._closed.values())

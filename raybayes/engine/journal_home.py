@@ -33,9 +33,9 @@ class JournalHome:
         """The path that the study opens."""
         return str(self._copy or self._layout.storage.local_path(self._layout.journal))
 
-    def flush(self, study: Study, last: bool = False) -> None:
+    def flush(self, study: Study, sync: bool = True, last: bool = False) -> None:
         """Make the study survive a crash of this process; on an object store of this machine too, every few seconds."""
-        study.flush()
+        study.flush(sync)
         if self._copy is not None and (last or self._clock.elapsed() - self._uploaded >= UPLOAD_EVERY_S):
             self._layout.storage.write_bytes(self._layout.journal, self._copy.read_bytes())
             self._uploaded = self._clock.elapsed()

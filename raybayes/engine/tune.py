@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import tempfile
 from typing import Any
@@ -86,6 +87,9 @@ def run_trials(desk: Any, spec: SweepSpec, cluster: Cluster, concurrency: int) -
         ClusterError: the cluster, or the desk's process, was lost. Everything is stored.
     """
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    # With Tune's default of one pending trial, a trial waits until the one before it has been taken up by its actor,
+    # and short trials never overlap.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(2, concurrency))
     scratch = tempfile.mkdtemp(prefix="raybayes-tune-")
     trainable = tune.with_resources(
         tune.with_parameters(TrialActor, desk=desk, spec=spec), _bundle(spec.resources, cluster)

@@ -86,10 +86,10 @@ class Study:
         trials: list[FrozenTrial] = self._study.get_trials(deepcopy=False)
         return trials
 
-    def flush(self) -> None:
-        """Make everything up to here survive a crash."""
+    def flush(self, sync: bool = True) -> None:
+        """Make everything up to here survive a crash of this process, and with `sync` one of the machine."""
         if self._journal is not None:
-            self._journal.flush()
+            self._journal.flush(sync)
 
     # -- asking ----------------------------------------------------------------------------------------------
 

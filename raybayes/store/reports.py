@@ -97,18 +97,18 @@ class ReportLog:
                 taken[name] = _number(name, value, row)
         self._rows.append(taken)
 
-    def flush(self) -> None:
-        """Make all reports since the last flush durable: one write, one fsync.
+    def flush(self, sync: bool = True) -> None:
+        """Write all reports since the last flush: they survive this process, and with `sync` (one fsync) the machine.
 
         On an object store it does nothing within five seconds of the flush before; `close` writes the rest.
         If it raises StoreError (a full disk), the reports stay in memory and the next flush tries again.
         """
-        if not self._rows:
+        if not self._rows and not (sync and self._file is not None):
             return
         if self._layout.storage.local:
             if self._file is None:
                 self._file = _LineFile(self._layout.storage, self._layout.report_log(self._burst))
-            self._file.append("".join(json.dumps(row) + "\n" for row in self._rows).encode())
+            self._file.append("".join(json.dumps(row) + "\n" for row in self._rows).encode(), sync)
             self._rows.clear()
         elif self._clock.elapsed() - self._last_part_s >= PART_INTERVAL_S:
             self._write_part()
@@ -154,12 +154,13 @@ class _LineFile:
             raise StoreError(f"{self._shown}: cannot start this log: {error.strerror}; check the storage.") from error
         self._size = 0
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes, sync: bool) -> None:
         try:
             left = memoryview(data)
             while left:
                 left = left[os.write(self._handle, left) :]
-            os.fsync(self._handle)
+            if sync:
+                os.fsync(self._handle)
         except OSError as error:
             os.ftruncate(self._handle, self._size)
             raise StoreError(

@@ -22,9 +22,12 @@ class TestPopulation:
         first = {}
         for row in sweep.reports.to_pylist():
             first.setdefault(row["trial"], row["step"])
-        children = [trial for trial, step in first.items() if step > 1]
-        assert children, "nobody was replaced"
-        assert all(first[trial] % interval == 1 % interval for trial in children)
+        parents = {record.number: record.notes["parent"] for record in sweep._records if "parent" in record.notes}
+        assert parents, "nobody was replaced"
+        assert set(first) - set(parents) == {trial for trial, step in first.items() if step == 1}
+        reached = {(row["trial"], row["step"]) for row in sweep.reports.to_pylist()}
+        for child, parent in parents.items():
+            assert (parent, first[child] - 1) in reached, "a child starts where its parent has been"
 
     def test_it_ends_better_than_without_exploitation(self, tmp_path):
         def median_loss(scheduler, name):
