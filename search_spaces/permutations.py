@@ -47,7 +47,7 @@ LEAVE_ONE_OUT = Space(
 
 # The paper's figure (--sampler grid): its estimators at its settings, and those with a baseline, which it left out.
 PAPER_TOY = Space(
-    {"estimator": Choice("relax", "exact", "reinforce", "rebar", "reinforce_ema", "e_reinforce", "relax_centred")}
+    {"estimator": Choice("relax", "reinforce", "rebar", "reinforce_ema", "e_reinforce", "relax_centred", "exact")}
 )
 # The same with K samples an update, hence 1/K of the updates.
 PAPER_TOY_SAMPLES = Space({"estimator": Choice("rloo", "e_reinforce_plus"), "samples": Choice(2, 10)})

@@ -2,6 +2,8 @@
 
 from raybayes.contract import Direction, Metric, Project
 from trainables.permutations.config import Config, max_steps
+from trainables.permutations.order import BestOrder, minimise_order
+from trainables.permutations.plackett_luce import PlackettLuce
 from trainables.permutations.training import train
 
 _METHODS = {
@@ -74,4 +76,4 @@ PROJECT = Project(
     max_steps=max_steps,
 )
 
-__all__ = ["METRICS", "PROJECT", "Config", "max_steps", "train"]
+__all__ = ["METRICS", "PROJECT", "BestOrder", "Config", "PlackettLuce", "max_steps", "minimise_order", "train"]

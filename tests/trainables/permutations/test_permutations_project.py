@@ -1,0 +1,161 @@
+"""The training function end to end, and the sentences for configurations that cannot run."""
+
+import logging
+import math
+import threading
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+import raybayes as rb
+from raybayes import catalog
+from raybayes.errors import SpecError
+from trainables.permutations import PROJECT
+
+HERE = {"executor": "here"}
+CAUSAL = {"task": "causal", "estimator": "reinforce"}
+QUICK = {"runs": 2, "reports": 2, "evaluations": 256, "eval_samples": 16}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"estimator": "exact", "toy.n": 4},
+        {"estimator": "straight_through"},
+        {"estimator": "sinkhorn"},
+        {"estimator": "gaussian", "samples": 4},
+        {"estimator": "relax_centred", "samples": 2, "critic.centring": "loo", "critic.updates": 2, "critic.warmup": 3},
+        {"estimator": "relax", "model": "matching", "critic.of": "black_box", "toy.n": 4},
+        {"estimator": "e_reinforce_plus", "samples": 4, "lr_decay": "cosine", "precision": "float32"},
+        {"task": "tsp", "tsp.instance": "burma14", "estimator": "rebar"},
+        {"task": "tsp", "estimator": "rloo", "samples": 8, "entropy": 1.0, "init_scale": 1.0},
+        {"task": "causal", "causal.d": 5, "estimator": "reinforce_ema"},
+        {"task": "causal", "causal.d": 5, "causal.score": "joint", "estimator": "relax"},
+        {"task": "causal", "causal.d": 6, "causal.score": "bdeu", "causal.graph": "sf", "estimator": "reinforce_best"},
+        {"task": "causal", "causal.graph": "sachs", "causal.score": "bic", "critic.of": "black_box"},
+        {"task": "ranking", "estimator": "rloo", "samples": 8, "evaluations": 32, "runs": 1},
+        {"task": "ranking", "estimator": "rebar", "ranking.hidden": 4, "evaluations": 4, "runs": 1},
+    ],
+    ids=lambda values: "-".join(str(value) for value in values.values()),
+)
+def test_every_task_and_kind_of_estimator_runs(values, tmp_path):
+    run = rb.train("permutations", {**QUICK, **values}, storage=str(tmp_path), name="run", **HERE)
+    assert run.trials["state"].to_pylist() == ["COMPLETE"]
+    last = run.reports.to_pylist()[-1]
+    assert math.isfinite(last["cost"])
+    assert last["best"] <= last["cost"] + 1e-6 or values.get("task") == "causal"
+    assert {"random_search", "greedy_swaps", "annealing"} <= set(run.table("controls")["method"].to_pylist())
+    curve = run.table("curves")
+    runs = {**QUICK, **values}["runs"]
+    assert len(curve) == len(run.reports) * runs
+
+
+def test_the_controls_have_as_many_evaluations(tmp_path):
+    values = {**QUICK, "estimator": "rloo", "samples": 4}
+    run = rb.train("permutations", values, storage=str(tmp_path), name="r", **HERE)
+    spent = run.reports["evaluations"].to_pylist()[-1]
+    rows = run.table("controls").to_pylist()
+    assert spent == 256
+    assert {row["evaluations"] for row in rows} == {256}
+
+
+def test_a_run_reaches_the_optimum_of_a_small_toy(tmp_path):
+    values = {"toy.n": 4, "toy.eps": 0.2, "estimator": "rloo", "samples": 8, "lr": 0.1, "evaluations": 8000, "runs": 4}
+    run = rb.train("permutations", {**values, "reports": 2, "controls": False}, storage=str(tmp_path), name="r", **HERE)
+    last = run.reports.to_pylist()[-1]
+    # T_ii = 0.45, T_ij = 0.25 - 0.2/3: the identity costs 4 (0.55² + 3 · 0.18333²)
+    assert last["cost"] == pytest.approx(4 * (0.55**2 + 3 * (0.25 - 0.2 / 3) ** 2), abs=0.02)
+
+
+class Rank:
+    """One of two workers in threads of this process."""
+
+    def __init__(self, rank, shared):
+        self.rank, self.world_size, self.device, self.shared = rank, 2, torch.device("cpu"), shared
+        self.log, self.reports = logging.getLogger("raybayes.test"), []
+
+    def rng(self, name):
+        return torch.Generator().manual_seed(zlib.crc32(name.encode()))
+
+    def gather(self, value):
+        self.shared["slots"][self.rank] = value
+        self.shared["barrier"].wait(60)
+        values = list(self.shared["slots"])
+        self.shared["barrier"].wait(60)
+        return values
+
+    def all_reduce(self, tensor):
+        return torch.stack(self.gather(tensor.clone())).mean(0)
+
+    def resume(self):
+        return None
+
+    def report(self, metrics, state=None):
+        self.reports.append(dict(metrics))
+
+    def save_table(self, name, table):
+        """Not looked at here."""
+
+
+def test_two_workers_halve_the_variance_and_agree(tmp_path):
+    values = {"estimator": "rloo", "samples": 4, "evaluations": 16, "reports": 4, "eval_samples": 8000, "runs": 4}
+    one = rb.train("permutations", {**values, "controls": False}, storage=str(tmp_path), name="one", **HERE)
+    shared = {"slots": [None, None], "barrier": threading.Barrier(2)}
+    ranks = [Rank(rank, shared) for rank in range(2)]
+    config = catalog.configure(PROJECT, {**values, "controls": False})
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(PROJECT.train, config, rank) for rank in ranks]:
+            done.result(60)
+    assert ranks[0].reports == ranks[1].reports
+    assert ranks[0].reports[-1]["evaluations"] == 2 * one.reports["evaluations"].to_pylist()[-1]
+    two = [report["log_grad_var"] for report in ranks[0].reports]
+    ratio = [math.exp(a - b) for a, b in zip(one.reports["log_grad_var"].to_pylist(), two, strict=True)]
+    assert sum(ratio) / 4 == pytest.approx(2, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"toy.n": 1}, "toy.n"),
+        ({"estimator": "rloo"}, "needs samples >= 2; found 1"),
+        ({"estimator": "relax_centred", "critic.centring": "loo"}, "centring = loo"),
+        ({"scale_by_std": True}, "found samples = 1"),
+        ({"critic.tau": 0.0}, "critic.tau"),
+        ({"relaxation.tau": -1.0}, "relaxation.tau"),
+        ({"samples": 128, "evaluations": 100}, "does not pay for one update"),
+        ({"critic.warmup": 60000}, "does not pay for one update"),
+        ({"model": "matching"}, "has no soft sorting"),
+        ({"model": "matching", "estimator": "exact"}, "does not go with model = matching"),
+        ({"model": "matching", "task": "ranking", "estimator": "reinforce"}, "cannot use"),
+        ({"estimator": "rebar", "critic.of": "black_box"}, "made of f's relaxation"),
+        ({"critic.of": "black_box", "critic.width": 0}, "leaves no control variate"),
+        ({"task": "causal"}, "has no extension to soft permutations"),
+        ({"entropy": 1.0}, "goes with the score of the order"),
+        ({"task": "ranking", "estimator": "sinkhorn"}, "which task = ranking has not"),
+        ({"dataset": "tsp"}, "is not for this task"),
+        ({"estimator": "exact", "toy.n": 10}, "at most 9 items"),
+        ({"estimator": "exact", "task": "causal", "causal.d": 5, "causal.score": "joint"}, "a cost that stands still"),
+        ({**CAUSAL, "causal.score": "bic", "causal.d": 16}, "needs d <= 15; found 16"),
+        ({**CAUSAL, "causal.edges": 5}, "do not fit into d = 10"),
+        ({**CAUSAL, "causal.rows": 10}, "covariance would be singular"),
+        ({**CAUSAL, "causal.graph": "sachs", "causal.cells": "all"}, "dataset = sachs"),
+    ],
+)
+def test_impossible_configurations(values, message):
+    with pytest.raises(SpecError, match=message):
+        catalog.configure(PROJECT, values)
+
+
+@pytest.mark.parametrize("space", ["SPACE", "LEAVE_ONE_OUT", "PAPER_TOY", "PAPER_TOY_SAMPLES"])
+def test_corners_of_the_spaces_are_possible(space):
+    """Each alternative of each choice, the others at their first one that is possible with it."""
+    table = catalog.load_space(PROJECT, space)
+    for name in table:
+        for value in table[name].grid() or (table[name].low, table[name].high):
+            point = dict(table[name].when or {})
+            point = {key: wanted[0] if isinstance(wanted, tuple) else wanted for key, wanted in point.items()}
+            if space in ("LEAVE_ONE_OUT", "PAPER_TOY_SAMPLES"):
+                point = {"estimator": "rloo", "samples": 2, **point}
+            catalog.configure(PROJECT, {**point, name: value})
