@@ -21,6 +21,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: drawing it with rich would take longer than all else that --help does
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("projects")(projects.projects)
