@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # the contract stays pure Python: these are names for readers
     import pyarrow as pa
     import pydantic
     import torch
+    from matplotlib.figure import Figure
     from torch import nn
 
 Direction = Literal["maximize", "minimize"]
@@ -143,6 +144,57 @@ class Context(Protocol):
         ...
 
 
+class Finished(Protocol):
+    """What a project reads of a sweep or run, finished or not; `raybayes.open_sweep` returns one."""
+
+    @property
+    def trials(self) -> pa.Table:
+        """One row a trial: trial, state, steps, objectives, config.*, seconds, ..."""
+        ...
+
+    @property
+    def reports(self) -> pa.Table:
+        """One row a report: trial, repeat, attempt, step, seconds, time, node, and the metrics."""
+        ...
+
+    @property
+    def tables(self) -> list[str]:
+        """Names of the tables that trials saved."""
+        ...
+
+    def table(self, name: str, trial: int | None = None, repeat: int | None = None) -> pa.Table:
+        """What trials saved under `name`, with the columns trial, repeat and part."""
+        ...
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a project makes of a whole sweep, beyond its table of trials.
+
+    Args:
+        tables: short tables to read, by title. A column "x.se" is the standard error of the column "x".
+        figures: drawings by caption.
+        results: one long table behind them, for files.
+    """
+
+    tables: Mapping[str, pa.Table] = field(default_factory=dict)
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    results: pa.Table | None = None
+
+
+@dataclass(frozen=True)
+class Rescore:
+    """How a project computes its results anew from what a sweep has stored, without training and without a device.
+
+    Args:
+        Settings: a frozen pydantic model of what may be set, checked like a `Config`.
+        compute: `compute(finished, settings)`; the `results` of its findings are the new table.
+    """
+
+    Settings: type[pydantic.BaseModel]
+    compute: Callable[[Finished, Any], Findings]
+
+
 @dataclass(frozen=True)
 class Project:
     """All that the service knows of a research project.
@@ -160,6 +212,10 @@ class Project:
         smoke: config values for a run that takes under 5 s on one CPU core.
         data: names of the data sets that the project can use, the default one first.
         max_steps: given a config, how many reports a full run makes; schedulers take their rungs from it.
+        grace: given a config, the number of the first report that a scheduler may stop a trial at. A method that is
+            bad before its first cycle ends, by design, says so here.
+        findings: what a whole sweep has found: tables to print below its trials, figures for its page.
+        rescore: how the results follow from the stored tables, for other settings than those of the run.
     """
 
     name: str
@@ -173,6 +229,9 @@ class Project:
     smoke: Mapping[str, Any] = field(default_factory=dict)
     data: tuple[str, ...] = ()
     max_steps: Callable[[Any], int] | None = None
+    grace: Callable[[Any], int] | None = None
+    findings: Callable[[Finished], Findings] | None = None
+    rescore: Rescore | None = None
 
     def metric(self, name: str) -> Metric:
         """The metric of that name; KeyError if the project does not report it."""

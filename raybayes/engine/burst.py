@@ -248,7 +248,7 @@ class Burst:
             value = report.metrics[objective.name]
             self._curves.add(number, report.step, objective.loss(value))
             self._study.report(number, report.step, value)
-            if not report.last:
+            if not (report.last or report.early):
                 if self._plan.population is not None:
                     return self._evolve(number, report.step)
                 if not self._plan.scheduler.goes_on(self._curves, number, report.step):

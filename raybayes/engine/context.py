@@ -82,6 +82,7 @@ class Worker:
         group: the workers of this trial.
         device: where tensors belong.
         max_steps: reports of a full run, if the project says so; the last one is never pruned.
+        grace: number of the first report that a scheduler may stop the trial at.
     """
 
     def __init__(
@@ -92,10 +93,11 @@ class Worker:
         group: Group,
         device: torch.device,
         max_steps: int | None = None,
+        grace: int = 0,
         clock: Clock = WALL,
     ) -> None:
         self._job, self._project, self._desk, self._group, self._clock = job, project, desk, group, clock
-        self._max_steps = max_steps
+        self._max_steps, self._grace = max_steps, grace
         self._layout = Layout(job.storage)
         self._node = socket.gethostname()
         self.rank, self.world_size, self.device = group.rank, group.size, device
@@ -156,8 +158,8 @@ class Worker:
         if self.rank == 0:
             self._check(metrics)
             numbers = {name: float(value) for name, value in metrics.items()}
-            last = self._step == self._max_steps
-            report = Report(self._step, self.attempt, self._seconds(), numbers, last, self._node)
+            last, early = self._step == self._max_steps, self._step < self._grace
+            report = Report(self._step, self.attempt, self._seconds(), numbers, last, early, self._node)
             answer = self._desk.report(self._job.key, report)
             due = self._clock.elapsed() - self._saved_at >= self._job.every_s
             going_on = answer.action in (Action.CONTINUE, Action.PAUSE)

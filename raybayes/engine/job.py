@@ -57,6 +57,7 @@ class Report:
     seconds: float  # of training since the trial began, all attempts
     metrics: dict[str, float]
     last: bool = False  # the training function makes no further report
+    early: bool = False  # the project knows that it says little yet: a scheduler must not stop the trial here
     node: str = ""
     time: float = field(default_factory=time.time)
 

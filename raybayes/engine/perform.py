@@ -23,7 +23,8 @@ def perform(job: Job, desk: Desk, group: Group, device: torch.device, threads: i
     project = catalog.load_project(job.project)
     config = catalog.configure(project, job.config)
     steps = project.max_steps(config) if project.max_steps is not None else None
-    worker = Worker(job, project, desk, group, device, steps)
+    grace = project.grace(config) if project.grace is not None else 0
+    worker = Worker(job, project, desk, group, device, steps, grace)
     if worker.attempt == 0:  # the desk knows the end of this job; only its worker was started again
         return
     with isolated(derive(job.seed, "global", job.trial, job.repeat), threads):

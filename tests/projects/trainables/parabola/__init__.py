@@ -2,13 +2,15 @@
 
 import os
 import time
+from statistics import mean
 from typing import Literal
 
 import pyarrow as pa
 import torch
+from matplotlib.figure import Figure
 from pydantic import BaseModel, ConfigDict, Field
 
-from raybayes.contract import Context, Metric, Project
+from raybayes.contract import Context, Findings, Finished, Metric, Project, Rescore
 
 
 class Momentum(BaseModel):
@@ -28,6 +30,7 @@ class Config(BaseModel):
     nan_at: int = Field(0, ge=0, description="step at which it reports NaN; 0: never")
     die_at: int = Field(0, ge=0, description="step at which its process is killed, once; 0: never")
     marker: str = Field("", description="file that remembers that it was killed")
+    grace: int = Field(0, ge=0, description="first report that a scheduler may stop it at")
     log: str = Field("", description="file that gets a line a step")
 
 
@@ -65,6 +68,18 @@ def train(config: Config, ctx: Context) -> None:
         ctx.report(metrics, state=lambda state_now=state_now: state_now)
 
 
+class Weights(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    power: float = Field(2.0, gt=0, description="of the distance")
+
+
+def rescored(finished: Finished, settings: Weights) -> Findings:
+    path = finished.table("path")
+    losses = [abs(x) ** settings.power for x in path["x"].to_pylist()]
+    results = path.select(["trial", "repeat"]).append_column("loss", pa.array(losses))
+    return Findings({"total": pa.table({"loss": [sum(losses)], "loss.se": [0.0]})}, results=results)
+
+
 PROJECT = Project(
     name="parabola",
     summary="gradient descent on a parabola",
@@ -80,4 +95,10 @@ PROJECT = Project(
     parallel="data",
     smoke={"steps": 3},
     max_steps=lambda config: config.steps,
+    grace=lambda config: config.grace,
+    findings=lambda finished: Findings(
+        {"steps, mean over trials": pa.table({"steps": [mean(finished.trials["steps"].to_pylist() or [0])]})},
+        {"The path of a trial": Figure()} if "path" in finished.tables else {},
+    ),
+    rescore=Rescore(Weights, rescored),
 )
