@@ -1,7 +1,8 @@
 """Where to search for ensembles: the method first, then only what that method reads.
 
 SPACE fits 2,000 MNIST images on a processor (seconds a network); NEWER holds the methods after the paper; PAPER has
-the ranges for CIFAR on a GPU. The ensemble size is fixed: a search over it would end at its upper bound. `-s members=8`
+the ranges for CIFAR on a GPU; PAPER_SMALL is no search but the study itself in small. The ensemble size is fixed: a
+search over it would end at its upper bound. `-s members=8`
 sets another size, `-s method=swag` searches one method alone.
 """
 
@@ -102,5 +103,22 @@ BUDGET = Space(
         "wd": Float(1e-5, 1e-2, log=True),  # as in SPACE
         "lr": Float(5e-3, 0.3, log=True, when={"method": "deep_ensemble"}),  # as in SPACE
         "sse.max_lr": Float(0.02, 1.0, log=True, when={"method": "snapshot"}),  # as in SPACE
+    }
+)
+
+# The study in small: every method once, on 2,000 MNIST images, at settings that take 1 to 40 s a run on one core.
+#   raybayes sweep ensembles --space PAPER_SMALL --sampler grid --trials 16 --repeats 3
+#   ... -s dataset=mnist -s foreign=letters    the whole test set, and letters to be told from digits
+PAPER_SMALL = Space(
+    {
+        "method": Choice(
+            "deep_ensemble", "single", "snapshot", "csgld", "fge", "swag", "mc_dropout", "vi", "laplace",  # the paper's
+            "checkpoint", "swa", "last_layer_laplace", "batch_ensemble", "packed", "mimo",
+        ),
+        "tta": Choice(False, True, when={"method": "single"}),  # one network seen through K augmentations
+        "members": Choice(8),  # the curves of 100 members bend within the first 8
+        "train_images": Choice(2000),
+        "validation": Choice(0.05),  # 100 images: for the scale of a Laplace approximation, nothing else is chosen
+        "epochs": Choice(40, when={"method": "mc_dropout"}),  # dropout slows training down; 20 for all others
     }
 )
