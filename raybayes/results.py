@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from raybayes import catalog
-from raybayes.errors import StoreError
+from raybayes.contract import Findings
+from raybayes.errors import RaybayesError, SpecError, StoreError, TrialError
 from raybayes.space import Space
-from raybayes.spec import SweepSpec, build
+from raybayes.spec import SweepSpec, build, nest
 from raybayes.store.documents import read_spec
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
@@ -139,7 +141,48 @@ class Sweep:
         """Draw all figures (PNG and SVG, in `figures/`) and write report.html; returns where the page lies."""
         from raybayes.report.page import write_page
 
-        return write_page(self.layout, self.summary, self.trials, self.reports)
+        return write_page(self.layout, self.summary, self.trials, self.reports, findings=self.findings())
+
+    def findings(self) -> Findings:
+        """What the project makes of the whole sweep: short tables and figures; empty if it makes nothing of it.
+
+        Raises:
+            RaybayesError: the project says why it cannot.
+            TrialError: the project's own function failed.
+        """
+        project = catalog.load_project(self.spec.project)
+        if project.findings is None:
+            return Findings()
+        return self._made("findings", project.findings)
+
+    def rescore(self, settings: Mapping[str, Any] | None = None) -> Findings:
+        """The results anew from the stored tables alone, without training anything; `.results` is the long table.
+
+        Args:
+            settings: values of the project's `Rescore.Settings`, by name.
+
+        Raises:
+            SpecError: the project cannot rescore, or a setting is wrong.
+            RaybayesError: the stored tables do not allow it; the message says why.
+        """
+        project = catalog.load_project(self.spec.project)
+        rescoring = project.rescore
+        if rescoring is None:
+            raise SpecError(f"{project.name} has nothing to rescore; raybayes show {self.path} prints its trials.")
+        checked = build(rescoring.Settings, nest(settings or {}), f"rescore {self.path}")
+        return self._made("rescore", lambda finished: rescoring.compute(finished, checked))
+
+    def _made(self, what: str, by: Callable[[Sweep], Findings]) -> Findings:
+        from raybayes.report.style import drawing
+
+        try:
+            with drawing():
+                return by(self)
+        except RaybayesError:
+            raise
+        except Exception as error:
+            name = self.spec.project
+            raise TrialError(f"{self.path}: {what} of {name} failed: {type(error).__name__}: {error}") from error
 
     @property
     def summary(self) -> Summary:

@@ -30,6 +30,7 @@ app.command("sweep")(sweep.sweep)
 app.command("resume")(sweep.resume)
 app.command("extend")(sweep.extend)
 app.command("show")(show.show)
+app.command("rescore")(show.rescore)
 app.command("report")(show.report)
 app.add_typer(data.app, name="data")
 

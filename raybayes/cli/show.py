@@ -1,25 +1,61 @@
-"""`raybayes show` and `raybayes report`, and how sweeps and runs are printed."""
+"""`raybayes show`, `rescore` and `report`, and how sweeps and runs are printed."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from raybayes.cli import options
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from raybayes.contract import Findings
     from raybayes.results import Sweep
 
 Path = Annotated[str, typer.Argument(help="The folder of a sweep or run.")]
 
 
-def show(path: Path, json: options.Json = False) -> int:
+def show(
+    path: Path,
+    findings: Annotated[bool, typer.Option("--findings", help="Also what the project makes of it all.")] = False,
+    json: options.Json = False,
+) -> int:
     """The table of a sweep or a run. Reads the folder alone; works while it runs."""
     from raybayes.results import Sweep
 
     found = Sweep(path)
-    (print_run if found.spec.kind == "train" else print_sweep)(found, json)
+    (print_run if found.spec.kind == "train" else print_sweep)(found, json, findings)
+    return 0
+
+
+def rescore(
+    path: Path,
+    settings: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("-s", "--set", metavar="KEY=VALUE", help="A setting of the project's rescoring."),
+    ] = None,
+    csv: Annotated[Optional[str], typer.Option(metavar="FILE", help="Write the long table as CSV.")] = None,  # noqa: UP045
+    parquet: Annotated[Optional[str], typer.Option(metavar="FILE", help="Write the long table as Parquet.")] = None,  # noqa: UP045
+    json: options.Json = False,
+) -> int:
+    """Compute a sweep's results anew from its stored tables, without training and without a GPU."""
+    from raybayes.cli.printing import console, print_json
+    from raybayes.report.export import Kind, write_long
+    from raybayes.results import Sweep
+    from raybayes.spec import parse_settings
+
+    made = Sweep(path).rescore(parse_settings(settings or []))
+    wanted: list[tuple[Kind, str | None]] = [("csv", csv), ("parquet", parquet)]
+    written = [write_long(made.results, file, kind) for kind, file in wanted if file is not None]
+    if json:
+        print_json({"findings": _rows(made), "files": written})
+        return 0
+    out = console()
+    _print_findings(made, out)
+    for file in written:
+        out.print(file, markup=False, soft_wrap=True)
     return 0
 
 
@@ -36,22 +72,37 @@ def report(path: Path, json: options.Json = False) -> int:
     return 0
 
 
-def print_sweep(found: Sweep, as_json: bool) -> None:
-    """All trials, best first, the best marked; the path last."""
+def print_sweep(found: Sweep, as_json: bool, findings: bool = True) -> None:
+    """All trials, best first, the best marked; below them what the project makes of them; the path last."""
     from raybayes.cli.printing import console, print_json
     from raybayes.report.table import best, trials_table
 
     objectives = found.summary.objectives
     if as_json:
         rows = found.trials.to_pylist()
-        print_json({"path": found.path, "best": best(found.trials, objectives), "trials": rows})
+        more = {"findings": _rows(found.findings())} if findings else {}
+        print_json({"path": found.path, "best": best(found.trials, objectives), "trials": rows, **more})
         return
     out = console()
     out.print(trials_table(found.trials, objectives, width=out.width))
+    if findings:
+        _print_findings(found.findings(), out)
     out.print(found.path, markup=False, soft_wrap=True)
 
 
-def print_run(found: Sweep, as_json: bool) -> None:
+def _rows(findings: Findings) -> dict[str, list[dict[str, Any]]]:
+    return {title: table.to_pylist() for title, table in findings.tables.items()}
+
+
+def _print_findings(findings: Findings, out: Console) -> None:
+    from raybayes.report.findings import findings_table
+
+    for title, table in findings.tables.items():
+        out.print(f"\n{title}", markup=False)
+        out.print(findings_table(table, width=out.width))
+
+
+def print_run(found: Sweep, as_json: bool, findings: bool = False) -> None:
     """The last value of every metric, the tables that were saved, the path."""
     from raybayes.cli.printing import console, plain_table, print_json
     from raybayes.store.reports import FIXED
@@ -61,9 +112,9 @@ def print_run(found: Sweep, as_json: bool) -> None:
     last = {name: row[name] for row in rows for name in names if row[name] is not None}
     trial = found.trials.to_pylist()[0] if len(found.trials) else {"state": "RUNNING", "seconds": 0.0, "error": None}
     if as_json:
-        print_json(
-            {"path": found.path, "state": trial["state"], "reports": len(rows), "metrics": last, "tables": found.tables}
-        )
+        facts = {"path": found.path, "state": trial["state"], "reports": len(rows), "metrics": last}
+        more = {"findings": _rows(found.findings())} if findings else {}
+        print_json({**facts, "tables": found.tables, **more})
         return
     out = console()
     table = plain_table("metric", "last value", "reports")
@@ -75,4 +126,6 @@ def print_run(found: Sweep, as_json: bool) -> None:
         out.print(trial["error"], markup=False)
     if found.tables:
         out.print(f"tables: {', '.join(found.tables)}", markup=False)
+    if findings:
+        _print_findings(found.findings(), out)
     out.print(found.path, markup=False, soft_wrap=True)

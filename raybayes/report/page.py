@@ -15,9 +15,11 @@ import yaml
 from matplotlib.figure import Figure
 
 from raybayes.clock import WALL, Clock
+from raybayes.contract import Findings
 from raybayes.report import ranking, style
 from raybayes.report.coordinates import parallel_coordinates, pareto
 from raybayes.report.figures import history, importance_bars, learning_curves, slices
+from raybayes.report.findings import file_name, findings_html
 from raybayes.report.ranking import best
 from raybayes.report.summary import Objective, Summary
 from raybayes.report.table import counts, failures, state_words
@@ -61,8 +63,18 @@ def draw(summary: Summary, trials: pa.Table, reports: pa.Table) -> dict[str, tup
     return {name: (figure, caption) for name, (figure, caption) in found.items() if figure is not None}
 
 
-def write_page(layout: Layout, summary: Summary, trials: pa.Table, reports: pa.Table, clock: Clock = WALL) -> str:
+def write_page(
+    layout: Layout,
+    summary: Summary,
+    trials: pa.Table,
+    reports: pa.Table,
+    clock: Clock = WALL,
+    findings: Findings | None = None,
+) -> str:
     """Write the figures (PNG and SVG, into the sweep's folder of figures) and report.html.
+
+    Args:
+        findings: what the project made of the sweep; its figures stand below the general ones.
 
     Returns:
         Where the page lies, as a user should read it.
@@ -70,24 +82,39 @@ def write_page(layout: Layout, summary: Summary, trials: pa.Table, reports: pa.T
     Raises:
         StoreError: the storage refuses.
     """
+    findings = findings or Findings()
     pictures = []
-    for name, (figure, caption) in draw(summary, trials, reports).items():
+    own = {f"{summary.project}-{file_name(title)}": (figure, title) for title, figure in findings.figures.items()}
+    for name, (figure, caption) in {**draw(summary, trials, reports), **own}.items():
         svg, png = style.rendered(figure, "svg"), style.rendered(figure, "png")
         layout.storage.write_bytes(layout.figure(name, "svg"), svg)
         layout.storage.write_bytes(layout.figure(name, "png"), png)
         pictures.append(_picture(name, caption, svg, png))
-    page = render(summary, trials, pictures, clock.now())
+    page = render(summary, trials, pictures, clock.now(), findings.tables)
     layout.storage.write_bytes(layout.report_page, page.encode())
     return layout.storage.shown(layout.report_page)
 
 
-def render(summary: Summary, trials: pa.Table, pictures: Sequence[str], now: float) -> str:
-    """The page as text; `pictures` are pieces of HTML, `now` is the Unix time that it gives as its date."""
+def render(
+    summary: Summary,
+    trials: pa.Table,
+    pictures: Sequence[str],
+    now: float,
+    tables: Mapping[str, pa.Table] | None = None,
+) -> str:
+    """The page as text.
+
+    Args:
+        pictures: pieces of HTML.
+        now: the Unix time that it gives as its date.
+        tables: the project's findings, by title.
+    """
     css = importlib.resources.files("raybayes.report").joinpath("page.css").read_text(encoding="utf-8")
     date = datetime.datetime.fromtimestamp(now, datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     parts = [
         _header(summary, trials, date),
         _result(summary, trials),
+        *(_section(title, findings_html(table)) for title, table in (tables or {}).items()),
         _section("Figures", "".join(pictures)),
         _section("Trials", _all_trials(summary, trials)),
         _section("Failures", _failures(trials)),

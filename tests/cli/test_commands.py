@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -69,13 +70,50 @@ class TestDoors:
         assert max(len(line) for line in output.splitlines()) <= 100
         assert output.splitlines()[-1] == "runs/a"
         assert "★" in output
-        code, shown, _ = run("show", "runs/a")
-        assert shown == output
+        assert run("show", "runs/a", "--findings")[1] == output
         facts = json.loads(run("show", "runs/a", "--json")[1])
         assert [trial["state"] for trial in facts["trials"]] == ["COMPLETE"] * 4
         losses = {trial["trial"]: trial["loss"] for trial in facts["trials"]}
         assert facts["best"] == [min(losses, key=losses.get)]
         assert rb.open_sweep("runs/a").best["trial"] == facts["best"][0]
+
+    def test_findings_of_the_project_stand_below_its_trials(self, run):
+        code, output, errors = run(*PARABOLA, "--trials", 3, "--name", "a")
+        assert code == 0, errors
+        assert output.index("steps, mean over trials") > output.index("★")
+        assert "steps, mean" not in run("show", "runs/a")[1]
+        wanted = {"steps, mean over trials": [{"steps": 2}]}
+        assert json.loads(run("show", "runs/a", "--findings", "--json")[1])["findings"] == wanted
+        again = json.loads(run(*PARABOLA, "--trials", 4, "--name", "b", "--json")[1])
+        assert again["findings"] == wanted
+        assert run("report", "runs/a")[0] == 0
+        page = Path("runs/a/report.html").read_text()
+        assert "steps, mean over trials" in page
+        assert page.index("The path of a trial") > page.index("Which trial ran where")
+        assert Path("runs/a/figures/parabola-the-path-of-a-trial.svg").exists()
+
+    def test_rescore_computes_from_the_stored_tables(self, run):
+        run(*PARABOLA, "--trials", 3, "--name", "a", "--seed", 3)
+        rows = rb.open_sweep("runs/a").table("path").to_pylist()
+        for option in ("--csv", "--parquet"):
+            code, output, errors = run("rescore", "runs/a", "-s", "power=1", option, "long.file")
+            assert code == 0, errors
+            assert output.splitlines()[-1] == "long.file"
+            table = (pq.read_table if option == "--parquet" else pyarrow.csv.read_csv)("long.file")
+            assert table.to_pylist() == [
+                {"trial": r["trial"], "repeat": r["repeat"], "loss": pytest.approx(abs(r["x"]))} for r in rows
+            ]
+        total = sum(abs(row["x"]) ** 2 for row in rows)
+        found = json.loads(run("rescore", "runs/a", "--json")[1])["findings"]
+        assert found == {"total": [{"loss": pytest.approx(total), "loss.se": 0.0}]}
+        for wrong, sentence in [
+            (["-s", "power=-1"], "power"),
+            (["-s", "might=1"], "might"),
+            (["--csv", "no/such/folder.csv"], "no/such/folder.csv cannot be written"),
+        ]:
+            code, _, errors = run("rescore", "runs/a", *wrong)
+            assert code == 2
+            assert sentence in errors
 
     def test_the_resolved_spec_is_written_with_every_default(self, run):
         run(*PARABOLA, "--trials", 1, "--name", "a")
