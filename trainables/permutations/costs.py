@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -48,6 +49,7 @@ class Recorder:
 
     def __init__(self, cost: Cost, runs: int, dtype: torch.dtype, device: torch.device) -> None:
         self.cost, self.runs, self.dtype = cost, runs, dtype
+        self._relaxable = cost if isinstance(cost, RelaxedCost) else None  # asking each time would cost more than f
         self.evaluations = 0
         self.relaxed_evaluations = 0
         self.best = torch.full((runs,), torch.inf, dtype=dtype, device=device)
@@ -67,8 +69,7 @@ class Recorder:
                 f"shape {tuple(order.shape[:-1])}, one number for each ordering."
             )
         values = values.to(self.dtype)
-        finite = torch.isfinite(values)
-        if not finite.all():
+        if not math.isfinite(float(values.sum())) and not (finite := torch.isfinite(values)).all():
             where = int((~finite).flatten().nonzero()[0])
             example = order.reshape(-1, order.shape[-1])[where].tolist()
             raise TrialError(
@@ -82,21 +83,23 @@ class Recorder:
         values = self.look(order)
         self.evaluations += order.shape[1]
         lowest, where = values.min(-1)
-        rows = torch.arange(self.runs, device=order.device)
         better = lowest < self.best
+        if not better.any():
+            return values
+        rows = torch.arange(self.runs, device=order.device)
         self.best = torch.where(better, lowest, self.best)
         self.best_order = torch.where(better.unsqueeze(-1), order[rows, where], self.best_order)
         return values
 
     def relaxed(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
         """The relaxed cost and its gradient, counted apart."""
-        if not isinstance(self.cost, RelaxedCost):
+        if self._relaxable is None:
             raise SpecError(
                 f"{type(self.cost).__name__} is a black box without an extension to soft permutations; choose "
                 f"critic.of = black_box, or an estimator without a relaxation (reinforce_ema, rloo)."
             )
         self.relaxed_evaluations += matrix.shape[1]
-        return self.cost.relaxed(matrix)
+        return self._relaxable.relaxed(matrix)
 
     def state(self) -> dict[str, object]:
         """What a resumed run needs."""

@@ -43,13 +43,13 @@ class Estimate:
         order: (R, S, n) with S = G · N.
         values: (R, S), costs; relaxed ones where nothing else was evaluated.
         gradient: (R, S, *shape), one gradient a sample.
-        statistics: (R, 3), what `observe` wants: means of f, f ‖s‖² and ‖s‖².
+        statistics: (R, 3), what `observe` wants: means of f, f ‖s‖² and ‖s‖²; None if it learns nothing.
     """
 
     order: Tensor
     values: Tensor
     gradient: Tensor
-    statistics: Tensor
+    statistics: Tensor | None
 
 
 class Estimator(Protocol):
@@ -100,6 +100,13 @@ class RunningBaseline:
             return self._averages[:, 1:2] / self._averages[:, 2:3].clamp_min(1e-300)
         return torch.zeros_like(values[:, :1])
 
+    def statistics(self, values: Tensor, score: Tensor) -> Tensor | None:
+        """(R, 3): means of f, f ‖s‖² and ‖s‖² of an update's samples; None if they are not wanted."""
+        if self.kind not in ("ema", "best"):
+            return None
+        squares = score.flatten(2).square().sum(-1)
+        return torch.stack([values.mean(-1), (values * squares).mean(-1), squares.mean(-1)], -1)
+
     def observe(self, statistics: Tensor) -> None:
         self._averages = self._momentum * self._averages + (1 - self._momentum) * statistics
 
@@ -122,11 +129,6 @@ def leave_one_out(values: Tensor, samples: int) -> Tensor:
         )
     grouped = values.unflatten(-1, (-1, samples))
     return ((grouped.sum(-1, keepdim=True) - grouped) / (samples - 1)).flatten(-2)
-
-
-def _statistics(values: Tensor, score: Tensor) -> Tensor:
-    squares = score.flatten(2).square().sum(-1)
-    return torch.stack([values.mean(-1), (values * squares).mean(-1), squares.mean(-1)], -1)
 
 
 def _per_entry(values: Tensor, like: Tensor) -> Tensor:
@@ -169,7 +171,8 @@ class ScoreFunction:
         advantage = costs - self._baseline(costs, samples)
         if self._scale:
             advantage = advantage / _std(costs, samples)
-        return Estimate(draw.order, values, _per_entry(advantage, score) * score, _statistics(costs, score))
+        gradient = _per_entry(advantage, score) * score
+        return Estimate(draw.order, values, gradient, self._baseline.statistics(costs, score))
 
     def observe(self, statistics: Tensor) -> None:
         self._baseline.observe(statistics)
@@ -239,7 +242,7 @@ class ControlVariate:
         c, slope = self._control(both, f, centre.expand_as(values).repeat(1, 2), look)
         inner = draw.pull(slope[:, :total]) - posterior.vjp(slope[:, total:])
         gradient = _per_entry(values - centre - c[:, total:], score) * score + inner
-        return Estimate(draw.order, values, gradient, _statistics(values, score))
+        return Estimate(draw.order, values, gradient, self._centring.statistics(values, score))
 
     def _control(self, z: Tensor, f: Recorder, centre: Tensor, look: bool) -> tuple[Tensor, Tensor]:
         """c (R, S) and dc/dz (R, S, *shape)."""
@@ -314,7 +317,7 @@ class Relaxation(_Stateless):
         soft = self._relax(draw.z, torch.tensor(self._tau, dtype=theta.dtype, device=theta.device))
         _, gradient = f.relaxed(permutation_matrix(draw.order, theta.dtype) if self._hard else soft.matrix)
         pulled = draw.pull(soft.pull(gradient))
-        return Estimate(draw.order, values, pulled, _statistics(values, pulled))
+        return Estimate(draw.order, values, pulled, None)
 
 
 class Sinkhorn(_Stateless):
@@ -339,7 +342,7 @@ class Sinkhorn(_Stateless):
             matrix = self._model.soft(z, self._tau)
         _, gradient = f.relaxed(matrix.detach())
         pulled = torch.autograd.grad(matrix, z, gradient)[0]
-        return Estimate(draw.order, values, pulled, _statistics(values, pulled))
+        return Estimate(draw.order, values, pulled, None)
 
 
 class Exact(_Stateless):
@@ -371,4 +374,4 @@ class Exact(_Stateless):
         total = groups * samples
         values = mean.unsqueeze(-1).expand(-1, total)
         spread = gradient.unsqueeze(1).expand(-1, total, -1)
-        return Estimate(orders.unsqueeze(1).expand(-1, total, -1), values, spread, _statistics(values, spread))
+        return Estimate(orders.unsqueeze(1).expand(-1, total, -1), values, spread, None)

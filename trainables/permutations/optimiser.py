@@ -52,8 +52,9 @@ class OrderOptimiser:
         self._samples, self._lr, self._critic_updates = samples, lr, critic_updates
         self._mask, self._reduce = mask, reduce
         self._adam = Adam(policy.parameters(), weight_decay)
-        own = estimator.parameters()
-        self._critic_adam, self._critic_lr = Adam(own) if own else None, critic_lr
+        self._critic_flat = _in_one_piece(estimator.parameters())
+        self._critic_adam = None if self._critic_flat is None else Adam([self._critic_flat])
+        self._critic_lr = critic_lr
 
     def update(self, generator: torch.Generator, lr_factor: float = 1.0) -> Estimate:
         """One step on theta and `critic_updates` steps on the control variate."""
@@ -66,7 +67,7 @@ class OrderOptimiser:
             gradient = self._masked(estimate.gradient.detach().mean(1))
         self._learn_critic(estimate)
         self._adam.step(self.policy.backward(theta, self._reduce(gradient)), self._lr * lr_factor)
-        self.estimator.observe(self._reduce(estimate.statistics.detach()))
+        self._observe(estimate)
         return estimate
 
     def train_critic(self, generator: torch.Generator) -> None:
@@ -75,7 +76,11 @@ class OrderOptimiser:
             theta = self.policy.theta().detach()
         estimate = self.estimator.estimate(theta, self.f, self._samples, generator)
         self._learn_critic(estimate)
-        self.estimator.observe(self._reduce(estimate.statistics.detach()))
+        self._observe(estimate)
+
+    def _observe(self, estimate: Estimate) -> None:
+        if estimate.statistics is not None:
+            self.estimator.observe(self._reduce(estimate.statistics.detach()))
 
     def _theta(self) -> Tensor:
         with torch.enable_grad():
@@ -93,9 +98,7 @@ class OrderOptimiser:
         parameters = self.estimator.parameters()
         found = torch.autograd.grad(loss, parameters)
         flat = self._reduce(torch.cat([part.reshape(rows, -1) for part in found], 1))
-        parts = flat.split([parameter[0].numel() for parameter in parameters], 1)
-        gradients = [part.reshape(parameter.shape) for parameter, part in zip(parameters, parts, strict=True)]
-        self._critic_adam.step(gradients, self._critic_lr)
+        self._critic_adam.step([flat], self._critic_lr)
 
     def _masked_samples(self, gradient: Tensor) -> Tensor:
         return gradient if self._mask is None else gradient * self._mask.unsqueeze(1)
@@ -120,3 +123,18 @@ class OrderOptimiser:
         if self._critic_adam is not None:
             self._critic_adam.load(state["critic_adam"])
         self.f.load(state["f"])
+
+
+@torch.no_grad()
+def _in_one_piece(parameters: list[Tensor]) -> Tensor | None:
+    """Let the parameters, each with the rows in its first dimension, share the memory of one tensor (rows, all).
+
+    A step then is a handful of operations on one tensor instead of on each; small trials are made of such overheads.
+    """
+    if not parameters:
+        return None
+    rows = parameters[0].shape[0]
+    flat = torch.cat([parameter.reshape(rows, -1) for parameter in parameters], 1)
+    for parameter, part in zip(parameters, flat.split([p[0].numel() for p in parameters], 1), strict=True):
+        parameter.data = part.view(parameter.shape)
+    return flat

@@ -46,12 +46,13 @@ def neuralsort(z: Tensor, tau: Tensor) -> Relaxed:
     spread = gaps.abs().sum(-1)
     matrix = ((scaling.unsqueeze(-1) * z.unsqueeze(-2) - spread.unsqueeze(-2)) / tau).softmax(-1)
     signs = gaps.sign()  # (m, k): sign(z_m - z_k)
+    # d|z_j - z_k| moves column j and column k: sum_k sign(z_m - z_k) (h_m + h_k), as one matrix on the columns of h
+    moves = torch.diag_embed(signs.sum(-1)) - signs
+    rows = torch.stack([scaling, torch.ones_like(scaling)])
 
     def pull(gradient: Tensor) -> Tensor:
-        h = _softmax_backward(matrix, gradient) / tau
-        columns = h.sum(-2)
-        # d|z_j - z_k| moves column j and column k: sum_k sign(z_m - z_k) (h_m + h_k)
-        return scaling @ h - (signs.sum(-1) * columns + (signs @ columns.unsqueeze(-1)).squeeze(-1))
+        scaled, columns = (rows @ (_softmax_backward(matrix, gradient) / tau)).split(1, -2)
+        return (scaled - columns @ moves).squeeze(-2)
 
     return Relaxed(matrix, pull)
 
