@@ -142,7 +142,9 @@ class Study:
         return dict(self._frozen(number).params)
 
     def _frozen(self, number: int) -> FrozenTrial:
-        return self._trials()[number]
+        # By number, not from the list of all: a report of a long study must cost what one of a short study does.
+        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
+        return self._storage.get_trial(trial_id)
 
     # -- telling ---------------------------------------------------------------------------------------------
 
