@@ -252,7 +252,7 @@ def _upper(n: int, like: Tensor) -> Tensor:
 def _take(logits: Tensor, order: Tensor) -> Tensor:
     if logits.shape[:-1] == order.shape[:-1]:
         return logits.gather(-1, order)
-    if logits.shape[:-2] == order.shape[:-2] and logits.shape[-2] == 1:  # (R, 1, n), (R, S, n): asked in each update
+    if order.ndim == logits.ndim > 1 and logits.shape[:-1] == (*order.shape[:-2], 1):  # each update's (R, 1, n)
         return logits.expand(*order.shape[:-1], -1).gather(-1, order)
     shape = torch.broadcast_shapes(logits.shape[:-1], order.shape[:-1])  # a sixth of a millisecond
     return logits.expand(*shape, logits.shape[-1]).gather(-1, order.expand(*shape, order.shape[-1]))
