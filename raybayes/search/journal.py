@@ -58,7 +58,7 @@ class GroupedJournal(BaseJournalBackend):
         self._pending.extend(json.dumps(log, separators=(",", ":")) for log in logs)
 
     def flush(self, sync: bool = True) -> None:
-        """Write what is pending: a crash of this process loses none of it, and with `sync` no crash of the machine does.
+        """Write what is pending: no crash of this process loses it, and with `sync` none of the machine.
 
         Raises:
             StoreError: the disk refuses (it is full, say); what is pending stays in memory.

@@ -1,5 +1,7 @@
 """One function, three executors, the same numbers; and what deadlocks or gets lost where Tune and Train are stacked."""
 
+from itertools import pairwise
+
 import pytest
 import ray
 
@@ -129,7 +131,7 @@ class TestTuneTrials:
     def test_two_slots_work_at_once(self, tmp_path):
         sweep = rb.sweep("parabola", trials=6, config={"steps": 1, "sleep_s": 0.3}, storage=str(tmp_path))
         spans = sorted((row["time"] - 0.3, row["time"]) for row in sweep.reports.to_pylist())
-        overlapping = sum(later[0] < earlier[1] for earlier, later in zip(spans, spans[1:], strict=False))
+        overlapping = sum(later[0] < earlier[1] for earlier, later in pairwise(spans))
         assert overlapping >= 3, spans
 
 
