@@ -38,7 +38,7 @@ def _controls() -> tuple[Metric, ...]:
 METRICS = (
     Metric("cost", "minimize", "", "E f under the trained distribution, fresh samples, mean over runs"),
     Metric("cost_se", "minimize", "", "standard error of that mean over runs"),
-    Metric("log_grad_var", "minimize", "", "LogGradVar: 2 log of the mean deviation of the gradient's components"),
+    Metric("log_grad_var", "minimize", "", "LogGradVar: 2 log of the gradient's mean deviation, median over runs"),
     Metric("best", "minimize", "", "lowest cost that was evaluated, mean over runs"),
     Metric("mode", "minimize", "", "cost of the most probable order, ties broken by chance, mean over runs"),
     Metric("evaluations", "minimize", "", "costs that each run has evaluated, all workers"),

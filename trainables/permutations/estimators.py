@@ -89,13 +89,14 @@ class RunningBaseline:
     def __init__(self, kind: Baseline, momentum: float, runs: int, like: Tensor) -> None:
         self.kind, self._momentum = kind, momentum
         self._averages = torch.zeros(runs, STATISTICS, dtype=like.dtype, device=like.device)
+        self._seen = 0
 
     def __call__(self, values: Tensor, samples: int) -> Tensor:
         """(R, S) or (R, 1), to be subtracted from values (R, S)."""
         if self.kind == "loo":
             return leave_one_out(values, samples)
-        if self.kind == "ema":
-            return self._averages[:, :1]
+        if self.kind == "ema":  # corrected for its start at 0: one update with a = 0 is enough to slow Adam for long
+            return self._averages[:, :1] / (1 - self._momentum**self._seen) if self._seen else self._averages[:, :1]
         if self.kind == "best":
             return self._averages[:, 1:2] / self._averages[:, 2:3].clamp_min(1e-300)
         return torch.zeros_like(values[:, :1])
@@ -109,12 +110,13 @@ class RunningBaseline:
 
     def observe(self, statistics: Tensor) -> None:
         self._averages = self._momentum * self._averages + (1 - self._momentum) * statistics
+        self._seen += 1
 
     def state(self) -> dict[str, Any]:
-        return {"averages": self._averages}
+        return {"averages": self._averages, "seen": self._seen}
 
     def load(self, state: dict[str, Any]) -> None:
-        self._averages = state["averages"]
+        self._averages, self._seen = state["averages"], state["seen"]
 
 
 def leave_one_out(values: Tensor, samples: int) -> Tensor:

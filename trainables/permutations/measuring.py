@@ -13,7 +13,7 @@ from trainables.permutations.estimators import Estimator, Exact
 from trainables.permutations.models import Model
 
 GROUPS = 32  # at least so many whole updates are drawn for a variance: its logarithm is then good to about ± 0.25
-SMALLEST = 1e-30  # standard deviation below which its logarithm says nothing any more
+SMALLEST = 1e-12  # standard deviation below which its logarithm says nothing any more
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ def _metrics(
     metrics = {
         "cost": float(cost.mean()),
         "cost_se": float(cost.std() / math.sqrt(runs)) if runs > 1 else 0.0,
-        "log_grad_var": float(found.log_grad_var.mean()),
+        "log_grad_var": float(found.log_grad_var.median()),
         "best": float(best.mean()),
         "mode": float(found.mode.mean()),
         "evaluations": float(f.evaluations * workers),
