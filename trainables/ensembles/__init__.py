@@ -1,8 +1,9 @@
 """Ensembles of deep networks and how good their uncertainty is, in the domain they were trained for."""
 
-from raybayes.contract import Metric, Project
+from raybayes.contract import Metric, Project, Rescore
 from trainables.ensembles.config import Config
-from trainables.ensembles.plan import max_steps
+from trainables.ensembles.plan import first_member, max_steps
+from trainables.ensembles.study import RescoreSettings, findings, rescored
 from trainables.ensembles.training import train
 
 METRICS = (
@@ -41,6 +42,9 @@ PROJECT = Project(
     smoke={"train_images": 300, "test_images": 100, "members": 2, "epochs": 3},
     data=("mnist-sample", "mnist", "cifar10-sample", "cifar10", "cifar10-lossless", "letters-sample", "letters"),
     max_steps=max_steps,
+    grace=first_member,
+    findings=findings,
+    rescore=Rescore(RescoreSettings, rescored),
 )
 
 __all__ = ["METRICS", "PROJECT", "Config", "max_steps", "train"]

@@ -3,7 +3,7 @@
 A **step** is one report: one epoch of training of one run, or one member drawn from a run that has been trained. The
 steps of all runs are added up, so that the same number of steps means the same cost under every method and on any
 number of workers. Until the first member is finished, reports score a network in the middle of its schedule, which is
-bad by design at high learning rates: a scheduler should not stop a trial before its first member (`Plan.first_member`).
+bad by design at high learning rates: no scheduler may stop a trial before its first member (`first_member`).
 """
 
 from __future__ import annotations
@@ -75,6 +75,11 @@ def plan(config: Config) -> Plan:
 def max_steps(config: Config) -> int:
     """How many reports a full run makes."""
     return plan(config).steps
+
+
+def first_member(config: Config) -> int:
+    """The first report that says something of the finished method; before it no scheduler may stop the trial."""
+    return plan(config).first_member
 
 
 def _one_network(config: Config) -> Plan:

@@ -7,7 +7,7 @@ as the store returns them they also have the columns trial and repeat.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -19,11 +19,13 @@ from trainables.ensembles.metrics.average import RunningAverage
 from trainables.ensembles.metrics.dee import deep_ensemble_equivalent
 from trainables.ensembles.metrics.detection import foreign
 from trainables.ensembles.metrics.diversity import RunningDiversity
-from trainables.ensembles.metrics.protocol import ALL_SCORES, REPEATS, Score, cross_validated
+from trainables.ensembles.metrics.protocol import ALL_SCORES, REPEATS, CrossValidated, Score, cross_validated, held_out
 from trainables.ensembles.metrics.reference import ReferenceCurve, reference_curve
-from trainables.ensembles.metrics.scores import Array, Targets, log_likelihood
+from trainables.ensembles.metrics.scores import Array, Targets, log_likelihood, log_sum_exp
 from trainables.ensembles.metrics.selection import select_greedily
 from trainables.ensembles.metrics.uncertainty import entropy, mutual_information, negative_confidence
+
+NORMALISED = 1e-3  # float32 log-softmax is off by less
 
 RESULTS_SCHEMA = pa.schema(
     [
@@ -48,7 +50,7 @@ class Run:
 
     Args:
         members: their numbers, ascending.
-        lp: (members, n, classes) log-probabilities.
+        lp: (members, n, classes) log-probabilities, float32 as they are stored.
         targets: (n,) classes.
         digest: sha256 over row numbers and targets.
     """
@@ -93,8 +95,20 @@ def _run(table: pa.Table, trial: int, repeat: int, split: str, member: Targets) 
             f"trial {trial}, repeat {repeat}, {split}: members were scored on {len(digests)} different lists of objects"
             " (their row numbers and targets differ); do not mix runs of different data or split_seed."
         )
-    stacked = np.stack([lp[rows] for rows in parts]).astype(np.float64)
+    stacked = np.stack([lp[rows] for rows in parts])
+    _check_probabilities(stacked, f"trial {trial}, repeat {repeat}, {split}")
     return Run(trial, repeat, split, tuple(numbers.tolist()), stacked, target[parts[0]], digests.pop())
+
+
+def _check_probabilities(lp: Array, place: str) -> None:
+    """Refuse what is no logarithm of probabilities; a diverged member (nan) is let through, its scores are nan."""
+    for number, member in enumerate(lp):
+        totals = np.exp(log_sum_exp(member.astype(np.float64)))
+        if (off := np.nanmax(np.abs(totals - 1), initial=0.0)) > NORMALISED:
+            raise DataError(
+                f"{place}, member {number}: probabilities add up to 1 but for {off:.2g}, at most {NORMALISED:g} is"
+                " rounding; store log_softmax of the logits."
+            )
 
 
 def _digest(index: Targets, target: Targets) -> str:
@@ -107,33 +121,92 @@ def rescore(
     scores: Mapping[str, Score] = ALL_SCORES,
     split_seed: int = 0,
     repeats: int = REPEATS,
+    k_max: int = 0,
+    order: int | None = None,
+    fit_on: str | None = None,
 ) -> pa.Table:
     """Every score of every ensemble size of every run, raw and calibrated, and diversity; RESULTS_SCHEMA.
 
-    Members are taken in the order of their numbers. One pass over them: the cost grows with K, not with K².
+    One pass over the members: the cost grows with K, not with K².
+
+    Args:
+        predictions: as the store returns them.
+        split: which images are scored.
+        split_seed, repeats: of test-time cross-validation.
+        k_max: largest size; 0 for all members.
+        order: members are taken in the order of their numbers, or in a random one of this seed.
+        fit_on: another split whose images the temperature is fitted on, instead of the halves of this one.
+
+    Raises:
+        DataError: `k_max` is more than a run has members, or its splits hold different members.
     """
+    others = {} if fit_on is None else {(run.trial, run.repeat): run for run in runs(predictions, fit_on)}
     rows: list[dict[str, object]] = []
     for run in runs(predictions, split):
-        average, diversity = RunningAverage(), RunningDiversity()
-        for size, member in enumerate(run.lp, start=1):
-            average.add(member)
-            diversity.add(member, run.targets)
+        numbers = taken(run, k_max, order)
+        other = None if fit_on is None else _same_members(run, others.get((run.trial, run.repeat)), fit_on)
+        average, diversity, fitted = RunningAverage(), RunningDiversity(), RunningAverage()
+        for size, number in enumerate(numbers, start=1):
+            average.add(run.lp[number])
+            diversity.add(run.lp[number], run.targets)
             lp = average.log_probabilities()
-            result = cross_validated(lp, run.targets, scores, repeats, split_seed)
-            shared = {"trial": run.trial, "repeat": run.repeat, "split": split, "n_samples": size,
-                      "split_seed": split_seed, "targets_sha256": run.digest}
-            raw = shared | {"calibrated": False, "temperature": 1.0, "temperature_std": 0.0}
-            scaled = shared | {"calibrated": True, "temperature": result.temperature,
-                               "temperature_std": result.temperature_std}
-            rows += [raw | {"metric": name, "value": value} for name, value in result.raw.items()]
-            rows += [scaled | {"metric": name, "value": value} for name, value in result.calibrated.items()]
+            if other is None:
+                result = cross_validated(lp, run.targets, scores, repeats, split_seed)
+            else:
+                fitted.add(other.lp[number])
+                result = held_out(lp, run.targets, fitted.log_probabilities(), other.targets, scores)
             measures = diversity.measures(lp, run.targets)
-            rows += [raw | {"metric": name, "value": value} for name, value in measures.items()]
+            rows += _rows(run, size, split_seed, result, measures)
     return pa.Table.from_pylist(rows, RESULTS_SCHEMA)
 
 
-def detect_foreign(predictions: pa.Table) -> pa.Table:
+def taken(run: Run, k_max: int = 0, order: int | None = None) -> list[int]:
+    """Positions of the members of sizes 1, 2, ..., in the order in which they come in.
+
+    Raises:
+        DataError: `k_max` is more than there are.
+    """
+    pool = len(run.lp)
+    if k_max > pool:
+        raise DataError(
+            f"trial {run.trial}, repeat {run.repeat}: k_max = {k_max}, but {pool} members are stored; lower it, or use"
+            " 0 for all."
+        )
+    numbers = np.arange(pool) if order is None else np.random.default_rng(order).permutation(pool)
+    return [int(number) for number in numbers[: k_max or pool]]
+
+
+def _same_members(run: Run, other: Run | None, split: str) -> Run:
+    if other is None or other.members != run.members:
+        found = "none" if other is None else ", ".join(map(str, other.members))
+        raise DataError(
+            f"trial {run.trial}, repeat {run.repeat}: the split {split!r} holds other members ({found}) than"
+            f" {run.split!r}; leave out runs that have not ended."
+        )
+    return other
+
+
+def _rows(
+    run: Run, size: int, split_seed: int, result: CrossValidated, measures: Mapping[str, float]
+) -> list[dict[str, object]]:
+    shared: dict[str, object] = {
+        "trial": run.trial, "repeat": run.repeat, "split": run.split, "n_samples": size,
+        "split_seed": split_seed, "targets_sha256": run.digest,
+    }
+    raw = shared | {"calibrated": False, "temperature": 1.0, "temperature_std": 0.0}
+    scaled = shared | {
+        "calibrated": True, "temperature": result.temperature, "temperature_std": result.temperature_std
+    }
+    rows = [raw | {"metric": name, "value": value} for name, value in result.raw.items()]
+    rows += [scaled | {"metric": name, "value": value} for name, value in result.calibrated.items()]
+    return rows + [raw | {"metric": name, "value": value} for name, value in measures.items()]
+
+
+def detect_foreign(predictions: pa.Table, sizes: Collection[int] | None = None) -> pa.Table:
     """How well the ensemble of each size tells test images from foreign ones, by three scores.
+
+    Args:
+        sizes: which ones; None for all.
 
     Returns:
         Columns trial, repeat, n_samples, score ("negative_confidence", "entropy", "mutual_information"), roc_auc,
@@ -147,6 +220,8 @@ def detect_foreign(predictions: pa.Table) -> pa.Table:
     for strange in runs(predictions, "foreign"):
         inside = known[strange.trial, strange.repeat]
         for size in range(1, min(len(inside.lp), len(strange.lp)) + 1):
+            if sizes is not None and size not in sizes:
+                continue
             pair = [_unsure(lp[:size]) for lp in (inside.lp, strange.lp)]
             for score in pair[0]:
                 found = asdict(foreign(pair[0][score], pair[1][score]))

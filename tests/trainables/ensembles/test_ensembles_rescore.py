@@ -88,7 +88,7 @@ def test_a_pool_curve_joins_all_runs(two_runs):
     curve = pool_curve(table)
     assert curve.pool == 6
     assert list(curve.mean) == [1, 2, 3, 4, 5, 6]
-    whole = np.mean(np.exp([m for run in runs(table, "test") for m in run.lp]), axis=0)
+    whole = np.mean(np.exp(np.concatenate([run.lp for run in runs(table, "test")]).astype(np.float64)), axis=0)
     targets = next(runs(table, "test")).targets
     assert curve.mean[6] == pytest.approx(cross_validated(np.log(whole), targets).calibrated["ll"], abs=1e-9)
     found = equivalents(rescore(table, scores=SCORES), curve).to_pylist()
@@ -146,7 +146,7 @@ def test_a_hyper_deep_ensemble_names_its_members(two_runs):
     assert {trial for trial, _, _ in found.members} <= {0, 4}
     by_name = {(run.trial, run.repeat, number): lp for run in runs(table, "test")
                for number, lp in zip(run.members, run.lp, strict=True)}
-    average = np.log(np.mean([np.exp(by_name[name]) for name in found.members], axis=0))
+    average = np.log(np.mean([np.exp(by_name[name].astype(np.float64)) for name in found.members], axis=0))
     targets = next(runs(table, "test")).targets
     assert found.test["ll"] == pytest.approx(cross_validated(average, targets).calibrated["ll"], abs=1e-9)
     alone = max(cross_validated(lp, run.targets).calibrated["ll"] for run in runs(table, "val") for lp in run.lp)

@@ -96,3 +96,28 @@ def cross_validated(
         float(values.std()),
         sum(fit.at_bound for fit in fits),
     )
+
+
+def held_out(
+    lp: ArrayLike,
+    targets: ArrayLike,
+    fit_lp: ArrayLike,
+    fit_targets: ArrayLike,
+    scores: Mapping[str, Score] = SCORES,
+) -> CrossValidated:
+    """Scores with a temperature that was fitted on validation objects: the alternative to test-time cross-validation.
+
+    Args:
+        lp, targets: the objects that are scored, (n, classes) and (n,).
+        fit_lp, fit_targets: the same ensemble on the validation objects.
+    """
+    p, y = checked(lp, targets)
+    fitted = fit_temperature(fit_lp, fit_targets)
+    scaled = scale(p, fitted.value)
+    return CrossValidated(
+        {name: score(p, y) for name, score in scores.items()},
+        {name: score(scaled, y) for name, score in scores.items()},
+        fitted.value,
+        0.0,
+        int(fitted.at_bound),
+    )
