@@ -6,6 +6,7 @@ import datetime
 import os
 import platform
 import statistics
+import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from raybayes import __version__
 
 REFERENCE = "raybayes"
 PACKAGES = ("ray", "optuna", "torch", "pyarrow")
@@ -88,10 +91,21 @@ def load() -> float:
 
 def this_machine(load_before: float) -> Machine:
     """This machine at the end of a benchmark."""
-    versions = ", ".join([f"python {platform.python_version()}", *(f"{name} {version(name)}" for name in PACKAGES)])
+    numbers = [f"{name} {version(name)}" for name in PACKAGES]
+    versions = ", ".join([f"raybayes at {_commit()}", f"python {platform.python_version()}", *numbers])
     system = f"{platform.system()} {platform.machine()}"
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     return Machine(os.cpu_count() or 1, system, load_before, load(), versions, today)
+
+
+def _commit() -> str:
+    """The commit that was measured, "-dirty" if files differ from it; the version where there is no checkout."""
+    describe = ["git", "describe", "--always", "--dirty"]
+    try:
+        found = subprocess.run(describe, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return __version__
+    return found.stdout.strip() or __version__
 
 
 def summarise(samples: Iterable[Sample], reference: str = REFERENCE) -> list[Row]:
