@@ -20,11 +20,14 @@ LIMIT_S = 600.0
 SLEEP_S = 0.5
 STARTS = {"import raybayes": ["-c", "import raybayes"], "raybayes --help": ["-m", "raybayes", "--help"]}
 NOTES = """\
-`python -m benchmarks.sweep_overhead` made this page. Medians over *n* repeats in which the sides took turns, each in a
-process of its own; low and high are the extremes. Ray was started before the clock, by the same code for all sides:
-two CPUs, no dashboard. All sides run the same Python function with two parameters, one report, and TPE with the same
-settings, two trials at once. *raybayes / side* below 1 means that raybayes took less.
+`python -m benchmarks.sweep_overhead` made this page. Medians over *n* repeats in which the sides took turns; low and
+high are the extremes. *raybayes / side* below 1 means that raybayes took less. Sweeps and two-worker trials: each side
+in a process of its own, Ray started before the clock by the same code for all (two CPUs, no dashboard), the same Python
+function with two parameters and one report, TPE with the same settings, two trials at once. 100 trials a sweep, 30 of
+the side that starts an actor for each; 3 two-worker trials.
 
+* Suggestions: all sides in one process, without Ray; the median of the 50 trials before the mark. raybayes makes each
+  trial durable before it starts and after it ends; Optuna in memory keeps nothing.
 * *a trial*: from the start of the first trial's work to the end of the last one's, divided by the number of trials.
 * *a trial, whole call*: the wall time of the whole call, start-up and writing of results included, divided likewise.
 * *in training*: share of the time of both slots, first start to last end, in which trials were at work.
