@@ -65,9 +65,10 @@ def load_instance(name: str, tables: Mapping[str, pa.Table] | None, optimum: flo
 
 
 def two_opt(distance: Tensor, budget: int, runs: int, generator: torch.Generator) -> Found:
-    """2-opt with the best exchange at each step, from random tours, again and again until the budget is spent.
+    """2-opt from random tours, again and again until the budget is spent.
 
-    Each exchange looked at counts as one evaluation, though it costs four look-ups instead of n.
+    Exchanges are looked at in random order, n at a time, and the best of those is made if it helps; each one looked at
+    counts as one evaluation, though it costs four look-ups instead of n.
     """
     n = len(distance)
     best = torch.full((runs,), torch.inf, dtype=torch.float64)
@@ -79,22 +80,30 @@ def two_opt(distance: Tensor, budget: int, runs: int, generator: torch.Generator
         while used + 1 <= budget:
             tour = torch.rand(n, generator=generator).argsort()
             used += 1
-            while True:
-                length = float(distance[tour, tour.roll(-1)].sum())
-                if length < best[run]:
-                    best[run], orders[run] = length, tour
-                room = min(len(low), budget - used)
-                if room == 0:
-                    break
-                a, b, c, d = tour[low[:room] - 1], tour[low[:room]], tour[high[:room]], tour[(high[:room] + 1) % n]
-                gain = distance[a, b] + distance[c, d] - distance[a, c] - distance[b, d]
-                used += room
-                value, where = gain.max(0)
-                if value <= 1e-9:
-                    break
-                i, j = int(low[where]), int(high[where])
-                tour[i : j + 1] = tour[i : j + 1].flip(0)
+            fruitless = 0
+            while fruitless < len(low) and used < budget:
+                shuffled = torch.rand(len(low), generator=generator).argsort()
+                for block in shuffled.split(n):
+                    part = block[: budget - used]
+                    if len(part) == 0 or fruitless >= len(low):
+                        break
+                    used += len(part)
+                    fruitless = 0 if _exchange(tour, distance, low[part], high[part]) else fruitless + len(part)
+            length = float(distance[tour, tour.roll(-1)].sum())
+            if length < best[run]:
+                best[run], orders[run] = length, tour
     return Found(best, orders, budget)
+
+
+def _exchange(tour: Tensor, distance: Tensor, low: Tensor, high: Tensor) -> bool:
+    """Turn round the segment low .. high that shortens the tour most, in place; whether there was one."""
+    a, b, c, d = tour[low - 1], tour[low], tour[high], tour[(high + 1) % len(tour)]
+    value, where = (distance[a, b] + distance[c, d] - distance[a, c] - distance[b, d]).max(0)
+    if value <= 1e-9:
+        return False
+    i, j = int(low[where]), int(high[where])
+    tour[i : j + 1] = tour[i : j + 1].flip(0)
+    return True
 
 
 def nearest_neighbour(distance: Tensor, starts: int) -> float:
