@@ -29,7 +29,7 @@ toy. Each measurement is the mean processor time (all threads) of an update in a
 by block in one process, and *n* blocks give the median. *published algorithm, plain*: Python loops of logsumexp,
 autograd with create_graph (double backward), torch.optim.Adam, one run (`benchmarks/permutations_speed/reference.py`).
 *raybayes*: closed-form inner gradients, one ordinary backward pass; with 64 runs at once the time of a batched update
-is divided by 64. *raybayes / side* below 1 means that raybayes took less; 0.33 is three times, 0.02 fifty times as fast.
+is divided by 64. *raybayes / side* below 1 means that raybayes took less: 0.33 is three times as fast, 0.02 fifty.
 """
 
 
