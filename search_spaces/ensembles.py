@@ -14,7 +14,15 @@ _ORDINARY = ("single", "deep_ensemble", "fge", "swag", "mc_dropout", "vi", "lapl
 SPACE = Space(
     {
         "method": Choice(
-            "deep_ensemble", "single", "snapshot", "csgld", "fge", "swag", "mc_dropout", "vi", "laplace"  # the paper's
+            "deep_ensemble",
+            "single",
+            "snapshot",
+            "csgld",
+            "fge",
+            "swag",
+            "mc_dropout",
+            "vi",
+            "laplace",  # the paper's
         ),
         "wd": Float(1e-5, 1e-2, log=True),  # the paper's 1e-4 to 5e-4 inside; up to 1e-2 for few images
         "batch": Choice(32, 64, 128),  # paper: 64 and 128; 32 for few images
@@ -66,7 +74,9 @@ NEWER = Space(
         "checkpoint.every": Int(1, 4, when={"method": "checkpoint"}),  # 4 members within the last 12 of 20 epochs
         "batch_ensemble.init": Choice("sign", "normal", when={"method": "batch_ensemble"}),  # both are in its paper
         "batch_ensemble.sign_probability": Float(
-            0.25, 0.75, when={"method": "batch_ensemble", "batch_ensemble.init": "sign"}  # uncertainty-baselines
+            0.25,
+            0.75,
+            when={"method": "batch_ensemble", "batch_ensemble.init": "sign"},  # uncertainty-baselines
         ),
         "packed.alpha": Choice(1.0, 2.0, 3.0, 4.0, when={"method": "packed"}),  # its paper: 2 to 4
         "packed.gamma": Choice(1, 2, 4, when={"method": "packed"}),  # its paper: 1 and 2
@@ -112,8 +122,21 @@ BUDGET = Space(
 PAPER_SMALL = Space(
     {
         "method": Choice(
-            "deep_ensemble", "single", "snapshot", "csgld", "fge", "swag", "mc_dropout", "vi", "laplace",  # the paper's
-            "checkpoint", "swa", "last_layer_laplace", "batch_ensemble", "packed", "mimo",
+            "deep_ensemble",
+            "single",
+            "snapshot",
+            "csgld",
+            "fge",
+            "swag",
+            "mc_dropout",
+            "vi",
+            "laplace",  # the paper's
+            "checkpoint",
+            "swa",
+            "last_layer_laplace",
+            "batch_ensemble",
+            "packed",
+            "mimo",
         ),
         "tta": Choice(False, True, when={"method": "single"}),  # one network seen through K augmentations
         "members": Choice(8),  # the curves of 100 members bend within the first 8
