@@ -47,10 +47,18 @@ CASES = {
     "packed-tta": {"method": "packed", "tta": True},
     "mimo": {"method": "mimo", "mimo": {"input_repetition": 0.5, "batch_repetition": 2}},
     "resnet20": {
-        "dataset": "cifar10-sample", "arch": "resnet20", "train_images": 24, "test_images": 4, "members": 2,
+        "dataset": "cifar10-sample",
+        "arch": "resnet20",
+        "train_images": 24,
+        "test_images": 4,
+        "members": 2,
     },
     "resnet20-swag": {
-        "method": "swag", "arch": "resnet20", "train_images": 24, "test_images": 4, "members": 2,
+        "method": "swag",
+        "arch": "resnet20",
+        "train_images": 24,
+        "test_images": 4,
+        "members": 2,
         "swag": {"epochs": 3, "start": 0.3, "rank": 2},
     },
 }
@@ -158,14 +166,20 @@ def test_the_curve_follows_from_the_stored_members(whole, run_in_memory):
     members = [tables[f"predictions/test-member-{k:03d}"] for k in range(3)]
     p = np.mean([np.exp(np.array(m["lp"].to_pylist(), np.float64)) for m in members], axis=0)
     result = cross_validated(np.log(p), members[0]["target"].to_numpy())
-    rows = [row for row in tables["curve"].to_pylist()
-            if row["n_samples"] == 3 and row["split"] == "test" and row["metric"] == "ll"]
+    rows = [
+        row
+        for row in tables["curve"].to_pylist()
+        if row["n_samples"] == 3 and row["split"] == "test" and row["metric"] == "ll"
+    ]
     values = {row["calibrated"]: row["value"] for row in rows}
     assert values[True] == pytest.approx(result.calibrated["ll"], abs=1e-9)
     assert values[False] == pytest.approx(result.raw["ll"], abs=1e-9)
     assert sorted(set(tables["curve"]["n_samples"].to_pylist())) == [1, 2, 3]
-    a, b, c = [row["value"] for row in tables["curve"].to_pylist()
-               if row["split"] == "val" and row["metric"] == "ll" and row["calibrated"]]
+    a, b, c = [
+        row["value"]
+        for row in tables["curve"].to_pylist()
+        if row["split"] == "val" and row["metric"] == "ll" and row["calibrated"]
+    ]
     area = (math.log(2) * (a + b) / 2 + math.log(3 / 2) * (b + c) / 2) / math.log(3)
     assert whole("deep_ensemble", run_in_memory).reports[-1]["cll_area"] == pytest.approx(area)
 
