@@ -44,8 +44,11 @@ def case(rng, n=60, classes=4, quality=1.0):
 
 
 def test_rescoring_repeats_the_curve_of_the_run(two_runs):
-    curve = {(r["n_samples"], r["metric"], r["calibrated"]): r["value"]
-             for r in two_runs[0].tables["curve"].to_pylist() if r["split"] == "test"}
+    curve = {
+        (r["n_samples"], r["metric"], r["calibrated"]): r["value"]
+        for r in two_runs[0].tables["curve"].to_pylist()
+        if r["split"] == "test"
+    }
     results = rescore(stored(two_runs[0]), scores=SCORES)
     again = {(r["n_samples"], r["metric"], r["calibrated"]): r["value"] for r in results.to_pylist()}
     assert again == curve
@@ -144,8 +147,11 @@ def test_a_hyper_deep_ensemble_names_its_members(two_runs):
     found = hyper_deep_ensemble(table, 3)
     assert len(found.members) == 3
     assert {trial for trial, _, _ in found.members} <= {0, 4}
-    by_name = {(run.trial, run.repeat, number): lp for run in runs(table, "test")
-               for number, lp in zip(run.members, run.lp, strict=True)}
+    by_name = {
+        (run.trial, run.repeat, number): lp
+        for run in runs(table, "test")
+        for number, lp in zip(run.members, run.lp, strict=True)
+    }
     average = np.log(np.mean([np.exp(by_name[name].astype(np.float64)) for name in found.members], axis=0))
     targets = next(runs(table, "test")).targets
     assert found.test["ll"] == pytest.approx(cross_validated(average, targets).calibrated["ll"], abs=1e-9)
@@ -170,8 +176,11 @@ def test_foreign_images_are_predicted_and_detected(dataset, foreign, run_in_memo
     table = stored(run_in_memory(train, Config.model_validate(values)))
     found = detect_foreign(table).to_pylist()
     assert {(r["n_samples"], r["score"]) for r in found} == {
-        (1, "negative_confidence"), (1, "entropy"),
-        (2, "negative_confidence"), (2, "entropy"), (2, "mutual_information"),
+        (1, "negative_confidence"),
+        (1, "entropy"),
+        (2, "negative_confidence"),
+        (2, "entropy"),
+        (2, "mutual_information"),
     }
     inside, outside = next(runs(table, "test")), next(runs(table, "foreign"))
     assert outside.lp.shape == inside.lp.shape
