@@ -103,7 +103,9 @@ def test_cross_validation_equals_the_protocol_written_out(rng):
         for fit, evaluate in ((order[:50], order[50:]), (order[50:], order[:50])):
             slow = minimize_scalar(
                 lambda b, fit=fit: -log_softmax(b * lp[fit], axis=1)[np.arange(len(fit)), y[fit]].mean(),
-                bounds=(1e-2, 1e2), method="bounded", options={"xatol": 1e-11},
+                bounds=(1e-2, 1e2),
+                method="bounded",
+                options={"xatol": 1e-11},
             )
             temperatures.append(1 / slow.x)
             raw.append(log_likelihood(lp[evaluate], y[evaluate]))
