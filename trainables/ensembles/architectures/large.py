@@ -29,9 +29,7 @@ class VGG16BN(nn.Module):
                 layers += [nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
                 layers.append(place("every", spatial=True))
                 channels = width
-        self.body = nn.Sequential(
-            *layers, nn.Flatten(), *_hidden(place), *_hidden(place)
-        )
+        self.body = nn.Sequential(*layers, nn.Flatten(), *_hidden(place), *_hidden(place))
         self.head = nn.Linear(512, classes)
 
     def forward(self, x: Tensor) -> Tensor:
