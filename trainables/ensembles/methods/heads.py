@@ -46,6 +46,8 @@ class HeadsRun(Run):
         """(n, heads, classes) float32 log-probabilities on the CPU of uint8 images."""
         self.model.eval()
         with torch.no_grad():
-            parts = [functional.log_softmax(self.head_logits(self.data.normalise(part)), dim=2)
-                     for part in images.split(PREDICT_BATCH)]
+            parts = [
+                functional.log_softmax(self.head_logits(self.data.normalise(part)), dim=2)
+                for part in images.split(PREDICT_BATCH)
+            ]
         return torch.cat(parts).cpu()
