@@ -62,8 +62,10 @@ class LastLayerRun(Run):
     def draw(self, k: int) -> Predictions:
         root = self.fit() if self.root is None else self.root
         if self.config.last_layer.predict == "probit":
-            return {name: self.probit_log_probabilities(self.seen(split, f"draw-{k}/{name}"), root)
-                    for name, split in self.data.predicted.items()}
+            return {
+                name: self.probit_log_probabilities(self.seen(split, f"draw-{k}/{name}"), root)
+                for name, split in self.data.predicted.items()
+            }
         z = torch.empty(len(root), device=self.ctx.device).normal_(generator=self.device_rng(f"sample-{k}"))
         offset = (root @ z.to(root.dtype)).float().reshape(self.data.classes, -1)
         model = self.twin()
