@@ -20,7 +20,11 @@ class MimoRun(HeadsRun):
         name, first = next(iter(weight_layers(model).items()))
         assert isinstance(first, nn.Conv2d)  # every architecture begins with one
         wide = nn.Conv2d(
-            heads * first.in_channels, first.out_channels, first.kernel_size, first.stride, first.padding,
+            heads * first.in_channels,
+            first.out_channels,
+            first.kernel_size,
+            first.stride,
+            first.padding,
             bias=first.bias is not None,
         )
         parent, _, attribute = name.rpartition(".")
