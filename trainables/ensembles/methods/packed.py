@@ -51,8 +51,13 @@ class Packing:
         inputs = self.members * conv.in_channels if first else self.widened(conv.in_channels)
         self.width = conv.out_channels
         return nn.Conv2d(
-            inputs, self.widened(conv.out_channels), conv.kernel_size, conv.stride, conv.padding,
-            groups=self.members if first else self.groups, bias=conv.bias is not None,
+            inputs,
+            self.widened(conv.out_channels),
+            conv.kernel_size,
+            conv.stride,
+            conv.padding,
+            groups=self.members if first else self.groups,
+            bias=conv.bias is not None,
         )
 
     def linear(self, linear: nn.Linear, last: bool) -> GroupedLinear:
