@@ -103,7 +103,9 @@ def curve_table(points: Sequence[Point], config: Config, seed: int) -> pa.Table:
         }
         raw = shared | {"calibrated": False, "temperature": 1.0, "temperature_std": 0.0}
         scaled = shared | {
-            "calibrated": True, "temperature": point.temperature, "temperature_std": point.temperature_std
+            "calibrated": True,
+            "temperature": point.temperature,
+            "temperature_std": point.temperature_std,
         }
         for metric, (value, calibrated_value) in point.scores.items():
             rows += [raw | {"metric": metric, "value": value}, scaled | {"metric": metric, "value": calibrated_value}]
