@@ -30,7 +30,11 @@ def _values(arch: str, method: str) -> dict[str, Any]:
         "csgld": {
             "batch": 64,
             "csgld": {
-                "max_lr": 0.5, "cycle_epochs": 50, "samples": 3, "noise_epochs": 3, "temperature": 50_000 / 782**2
+                "max_lr": 0.5,
+                "cycle_epochs": 50,
+                "samples": 3,
+                "noise_epochs": 3,
+                "temperature": 50_000 / 782**2,
             },
         },
         "fge": {
@@ -44,8 +48,13 @@ def _values(arch: str, method: str) -> dict[str, Any]:
         "swag": {"swag": {"epochs": 300, "start": 160 / 300, "lr": 0.01, "rank": 20, "scale": 0.5}},
         "mc_dropout": {"epochs": 400, "dropout": {"p": 0.5 if vgg else 0.3}},
         "vi": {
-            "vi": {"epochs": 100, "lr_mean": 1e-3, "lr_sigma": 1e-3, "log_sigma": -5.0,
-                   "beta": 1e-5 if arch == "wrn28x10" else 1e-4},
+            "vi": {
+                "epochs": 100,
+                "lr_mean": 1e-3,
+                "lr_sigma": 1e-3,
+                "log_sigma": -5.0,
+                "beta": 1e-5 if arch == "wrn28x10" else 1e-4,
+            },
         },
         # The scale is searched: the published ones belong to other factors and to a sampler with another covariance.
         "laplace": {"laplace": {"prior": (25 if arch in ("vgg16bn", "wrn28x10") else 15) / (45_000 * _wd(arch))}},
