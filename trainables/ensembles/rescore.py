@@ -190,13 +190,15 @@ def _rows(
     run: Run, size: int, split_seed: int, result: CrossValidated, measures: Mapping[str, float]
 ) -> list[dict[str, object]]:
     shared: dict[str, object] = {
-        "trial": run.trial, "repeat": run.repeat, "split": run.split, "n_samples": size,
-        "split_seed": split_seed, "targets_sha256": run.digest,
+        "trial": run.trial,
+        "repeat": run.repeat,
+        "split": run.split,
+        "n_samples": size,
+        "split_seed": split_seed,
+        "targets_sha256": run.digest,
     }
     raw = shared | {"calibrated": False, "temperature": 1.0, "temperature_std": 0.0}
-    scaled = shared | {
-        "calibrated": True, "temperature": result.temperature, "temperature_std": result.temperature_std
-    }
+    scaled = shared | {"calibrated": True, "temperature": result.temperature, "temperature_std": result.temperature_std}
     rows = [raw | {"metric": name, "value": value} for name, value in result.raw.items()]
     rows += [scaled | {"metric": name, "value": value} for name, value in result.calibrated.items()]
     return rows + [raw | {"metric": name, "value": value} for name, value in measures.items()]
