@@ -107,8 +107,10 @@ def _validation(results: pa.Table) -> dict[int, float]:
         if row["repeat"] not in known or row["n_samples"] > known[row["repeat"]][0]:
             known[row["repeat"]] = row["n_samples"], row["value"]
     means = {trial: [value for _, value in found.values()] for trial, found in scores.items()}
-    return {trial: float(np.mean(found)) if found and np.isfinite(found).all() else -math.inf
-            for trial, found in means.items()}
+    return {
+        trial: float(np.mean(found)) if found and np.isfinite(found).all() else -math.inf
+        for trial, found in means.items()
+    }
 
 
 def entry(results: pa.Table, split: str, label: str, trial: int) -> Entry:
