@@ -76,7 +76,12 @@ def _relaxed(config: Config) -> str | None:
             f" or estimator = relax with critic.of = black_box, or reinforce_ema or rloo."
         )
     if config.entropy and config.estimator not in (
-        "reinforce", "reinforce_ema", "reinforce_best", "rloo", "t_reinforce", "t_reinforce_plus"
+        "reinforce",
+        "reinforce_ema",
+        "reinforce_best",
+        "rloo",
+        "t_reinforce",
+        "t_reinforce_plus",
     ):
         return f"entropy > 0 goes with the score of the order (reinforce..., rloo), not with {config.estimator}."
     if config.estimator == "sinkhorn" and config.task == "ranking":
