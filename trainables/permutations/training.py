@@ -38,8 +38,16 @@ def train(config: Config, ctx: Context) -> None:
     f = Recorder(problem.cost, problem.rows, dtype, ctx.device)
     estimator = build_estimator(config, model, problem.n, rows, ctx.rng("critic"))
     optimiser = OrderOptimiser(
-        policy, estimator, f, config.samples, config.lr, config.critic.lr, config.critic.updates,
-        config.ranking.weight_decay if config.task == "ranking" else 0.0, problem.mask, ctx.all_reduce,
+        policy,
+        estimator,
+        f,
+        config.samples,
+        config.lr,
+        config.critic.lr,
+        config.critic.updates,
+        config.ranking.weight_decay if config.task == "ranking" else 0.0,
+        problem.mask,
+        ctx.all_reduce,
     )
     noise = ctx.rng(f"samples/{ctx.rank}")
     steps, updates, update, reported = max_steps(config), config.updates, 0, 0
@@ -53,8 +61,12 @@ def train(config: Config, ctx: Context) -> None:
 
     def state() -> dict[str, Any]:
         return {
-            "optimiser": optimiser.state(), "problem": problem.state(), "noise": noise.get_state(),
-            "update": update, "reported": reported, "curves": {name: list(column) for name, column in curves.items()},
+            "optimiser": optimiser.state(),
+            "problem": problem.state(),
+            "noise": noise.get_state(),
+            "update": update,
+            "reported": reported,
+            "curves": {name: list(column) for name, column in curves.items()},
         }
 
     if saved is None and config.estimator in CONTROL_VARIATES:
