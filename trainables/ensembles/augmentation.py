@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -15,13 +15,16 @@ Augmentation = Literal["none", "shift", "crop-flip"]
 def shift(images: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
     """Each image moved by its own whole number of pixels in [-pixels, pixels] each way; black comes in at the rim.
 
-    Moving an image is the same as padding it and cutting a window of the old size at a random place.
-
     Args:
         images: (n, channels, height, width), any dtype.
     """
+    return moved(images, pixels, torch.randint(0, 2 * pixels + 1, (2, len(images)), generator=generator))
+
+
+def moved(images: Tensor, pixels: int, corner: Tensor) -> Tensor:
+    """Each image padded by `pixels` and cut to its old size at its own corner, (2, n) in [0, 2·pixels]."""
     n, channels, height, width = images.shape
-    corner = torch.randint(0, 2 * pixels + 1, (2, n), generator=generator).to(images.device)
+    corner = corner.to(images.device)
     rows = corner[0, :, None] + torch.arange(height, device=images.device)  # n × height
     columns = corner[1, :, None] + torch.arange(width, device=images.device)  # n × width
     padded = functional.pad(images, (pixels,) * 4)
@@ -32,8 +35,34 @@ def shift(images: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
 
 def flip(images: Tensor, generator: torch.Generator) -> Tensor:
     """Each image mirrored left to right with probability 1/2."""
-    mirrored = torch.rand(len(images), generator=generator) < 0.5
-    return torch.where(mirrored.to(images.device)[:, None, None, None], images.flip(-1), images)
+    return mirrored(images, torch.rand(len(images), generator=generator) < 0.5)
+
+
+def mirrored(images: Tensor, which: Tensor) -> Tensor:
+    """The images with those of the flags (n,) mirrored left to right."""
+    return torch.where(which.to(images.device)[:, None, None, None], images.flip(-1), images)
+
+
+def joint(kind: Augmentation, images: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """The augmentation of several batches of equal length in one pass, each batch drawn from its own generator.
+
+    Args:
+        images: (batches · n, channels, height, width), batch after batch.
+
+    Returns:
+        What `augmentation(kind)` would make of each batch, put together.
+    """
+    n = len(images) // len(generators)
+    if kind == "none":
+        return images
+    pixels = 2 if kind == "shift" else 4
+    corners, flips = [], []
+    for generator in generators:  # in the order of the single functions
+        corners.append(torch.randint(0, 2 * pixels + 1, (2, n), generator=generator))
+        if kind == "crop-flip":
+            flips.append(torch.rand(n, generator=generator) < 0.5)
+    cut = moved(images, pixels, torch.cat(corners, dim=1))
+    return mirrored(cut, torch.cat(flips)) if flips else cut
 
 
 def augmentation(kind: Augmentation) -> Callable[[Tensor, torch.Generator], Tensor]:

@@ -31,7 +31,7 @@ Method = Literal[
     "mimo",
 ]
 Architecture = Literal[
-    "cnn", "lenet", "resnet20", "vgg16bn", "preresnet110", "preresnet164", "wrn28x10", "resnet50"
+    "mlp", "cnn", "lenet", "resnet20", "vgg16bn", "preresnet110", "preresnet164", "wrn28x10", "resnet50"
 ]
 DataSetName = Literal["mnist-sample", "mnist", "cifar10-sample", "cifar10", "cifar10-lossless"]
 
@@ -179,7 +179,7 @@ class Config(Group):
 
     method: Method = Field("deep_ensemble", description="How the members come about")
     members: int = Field(4, ge=1, le=1000, description="Ensemble size K. [P] 100 on CIFAR, 50 on ImageNet")
-    arch: Architecture = Field("cnn", description="Network; cnn = conv5x5/2(8) conv5x5/2(16) FC64 FC")
+    arch: Architecture = Field("cnn", description="Network; cnn = conv5x5/2(8) conv5x5/2(16) FC64 FC, mlp = FC64 FC")
 
     budget_epochs: int = Field(
         0, ge=0, description="Above 0: epochs of all members together, shared equally (deep_ensemble, snapshot)"
@@ -192,6 +192,15 @@ class Config(Group):
     augment: bool = Field(True, description="Random shifts by 2 pixels (MNIST); pad 4, crop, flip (CIFAR). [P] on")
     tta: bool = Field(
         False, description="Each member sees a fresh random draw of the training augmentation at test time. [P] both"
+    )
+
+    engine: Literal["sequential", "vmap", "grouped", "auto"] = Field(
+        "sequential",
+        description="Members of a deep ensemble one after the other, or all of a worker's at once (mlp, cnn, lenet):"
+        " equal to rounding; auto = the fastest of a few timed steps",
+    )
+    spread: float = Field(
+        1.0, ge=1, le=100, description="deep_ensemble: each member draws lr and wd within this factor, log-uniformly"
     )
 
     dropout: DropoutValues = Field(default_factory=DropoutValues, description="Of mc_dropout, or of all methods")

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from trainables.ensembles.config import Config
+from trainables.ensembles.possible import side_by_side
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Plan:
         snapshots: after how many epochs of its run each trained member is taken, ascending.
         draws: members that each run draws after its last epoch.
         heads: members in one snapshot (networks that hold several members).
+        together: runs that are trained side by side, so that each round of epochs makes as many reports.
     """
 
     runs: int
@@ -32,6 +34,7 @@ class Plan:
     snapshots: tuple[int, ...] = ()
     draws: int = 0
     heads: int = 1
+    together: int = 1
 
     @property
     def steps_per_run(self) -> int:
@@ -44,8 +47,8 @@ class Plan:
 
     @property
     def first_member(self) -> int:
-        """The report that scores the first member."""
-        return self.snapshots[0] if self.snapshots else self.epochs + 1
+        """The report that scores the first member, with one worker."""
+        return (self.snapshots[0] - 1) * self.together + 1 if self.snapshots else self.epochs + 1
 
     @property
     def members_per_run(self) -> int:
@@ -91,7 +94,8 @@ def _one_network(config: Config) -> Plan:
 
 def _deep_ensemble(config: Config) -> Plan:
     epochs = config.budget_epochs // config.members if config.budget_epochs else config.epochs
-    return Plan(runs=config.members, epochs=epochs, snapshots=(epochs,))
+    together = config.members if config.engine != "sequential" and side_by_side(config) else 1
+    return Plan(runs=config.members, epochs=epochs, snapshots=(epochs,), together=together)
 
 
 def _checkpoint(config: Config) -> Plan:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from trainables.ensembles.config import Config
 
-OWN_DROPOUT = ("cnn", "lenet", "vgg16bn", "wrn28x10")  # architectures whose authors put dropout somewhere
+FUSED = ("mlp", "cnn", "lenet")  # architectures of which several members can be trained at once
+OWN_DROPOUT = ("mlp", "cnn", "lenet", "vgg16bn", "wrn28x10")  # architectures whose authors put dropout somewhere
 NO_DROPOUT = ("resnet50",)
 
 
 def problem(config: Config) -> str | None:
     """Why a configuration cannot run, or None."""
-    for check in (_data, _budget, _dropout, _trajectory, _swag, _posterior):
+    for check in (_data, _budget, _dropout, _trajectory, _swag, _posterior, _engine):
         if sentence := check(config):
             return sentence
     return None
@@ -32,6 +33,35 @@ def _data(config: Config) -> str | None:
             " and a network that never saw it fails on it; set augment = true or tta = false."
         )
     return None
+
+
+def _engine(config: Config) -> str | None:
+    if config.spread > 1 and config.method != "deep_ensemble":
+        return (
+            f"spread = {config.spread:g} makes the members of a deep_ensemble differ, found method = {config.method};"
+            " set spread = 1."
+        )
+    if config.engine in ("sequential", "auto") or side_by_side(config):
+        return None
+    if config.method != "deep_ensemble":
+        return (
+            f"engine = {config.engine} trains the members of a deep_ensemble at once, and method = {config.method} has"
+            " one training run; set engine = sequential."
+        )
+    if config.arch not in FUSED:
+        return (
+            f"engine = {config.engine} gains nothing for arch = {config.arch}, which fills a device alone; set engine ="
+            f" sequential, or choose one of {', '.join(FUSED)}."
+        )
+    return (
+        f"engine = {config.engine} trains members without dropout, and dropout.always is set; set engine = sequential,"
+        " or dropout.always = false."
+    )
+
+
+def side_by_side(config: Config) -> bool:
+    """Whether several members of this configuration can be trained at once."""
+    return config.method == "deep_ensemble" and config.arch in FUSED and not config.uses_dropout
 
 
 def _budget(config: Config) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from math import nan
 from typing import Any
 
@@ -9,6 +10,8 @@ from raybayes.contract import Context, State
 from trainables.ensembles.config import Config
 from trainables.ensembles.data import ImageData, prepare
 from trainables.ensembles.ensemble import Ensemble, Point
+from trainables.ensembles.fused import Group, settle
+from trainables.ensembles.fused.forward import Engine
 from trainables.ensembles.methods import METHODS, Predictions, Run
 from trainables.ensembles.metrics.curves import area_over_log_size
 from trainables.ensembles.plan import Plan, plan
@@ -19,8 +22,9 @@ def train(config: Config, ctx: Context) -> None:
     """Train the members of one ensemble, store their predictions, and report the score of the ensemble so far.
 
     Worker r of W trains runs r, r + W, ...; a method of one run leaves the other workers waiting. One report stands for
-    one step of one run (see `plan`), so W workers that train side by side report W times after each round, with the
-    same numbers. Until the first member is finished, the first run's network stands for the ensemble.
+    one step of one run (see `plan`), so a round of several runs (on several workers, or side by side on one) makes as
+    many reports, with the same numbers. Until the first member is finished, the first run's network stands for the
+    ensemble.
     """
     whole = plan(config)
     if ctx.rank == 0 and ctx.world_size > whole.runs:
@@ -33,33 +37,34 @@ def train(config: Config, ctx: Context) -> None:
     parked: dict[int, State] = {}  # states of begun runs that this worker will go on with
     reported = 0
     metrics: dict[str, float] = {}
-    run: Run | None = None
+    group: Group | None = None
 
     if (saved := ctx.resume()) is not None:
         progress, reported, metrics = list(saved["progress"]), saved["reported"], dict(saved["metrics"])
         ensemble.load(saved["ensemble"])
         mine = range(ctx.rank, whole.runs, ctx.world_size)
         parked = {index: saved[f"run/{index}"] for index in mine if f"run/{index}" in saved}
+    engine = saved["engine"] if saved is not None else settle(config, data, ctx, whole.runs)
 
     def state() -> State:
         begun = dict(parked)
-        if run is not None and progress[run.index] < whole.steps_per_run:
-            begun[run.index] = run.state()
+        for run in group.runs if group is not None else ():
+            if progress[run.index] < whole.steps_per_run:
+                begun[run.index] = run.state()
         common = {"progress": progress, "reported": reported, "metrics": metrics, "ensemble": ensemble.state()}
-        return {**common, **{f"run/{index}": value for index, value in begun.items()}}
+        return {**common, "engine": engine, **{f"run/{index}": value for index, value in begun.items()}}
 
     while reported < whole.steps:
         if sum(progress) == reported:  # all that was done is reported: do the next round
-            run = next_run(run, progress, parked, config, data, ctx)
-            news = None if run is None else work(run, progress[run.index], ensemble.size == 0, ctx)
+            group = next_group(group, engine, progress, parked, config, data, ctx)
+            news = [] if group is None else work(group, progress[group.runs[0].index], ensemble.size == 0, ctx)
             now: Point | None = None
-            for item in ctx.gather(news):
-                if item is not None:
-                    progress[item["run"]] += 1
-                    for number, member in item["members"].items():
-                        ensemble.add(number, member, whole.cost_epochs(number))
-                    if item["now"] is not None:
-                        now = ensemble.score_alone("val", item["now"], progress[item["run"]])
+            for item in itertools.chain.from_iterable(ctx.gather(news)):
+                progress[item["run"]] += 1
+                for number, member in item["members"].items():
+                    ensemble.add(number, member, whole.cost_epochs(number))
+                if item["now"] is not None:
+                    now = ensemble.score_alone("val", item["now"], progress[item["run"]])
             metrics = summary(ensemble, now, whole, progress)
         reported += 1
         if reported == whole.steps:
@@ -69,35 +74,51 @@ def train(config: Config, ctx: Context) -> None:
         ctx.report(metrics, state)
 
 
-def next_run(
-    run: Run | None, progress: list[int], parked: dict[int, State], config: Config, data: ImageData, ctx: Context
-) -> Run | None:
-    """The run that this worker goes on with: the one it has, a parked one, a new one, or None when all are done."""
+def next_group(
+    group: Group | None,
+    engine: Engine,
+    progress: list[int],
+    parked: dict[int, State],
+    config: Config,
+    data: ImageData,
+    ctx: Context,
+) -> Group | None:
+    """What this worker goes on with: the runs it has, else parked or new ones, or None when all are done.
+
+    One run under the engine "sequential", else all of its unfinished runs that are as far as the first of them.
+    """
     steps = plan(config).steps_per_run
-    if run is not None and progress[run.index] < steps:
-        return run
-    for index in range(ctx.rank, len(progress), ctx.world_size):
-        if progress[index] < steps:
-            begun = METHODS[config.method](config, data, ctx, index)
-            if index in parked:
-                begun.load(parked.pop(index))
-            return begun
-    return None
+    if group is not None and progress[group.runs[0].index] < steps:
+        return group
+    left = [index for index in range(ctx.rank, len(progress), ctx.world_size) if progress[index] < steps]
+    if not left:
+        return None
+    side_by_side = [index for index in left if progress[index] == progress[left[0]]]
+    runs = []
+    for index in left[:1] if engine == "sequential" else side_by_side:
+        run = METHODS[config.method](config, data, ctx, index)
+        if index in parked:
+            run.load(parked.pop(index))
+        runs.append(run)
+    return Group(runs, engine)
 
 
-def work(run: Run, step: int, alone: bool, ctx: Context) -> dict[str, Any]:
-    """Do one step of a run and store the members that it completed.
+def work(group: Group, step: int, alone: bool, ctx: Context) -> list[dict[str, Any]]:
+    """Do one step of a group and store the members that it completed.
 
     Returns:
-        What the other workers must know: `run`, its `members` by number, and `now`, the validation log-probabilities of
-        the first run's network while there is no member (`alone`).
+        What the other workers must know, one entry a run: `run`, its `members` by number, and `now`, the validation
+        log-probabilities of the first run's network while there is no member (`alone`).
     """
-    first = run.index * run.plan.members_per_run + run.plan.members_before(step)
-    members = dict(enumerate(run.advance(step), start=first))
-    for number, member in members.items():
-        store(run, number, member, ctx)
-    now = run.current("val") if alone and run.index == 0 and not members else None
-    return {"run": run.index, "members": members, "now": now}
+    news = []
+    for run, completed in zip(group.runs, group.advance(step), strict=True):
+        first = run.index * run.plan.members_per_run + run.plan.members_before(step)
+        members = dict(enumerate(completed, start=first))
+        for number, member in members.items():
+            store(run, number, member, ctx)
+        now = run.current("val") if alone and run.index == 0 and not members else None
+        news.append({"run": run.index, "members": members, "now": now})
+    return news
 
 
 def store(run: Run, number: int, member: Predictions, ctx: Context) -> None:

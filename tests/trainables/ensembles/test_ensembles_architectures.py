@@ -17,6 +17,7 @@ def made(name: str, channels: int, size: int, classes: int, seed: int = 0):
 @pytest.mark.parametrize(
     ("name", "shape", "classes", "parameters"),
     [
+        ("mlp", (1, 28), 10, 50_890),
         ("cnn", (1, 28), 10, 8 * 26 + 16 * 201 + 784 * 64 + 64 + 650),
         ("lenet", (1, 28), 10, 61_706),
         ("resnet20", (3, 32), 10, 272_474),

@@ -14,7 +14,7 @@ from torch.nn import init
 from trainables.ensembles.architectures.dropout import Place, nowhere
 from trainables.ensembles.architectures.large import VGG16BN, PreResNet110, PreResNet164, ResNet50, WideResNet
 from trainables.ensembles.architectures.resnet import ResNet20
-from trainables.ensembles.architectures.small import LeNet, SmallCNN
+from trainables.ensembles.architectures.small import MLP, LeNet, SmallCNN
 
 Init = Callable[[nn.Conv2d, torch.Generator], None]
 
@@ -32,7 +32,6 @@ class Architecture:
 
     make: Callable[[int, int, int, Place], nn.Module]
     conv_init: Init
-
 
 
 
@@ -54,6 +53,7 @@ def he_fan_out(layer: nn.Conv2d, generator: torch.Generator) -> None:
 
 
 ARCHITECTURES = {
+    "mlp": Architecture(MLP, torch_default),
     "cnn": Architecture(SmallCNN, torch_default),
     "lenet": Architecture(LeNet, torch_default),
     "resnet20": Architecture(ResNet20, he_fan_out),

@@ -7,6 +7,19 @@ from torch import Tensor, nn
 from trainables.ensembles.architectures.dropout import Place
 
 
+class MLP(nn.Module):
+    """FC64, FC with ReLU between. 50,890 parameters for MNIST."""
+
+    def __init__(self, channels: int, size: int, classes: int, place: Place) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(channels * size**2, 64), nn.ReLU(), place("own"))
+        self.head = nn.Linear(64, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (n, channels, size, size) to logits (n, classes)."""
+        return self.head(self.body(x))
+
+
 class SmallCNN(nn.Module):
     """conv5x5/2(8), conv5x5/2(16), FC64, FC; ReLU after each but the last. 54,314 parameters for MNIST."""
 

@@ -61,12 +61,15 @@ class Packing:
         )
 
     def linear(self, linear: nn.Linear, last: bool) -> GroupedLinear:
-        positions = linear.in_features // self.width  # pixels that were flattened behind each channel
-        inputs = self.widened(self.width) * positions
+        if first := self.width == 0:  # the images of all members, flattened one behind the other
+            inputs = self.members * linear.in_features
+        else:
+            positions = linear.in_features // self.width  # pixels that were flattened behind each channel
+            inputs = self.widened(self.width) * positions
         self.width = linear.out_features
         if last:
             return GroupedLinear(inputs, self.members * linear.out_features, self.members)
-        return GroupedLinear(inputs, self.widened(linear.out_features), self.groups)
+        return GroupedLinear(inputs, self.widened(linear.out_features), self.members if first else self.groups)
 
 
 class PackedRun(HeadsRun):

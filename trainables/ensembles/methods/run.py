@@ -46,6 +46,7 @@ class Run:
         self.index = index
         self.plan = plan(config)
         self.first_stage = pretrain_epochs(config)
+        self.lr_factor, self.wd_factor = self.spread()
         self.augment = augmentation(data.augmentation if config.augment else "none")
         self.model = self.fresh_model("init")
         self.optimizer = self.fresh_optimizer()
@@ -117,6 +118,13 @@ class Run:
         seed = int(torch.randint(2**62, (1,), generator=self.rng(name)))
         return torch.Generator(self.ctx.device).manual_seed(seed)
 
+    def spread(self) -> tuple[float, float]:
+        """Factors of the learning rate and the weight decay of this run, log-uniform in [1/spread, spread]."""
+        if self.config.spread == 1:
+            return 1.0, 1.0
+        low, high = 2 * torch.rand(2, generator=self.rng("spread"), dtype=torch.float64) - 1
+        return self.config.spread ** float(low), self.config.spread ** float(high)
+
     def fresh_model(self, name: str) -> nn.Module:
         """A newly initialised network on the device."""
         pixels = self.data.pixels
@@ -139,7 +147,7 @@ class Run:
     def fresh_optimizer(self) -> torch.optim.Optimizer:
         """A new optimiser without momentum history; the learning rate is set at every step."""
         return torch.optim.SGD(
-            self.trained_parameters(), lr=1.0, momentum=self.momentum(), weight_decay=self.config.wd
+            self.trained_parameters(), lr=1.0, momentum=self.momentum(), weight_decay=self.wd_factor * self.config.wd
         )
 
     def trained_parameters(self) -> list[Any]:
@@ -152,10 +160,14 @@ class Run:
         The batches differ by at most one image, so that none is too small for batch statistics.
         """
         train, rng = self.data.train, self.rng(f"epoch-{epoch}")
-        order = torch.randperm(len(train), generator=rng)
-        for rows in order.tensor_split(-(-len(order) // self.config.batch)):
-            rows = rows.to(train.images.device)
+        for rows in self.rows(rng):
             yield self.data.normalise(self.augment(train.images[rows], rng)), train.labels[rows]
+
+    def rows(self, rng: torch.Generator) -> list[Tensor]:
+        """Row numbers of the batches of one epoch, on the device; the first draw from the epoch's generator."""
+        train = self.data.train
+        order = torch.randperm(len(train), generator=rng)
+        return [rows.to(train.images.device) for rows in order.tensor_split(-(-len(order) // self.config.batch))]
 
     def train_epoch(self, epoch: int) -> None:
         """One pass of SGD over the training images."""
@@ -165,7 +177,7 @@ class Run:
         n_batches = -(-len(self.data.train) // self.config.batch)
         for i, (images, labels) in enumerate(self.batches(epoch)):
             time = epoch + i / n_batches
-            rate = self.learning_rate(time)
+            rate = self.lr_factor * self.learning_rate(time)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             self.model.zero_grad()
