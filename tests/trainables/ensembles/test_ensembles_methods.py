@@ -442,4 +442,6 @@ def test_every_architecture_can_be_converted(method, arch):
     else:
         assert run.head_logits(images).shape == (2, 4, 10)
         # Twice as wide in 4 groups: the weights of one network and a few more; vectors and heads: a few per cent.
-        assert plain < parameters < 1.3 * plain
+        # An MLP is its first layer: twice as wide (packed), or with the inputs of 4 images (mimo).
+        most = {"packed": 2.1, "mimo": 4.1}.get(method, 1.3) if arch == "mlp" else 1.3
+        assert plain < parameters < most * plain

@@ -18,17 +18,8 @@ class MimoRun(HeadsRun):
     def convert(self, model: nn.Module) -> None:
         heads = self.config.members
         name, first = next(iter(weight_layers(model).items()))
-        assert isinstance(first, nn.Conv2d)  # every architecture begins with one
-        wide = nn.Conv2d(
-            heads * first.in_channels,
-            first.out_channels,
-            first.kernel_size,
-            first.stride,
-            first.padding,
-            bias=first.bias is not None,
-        )
         parent, _, attribute = name.rpartition(".")
-        setattr(model.get_submodule(parent), attribute, wide)
+        setattr(model.get_submodule(parent), attribute, widened(first, heads))
         head = head_of(model)
         model.head = nn.Linear(head.in_features, heads * head.out_features)
 
@@ -45,6 +36,20 @@ class MimoRun(HeadsRun):
         mixed = torch.cat([images[rows] for rows in orders], dim=1)
         logits = self.model(mixed).unflatten(1, (self.heads, -1))
         return functional.cross_entropy(logits.transpose(0, 1).flatten(0, 1), labels[orders].flatten())
+
+
+def widened(first: nn.Conv2d | nn.Linear, heads: int) -> nn.Conv2d | nn.Linear:
+    """The first layer of a network, for the images of all heads one behind the other."""
+    if isinstance(first, nn.Linear):
+        return nn.Linear(heads * first.in_features, first.out_features, bias=first.bias is not None)
+    return nn.Conv2d(
+        heads * first.in_channels,
+        first.out_channels,
+        first.kernel_size,
+        first.stride,
+        first.padding,
+        bias=first.bias is not None,
+    )
 
 
 def shuffled_rows(
