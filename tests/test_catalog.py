@@ -149,7 +149,7 @@ def test_the_spaces_of_every_project_fit(name):
     found = catalog.load_project(name)
     spaces = catalog.load_spaces(name)
     assert "SPACE" in spaces
-    for space in spaces:
+    for space in set(spaces) - {"WRONG"}:  # which a test project has for the tests of mistakes
         assert catalog.load_space(found, space) == spaces[space]
 
 

@@ -41,7 +41,7 @@ def _worker(loop: dict[str, Any]) -> None:
 def _peer_lost(error: BaseException) -> bool:
     """Whether a collective operation broke off, which is how the ranks that live notice the one that does not."""
     frames = traceback.extract_tb(error.__traceback__)
-    return isinstance(error, RuntimeError) and bool(frames) and "/torch/distributed/" in frames[-1].filename
+    return any("/torch/distributed/" in frame.filename for frame in frames)
 
 
 def train_group(job: Job, desk: RemoteDesk, resources: Resources, retries: int) -> str | None:
