@@ -28,8 +28,13 @@ def train(config: Config, ctx: Context) -> None:
     """
     whole = plan(config)
     if ctx.rank == 0 and ctx.world_size > whole.runs:
-        ctx.log.warning("method %s has %d training run(s): %d of %d workers wait",
-                        config.method, whole.runs, ctx.world_size - whole.runs, ctx.world_size)
+        ctx.log.warning(
+            "method %s has %d training run(s): %d of %d workers wait",
+            config.method,
+            whole.runs,
+            ctx.world_size - whole.runs,
+            ctx.world_size,
+        )
     foreign = None if config.foreign == "none" else ctx.data(config.foreign)
     data = prepare(config, ctx.data(config.dataset), ctx.device, foreign)
     ensemble = Ensemble.of(data, config.split_seed)

@@ -34,7 +34,6 @@ class Architecture:
     conv_init: Init
 
 
-
 def torch_default(layer: nn.Conv2d | nn.Conv1d | nn.Linear, generator: torch.Generator) -> None:
     """PyTorch's own initialisation of linear and convolutional layers: U(-1, 1)/sqrt(inputs of a unit)."""
     bound = 1 / math.sqrt(layer.weight[0].numel())

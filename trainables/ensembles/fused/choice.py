@@ -56,9 +56,7 @@ def fastest(times: dict[Engine, float]) -> Engine:
     return min(ENGINES, key=lambda engine: times[engine])  # the first of equals: sequential
 
 
-def measured(
-    config: Config, data: ImageData, ctx: Context, members: int, clock: Clock = WALL
-) -> dict[Engine, float]:
+def measured(config: Config, data: ImageData, ctx: Context, members: int, clock: Clock = WALL) -> dict[Engine, float]:
     """Median seconds of a step of `members` networks under each engine, on copies; the engines take turns."""
     run = METHODS[config.method](config, data, ctx, 0)
     size = min(config.batch, len(data.train))
