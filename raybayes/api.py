@@ -181,7 +181,7 @@ def resume(path: str, *, executor: Executor = "ray", watch: Watch = _silent, **c
     spec = _changed(found, changes)
     prepared = prepare(spec, Layout(found.layout.storage))
     _same_space(found, prepared.plan.space)
-    return _run(prepared, executor, watch, fresh=False)
+    return _run(prepared, executor, watch)
 
 
 def extend(path: str, trials: int, *, executor: Executor = "ray", watch: Watch = _silent, **changes: Any) -> Sweep:
@@ -264,8 +264,7 @@ def start(spec: SweepSpec, executor: Executor = "ray", watch: Watch = _silent) -
         SpecError: a sweep of that name exists and is another one; the message says what differs.
     """
     prepared = prepare(spec)
-    exists = prepared.layout.storage.exists(prepared.layout.spec)
-    if exists:
+    if prepared.layout.storage.exists(prepared.layout.spec):
         found = Sweep(prepared.layout.storage.display)
         changed = differences(found.spec, prepared.spec)
         if changed:
@@ -278,10 +277,10 @@ def start(spec: SweepSpec, executor: Executor = "ray", watch: Watch = _silent) -
         _same_space(found, prepared.plan.space)
     else:
         ensure_writable(open_storage(prepared.spec.storage))
-    return _run(prepared, executor, watch, fresh=not exists)
+    return _run(prepared, executor, watch)
 
 
-def _run(prepared: Prepared, executor: Executor, watch: Watch, fresh: bool) -> Sweep:
+def _run(prepared: Prepared, executor: Executor, watch: Watch) -> Sweep:
     from raybayes.engine import run
 
     spec, layout = prepared.spec, prepared.layout
@@ -298,22 +297,10 @@ def _run(prepared: Prepared, executor: Executor, watch: Watch, fresh: bool) -> S
         write()
         last, interrupted = run.run_here(layout, spec, prepared.plan, roots, watch)
     else:
-        if not os.environ.get("RAY_ADDRESS"):
-            from raybayes.engine.cluster import require_fit, this_machine
-
-            _fits_here(require_fit, this_machine, spec)
         last, interrupted = run.run_on_ray(layout, spec, prepared.plan, roots, watch, before=write)
     found = Sweep(layout.storage.display)
     _judge(found, last, interrupted)
     return found
-
-
-def _fits_here(require_fit: Callable[..., int], this_machine: Callable[[], Any], spec: SweepSpec) -> None:
-    import sys
-
-    ray = sys.modules.get("ray")
-    if ray is None or not ray.is_initialized():  # inside a notebook's cluster that cluster counts, not this machine
-        require_fit(this_machine(), spec.resources)
 
 
 def describe(prepared: Prepared) -> dict[str, Any]:

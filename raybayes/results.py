@@ -21,6 +21,7 @@ from raybayes.store.tables import read_table, table_names
 from raybayes.store.trials import read_trials
 
 if TYPE_CHECKING:
+    from raybayes.report.summary import Objective as Column
     from raybayes.report.summary import Summary
     from raybayes.search.outcome import Objective
     from raybayes.search.study import Study, TrialRecord
@@ -68,15 +69,16 @@ class Sweep:
 
         return tuple(Objective(entry["name"], entry["direction"]) for entry in self.document["objectives"])
 
+    @cached_property
     def _study(self) -> Study:
-        from raybayes.engine.journal_home import journal_copy
+        from raybayes.engine.journal_home import journal_file
         from raybayes.search.study import Study
 
-        return Study(journal_copy(self.layout), self.space, self.objectives, writer=False)
+        return Study(str(journal_file(self.layout)), self.space, self.objectives, writer=False)
 
     @cached_property
     def _records(self) -> list[TrialRecord]:
-        return self._study().records()
+        return self._study.records()
 
     @cached_property
     def trials(self) -> pa.Table:
@@ -126,7 +128,7 @@ class Sweep:
 
     def importances(self) -> dict[str, float]:
         """Share of the objective's variance that each parameter explains (PED-ANOVA); empty below 4 trials."""
-        return self._study().importances()
+        return self._study.importances()
 
     @property
     def tables(self) -> list[str]:
@@ -185,17 +187,23 @@ class Sweep:
             raise TrialError(f"{self.path}: {what} of {name} failed: {type(error).__name__}: {error}") from error
 
     @property
+    def columns(self) -> list[Column]:
+        """The objectives as tables and figures name them, with their units."""
+        from raybayes.report.summary import Objective as Column
+
+        return [Column(entry["name"], entry["direction"], entry["unit"]) for entry in self.document["objectives"]]
+
+    @property
     def summary(self) -> Summary:
         """The facts that stand above a report."""
-        from raybayes.report.summary import Objective, Summary
+        from raybayes.report.summary import Summary
 
         document = self.document
-        units = {entry["name"]: entry["unit"] for entry in document["objectives"]}
         return Summary(
             name=self.layout.name,
             path=self.path,
             project=self.spec.project,
-            objectives=[Objective(o.name, o.direction, units[o.name]) for o in self.objectives],
+            objectives=self.columns,
             fidelity=document["fidelity"],
             sampler=str(self.spec.sampler),
             scheduler=str(self.spec.scheduler),

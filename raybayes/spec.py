@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from raybayes.errors import SpecError
 
-SCHEMA = 1
 Model = TypeVar("Model", bound=BaseModel)
 
 

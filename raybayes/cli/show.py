@@ -77,7 +77,7 @@ def print_sweep(found: Sweep, as_json: bool, findings: bool = True) -> None:
     from raybayes.cli.printing import console, print_json
     from raybayes.report.table import best, trials_table
 
-    objectives = found.summary.objectives
+    objectives = found.columns
     if as_json:
         rows = found.trials.to_pylist()
         more = {"findings": _rows(found.findings())} if findings else {}

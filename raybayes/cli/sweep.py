@@ -46,7 +46,6 @@ def sweep(
 ) -> int:
     """Search a project's hyperparameters with Optuna, on Ray Tune."""
     from raybayes import api
-    from raybayes.cli.show import print_sweep
     from raybayes.cli.specfile import sweep_spec
 
     flags: dict[str, Any] = {
@@ -71,7 +70,7 @@ def sweep(
 
         print_plan(wanted, json)
         return 0
-    return _watched(lambda watch, executor: api.start(wanted, executor, watch), wanted.name, local, json, print_sweep)
+    return _watched(lambda watch, executor: api.start(wanted, executor, watch), wanted.name, local, json)
 
 
 def resume(
@@ -85,10 +84,9 @@ def resume(
 ) -> int:
     """Go on with an interrupted sweep: unfinished trials first, from their last checkpoints."""
     from raybayes import api
-    from raybayes.cli.show import print_sweep
 
     changes = _burst_changes(scheduler, concurrency, time_budget, data)
-    return _watched(lambda w, e: api.resume(path, executor=e, watch=w, **changes), path, local, json, print_sweep)
+    return _watched(lambda w, e: api.resume(path, executor=e, watch=w, **changes), path, local, json)
 
 
 def extend(
@@ -103,12 +101,9 @@ def extend(
 ) -> int:
     """Add trials to a sweep, finished or not."""
     from raybayes import api
-    from raybayes.cli.show import print_sweep
 
     changes = _burst_changes(scheduler, concurrency, time_budget, data)
-    return _watched(
-        lambda w, e: api.extend(path, trials, executor=e, watch=w, **changes), path, local, json, print_sweep
-    )
+    return _watched(lambda w, e: api.extend(path, trials, executor=e, watch=w, **changes), path, local, json)
 
 
 def _burst_changes(
@@ -125,10 +120,11 @@ def _burst_changes(
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _watched(call: Any, title: str, local: bool, json: bool, then: Any) -> int:
+def _watched(call: Any, title: str, local: bool, json: bool) -> int:
     from raybayes.cli.progress import ProgressView
+    from raybayes.cli.show import print_sweep
 
     with ProgressView(title, quiet=json) as view:
         found = call(view.show, "here" if local else "ray")
-    then(found, json)
+    print_sweep(found, json)
     return 0

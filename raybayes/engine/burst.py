@@ -31,7 +31,7 @@ from raybayes.spec import SweepSpec
 from raybayes.store import checkpoints
 from raybayes.store.layout import Layout
 from raybayes.store.lock import BurstLock
-from raybayes.store.reports import FIXED, ReportLog, next_burst, read_reports
+from raybayes.store.reports import FIXED, ReportLog, compact_reports, next_burst, read_reports
 from raybayes.store.trials import write_trials
 
 Key = tuple[int, int]
@@ -45,7 +45,6 @@ class Live:
     """A job that is being trained."""
 
     job: Job
-    node: str = ""
     step: int = 0
     seconds: float = 0.0
     action: Action = Action.CONTINUE
@@ -91,6 +90,7 @@ class Burst:
         self._lock.acquire(wait_s=wait_s)
         self._home = JournalHome(layout, clock)
         self._study = Study(self._home.location, plan.space, plan.objectives)
+        compact_reports(layout)
         self._log = ReportLog(layout, next_burst(layout))
         self._queue: deque[Job] = deque()
         self._live: dict[Key, Live] = {}
@@ -133,11 +133,8 @@ class Burst:
         for repeat in range(self._spec.repeats):
             if repeat not in self._done[number]:
                 self._queue.append(self._job(number, repeat))
-                if self._judged(number) and not self._done[number]:
+                if self._spec.scheduler.name != "none" and not self._done[number]:
                     return  # the scheduler judges the first repeat; the others follow if it survives
-
-    def _judged(self, number: int) -> bool:
-        return self._spec.scheduler.name != "none" and number not in self._closed
 
     def _job(self, number: int, repeat: int) -> Job:
         return Job(
@@ -209,7 +206,7 @@ class Burst:
         if key not in self._live:
             return Start(0)
         live = self._live[key]
-        live.node, live.action = node, Action.CONTINUE
+        live.action = Action.CONTINUE
         self._attempts[number][repeat] += 1
         self._study.note(number, tries=dict(self._attempts[number]), node=node)
         return Start(self._attempts[number][repeat])
@@ -315,7 +312,7 @@ class Burst:
         if live is None:
             return  # told twice: the worker and the tuner saw the same end
         number, repeat = key
-        self._spent.setdefault(number, {})[repeat] = live.seconds
+        self._spent[number][repeat] = live.seconds
         if number in self._closed:
             return
         outcome = ended(live.action, live.metrics, self._plan.objectives, error)
@@ -424,8 +421,8 @@ class Burst:
         for number in sorted(self._params):
             self._study.note(number, spent=self._spent[number], done=self._done[number])
             self._study.finish(number, Outcome(State.PAUSED), {})
-        self._home.flush(self._study, last=True)
         self._log.close()
+        self._home.flush(self._study, last=True)
         write_trials(self._layout, trials_table(self._study.records(), self._plan.space, self._plan.objectives))
         self._lock.release()
         return progress

@@ -21,8 +21,6 @@ from raybayes.seeds import derive
 from raybayes.store import checkpoints, tables
 from raybayes.store.layout import Layout
 
-_ACTIONS = tuple(Action)
-
 
 class Group(Protocol):
     """The workers of one trial."""

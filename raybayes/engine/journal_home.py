@@ -12,8 +12,18 @@ from raybayes.store.layout import Layout
 UPLOAD_EVERY_S = 5.0
 
 
+def journal_file(layout: Layout) -> Path:
+    """The journal as a file of this machine: the sweep's own, or (object store) a fetched copy."""
+    if layout.storage.local:
+        return layout.storage.local_path(layout.journal)
+    copy = Path(tempfile.mkdtemp(prefix="raybayes-")) / "study.journal"
+    if layout.storage.exists(layout.journal):
+        copy.write_bytes(layout.storage.read_bytes(layout.journal))
+    return copy
+
+
 class JournalHome:
-    """The study's journal as a file of this machine.
+    """The study's journal while a burst writes it.
 
     A journal grows by appending, which object stores cannot do. There the file is fetched at the start of the
     burst, and uploaded whole every few seconds and at the end.
@@ -21,31 +31,18 @@ class JournalHome:
 
     def __init__(self, layout: Layout, clock: Clock) -> None:
         self._layout, self._clock = layout, clock
-        self._copy: Path | None = None
+        self._file = journal_file(layout)
         self._uploaded = clock.elapsed()
-        if not layout.storage.local:
-            self._copy = Path(tempfile.mkdtemp(prefix="raybayes-")) / "study.journal"
-            if layout.storage.exists(layout.journal):
-                self._copy.write_bytes(layout.storage.read_bytes(layout.journal))
 
     @property
     def location(self) -> str:
         """The path that the study opens."""
-        return str(self._copy or self._layout.storage.local_path(self._layout.journal))
+        return str(self._file)
 
     def flush(self, study: Study, sync: bool = True, last: bool = False) -> None:
         """Make the study survive a crash of this process; on an object store of this machine too, every few seconds."""
         study.flush(sync)
-        if self._copy is not None and (last or self._clock.elapsed() - self._uploaded >= UPLOAD_EVERY_S):
-            self._layout.storage.write_bytes(self._layout.journal, self._copy.read_bytes())
+        due = last or self._clock.elapsed() - self._uploaded >= UPLOAD_EVERY_S
+        if due and not self._layout.storage.local:
+            self._layout.storage.write_bytes(self._layout.journal, self._file.read_bytes())
             self._uploaded = self._clock.elapsed()
-
-
-def journal_copy(layout: Layout) -> str:
-    """A journal to read: the sweep's own, or a fetched copy."""
-    if layout.storage.local:
-        return str(layout.storage.local_path(layout.journal))
-    copy = Path(tempfile.mkdtemp(prefix="raybayes-")) / "study.journal"
-    if layout.storage.exists(layout.journal):
-        copy.write_bytes(layout.storage.read_bytes(layout.journal))
-    return str(copy)
