@@ -1,9 +1,9 @@
 """Where to search for ensembles: the method first, then only what that method reads.
 
 SPACE fits 2,000 MNIST images on a processor (seconds a network); NEWER holds the methods after the paper; PAPER has
-the ranges for CIFAR on a GPU; PAPER_SMALL is no search but the study itself in small. The ensemble size is fixed: a
-search over it would end at its upper bound. `-s members=8`
-sets another size, `-s method=swag` searches one method alone.
+the ranges for CIFAR on a GPU; BUDGET splits a fixed training time; POST_HOC searches without training again;
+PAPER_SMALL is no search but the study itself in small. The ensemble size is fixed: a search over it would end at its
+upper bound. `-s members=8` sets another size, `-s method=swag` searches one method alone.
 """
 
 from raybayes.space import Choice, Float, Int, Parameter, Space
@@ -113,6 +113,21 @@ BUDGET = Space(
         "wd": Float(1e-5, 1e-2, log=True),  # as in SPACE
         "lr": Float(5e-3, 0.3, log=True, when={"method": "deep_ensemble"}),  # as in SPACE
         "sse.max_lr": Float(0.02, 1.0, log=True, when={"method": "snapshot"}),  # as in SPACE
+    }
+)
+
+# What comes after the training alone: every trial of a method takes up the one network that the first of them trains.
+POST_HOC = Space(
+    {
+        "method": Choice("swag", "laplace", "last_layer_laplace"),
+        "reuse_pretrained": Choice(True),
+        "training_seed": Choice(0),  # shared by all trials and repeats
+        "swag.scale": Float(0.05, 2.0, log=True, when={"method": "swag"}),  # paper: 0.5
+        "laplace.scale": Float(1e-2, 10.0, log=True, when={"method": "laplace"}),  # paper: the best of 25 in this range
+        "laplace.prior": Float(1e-3, 1e3, log=True, when={"method": "laplace"}),  # paper: 1
+        "laplace.structure": Choice("kron", "diag", when={"method": "laplace"}),  # paper: kron
+        "laplace.subset": Choice("all", "last", when={"method": "laplace"}),  # paper: all
+        "last_layer.delta": Float(1e-3, 1e3, log=True, when={"method": "last_layer_laplace"}),  # its paper: tuned
     }
 )
 

@@ -203,6 +203,15 @@ class Config(Group):
         1.0, ge=1, le=100, description="deep_ensemble: each member draws lr and wd within this factor, log-uniformly"
     )
 
+    training_seed: int | None = Field(
+        None, ge=0, description="Trains with this seed in every trial and repeat; null = each with its own"
+    )
+    reuse_pretrained: bool = Field(
+        False,
+        description="Take a training that is stored already from the cache folder, and store a new one there (swag,"
+        " swa, mc_dropout, laplace, last_layer_laplace); trials share one if they share training_seed",
+    )
+
     dropout: DropoutValues = Field(default_factory=DropoutValues, description="Of mc_dropout, or of all methods")
     checkpoint: Checkpoint = Field(default_factory=Checkpoint, description="Values of method checkpoint")
     sse: Snapshot = Field(default_factory=Snapshot, description="Values of method snapshot")

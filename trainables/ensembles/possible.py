@@ -9,12 +9,13 @@ if TYPE_CHECKING:
 
 FUSED = ("mlp", "cnn", "lenet")  # architectures of which several members can be trained at once
 OWN_DROPOUT = ("mlp", "cnn", "lenet", "vgg16bn", "wrn28x10")  # architectures whose authors put dropout somewhere
+POST_HOC = ("swag", "swa", "mc_dropout", "laplace", "last_layer_laplace")  # draw their members after the training
 NO_DROPOUT = ("resnet50",)
 
 
 def problem(config: Config) -> str | None:
     """Why a configuration cannot run, or None."""
-    for check in (_data, _budget, _dropout, _trajectory, _swag, _posterior, _engine):
+    for check in (_data, _budget, _dropout, _trajectory, _swag, _posterior, _engine, _pretrained):
         if sentence := check(config):
             return sentence
     return None
@@ -57,6 +58,15 @@ def _engine(config: Config) -> str | None:
         f"engine = {config.engine} trains members without dropout, and dropout.always is set; set engine = sequential,"
         " or dropout.always = false."
     )
+
+
+def _pretrained(config: Config) -> str | None:
+    if config.reuse_pretrained and config.method not in POST_HOC:
+        return (
+            f"reuse_pretrained = true is for methods that draw members after the training ({', '.join(POST_HOC)}),"
+            f" found method = {config.method}; set reuse_pretrained = false."
+        )
+    return None
 
 
 def side_by_side(config: Config) -> bool:

@@ -8,6 +8,7 @@ resumed run the same as an uninterrupted one, without any generator's state bein
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,9 +24,11 @@ from trainables.ensembles.architectures.dropout import dropout_place, nowhere, s
 from trainables.ensembles.augmentation import augmentation
 from trainables.ensembles.config import Config
 from trainables.ensembles.data import ImageData, Split
+from trainables.ensembles.methods.pretrained import Replay
 from trainables.ensembles.plan import plan, pretrain_epochs
 
 Predictions = dict[str, Tensor]  # split -> (n, classes) float32 log-probabilities on the CPU
+TRAINING = ("init", "epoch", "noise", "langevin", "shuffles", "spread")  # what the generators of the training are for
 PREDICT_BATCH = 1000  # images in one forward pass; bounds memory, changes nothing
 
 
@@ -51,6 +54,7 @@ class Run:
         self.model = self.fresh_model("init")
         self.optimizer = self.fresh_optimizer()
         self.spare: nn.Module | None = None
+        self.replay = Replay(self) if config.reuse_pretrained else None
         self.seconds = 0.0  # wall time of all steps
 
     # What a method may change.
@@ -102,15 +106,27 @@ class Run:
     def _advance(self, step: int) -> list[Predictions]:
         if step >= self.plan.epochs:
             return [self.draw(step - self.plan.epochs)]
-        self.train_epoch(step)
+        if self.replay is None:
+            self.train_epoch(step)
+        else:
+            self.replay.learn(step)
         return self.members_now(f"epoch-{step}") if step + 1 in self.plan.snapshots else []
 
     def current(self, split: str) -> Tensor:
         """Log-probabilities of the network as it is, (n, classes), for reports before the first member."""
+        if self.replay is not None and (known := self.replay.current()) is not None:
+            return known
         return self.log_probabilities(self.model, self.data.scored[split].images)
 
     def rng(self, name: str) -> torch.Generator:
-        """A fresh CPU generator for one purpose of this run."""
+        """A fresh CPU generator for one purpose of this run, named by its first word.
+
+        Under `training_seed` what the training draws is the same in every trial, what comes after it is not.
+        """
+        shared = self.config.training_seed
+        if shared is not None and name.split("-")[0] in TRAINING:
+            digest = hashlib.sha256(f"{shared}/run-{self.index}/{name}".encode()).digest()
+            return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
         return self.ctx.rng(f"run-{self.index}/{name}")
 
     def device_rng(self, name: str) -> torch.Generator:
@@ -205,8 +221,9 @@ class Run:
 
     def state(self) -> State:
         """All that the rest of the run depends on, as copies in plain containers."""
+        replay = {} if self.replay is None else {"replay": self.replay.state()}
         return copied({"model": dict(self.model.state_dict()), "optimizer": self.optimizer.state_dict(),
-                       "extra": self.extra_state(), "seconds": self.seconds})
+                       "extra": self.extra_state(), "seconds": self.seconds, **replay})
 
     def load(self, state: State) -> None:
         """The inverse of `state`."""
@@ -214,6 +231,8 @@ class Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.seconds = state["seconds"]
         self.load_extra(state["extra"])
+        if self.replay is not None:
+            self.replay.load(state["replay"])
 
 
 def copied(value: Any) -> Any:

@@ -1,0 +1,67 @@
+"""The time of an epoch of several members under each engine, augmentation and data order included."""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import cache
+
+import torch
+
+from raybayes import data
+from trainables.ensembles import Config
+from trainables.ensembles.data import ImageData, prepare
+from trainables.ensembles.fused import Group, settle
+from trainables.ensembles.fused.forward import Engine
+from trainables.ensembles.methods import METHODS
+
+ENGINES = {"raybayes": "auto", "sequential": "sequential", "vmap": "vmap", "grouped": "grouped"}
+
+
+class Desk:
+    """What a training run needs of a context."""
+
+    rank, world_size = 0, 1
+    log = logging.getLogger("benchmark")
+
+    def __init__(self, device: str) -> None:
+        self.device = torch.device(device)
+
+    def rng(self, name: str) -> torch.Generator:
+        return torch.Generator().manual_seed(sum(map(ord, name)))
+
+    def gather(self, value: Engine) -> list[Engine]:
+        return [value]
+
+
+@cache
+def prepared(arch: str, members: int, batch: int, images: int, engine: str, device: str) -> tuple[Config, ImageData]:
+    """The configuration, and its data on the device: as many training images as asked for, beside a few others."""
+    values = {"arch": arch, "members": members, "batch": batch, "train_images": round(images / 0.95), "engine": engine}
+    config = Config.model_validate({**values, "validation": 0.05, "test_images": 10})
+    return config, prepare(config, data.load(config.dataset), torch.device(device))
+
+
+def one_epoch(side: str, arch: str, members: int, batch: int, images: int, device: str = "cpu") -> tuple[float, str]:
+    """Seconds of one epoch of all members after a warm one, and the engine that did it.
+
+    The choice of "auto" is made before the clock: a run makes it once.
+    """
+    torch.set_num_threads(1)
+    config, ready = prepared(arch, members, batch, images, ENGINES[side], device)
+    desk = Desk(device)
+    engine = settle(config, ready, desk, members)  # type: ignore[arg-type]
+    runs = [METHODS[config.method](config, ready, desk, index) for index in range(members)]  # type: ignore[arg-type]
+    groups = [Group([run], engine) for run in runs] if engine == "sequential" else [Group(runs, engine)]
+    seconds = 0.0
+    for epoch in range(2):
+        began = time.perf_counter()
+        for group in groups:
+            if group.together is None:
+                group.runs[0].train_epoch(epoch)
+            else:
+                group.train_epoch(epoch)
+        if device != "cpu":
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - began
+    return seconds, engine
