@@ -28,7 +28,7 @@ take turns; medians over *n* repeats, low and high are the extremes. *raybayes* 
 chose stands in brackets below each claim's name. *raybayes / side* below 1 means that raybayes took less.
 
 * An epoch: K members of a deep ensemble, each over its own order of {images} MNIST images with its own random shifts,
-  after a warm epoch. The timed steps by which `auto` chooses (about 27 of each engine's) are not part of it.
+  after a warm epoch. The timed steps by which `auto` chooses (nine of each engine's) are not part of it.
 * Scores of all sizes 1 .. K: log-likelihood, error, Brier score, calibration error and AURC, raw and calibrated by
   test-time cross-validation in 5 x 2 halves. The paper's protocol averages all members anew for each K and fits each
   temperature by Nelder-Mead; raybayes adds one member at a time and fits by Newton's method. Both give the same CLL

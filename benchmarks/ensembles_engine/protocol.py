@@ -16,6 +16,8 @@ from scipy.special import log_softmax, logsumexp
 from trainables.ensembles.metrics.average import RunningAverage
 from trainables.ensembles.metrics.protocol import SCORES, cross_validated, halves
 
+BLOCK = 500  # objects that the reference averages at a time: all members of all objects would take gigabytes
+
 
 def members(k: int, n: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Random predictions that know something of the targets: (k, n, classes) float32 log-probabilities, (n,)."""
@@ -41,8 +43,10 @@ def one_pass(lp: np.ndarray, targets: np.ndarray) -> list[float]:
 def anew(lp: np.ndarray, targets: np.ndarray) -> list[float]:
     """CLL of every size, the reference's protocol."""
     found = []
+    blocks = [slice(start, start + BLOCK) for start in range(0, len(targets), BLOCK)]
     for size in range(1, len(lp) + 1):
-        p = logsumexp(lp[:size].astype(np.float64), axis=0) - np.log(size)
+        parts = [logsumexp(lp[:size, rows].astype(np.float64), axis=0) for rows in blocks]
+        p = np.concatenate(parts) - np.log(size)
         folds = []
         for fit, evaluate in halves(len(targets)):
             rows = np.arange(len(fit))

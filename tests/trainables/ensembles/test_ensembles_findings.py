@@ -13,7 +13,7 @@ from trainables.ensembles import PROJECT, Config, train
 from trainables.ensembles.metrics.dee import deep_ensemble_equivalent
 from trainables.ensembles.metrics.protocol import SCORES, cross_validated, held_out
 from trainables.ensembles.metrics.temperature import fit_temperature, scale
-from trainables.ensembles.rescore import pool_curve, rescore, runs
+from trainables.ensembles.rescore import hyper_deep_ensemble, pool_curve, rescore, runs
 from trainables.ensembles.study import RescoreSettings, findings, rescored
 from trainables.ensembles.study.figures import reliability
 
@@ -190,6 +190,16 @@ def test_rescoring_on_other_sizes_orders_and_splits(few, finished):
         rescored(few, RescoreSettings(k_max=4))
     with pytest.raises(ValidationError):
         RescoreSettings(order=-1)
+
+
+def test_a_hyper_deep_ensemble_is_chosen_from_the_whole_sweep(few):
+    found = rescored(few, RescoreSettings(scores="main", hyper_deep=3))
+    chosen = rows(found.tables, "Hyper-deep ensemble, chosen one by one from 12 members")
+    wanted = hyper_deep_ensemble(few.table("predictions"), 3)
+    assert [(row["trial"], row["repeat"], row["member"]) for row in chosen] == list(wanted.members)
+    assert [row["CLL"] for row in chosen] == [one["ll"] for one in wanted.test]
+    assert {row["method"] for row in chosen} <= {"deep_ensemble", "checkpoint"}
+    assert [row["K"] for row in chosen] == [1, 2, 3]
 
 
 def test_the_temperature_of_validation_images(finished):

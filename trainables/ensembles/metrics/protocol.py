@@ -25,6 +25,7 @@ Score = Callable[[Array, Targets], float]
 SCORES: dict[str, Score] = {"ll": log_likelihood, "error": error, "brier": brier, "ece": ece, "aurc": aurc}
 ALL_SCORES: dict[str, Score] = {
     **SCORES,
+    "error_top5": lambda p, y: error(p, y, top=5),
     "sce": sce,
     "ace": ace,
     "tace": tace,
