@@ -126,5 +126,5 @@ def test_recipes_say_what_the_paper_says():
     assert lows[:3] == (130, 132, 134)  # the first is the network of the first stage
     with pytest.raises(SpecError, match="no recipe for resnet50 with swag on imagenet; it has resnet50 with single"):
         paper("resnet50", "swag", "imagenet")
-    with pytest.raises(SpecError, match="resnet20 with fge on cifar10; it has .*preresnet110 with fge on"):
+    with pytest.raises(SpecError, match=r"resnet20 with fge on cifar10; it has .*preresnet110 with fge on"):
         paper("resnet20", "fge")

@@ -31,7 +31,7 @@ class RescoreSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     split: Literal["test", "val"] = Field("test", description="Images that are scored")
-    k_max: int = Field(0, ge=0, description="Largest ensemble size; 0 = all members of each run")
+    k_max: int = Field(0, ge=0, description="Largest ensemble size, for runs that have so many members; 0 = all")
     splits_seed: int = Field(0, ge=0, description="Seed of the halves of test-time cross-validation")
     repeats: int = Field(5, ge=1, le=1000, description="How often the images are halved; the paper: 5, ImageNet 2")
     order: int | None = Field(None, ge=0, description="Seed of a random order of the members; null = as trained")
@@ -47,7 +47,7 @@ def rescored(finished: Finished, settings: RescoreSettings) -> Findings:
     """The long table of results of every stored run, and the comparison of methods that follows from it.
 
     Raises:
-        DataError: nothing is stored, a run has fewer members than `k_max`, or its predictions are no probabilities.
+        DataError: nothing is stored, no run has as many members as `k_max`, or its predictions are no probabilities.
     """
     if "predictions" not in finished.tables:
         raise DataError("no predictions are stored here; let a run finish its first member.")
@@ -57,7 +57,12 @@ def rescored(finished: Finished, settings: RescoreSettings) -> Findings:
     tables = [table for table in _all(settings, (table for table in stored if len(table))) if len(table)]
     if not tables:
         raise DataError(f"no run has stored predictions of the split {settings.split!r}; let one finish a member.")
-    found = compared(finished, pa.concat_tables(tables), settings.split)
+    results = pa.concat_tables(tables)
+    if settings.k_max > (largest := pc.max(results["n_samples"]).as_py()):
+        raise DataError(
+            f"k_max = {settings.k_max}, but no run has more than {largest} members; lower it, or use 0 for all."
+        )
+    found = compared(finished, results, settings.split)
     return replace(found, tables={**found.tables, **chosen})
 
 
@@ -95,12 +100,13 @@ def one_run(settings: RescoreSettings, predictions: pa.Table) -> pa.Table:
     config = Config.model_validate(facts["config"])
     scores = ALL_SCORES if settings.scores == "all" else SCORES
     known = set(pc.unique(predictions["split"]).to_pylist())
+    k_max = min(settings.k_max, len(pc.unique(predictions["member"])))  # a single network stands beside ensembles
     parts = []
     for split in {settings.split: None, "val": None}:
         if split in known:
             parts.append(rescore(
                 predictions, split, scores if split == settings.split else {"ll": SCORES["ll"]}, settings.splits_seed,
-                settings.repeats, settings.k_max, settings.order,
+                settings.repeats, k_max, settings.order,
                 fit_on="val" if settings.temperature == "val" and split != "val" else None,
             ))  # fmt: skip
     results = pa.concat_tables(parts)
