@@ -24,16 +24,17 @@ RESULTS = Path(__file__).parent.parent / "results"
 REFERENCE = "the paper's protocol"
 NOTES = """\
 `python -m benchmarks.ensembles_engine` made this page. One thread a side, each side in a process of its own; the sides
-take turns; medians over *n* repeats, low and high are the extremes. *raybayes* is `engine: auto`; the engine that it
-chose stands in brackets below each claim's name. *raybayes / side* below 1 means that raybayes took less.
+take turns; medians over *n* repeats, low and high are the extremes. On a processor the seconds are those of the process
+(its CPU time), so that a busy machine does not distort them; on a GPU they are wall time. *raybayes* is `engine: auto`;
+the engine that it chose most often stands in brackets behind each claim. *raybayes / side* below 1: raybayes took less.
 
 * An epoch: K members of a deep ensemble, each over its own order of {images} MNIST images with its own random shifts,
   after a warm epoch. The timed steps by which `auto` chooses (nine of each engine's) are not part of it.
 * Scores of the sizes 1 .. K: log-likelihood, error, Brier score, calibration error and AURC, raw and calibrated by
   test-time cross-validation in 5 x 2 halves. The paper's protocol averages all members anew for each K and fits each
   temperature by Nelder-Mead; raybayes adds one member at a time and fits by Newton's method. Both give the same CLL
-  (largest difference seen: {gap:.1e} nats). Of every ten sizes the fifth is scored. The protocol then does a
-  tenth of its work and raybayes more than a tenth, for it adds every member: with all sizes the ratio is smaller still.
+  (largest difference seen: {gap:.1e} nats). Of every five sizes the third is scored. The protocol then does a
+  fifth of its work and raybayes more than a fifth, for it adds every member: with all sizes the ratio is smaller still.
 """
 
 
@@ -46,7 +47,7 @@ class Counts:
     members: tuple[int, ...] = (4, 8, 16)
     batches: tuple[int, ...] = (16, 128)
     sizes: tuple[int, int, int] = (100, 10_000, 100)  # K, objects, classes
-    sizes_step: int = 10
+    sizes_step: int = 5
     sizes_repeats: int = 1
 
 

@@ -84,10 +84,11 @@ def cross_validated(
     fits = []
     for fit, evaluate in halves(len(y), repeats, seed):
         fitted = fit_temperature(p[fit], y[fit], start)
-        scaled = scale(p[evaluate], fitted.value)
+        unscaled, right = p[evaluate], y[evaluate]
+        scaled = scale(unscaled, fitted.value)
         for name, score in scores.items():
-            raw[name].append(score(p[evaluate], y[evaluate]))
-            calibrated[name].append(score(scaled, y[evaluate]))
+            raw[name].append(score(unscaled, right))
+            calibrated[name].append(score(scaled, right))
         fits.append(fitted)
     values = np.array([fit.value for fit in fits])
     return CrossValidated(
