@@ -60,7 +60,12 @@ class TestRelaxedCosts:
         cost = costs()[name]
         matrix = torch.rand(1, 4, cost.n, cost.n, dtype=F64, generator=generator()).softmax(-1).requires_grad_()
         value, gradient = cost.relaxed(matrix)
-        assert torch.allclose(gradient, torch.autograd.grad(value.sum(), matrix)[0], atol=1e-12)
+        again = torch.autograd.grad(value.sum(), matrix, create_graph=True)[0]
+        assert torch.allclose(gradient, again, atol=1e-12)
+        direction = torch.randn(matrix.shape, dtype=F64, generator=generator(1))
+        slope = (again * direction).sum()  # the Hessian is symmetric: its product with the direction
+        bent = torch.autograd.grad(slope, matrix)[0] if slope.requires_grad else torch.zeros_like(matrix)
+        assert torch.allclose(cost.bend(matrix, direction), bent, atol=1e-12)
 
 
 class TestToy:

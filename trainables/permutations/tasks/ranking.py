@@ -104,6 +104,9 @@ class NdcgCost:
         slope = -self._discount.unsqueeze(-1) * self._gain[:, None, None, :]
         return value, slope.expand_as(matrix)
 
+    def bend(self, matrix: Tensor, direction: Tensor) -> Tensor:
+        return torch.zeros_like(direction)  # it is linear
+
 
 class Scorer:
     """Document scores of `runs` independent linear functions or networks with one hidden layer.

@@ -44,6 +44,11 @@ class TourCost:
         before = torch.cat([home, onward[..., :-1, :]], -2)
         return legs + ends, after + before
 
+    def bend(self, matrix: Tensor, direction: Tensor) -> Tensor:
+        onward = direction @ self._inner
+        none = torch.zeros_like(onward[..., :1, :])
+        return torch.cat([onward[..., 1:, :], none], -2) + torch.cat([none, onward[..., :-1, :]], -2)
+
 
 def load_instance(name: str, tables: Mapping[str, pa.Table] | None, optimum: float | None) -> Instance:
     """An instance of the data set by its name, or the TSPLIB file of that path.

@@ -76,6 +76,16 @@ class Joint:
         gradient = self._upper @ matrix @ per_mask.transpose(-1, -2) + self._upper.T @ matrix @ per_mask
         return value, gradient
 
+    def bend(self, matrix: Tensor, direction: Tensor) -> Tensor:
+        upper, weights = self._upper, self.weights.unsqueeze(1)
+        mask, turned = (matrix.transpose(-1, -2) @ upper @ other for other in (matrix, direction))
+        moved = turned + direction.transpose(-1, -2) @ upper @ matrix
+        _, weighted, slope = self._value(mask)
+        per_mask = (slope + self._penalty * weighted.sign()) * weights
+        bent = (self._covariance.unsqueeze(1) @ (moved * weights)) * weights
+        first = direction @ per_mask.transpose(-1, -2) + matrix @ bent.transpose(-1, -2)
+        return upper @ first + upper.T @ (direction @ per_mask + matrix @ bent)
+
     def learn(self, order: Tensor) -> None:
         """One step on A at the sampled orders (R, S, d)."""
         mask = self._mask(order)
