@@ -57,14 +57,15 @@ class Recorder:
         cost: what is minimised.
         runs: R.
         dtype: of the costs that come back.
+        restarts: how many of those runs share one budget; the counts here are those of one of them.
 
     Raises:
         SpecError: the cost has another shape than (R, S).
         TrialError: a cost is NaN or infinite.
     """
 
-    def __init__(self, cost: Cost, runs: int, dtype: torch.dtype, device: torch.device) -> None:
-        self.cost, self.runs, self.dtype = cost, runs, dtype
+    def __init__(self, cost: Cost, runs: int, dtype: torch.dtype, device: torch.device, restarts: int = 1) -> None:
+        self.cost, self.runs, self.dtype, self.restarts = cost, runs, dtype, restarts
         self._relaxable = cost if isinstance(cost, RelaxedCost) else None  # asking each time would cost more than f
         self.evaluations = 0
         self.relaxed_evaluations = 0

@@ -18,6 +18,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -155,7 +156,8 @@ class ScoreFunction:
     Args:
         of: "order" (the order, or the matching model's trace: T-REINFORCE) or "noise" (E-REINFORCE).
         scale_by_std: divide advantages by their standard deviation over the update's samples; adds O(1/N) bias.
-        entropy: weight of log p(b) added to the cost, which keeps the distribution broad.
+        entropy: weight of log p(b) added to the cost, in standard deviations of the first update's costs; it keeps the
+            distribution broad.
     """
 
     def __init__(
@@ -168,13 +170,18 @@ class ScoreFunction:
     ) -> None:
         self._model, self._baseline, self._of, self._scale = model, baseline, of, scale_by_std
         self.entropy = entropy
+        self._unit: Tensor | None = None
 
     def estimate(
         self, theta: Tensor, f: Recorder, samples: int, generator: torch.Generator, groups: int = 1, look: bool = False
     ) -> Estimate:
         draw = self._model.draw(theta, groups * samples, generator)
         values = f.look(draw.order) if look else f(draw.order)
-        costs = values + self.entropy * draw.log_prob() if self.entropy else values
+        costs = values
+        if self.entropy:
+            if self._unit is None:
+                self._unit = values.std(-1, keepdim=True)
+            costs = values + self.entropy * self._unit * draw.log_prob()
         score = draw.score() if self._of == "order" else draw.noise_score()
         advantage = costs - self._baseline(costs, samples)
         if self._scale:
@@ -189,10 +196,11 @@ class ScoreFunction:
         return []
 
     def state(self) -> dict[str, Any]:
-        return self._baseline.state()
+        return {**self._baseline.state(), "unit": self._unit}
 
     def load(self, state: dict[str, Any]) -> None:
         self._baseline.load(state)
+        self._unit = state["unit"]
 
 
 @dataclass(frozen=True)
@@ -385,11 +393,22 @@ class Sinkhorn(_Stateless):
 
 
 class Exact(_Stateless):
-    """The gradient of the Plackett-Luce expectation by enumeration of all n! orderings (n <= 9)."""
+    """The gradient of the Plackett-Luce expectation from all n! costs (n <= 9), place by place instead of one by one.
+
+    Orderings share their beginnings. With V(S) the expected cost once the places S are filled and q(j | S) the chance
+    that item j comes next, V(S) = sum_j q(j | S) V(S, j), and the gradient for theta_j is
+    sum_S p(S) q(j | S) (V(S, j) - V(S)). In lexicographic order, the beginnings of one length are one axis.
+    """
 
     def __init__(self, n: int, device: torch.device) -> None:
         self._orders = plackett_luce.all_orderings(n, device)
         self._values: Tensor | None = None
+        self._left = [self._remaining(n, place) for place in range(n - 1)]
+
+    def _remaining(self, n: int, place: int) -> Tensor:
+        """(beginnings of that length, n - place), the items not yet placed, in the order of their numbers."""
+        beginnings = self._orders[:: math.factorial(n - place)]
+        return beginnings[:, place:]
 
     def expectation(self, theta: Tensor, f: Recorder) -> tuple[Tensor, Tensor]:
         """E f (R,) and its gradient (R, n)."""
@@ -401,9 +420,19 @@ class Exact(_Stateless):
         return self._moments(theta, self._values)
 
     def _moments(self, theta: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        logits = theta.detach().unsqueeze(1)
-        weights = plackett_luce.log_prob(logits, self._orders).exp() * values
-        return weights.sum(-1), (weights.unsqueeze(-1) * plackett_luce.score(logits, self._orders)).sum(1)
+        chances, gains = [], []
+        for left in reversed(self._left):
+            chance = theta[:, left].softmax(-1)  # (R, beginnings, items left)
+            after = values.reshape(chance.shape)
+            values = (chance * after).sum(-1)
+            chances.append(chance)
+            gains.append(chance * (after - values.unsqueeze(-1)))
+        gradient, reached = torch.zeros_like(theta), torch.ones_like(theta[:, :1])
+        for left, chance, gain in zip(self._left, reversed(chances), reversed(gains), strict=True):
+            weighted = reached.unsqueeze(-1) * gain
+            gradient.scatter_add_(1, left.reshape(1, -1).expand(len(theta), -1), weighted.flatten(1))
+            reached = (reached.unsqueeze(-1) * chance).flatten(1)
+        return values.squeeze(-1), gradient
 
     def estimate(
         self, theta: Tensor, f: Recorder, samples: int, generator: torch.Generator, groups: int = 1, look: bool = False

@@ -90,7 +90,8 @@ class OrderOptimiser:
         rows, samples = estimate.gradient.shape[:2]
         gradient = estimate.gradient if self._mask is None else estimate.gradient * self._mask.unsqueeze(1)
         found = estimate.tune(gradient * (2 / samples))
-        self._critic_adam.step([self._reduce(torch.cat([part.reshape(rows, -1) for part in found], 1))], self._critic_lr)
+        flat = torch.cat([part.reshape(rows, -1) for part in found], 1)
+        self._critic_adam.step([self._reduce(flat)], self._critic_lr)
 
     def state(self) -> dict[str, Any]:
         """All that the next update depends on, but for the generator."""

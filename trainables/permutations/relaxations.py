@@ -21,8 +21,8 @@ from torch import Tensor
 class Relaxed:
     """A soft permutation matrix, softmax(scores) by rows, with derivatives.
 
-    The scores are piecewise linear in z / tau, so that their derivative for z is one linear map, and the one for log tau
-    is minus the scores themselves.
+    The scores are piecewise linear in z / tau, so that their derivative for z is one linear map, and the one for
+    log tau is minus the scores themselves.
 
     Args:
         matrix: (..., n, n), rows sum to 1.

@@ -40,6 +40,6 @@ class ToyCost:
 class Toy(Problem):
     """The toy for `runs` runs."""
 
-    def __init__(self, n: int, eps: float, runs: int, like: Tensor) -> None:
-        self.n, self.rows, self.device = n, runs, like.device
+    def __init__(self, n: int, eps: float, runs: int, restarts: int, like: Tensor) -> None:
+        self.n, self.rows, self.restarts, self.device = n, runs * restarts, restarts, like.device
         self.cost = ToyCost(n, eps, like)

@@ -19,7 +19,7 @@ class LeastSquares:
     variances of each variable regressed on its predecessors.
 
     Args:
-        covariance: (R, d, d), one for each run.
+        covariance: (D, d, d), one a data set; orders may come in any multiple of D rows, equally many for each.
     """
 
     def __init__(self, covariance: Tensor) -> None:
@@ -27,8 +27,9 @@ class LeastSquares:
         self._covariance = covariance
 
     def __call__(self, order: Tensor) -> Tensor:
-        runs = torch.arange(order.shape[0], device=order.device)[:, None, None, None]
-        permuted = self._covariance[runs, order.unsqueeze(-1), order.unsqueeze(-2)]
+        rows = torch.arange(order.shape[0], device=order.device)
+        which = (rows * len(self._covariance)).div(len(rows), rounding_mode="floor")[:, None, None, None]
+        permuted = self._covariance[which, order.unsqueeze(-1), order.unsqueeze(-2)]
         factor = torch.linalg.cholesky(permuted)
         return 0.5 * factor.diagonal(dim1=-2, dim2=-1).square().sum(-1)
 
