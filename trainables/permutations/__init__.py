@@ -1,6 +1,6 @@
 """Optimisation over orderings by low-variance gradients of a Plackett-Luce distribution."""
 
-from raybayes.contract import Direction, Metric, Project
+from raybayes.contract import Direction, Findings, Finished, Metric, Project
 from trainables.permutations.config import Config, max_steps
 from trainables.permutations.order import BestOrder, minimise_order
 from trainables.permutations.plackett_luce import PlackettLuce
@@ -66,6 +66,13 @@ METRICS = (
     *_controls(),
 )
 
+
+def _findings(finished: Finished) -> Findings:
+    from trainables.permutations.study.findings import findings  # it draws: training need not load matplotlib
+
+    return findings(finished)
+
+
 PROJECT = Project(
     name="permutations",
     summary="Minimise a cost of orderings by unbiased, low-variance gradients of a distribution over them.",
@@ -81,6 +88,7 @@ PROJECT = Project(
     smoke={"evaluations": 200, "reports": 4, "runs": 2},
     data=("tsp-sample", "tsp", "ltr-sample", "ltr", "sachs-sample", "sachs"),
     max_steps=max_steps,
+    findings=_findings,
 )
 
 __all__ = ["METRICS", "PROJECT", "BestOrder", "Config", "PlackettLuce", "max_steps", "minimise_order", "train"]

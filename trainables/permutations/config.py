@@ -169,6 +169,18 @@ class Config(BaseModel):
         """Number of items where the configuration alone says it."""
         return {"toy": self.toy.n, "causal": None if self.causal.graph == "sachs" else self.causal.d}.get(self.task)
 
+    @property
+    def place(self) -> str:
+        """Task and instance in words, the same for configurations whose costs can be compared."""
+        causal, scale = self.causal, "standardised" if self.causal.standardise else "raw"
+        data = f"{causal.cells} cells" if causal.graph == "sachs" else f"d = {causal.d}, {causal.edges} d edges"
+        return {
+            "toy": f"toy, n = {self.toy.n}, eps = {self.toy.eps:g}",
+            "causal": f"{causal.graph}, {data}, {causal.score}, {scale}",
+            "ranking": f"{self.dataset or 'ltr-sample'}, NDCG@{self.ranking.k}",
+            "tsp": self.tsp.instance,
+        }[self.task]
+
     @model_validator(mode="after")
     def _possible(self) -> Config:
         from trainables.permutations.possible import problem  # it names this class

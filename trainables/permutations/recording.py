@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from raybayes.contract import Context
+from trainables.permutations.config import Config
 from trainables.permutations.costs import Recorder
 from trainables.permutations.estimators import ControlVariate, Estimator
 from trainables.permutations.measuring import Measured
 from trainables.permutations.tasks.problem import Control
 
 Curve = dict[str, list[float]]
-CURVES = ("run", "evaluations", "cost", "log_grad_var", "best", "mode")
+CURVES = ("run", "update", "evaluations", "cost", "log_grad_var", "best", "mode")
 TRAINED = "trained"  # the method's name in `scores`
 
 
@@ -60,13 +61,21 @@ def metrics_of(
 WITH_ERROR = ("gap", "shd", "excess", "test_ndcg5", "test_ndcg10")
 
 
-def extend(curves: Curve, found: Measured, best: Tensor, evaluations: int, runs: int) -> None:
+def extend(curves: Curve, found: Measured, best: Tensor, update: int, evaluations: int, runs: int) -> None:
     """One row a run; where a run has several distributions (queries), their mean."""
     columns = {"cost": found.expected, "log_grad_var": found.log_grad_var, "best": best, "mode": found.mode}
     curves["run"] += [float(run) for run in range(runs)]
+    curves["update"] += [float(update)] * runs
     curves["evaluations"] += [float(evaluations)] * runs
     for name, column in columns.items():
         curves[name] += column.reshape(runs, -1).mean(1).tolist()
+
+
+def curves_table(curves: Curve, config: Config) -> pa.Table:
+    """The curves, with what tells this run from others beside it."""
+    count = len(curves["run"])
+    named = {"estimator": config.estimator, "model": config.model, "samples": config.samples, "place": config.place}
+    return pa.table({**curves, **{name: [value] * count for name, value in named.items()}})
 
 
 def orders_table(best: Tensor, order: Tensor, runs: int) -> pa.Table:

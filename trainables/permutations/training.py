@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -86,7 +85,7 @@ def train(config: Config, ctx: Context) -> None:
         reported += 1
         scores = problem.measure(best_order, found.mode_order, theta)
         metrics = recording.metrics_of(found, best, f, ctx.world_size, estimator, config.runs, scores)
-        recording.extend(curves, found, best, int(metrics["evaluations"]), config.runs)
+        recording.extend(curves, found, best, update, int(metrics["evaluations"]), config.runs)
         if reported == steps and ctx.rank == 0:
             budget = int(metrics["evaluations"])
             table = recording.Scores()
@@ -96,7 +95,7 @@ def train(config: Config, ctx: Context) -> None:
             if config.controls:
                 metrics |= table.add_controls(problem.controls(budget, config.runs, ctx.rng("controls")), ctx)
             ctx.save_table("scores", table.table())
-            ctx.save_table("curves", pa.table(curves))
+            ctx.save_table("curves", recording.curves_table(curves, config))
             ctx.save_table("orders", recording.orders_table(best, best_order, config.runs))
             for name, kept in problem.pictures(best, best_order).items():
                 ctx.save_table(name, kept)

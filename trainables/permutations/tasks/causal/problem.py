@@ -113,6 +113,7 @@ class Causal(Problem):
 
     def __init__(self, config: CausalValues, data: Sequence[Rows], runs: int, restarts: int, like: Tensor) -> None:
         self._config, self.rows, self.restarts, self.device = config, runs * restarts, restarts, like.device
+        self._dtype = like.dtype
         self._which = [run * len(data) // runs for run in range(runs)]
         self._data = [checked(rows, config.standardise) for rows in data]
         self._covariances = [rows.values.T @ rows.values / len(rows.values) for rows in self._data]
@@ -176,9 +177,11 @@ class Causal(Problem):
         return scores
 
     def _excess(self, order: Tensor) -> Tensor:
-        """The cost of each run's order above the exact optimum, (runs,); rounding does not make it negative."""
+        """The cost of each run's order above the exact optimum, (runs,); rounding errors count as 0."""
         optimum = torch.tensor([self._optima[i][0] for i in self._which], dtype=torch.float64)
-        return (self.cost(order.unsqueeze(1)).squeeze(1).cpu().double() - optimum).clamp_min(0.0)
+        above = self.cost(order.unsqueeze(1)).squeeze(1).cpu().double() - optimum
+        rounding = 8 * torch.finfo(self._dtype).eps * optimum.abs()
+        return torch.where(above > rounding, above, torch.zeros_like(above))
 
     def pictures(self, best: Tensor, order: Tensor) -> Mapping[str, pa.Table]:
         """`graphs`: every edge that a run's graph or its truth has."""
