@@ -152,7 +152,7 @@ def _score_row(title: str, method: str, entry: Entry, names: Iterable[str]) -> d
     for name in names:
         values = entry.scores.get((method, name))
         row[name], row[f"{name}.se"] = (None, None) if values is None else mean_and_error(_units(values, name))
-        if values is not None:
+        if values is not None and row["n"] is None:
             row["n"] = len(_units(values, name))
         if name == "ndcg10":
             rival = entry.scores.get((RIVAL, name))
