@@ -1,8 +1,9 @@
 """Semi-conditional normalizing flows: a joint density of examples and labels with a cheap marginal."""
 
-from raybayes.contract import Metric, Project
+from raybayes.contract import Metric, Project, Rescore
 from trainables.flows.build import build_flow
 from trainables.flows.config import Config, max_steps
+from trainables.flows.findings import SampleSettings, findings, resampled
 from trainables.flows.models import SemiConditionalFlow
 from trainables.flows.training import train
 from trainables.flows.weights import Trained, load_trained
@@ -40,11 +41,13 @@ PROJECT = Project(
     metrics=METRICS,
     fidelity="interval",
     parallel="data",
-    smoke={"steps": 40, "reports": 4, "batch": 48, "points": 200, "validation": 100},
+    smoke={"steps": 12, "reports": 3, "batch": 24, "points": 100, "validation": 50, "trunk.steps": 1, "head.steps": 1},
     data=("mnist-sample", "mnist", "cifar10-sample", "cifar10", "cifar10-lossless", "cifar10-original"),
     makes=("moons", "circles"),
     objective=("error", "bpd"),
     max_steps=max_steps,
+    findings=findings,
+    rescore=Rescore(SampleSettings, resampled),
 )
 
 __all__ = ["METRICS", "PROJECT", "Config", "SemiConditionalFlow", "Trained", "build_flow", "load_trained", "max_steps",

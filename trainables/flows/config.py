@@ -32,7 +32,9 @@ class TrunkValues(Group):
     steps: int = Field(5, ge=1, le=64, description="Channel couplings a level ([P] 2; toys 5 in all)")
     net: Literal["resnet", "glow"] = Field("resnet", description="Nets on pictures: 3x3 residual [P], or 3x3-1x1-3x3")
     width: int = Field(64, ge=1, le=2048, description="Hidden channels of the nets. [P] 64, toys 64")
-    blocks: int = Field(2, ge=1, le=16, description="Residual blocks ([P] 4); hidden layers of nets on vectors (toys 2)")
+    blocks: int = Field(
+        2, ge=1, le=16, description="Residual blocks ([P] 4); hidden layers of nets on vectors (toys 2)"
+    )
     zero: bool = Field(False, description="Nets on vectors end in zeros and use ReLU; [P] false for toys")
     mix: Literal["lu", "dense"] = Field("lu", description="Form of the 1x1 mixing matrix. [P] dense")
     start: Literal["eye", "orthogonal"] = Field("eye", description="Its value at the start. [P] eye")
@@ -48,7 +50,9 @@ class HeadValues(Group):
     steps: int = Field(2, ge=1, le=32, description="Steps of ActNorm, mixing and conditional coupling a level. [P] 4")
     width: int = Field(64, ge=1, le=2048, description="Hidden units. [P] 256")
     blocks: int = Field(1, ge=1, le=16, description="Residual blocks of a net, or layers of the ode's field. [P] 4")
-    embedding: Literal["learned", "one_hot"] = Field("learned", description="Label table, from the identity. [P] learned")
+    embedding: Literal["learned", "one_hot"] = Field(
+        "learned", description="Label table, from the identity. [P] learned"
+    )
     spread: float = Field(2.0, ge=0, le=100, description="Deviation of the class means of kind shift at the start")
 
 
@@ -69,8 +73,12 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    preset: PresetName = Field("toy", description="Named start values for all below; by default the one that suits `dataset`")
-    dataset: str = Field("moons", description="moons, circles, an MNIST or CIFAR-10 data set, or the path of a .parquet")
+    preset: PresetName = Field(
+        "toy", description="Named start values for all below; by default the one that suits `dataset`"
+    )
+    dataset: str = Field(
+        "moons", description="moons, circles, an MNIST or CIFAR-10 data set, or the path of a .parquet"
+    )
     labels: int = Field(10, ge=0, description="Training examples that keep their label; 0: all that have one. [P] 100")
     split: Literal["balanced", "proportional"] = Field(
         "balanced", description="Equally many labels a class, or as frequent as the classes are [P]"
@@ -90,7 +98,9 @@ class Config(BaseModel):
     alpha: float = Field(0.05, gt=0, lt=1, description="Of the logit of pictures. [P] 0.05")
     trunk: TrunkValues = Field(default_factory=TrunkValues, description="f, the unconditional part")
     head: HeadValues = Field(default_factory=HeadValues, description="h, the conditional part")
-    bound: Literal["tanh", "sigmoid"] = Field("tanh", description="How scales are kept away from 0; [P] sigmoid, no floor")
+    bound: Literal["tanh", "sigmoid"] = Field(
+        "tanh", description="How scales are kept away from 0; [P] sigmoid, no floor"
+    )
     objective: Objective = Field("generative", description="What is minimised. [P] generative")
     loss: LossValues = Field(default_factory=LossValues, description="Weights of its terms")
     batch: int = Field(192, ge=2, le=65_536, description="Examples a step, all workers together. [P] 256")
@@ -102,7 +112,9 @@ class Config(BaseModel):
     lr: float = Field(1e-2, gt=0, le=1, description="Step size. [P] 1e-3; toys 5e-3 to 1e-2")
     schedule: Literal["linear", "cosine", "none"] = Field("linear", description="Fall to 0 over the run. [P] linear")
     warmup: int = Field(0, ge=0, le=100_000, description="Updates in which the step size rises from 0. [P] 0")
-    weight_decay: float = Field(1e-5, ge=0, le=1, description="L2 weight of matrices and kernels alone. [P] 1e-5, on all")
+    weight_decay: float = Field(
+        1e-5, ge=0, le=1, description="L2 weight of matrices and kernels alone. [P] 1e-5, on all"
+    )
     clip: float = Field(100.0, gt=0, le=1e6, description="Largest gradient norm. [P] 100")
     input_noise: float = Field(0.0, ge=0, le=2, description="Deviation of Gaussian noise on vectors, in training only")
     crop: int = Field(0, ge=0, le=8, description="Largest shift of pictures in pixels, in training only. [P] 0")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from trainables.flows.data import Examples
 
@@ -27,7 +27,8 @@ def logistic_regression(x: Tensor, labels: Tensor, classes: int, penalty: float 
     def closure() -> Tensor:
         optimiser.zero_grad()
         with torch.enable_grad():
-            value = F.cross_entropy(x @ weight.T + bias, labels, reduction="sum") + penalty / 2 * weight.square().sum()
+            value = functional.cross_entropy(x @ weight.T + bias, labels, reduction="sum")
+            value = value + penalty / 2 * weight.square().sum()
             value.backward()
         return value
 

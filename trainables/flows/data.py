@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from raybayes.data import describe
 from raybayes.data.images import images
@@ -20,8 +20,8 @@ from raybayes.errors import DataError
 from trainables.flows.config import Config
 from trainables.flows.files import own_examples
 from trainables.flows.labels import check_labels, choose_labelled
-from trainables.flows.shapes import Shape, pixels_of, shrunk
 from trainables.flows.presets import TOYS
+from trainables.flows.shapes import Shape, pixels_of, shrunk
 from trainables.flows.toys import TEST_POINTS, points
 
 
@@ -116,10 +116,8 @@ _KNOWN: list[tuple[object, tuple[object, ...], FlowData]] = []
 def prepare(config: Config, tables: Mapping[str, pa.Table] | None, device: torch.device) -> FlowData:
     """The data of a run; a process that trains many trials on the same data prepares them once. Raises like `fresh`."""
     key = (device, *(getattr(config, name) for name in _FIELDS))
-    for of, known, data in _KNOWN:
-        if of is tables and known == key:
-            break
-    else:
+    data = next((data for of, known, data in _KNOWN if of is tables and known == key), None)
+    if data is None:
         data = fresh(config, tables, device)
         _KNOWN[:] = [(tables, key, data)]
     if config.unlabelled and not len(data.unlabelled):
@@ -144,7 +142,9 @@ def fresh(config: Config, tables: Mapping[str, pa.Table] | None, device: torch.d
     for of, name in ((raw, "train"), (test_raw, "test")):
         _require_finite(of, f"{where}, {name}")
     if (test_labels < 0).any():
-        raise DataError(f"{where}, test: {int((test_labels < 0).sum())} rows have no label; the test split needs them all.")
+        raise DataError(
+            f"{where}, test: {int((test_labels < 0).sum())} rows have no label; the test split needs them all."
+        )
     order = torch.randperm(len(raw), generator=torch.Generator().manual_seed(config.split_seed))
     scorable = order[labels[order] >= 0]
     if len(scorable) <= config.validation or len(raw) - config.validation < 2:
@@ -193,8 +193,8 @@ def _require_finite(raw: Tensor, where: str) -> None:
     if len(wrong):
         row, column = wrong[0].tolist()
         raise DataError(
-            f"{where}: row {row}, column {column} is {raw.flatten(1)[row, column].item()}; all values must be finite, so"
-            f" replace or drop it."
+            f"{where}: row {row}, column {column} is {raw.flatten(1)[row, column].item()}; all values must be finite,"
+            f" so replace or drop it."
         )
 
 
@@ -205,8 +205,8 @@ def _shrink(pictures: Tensor, config: Config) -> Tensor:
     shrunk(tuple(pictures.shape[1:]), config)  # refuses what the blocks do not tile
     small = pictures
     if config.shrink > 1:
-        small = F.avg_pool2d(pictures.float(), config.shrink).round().to(torch.uint8)
-    return F.pad(small, [config.pad] * 4)
+        small = functional.avg_pool2d(pictures.float(), config.shrink).round().to(torch.uint8)
+    return functional.pad(small, [config.pad] * 4)
 
 
 def _projection(config: Config, raw: Tensor, where: str) -> Projection | None:
@@ -231,7 +231,9 @@ def _projection(config: Config, raw: Tensor, where: str) -> Projection | None:
     if variance[-1] <= 1e-12 * variance[0]:
         found = int((variance > 1e-12 * variance[0]).sum())
         raise DataError(f"{where}: only {found} components vary, and pca = {config.pca}; lower pca to {found}.")
-    basis = basis * basis.gather(0, basis.abs().argmax(0, keepdim=True)).sign()  # eigenvectors have no sign of their own
+    basis = (
+        basis * basis.gather(0, basis.abs().argmax(0, keepdim=True)).sign()
+    )  # eigenvectors have no sign of their own
     scale = variance.pow(-config.whiten / 2)
     scale = scale / (variance * scale.square()).mean().sqrt()
     return Projection(mean * unit, (basis * scale).T / unit, basis / scale * unit, shape)

@@ -45,7 +45,9 @@ def own_examples(config: Config, tables: Mapping[str, pa.Table]) -> tuple[Tensor
         classes = 1 + int(max(labels.max() for _, labels in found))
     (raw, labels), (test_raw, test_labels) = found
     if raw.shape[1:] != test_raw.shape[1:]:
-        raise DataError(f"{where}: train has examples of shape {tuple(raw.shape[1:])}, test {tuple(test_raw.shape[1:])}.")
+        raise DataError(
+            f"{where}: train has examples of shape {tuple(raw.shape[1:])}, test {tuple(test_raw.shape[1:])}."
+        )
     return raw, labels, test_raw, test_labels, classes
 
 
@@ -74,7 +76,9 @@ def _labels(table: pa.Table, where: str) -> Tensor:
         raise DataError(f"{where}: column 'label' has type {column.type}, wanted integers from 0 (empty: no label).")
     given = column.drop_null().to_numpy()
     if (given < 0).any():
-        raise DataError(f"{where}: found label {given.min()}; labels must be 0 or more; leave the cell empty for no label.")
+        raise DataError(
+            f"{where}: found label {given.min()}; labels must be 0 or more; leave the cell empty for no label."
+        )
     return torch.from_numpy(pc.fill_null(column.cast(pa.int64()), -1).to_numpy().copy())
 
 

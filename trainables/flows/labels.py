@@ -17,7 +17,9 @@ def check_labels(labels: Tensor, classes: int, where: str) -> None:
         DataError: names the first row that is wrong.
     """
     if classes < 2:
-        raise DataError(f"{where}: {classes} class leaves nothing to tell apart; a semi-conditional flow needs 2 or more.")
+        raise DataError(
+            f"{where}: {classes} class leaves nothing to tell apart; a semi-conditional flow needs 2 or more."
+        )
     wrong = ((labels < -1) | (labels >= classes)).nonzero().flatten()
     if len(wrong):
         row = int(wrong[0])

@@ -11,12 +11,13 @@ log-determinants have the shape of the axes that are not channels, height or wid
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 Bound = Literal["tanh", "sigmoid"]
@@ -183,7 +184,8 @@ class Mix(Layer):
     def forward(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         log_det = (self._pixels(x) * self.log_det()).expand(self._free(x))
         weight = self.matrix()
-        return (F.conv2d(x, weight[:, :, None, None]) if self.pictures else F.linear(x, weight)), log_det
+        y = functional.conv2d(x, weight[:, :, None, None]) if self.pictures else functional.linear(x, weight)
+        return y, log_det
 
     def inverse(self, y: Tensor, labels: Tensor | None = None) -> Tensor:
         rows = y.movedim(-3, -1) if self.pictures else y
@@ -304,10 +306,10 @@ class Squeeze(Layer):
         super().__init__(True)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return F.pixel_unshuffle(x, 2), x.new_zeros(self._free(x))
+        return functional.pixel_unshuffle(x, 2), x.new_zeros(self._free(x))
 
     def inverse(self, y: Tensor, labels: Tensor | None = None) -> Tensor:
-        return F.pixel_shuffle(y, 2)
+        return functional.pixel_shuffle(y, 2)
 
 
 class Split(nn.Module):
@@ -337,8 +339,8 @@ class Logit(Layer):
     def forward(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         s = self.alpha / 2 + (1 - self.alpha) * x
         log_s, log_rest = s.log(), torch.log1p(-s)
-        elements = x[0].numel() if len(x) else 0
-        log_det = -(log_s + log_rest).sum((-3, -2, -1)) + elements * torch.log1p(torch.tensor(-self.alpha)).item()
+        elements = math.prod(x.shape[-3:])
+        log_det = -(log_s + log_rest).sum((-3, -2, -1)) + elements * math.log1p(-self.alpha)
         return log_s - log_rest, log_det
 
     def inverse(self, y: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -362,4 +364,4 @@ def quantise(x: Tensor) -> Tensor:
 
 def log_normal(z: Tensor, axes: tuple[int, ...]) -> Tensor:
     """log N(z; 0, I), summed over some axes."""
-    return -0.5 * (z.square() + 1.8378770664093453).sum(axes)  # log 2 pi
+    return -0.5 * (z.square() + math.log(2 * math.pi)).sum(axes)

@@ -268,7 +268,7 @@ class SemiConditionalFlow(nn.Module):
 
 
 def great_circle(first: Tensor, last: Tensor, weight: float) -> Tensor:
-    """Between two latents, so that lengths change evenly and not through the origin; straight where they are parallel."""
+    """Between two latents, lengths changing evenly and not through the origin; straight where they are parallel."""
     norms = first.norm(dim=1, keepdim=True), last.norm(dim=1, keepdim=True)
     cosine = ((first * last).sum(1, keepdim=True) / (norms[0] * norms[1]).clamp_min(1e-12)).clamp(-1, 1)
     angle = cosine.arccos()

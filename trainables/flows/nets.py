@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from trainables.flows.layers import ActNorm
 
@@ -61,7 +61,7 @@ class ResidualBlock(nn.Module):
         self.second = convolution(width, width, 3, generator, "reflect")
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(F.relu(self.first(F.relu(x))))
+        return x + self.second(functional.relu(self.first(functional.relu(x))))
 
 
 class ResidualNet(Net):
@@ -75,7 +75,7 @@ class ResidualNet(Net):
         self.leave = from_zero(convolution(values.width, out, 3, values.generator))
 
     def inside(self, x: Tensor, labels: Tensor | None) -> Tensor:
-        return self.leave(F.relu(self.norm(self.blocks(self.enter(x)))[0]))
+        return self.leave(functional.relu(self.norm(self.blocks(self.enter(x)))[0]))
 
 
 class GlowNet(Net):
@@ -152,7 +152,7 @@ class ConditionalMlp(Net):
         hidden = self.enter(x) + self.label(labels)
         for block in self.blocks:
             hidden = hidden + block(hidden)
-        return self.leave(F.relu(self.norm(hidden)[0]))
+        return self.leave(functional.relu(self.norm(hidden)[0]))
 
 
 def linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
@@ -160,9 +160,7 @@ def linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
     return _drawn(nn.utils.skip_init(nn.Linear, inputs, outputs), inputs, generator)
 
 
-def convolution(
-    inputs: int, outputs: int, size: int, generator: torch.Generator, edges: str = "zeros"
-) -> nn.Conv2d:
+def convolution(inputs: int, outputs: int, size: int, generator: torch.Generator, edges: str = "zeros") -> nn.Conv2d:
     """The same for a convolution that keeps the picture's size; `edges` is "zeros" or "reflect"."""
     made = nn.utils.skip_init(nn.Conv2d, inputs, outputs, size, padding=size // 2, padding_mode=edges)
     return _drawn(made, inputs * size * size, generator)

@@ -27,7 +27,9 @@ def needs_every_class(config: Config) -> bool:
     return config.objective == "hybrid"
 
 
-def loss(config: Config, terms: Terms, labels: Tensor, guessed: Tensor | None, progress: float, log_prior: Tensor) -> Tensor:
+def loss(
+    config: Config, terms: Terms, labels: Tensor, guessed: Tensor | None, progress: float, log_prior: Tensor
+) -> Tensor:
     """The objective of a batch, a scalar.
 
     Args:

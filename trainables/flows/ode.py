@@ -7,6 +7,7 @@ the solver's steps. The inverse is as exact as the solver is, about its toleranc
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -34,11 +35,11 @@ _MOST_STEPS = 1000
 
 
 def _along(state: State, slopes: list[State], weights: tuple[float, ...], h: float) -> State:
-    x, l = state
+    x, log_det = state
     for slope, weight in zip(slopes, weights, strict=False):
         if weight:
-            x, l = x + h * weight * slope[0], l + h * weight * slope[1]
-    return x, l
+            x, log_det = x + h * weight * slope[0], log_det + h * weight * slope[1]
+    return x, log_det
 
 
 def dopri5(field: Field, state: State, start: float, end: float, tolerance: float) -> State:
@@ -70,7 +71,9 @@ def dopri5(field: Field, state: State, start: float, end: float, tolerance: floa
             if abs(end - t) <= 1e-9 * abs(span):
                 return state
         h *= min(5.0, max(0.2, 0.9 * (ratio + 1e-10) ** -0.2))
-    raise ArithmeticError(f"the continuous flow needs more than {_MOST_STEPS} solver steps; lower lr, or raise tolerance.")
+    raise ArithmeticError(
+        f"the continuous flow needs more than {_MOST_STEPS} solver steps; lower lr, or raise tolerance."
+    )
 
 
 class ConcatSquash(nn.Module):
@@ -104,7 +107,7 @@ class OdeFlow(Layer):
     def __init__(self, channels: int, values: NetValues, classes: int = 0, tolerance: float = 1e-5) -> None:
         super().__init__()
         sizes = [channels, *[values.width] * values.blocks, channels]
-        pairs = zip(sizes[:-1], sizes[1:], strict=True)
+        pairs = itertools.pairwise(sizes)
         self.layers = nn.ModuleList(ConcatSquash(a, b, classes, values.generator) for a, b in pairs)
         self.log_end = nn.Parameter(torch.tensor(math.log(0.5)))
         self.tolerance, self.conditional = tolerance, classes > 0

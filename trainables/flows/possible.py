@@ -22,7 +22,8 @@ def _dataset(config: Config) -> str | None:
         return None
     known = [name for name in names() if describe(name).pixels is not None and describe(name).classes]
     if config.dataset not in known:
-        return f"dataset = {config.dataset} is no labelled set of pictures; use {', '.join([*TOYS, *known])}, or a .parquet."
+        allowed = ", ".join([*TOYS, *known])
+        return f"dataset = {config.dataset} is no labelled set of pictures; use {allowed}, or the path of a .parquet."
     return None
 
 
@@ -44,7 +45,10 @@ def _labels(config: Config) -> str | None:
     if classes < 2:
         return f"classes = {classes} leaves nothing to tell apart; a semi-conditional flow needs 2 or more."
     if config.labels and config.labels < classes:
-        return f"labels = {config.labels} is less than one for each of {classes} classes; use {classes} or more, or 0 for all."
+        return (
+            f"labels = {config.labels} is less than one for each of {classes} classes; use {classes} or more,"
+            f" or 0 for all."
+        )
     return None
 
 
@@ -68,7 +72,9 @@ def _features(config: Config) -> str | None:
     if config.dataset in TOYS and (config.pca or config.shrink > 1 or config.pad):
         return f"pca, shrink and pad are for pictures; dataset = {config.dataset} has points of the plane."
     if config.pca and (config.shrink > 1 or config.pad):
-        return "pca replaces pixels by components, so shrink and pad have nothing to change; set pca = 0, or leave them."
+        return (
+            "pca replaces pixels by components, so shrink and pad have nothing to change; set pca = 0, or leave them."
+        )
     pixels = pixels_of(config.dataset)
     if pixels is None:
         return None
@@ -90,7 +96,9 @@ def _augmentation(config: Config) -> str | None:
     if len(shape) == 1 and config.crop:
         return "crop shifts pictures, and this flow sees vectors; use input_noise, or set crop = 0."
     if config.objective == "flowgmm-cons" and not (config.input_noise or config.crop):
-        return "objective = flowgmm-cons compares two augmentations; set input_noise (vectors) or crop (pictures) above 0."
+        return (
+            "objective = flowgmm-cons compares two augmentations; set input_noise (vectors) or crop (pictures) above 0."
+        )
     return None
 
 
@@ -115,5 +123,3 @@ def model_problem(config: Config, shape: tuple[int, ...]) -> str | None:
     if config.head.kind == "flow":
         return head_problem(config.head.levels, True, deep)
     return None
-
-

@@ -1,8 +1,8 @@
 """Samples of a flow as tables and as pictures.
 
-    from trainables.flows import load_trained, pictures_of
-    trained = load_trained(raybayes.open_sweep("runs/mine"))
-    digits = pictures_of(trained, trained.flow.sample(torch.full((16,), 7), torch.Generator().manual_seed(0)))
+from trainables.flows import load_trained, pictures_of
+trained = load_trained(raybayes.open_sweep("runs/mine"))
+digits = pictures_of(trained, trained.flow.sample(torch.full((16,), 7), torch.Generator().manual_seed(0)))
 """
 
 from __future__ import annotations

@@ -59,7 +59,9 @@ def shrunk(shape: Shape, config: Config) -> Shape:
     """
     channels, height, width = shape
     if height % config.shrink or width % config.shrink:
-        raise DataError(f"shrink = {config.shrink} does not divide pictures of {height} x {width}; use a divisor, or 1.")
+        raise DataError(
+            f"shrink = {config.shrink} does not divide pictures of {height} x {width}; use a divisor, or 1."
+        )
     return channels, height // config.shrink + 2 * config.pad, width // config.shrink + 2 * config.pad
 
 
@@ -85,15 +87,17 @@ def trunk_problem(trunk: TrunkValues, shape: Shape) -> str | None:
         if trunk.kind == "couplings" and shape[0] < 2:
             return f"trunk.kind = couplings needs vectors of 2 or more dimensions, found {shape[0]}; use identity."
         if trunk.kind == "ode" and shape[0] > 8:
-            return f"trunk.kind = ode takes the exact divergence, for 8 dimensions at most; found {shape[0]}; use couplings."
+            return f"trunk.kind = ode is for 8 dimensions at most (exact divergence), found {shape[0]}; use couplings."
         return None
     if trunk.kind not in ("masked_glow", "glow", "identity"):
-        return f"trunk.kind = {trunk.kind} needs vectors, found pictures; use masked_glow, glow or identity, or pca > 0."
+        return (
+            f"trunk.kind = {trunk.kind} needs vectors, found pictures; use masked_glow, glow or identity, or pca > 0."
+        )
     if not _divides(2 ** squeezes(trunk), shape):
         fit = ", ".join(map(str, levels_that_fit(trunk, shape))) or "none"
         return (
-            f"trunk.levels = {trunk.levels} halves pictures {squeezes(trunk)} times, which {shape[1]} x {shape[2]} does not"
-            f" allow (checkerboards take odd sizes, squeezes do not); levels that fit: {fit}."
+            f"trunk.levels = {trunk.levels} halves pictures {squeezes(trunk)} times, which {shape[1]} x {shape[2]} does"
+            f" not allow (checkerboards take odd sizes, squeezes do not); levels that fit: {fit}."
         )
     if trunk.kind == "masked_glow" and trunk.levels == 1 and trunk.steps and shape[0] < 2:
         return f"trunk.levels = 1 leaves {shape[0]} channel, which trunk.steps cannot split; use more levels, or glow."

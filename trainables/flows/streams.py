@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from raybayes.contract import Context
 from raybayes.errors import SpecError
@@ -46,8 +46,8 @@ class Stream:
         for what, count in (("labelled", config.labelled), ("unlabelled", config.unlabelled)):
             if count % ctx.world_size:
                 raise SpecError(
-                    f"batch = {config.batch} with labelled_share = {config.labelled_share:g} has {count} {what} examples,"
-                    f" which {ctx.world_size} workers cannot share evenly; change batch or labelled_share."
+                    f"batch = {config.batch} with labelled_share = {config.labelled_share:g} has {count} {what} ones"
+                    f" a step, which {ctx.world_size} workers cannot share evenly; change batch or labelled_share."
                 )
 
     def batch(self, step: int) -> Batch:
@@ -70,7 +70,7 @@ class Stream:
         return Batch(torch.cat(x), data.train.labels[rows[0]][mine], again)
 
     def first(self, least: int = 512) -> Tensor:
-        """The examples that the flow is set up on, the same on every worker: at least 256 make its statistics steady."""
+        """The examples that the flow is set up on, the same on every worker; 256 or more make its statistics steady."""
         rng = self.ctx.rng("initialise")
         x = self.data.train.x
         if self.config.unlabelled == 0:
@@ -98,4 +98,4 @@ def shifted(pictures: Tensor, most: int, noise: torch.Generator) -> Tensor:
     rows = (corner[0] + torch.arange(height, device=pictures.device))[:, :, None]
     columns = (corner[1] + torch.arange(width, device=pictures.device))[:, None, :]
     number = torch.arange(n, device=pictures.device)[:, None, None]
-    return F.pad(pictures, [most] * 4)[number, :, rows, columns].movedim(-1, 1)
+    return functional.pad(pictures, [most] * 4)[number, :, rows, columns].movedim(-1, 1)

@@ -112,7 +112,9 @@ def update(
     means.skipped += 1
     means.skipped_in_a_row += 1
     if means.skipped_in_a_row >= _MOST_SKIPPED or not all(p.isfinite().all() for p in flow.parameters()):
-        where = next(filter(None, ctx.gather(first_non_finite(flow, batch.x))), "the loss is finite, its gradient is not")
+        where = next(
+            filter(None, ctx.gather(first_non_finite(flow, batch.x))), "the loss is finite, its gradient is not"
+        )
         raise TrialError(
             f"update {step}: no finite gradient in {means.skipped_in_a_row} updates; {where}; lower lr or clip, raise"
             f" warmup, or use bound = tanh."
@@ -183,7 +185,9 @@ def save(
     names = ("test_error", "test_bpd", "test_nll", "logreg_error", "nn_error", "true_nll", "bayes_error", "gflops")
     row |= {name: metrics.get(name) for name in names}
     schema = pa.schema([(name, pa.float64()) for name in names])
-    ctx.save_table("run", pa.table({k: pa.array([v], schema.field(k).type if k in names else None) for k, v in row.items()}))
+    ctx.save_table(
+        "run", pa.table({k: pa.array([v], schema.field(k).type if k in names else None) for k, v in row.items()})
+    )
     ctx.save_table(
         "predictions",
         pa.table(

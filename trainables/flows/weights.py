@@ -36,7 +36,9 @@ class Trained:
     projection: Projection | None
 
 
-def weights_table(flow: SemiConditionalFlow, projection: Projection | None, config: Config, shape: tuple[int, ...]) -> pa.Table:
+def weights_table(
+    flow: SemiConditionalFlow, projection: Projection | None, config: Config, shape: tuple[int, ...]
+) -> pa.Table:
     """One row a tensor: name, dtype, shape, its bytes. The schema's metadata hold the configuration as JSON."""
     tensors = {f"flow.{name}": value for name, value in flow.state_dict().items()}
     if projection is not None:
