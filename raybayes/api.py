@@ -123,7 +123,7 @@ def sweep(
         space: name of a space in `search_spaces/<project>.py`.
         config: values that are fixed, by dotted names or nested.
         sampler, scheduler: a name, with options if need be: "asha:eta=4,grace=2".
-        objective: metric names; the project's first by default, several for a multi-objective sweep.
+        objective: metric names; the project's own choice by default, several for a multi-objective sweep.
         constraints: bounds on metrics, e.g. {"seconds": "<= 60"}.
         repeats: seeds a configuration is run with; the objective is their mean.
         time_budget: "2h", "30m" or seconds, after which the burst ends cleanly and can be resumed.
@@ -229,9 +229,13 @@ def prepare(spec: SweepSpec, layout: Layout | None = None) -> Prepared:
     project = catalog.load_project(spec.project)
     fixed = catalog.fixed_values(project, _dotted(spec.config))
     spec = spec.model_copy(update={"config": fixed})
-    space = Space({}) if spec.kind == "train" else catalog.load_space(project, spec.space)
-    plan = make_plan(spec, space, project.metrics, {**catalog.defaults(project), **fixed})
-    _require_data(spec, project, plan.space, fixed)
+    space = Space({})
+    if spec.kind == "sweep":
+        space = catalog.load_space(project, spec.space)
+        spec = spec.model_copy(update={"objective": spec.objective or project.objective})
+    defaults = catalog.filled(project, {**space.constants(), **fixed})
+    plan = make_plan(spec, space, project.metrics, defaults)
+    _require_data(spec, project, plan.space, defaults)
     return Prepared(spec, project, plan, layout or Layout(open_storage(spec.storage).child(spec.name)))
 
 
@@ -245,15 +249,14 @@ def _dotted(config: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _require_data(spec: SweepSpec, project: Project, space: Space, fixed: Mapping[str, Any]) -> None:
+def _require_data(spec: SweepSpec, project: Project, space: Space, defaults: Mapping[str, Any]) -> None:
     """A project's data set is its config field `dataset`, by convention; look for it before anything starts."""
-    known = catalog.defaults(project)
     if "dataset" in space:
         names = [value for value in getattr(space["dataset"], "values", ()) if isinstance(space["dataset"], Choice)]
     else:
-        names = [{**known, **fixed}.get("dataset")]
+        names = [defaults.get("dataset")]
     for name in names:
-        if isinstance(name, str):
+        if isinstance(name, str) and name not in project.makes:
             data.origin(name, spec.data)
 
 

@@ -211,6 +211,8 @@ class Project:
             "samples" (each draws its own gradient samples).
         smoke: config values for a run that takes under 5 s on one CPU core.
         data: names of the data sets that the project can use, the default one first.
+        makes: names that its `dataset` may have for data that it makes itself, and nobody needs to look for.
+        objective: metrics that a sweep improves unless it names others; the first of `metrics` alone where empty.
         max_steps: given a config, how many reports a full run makes; schedulers take their rungs from it.
         grace: given a config, the number of the first report that a scheduler may stop a trial at. A method that is
             bad before its first cycle ends, by design, says so here.
@@ -228,6 +230,8 @@ class Project:
     parallel: Parallel
     smoke: Mapping[str, Any] = field(default_factory=dict)
     data: tuple[str, ...] = ()
+    makes: tuple[str, ...] = ()
+    objective: tuple[str, ...] = ()
     max_steps: Callable[[Any], int] | None = None
     grace: Callable[[Any], int] | None = None
     findings: Callable[[Finished], Findings] | None = None

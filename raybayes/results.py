@@ -124,7 +124,7 @@ class Sweep:
         if record is None:
             raise StoreError(f"{self.path}: there is no trial {number}; it has 0 to {len(self._records) - 1}.")
         project = catalog.load_project(self.spec.project)
-        return {**catalog.defaults(project), **self.spec.config, **record.params}
+        return catalog.filled(project, {**self.spec.config, **record.params})
 
     def importances(self) -> dict[str, float]:
         """Share of the objective's variance that each parameter explains (PED-ANOVA); empty below 4 trials."""

@@ -38,17 +38,20 @@ def rescore(
     ] = None,
     csv: Annotated[Optional[str], typer.Option(metavar="FILE", help="Write the long table as CSV.")] = None,  # noqa: UP045
     parquet: Annotated[Optional[str], typer.Option(metavar="FILE", help="Write the long table as Parquet.")] = None,  # noqa: UP045
+    figures: Annotated[Optional[str], typer.Option(metavar="FOLDER", help="Write the figures as PNG.")] = None,  # noqa: UP045
     json: options.Json = False,
 ) -> int:
     """Compute a sweep's results anew from its stored tables, without training and without a GPU."""
     from raybayes.cli.printing import console, print_json
-    from raybayes.report.export import Kind, write_long
+    from raybayes.report.export import Kind, write_figures, write_long
     from raybayes.results import Sweep
     from raybayes.spec import parse_settings
 
     made = Sweep(path).rescore(parse_settings(settings or []))
     wanted: list[tuple[Kind, str | None]] = [("csv", csv), ("parquet", parquet)]
     written = [write_long(made.results, file, kind) for kind, file in wanted if file is not None]
+    if figures is not None:
+        written += write_figures(made.figures, figures)
     if json:
         print_json({"findings": _rows(made), "files": written})
         return 0

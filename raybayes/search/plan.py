@@ -100,7 +100,10 @@ def _check_constraints(spec: SweepSpec, metrics: Sequence[Metric]) -> None:
 def _check_prunable(spec: SweepSpec, objectives: Sequence[Objective], metrics: Sequence[Metric]) -> None:
     if len(objectives) > 1:
         names = ", ".join(objective.name for objective in objectives)
-        raise SpecError(f"scheduler {spec.scheduler.name} needs one objective, found {names}; use --scheduler none.")
+        raise SpecError(
+            f"scheduler {spec.scheduler.name} needs one objective, found {names}; "
+            f"use --objective {objectives[0].name}, or --scheduler none."
+        )
     metric = next(metric for metric in metrics if metric.name == objectives[0].name)
     if not metric.every_report:
         others = [f"--objective {metric.name}" for metric in metrics if metric.every_report]
