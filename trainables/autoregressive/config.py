@@ -177,6 +177,7 @@ class Config(BaseModel):
         None, gt=0, description="Stop after so much processor time of training instead of `iterations`; not repeatable"
     )
     reports: int = Field(10, ge=1, le=10_000, description="Reports of a run, evenly spaced")
+    test_every_report: bool = Field(False, description="Score the test sentences at every report, for curves")
     optimiser: Literal["adam", "sgd"] = Field("adam", description="[C] adam")
     lr: float = Field(1e-3, gt=0, le=10, description="Step size. [C] 1e-3")
     lr_warmup: int = Field(0, ge=0, description="Iterations until the full step size, linearly. [S] 500 for Transformers")

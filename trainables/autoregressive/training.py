@@ -15,6 +15,7 @@ from trainables.autoregressive.draws import Draws
 from trainables.autoregressive.evaluation import decoded, predictions, scores
 from trainables.autoregressive.heat import cost_map
 from trainables.autoregressive.methods import METHODS, Outcome, Step
+from trainables.autoregressive.optimiser import Optimiser
 from trainables.autoregressive.stopwatch import Stopwatch
 from trainables.autoregressive.tasks.choose import build_model, load_task
 from trainables.autoregressive.tasks.data import Split
@@ -35,7 +36,7 @@ def train(config: Config, ctx: Context) -> None:
     noise = torch.Generator(ctx.device).manual_seed(ctx.rng(f"dropout/{ctx.rank}").initial_seed())
     wrapped = ctx.wrap(build_model(config, data, ctx.rng("weights"), noise))
     model: Any = wrapped.module if hasattr(wrapped, "module") else wrapped
-    optimiser = _optimiser(config, model)
+    optimiser = Optimiser(config.optimiser, model.parameters())
     order = Order(train_split, config.batch, ctx)
     watch, steps = Stopwatch(), max_steps(config)
     progress: dict[str, list[Any]] = {name: [] for name in ("report", "iteration", "phase", "cost_seconds")}
@@ -44,14 +45,14 @@ def train(config: Config, ctx: Context) -> None:
 
     if (saved := ctx.resume()) is not None:
         model.load_state_dict(saved["model"])
-        optimiser.load_state_dict(saved["optimiser"])
+        optimiser.load(saved["optimiser"])
         noise.set_state(saved["noise"])
         now, progress, watch.seconds = dict(saved["now"]), saved["progress"], dict(saved["seconds"])
 
     def state() -> dict[str, Any]:
         return {
             "model": model.state_dict(),
-            "optimiser": optimiser.state_dict(),
+            "optimiser": optimiser.state(),
             "noise": noise.get_state(),
             "now": dict(now),
             "progress": {name: list(column) for name, column in progress.items()},
@@ -64,8 +65,6 @@ def train(config: Config, ctx: Context) -> None:
             iteration = now["iteration"]
             with watch.phase("training"):
                 model.train()
-                for group in optimiser.param_groups:
-                    group["lr"] = config.lr * now["lr_factor"] * lr_factor(config, iteration)
                 index, sentence = order.batch(iteration)
                 step = Step(config, wrapped, model, train_split.pick(index), sentence, tags,
                             Draws(ctx.seed, iteration), iteration, rollin_probability(config, iteration),
@@ -74,10 +73,9 @@ def train(config: Config, ctx: Context) -> None:
                 outcome = METHODS[method](step)
                 loss = averaged(outcome, config, ctx)
                 with watch.phase("backward"):
-                    optimiser.zero_grad(set_to_none=True)
+                    optimiser.clear()
                     loss.backward()
-                    torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-                    optimiser.step()
+                    optimiser.step(config.lr * now["lr_factor"] * lr_factor(config, iteration), config.clip)
             losses.append(float(ctx.all_reduce(loss.detach().reshape(1).clone())))
             _follow(now, outcome, config, ctx)
         now["reported"] += 1
@@ -95,10 +93,11 @@ def train(config: Config, ctx: Context) -> None:
         for phase, seconds in watch.seconds.items():
             for column, value in zip(progress.values(), (now["reported"], now["iteration"], phase, seconds), strict=True):
                 column.append(value)
-        if now["reported"] == steps:
+        last = now["reported"] == steps
+        if last or config.test_every_report:
             hyps = decoded(model, test, config, ctx)
             metrics |= {f"test_{name}": value for name, value in scores(hyps, test, data, config.task).items()}
-            if ctx.rank == 0:
+            if last and ctx.rank == 0:
                 ctx.save_table("predictions", predictions(hyps, test, data))
                 ctx.save_table("costs", cost_map(model, val, data, config))
                 ctx.save_table("notes", pa.table({"note": pa.array(data.notes, pa.string())}))
@@ -172,12 +171,6 @@ def lr_factor(config: Config, iteration: int) -> float:
     if config.lr_decay != "cosine":
         return begin
     return begin * 0.5 * (1 + math.cos(math.pi * min(1.0, iteration / config.iterations)))
-
-
-def _optimiser(config: Config, model: torch.nn.Module) -> torch.optim.Optimizer:
-    if config.optimiser == "adam":
-        return torch.optim.Adam(model.parameters(), lr=config.lr)
-    return torch.optim.SGD(model.parameters(), lr=config.lr)
 
 
 def _due(config: Config, now: dict[str, Any], steps: int, watch: Stopwatch, ctx: Context) -> bool:

@@ -50,9 +50,9 @@ class GruEncoder(nn.Module):
 def gru_cell(gates: Tensor, recurrent: Tensor, state: Tensor) -> Tensor:
     """The next state (..., H) from W_ih x + b_ih and W_hh h + b_hh, (..., 3H) each."""
     size = state.shape[-1]
-    both = torch.sigmoid(gates[..., : 2 * size] + recurrent[..., : 2 * size])
-    new = torch.tanh(gates[..., 2 * size :] + both[..., :size] * recurrent[..., 2 * size :])
-    return new + both[..., size:] * (state - new)
+    both = torch.add(gates[..., : 2 * size], recurrent[..., : 2 * size]).sigmoid_()
+    new = torch.addcmul(gates[..., 2 * size :], both[..., :size], recurrent[..., 2 * size :]).tanh_()
+    return torch.lerp(new, state, both[..., size:])
 
 
 def _later(state: Tensor) -> Tensor:

@@ -1,7 +1,5 @@
-"""What a sweep has found."""
+"""What a sweep of cost-sensitive training has found."""
 
-from raybayes.contract import Findings, Finished
+from trainables.autoregressive.study.findings import findings
 
-
-def findings(finished: Finished) -> Findings:
-    return Findings()
+__all__ = ["findings"]
