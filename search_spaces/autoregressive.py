@@ -67,7 +67,7 @@ FINE_TUNE = Space(
         "warm_start": Choice(200, 500, 700, when=_SEARNN),  # of 1,000 iterations
         "rollin": Choice("gt", "mixed", when=_SEARNN),  # code: gt
         "rollout": Choice("mixed", "reference", when=_SEARNN),  # code: mixed
-        "loss": Choice("kl", "ll", "llcas", "rank-margin", when=_SEARNN),  # code: kl
+        "loss": Choice("kl", "ll", "llcas", "hinge", "rank-margin", when=_SEARNN),  # code: kl
         "temperature": Float(10.0, 1000.0, log=True, when={**_SEARNN, "loss": _SCALED}),  # code: 200
         "cells": Int(5, 20, when=_SEARNN),  # code: 20
         "tokens.mode": Choice("union", when=_SEARNN),

@@ -61,7 +61,9 @@ class ModelValues(Group):
     attention: Literal["none", "additive", "dot"] = Field(
         "none", description="Of a GRU: none (OCR), additive [C], or dot (the fastest in roll-outs)"
     )
-    hidden: int = Field(128, ge=4, le=2048, description="Units of encoder (each direction), decoder and embeddings. [C]")
+    hidden: int = Field(
+        128, ge=4, le=2048, description="Units of encoder (each direction), decoder and embeddings. [C]"
+    )
     layers: int = Field(1, ge=1, le=8, description="Layers of encoder and decoder. [C] 1, large 2")
     bidirectional: bool = Field(True, description="Read the source both ways. [C] for translation")
     heads: int = Field(4, ge=1, le=32, description="Attention heads of the Transformer; they divide hidden. [S]")
@@ -74,7 +76,9 @@ class TokenValues(Group):
     mode: Literal["all", "uniform", "policy", "biased", "topk", "neighbours", "union", "targeted"] = Field(
         "all", description="How they are chosen; union is the SeaRNN code's mixture"
     )
-    k: int = Field(5, ge=1, le=1000, description="Tokens drawn by uniform, policy, biased, topk; uniform share of union")
+    k: int = Field(
+        5, ge=1, le=1000, description="Tokens drawn by uniform, policy, biased, topk; uniform share of union"
+    )
     top: int = Field(15, ge=0, le=1000, description="Likeliest tokens of union. [C] 15")
     reach: int = Field(5, ge=0, le=50, description="neighbours, union: ground truth tokens at t - n .. t + n. [C] 5")
     threshold: float = Field(0.1, ge=0, le=1, description="targeted: within this of the cell's largest probability")
@@ -95,7 +99,9 @@ class OcrValues(Group):
 class SpellingValues(Group):
     """Misspelt characters to correct ones."""
 
-    errors: Literal["typos", "noise"] = Field("typos", description="Real misspellings, or 10-character chunks with noise")
+    errors: Literal["typos", "noise"] = Field(
+        "typos", description="Real misspellings, or 10-character chunks with noise"
+    )
     longest: int = Field(16, ge=4, le=60, description="Longer words are left out (typos), characters")
     noise: float = Field(0.3, ge=0, le=1, description="Probability that a character is replaced (noise)")
     chunk: int = Field(10, ge=2, le=60, description="Characters of a chunk (noise)")
@@ -152,13 +158,17 @@ class Config(BaseModel):
     transform: Literal["raw", "ranks", "best-vs-rest"] = Field("raw", description="What is kept of a cell's costs")
     loss: LossName = Field("ll", description="searnn: loss of a cell. [C] ll for OCR, kl for translation")
     temperature: float = Field(
-        50.0, gt=0, le=1e6, description="Cost scale T_c, it multiplies costs: kl, llcas, hinge, inv-kl, js, l2, rank-margin"
+        50.0,
+        gt=0,
+        le=1e6,
+        description="Cost scale T_c, it multiplies costs: kl, llcas, hinge, inv-kl, js, l2, rank-margin",
     )
     list_length: int = Field(5, ge=1, le=1000, description="listmle: how many of the cheapest tokens are put in order")
     cells: int = Field(100, ge=1, le=1000, description="Cells a sentence that are trained. [C] 100, translation 20")
     tokens: TokenValues = Field(default_factory=TokenValues, description="Tokens tried in a cell")
     averaging: Literal["sentences", "cells"] = Field(
-        "sentences", description="Mean over a sentence's cells, then sentences; or over all cells. [C] cells for translation"
+        "sentences",
+        description="Mean over a sentence's cells, then sentences; or over all cells. [C] cells for translation",
     )
     tie_noise: float = Field(1e-5, ge=0, le=1, description="Deviation of the noise that breaks ties. [C] 1e-5")
     chunk: int = Field(8192, ge=1, le=1 << 22, description="Roll-outs in memory at once; changes no result")
@@ -166,7 +176,9 @@ class Config(BaseModel):
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="mle: share of the target spread over all tokens")
     samples: int = Field(5, ge=1, le=100, description="reinforce, self_critical, minimum_risk: samples a sentence")
     sharpness: float = Field(0.005, gt=0, le=10, description="minimum_risk: exponent alpha of p")
-    baseline_momentum: float = Field(0.95, ge=0, lt=1, description="reinforce, mixer: share of the past in the baseline")
+    baseline_momentum: float = Field(
+        0.95, ge=0, lt=1, description="reinforce, mixer: share of the past in the baseline"
+    )
     mixer_step: int = Field(2, ge=1, le=50, description="mixer: places that go over to REINFORCE at a time")
     mixer_every: int = Field(100, ge=1, description="mixer: iterations between that")
     warm_start: int = Field(0, ge=0, description="Iterations of plain MLE before the method begins. [S] 0 .. 1000")
@@ -180,7 +192,9 @@ class Config(BaseModel):
     test_every_report: bool = Field(False, description="Score the test sentences at every report, for curves")
     optimiser: Literal["adam", "sgd"] = Field("adam", description="[C] adam")
     lr: float = Field(1e-3, gt=0, le=10, description="Step size. [C] 1e-3")
-    lr_warmup: int = Field(0, ge=0, description="Iterations until the full step size, linearly. [S] 500 for Transformers")
+    lr_warmup: int = Field(
+        0, ge=0, description="Iterations until the full step size, linearly. [S] 500 for Transformers"
+    )
     lr_decay: Literal["none", "cosine", "plateau"] = Field(
         "none", description="Course of the step size; plateau halves it when validation stands still. [C] plateau"
     )

@@ -33,7 +33,7 @@ def clipped_matches(hyps: Tensor, length: Tensor, refs: References, sentence: Te
     width = refs.tokens.shape[1]
     places = torch.arange(hyps.shape[1], device=hyps.device)
     local = refs.place_of_token[sentence.unsqueeze(1), hyps].masked_fill(places >= length.unsqueeze(1), width)
-    # One integer holds WORD places; a longer hypothesis takes several, each with the order - 1 places of its last start.
+    # One integer holds WORD places; a longer hypothesis takes several, which overlap by order - 1 places.
     step = WORD - (order - 1)
     last = max(hyps.shape[1] - (order - 1), 1)
     parts = [

@@ -208,7 +208,6 @@ def reference_costs(policy: str, cost: str, tried: Tried, refs: References, tags
 def completed_costs(policy: str, cost: str, tried: Tried, refs: References, tags: Tags | None = None) -> Tensor:
     """The same by completing every prefix and scoring it; best-suffix by the scores that it has chosen by."""
 
-
     cell, column = tried.mask.nonzero(as_tuple=True)
     sentence, time, token = tried.sentence[cell], tried.time[cell], tried.tokens[cell, column]
     prefix = tried.prefix[sentence]

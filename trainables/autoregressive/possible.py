@@ -66,7 +66,7 @@ def _data(config: Config) -> str | None:
     allowed = DATA[_kind(config)]
     if config.dataset is None:
         if not allowed:
-            return "task = chunking has no embedded sample; set dataset to a Parquet file with columns split, tokens, tags."
+            return "task = chunking has no sample; set dataset to a Parquet file with columns split, tokens, tags."
         return None
     if config.dataset.endswith(".parquet") or config.dataset in allowed:
         return None
@@ -81,7 +81,9 @@ def _model(config: Config) -> str | None:
             return f"task = ordering answers with places of the source: set model.kind = pointer; found {model.kind}."
         return f"model.kind = pointer goes with task = ordering only; for task = {config.task} use gru or transformer."
     if model.kind == "transformer" and model.attention != "none":
-        return f"model.attention = {model.attention} is for GRUs; a transformer has its own: leave model.attention = none."
+        return (
+            f"model.attention = {model.attention} is for GRUs; a transformer has its own: leave model.attention = none."
+        )
     if model.kind == "transformer" and model.hidden % model.heads:
         return f"model.hidden = {model.hidden} does not divide into model.heads = {model.heads}; change one of them."
     if model.kind == "pointer" and model.attention == "none":
@@ -136,5 +138,7 @@ def _length(config: Config) -> str | None:
 
 def _course(config: Config) -> str | None:
     if config.cpu_seconds is not None and config.lr_decay == "cosine":
-        return "lr_decay = cosine needs to know the last iteration, which cpu_seconds does not say; use plateau or none."
+        return (
+            "lr_decay = cosine needs to know the last iteration, which cpu_seconds does not say; use plateau or none."
+        )
     return None

@@ -1,8 +1,8 @@
 """All roll-outs of a batch as one decode.
 
 (sentence, cell, token) rows are sorted by how many steps they have left, so the rows that go on are always the leading
-columns of the grid: no mask, no gather. What the k tokens of a cell share is computed once a cell, what the roll-outs of
-a sentence share (memory, prefix cache) is never copied. Chunks bound the memory and change nothing else.
+columns of the grid: no mask, no gather. What the k tokens of a cell share is computed once a cell, what the roll-outs
+of a sentence share (memory, prefix cache) is never copied. Chunks bound the memory and change nothing else.
 """
 
 from __future__ import annotations

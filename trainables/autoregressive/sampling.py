@@ -1,5 +1,4 @@
-"""Which cells of a roll-in are trained, and which tokens are tried in them: padded (N, k) index tensors, never (T, B, V).
-"""
+"""Which cells are trained, and which tokens are tried in them: padded (N, k) index tensors, never (T, B, V)."""
 
 from __future__ import annotations
 
@@ -23,9 +22,9 @@ class TokenChoice:
 
     Args:
         mode: "all"; "uniform" (k ids, uniformly), "policy" (k samples of the model), "biased" (the same with the
-            ground truth guaranteed), "topk" (the k likeliest), "neighbours" (the ground truth's tokens at t - n .. t + n),
-            "union" (the SeaRNN code: ground truth, EOS, k uniform, `top` likeliest, neighbours), or "targeted" (tokens
-            whose probability is within `threshold` of the cell's largest, and the ground truth).
+            ground truth guaranteed), "topk" (the k likeliest), "neighbours" (the ground truth's tokens at
+            t - n .. t + n), "union" (the SeaRNN code: ground truth, EOS, k uniform, `top` likeliest, neighbours), or
+            "targeted" (tokens whose probability is within `threshold` of the cell's largest, and the ground truth).
         k: how many are drawn; duplicates collapse.
         top: likeliest tokens of "union".
         reach: n of the neighbours.

@@ -37,9 +37,7 @@ def decode(
     return found
 
 
-def _beam(
-    model: Seq2Seq, source: Source, limits: Limits, beam: int, length_penalty: float, scale: float
-) -> Tensor:
+def _beam(model: Seq2Seq, source: Source, limits: Limits, beam: int, length_penalty: float, scale: float) -> Tensor:
     """A finished hypothesis stays in the beam, with EOS as its only continuation and at no cost."""
     shared, rows = model.begin(source)
     sentences, vocabulary, eos = len(source), model.vocabulary, limits.rules.eos

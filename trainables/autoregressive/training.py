@@ -91,7 +91,9 @@ def train(config: Config, ctx: Context) -> None:
             "lr": config.lr * now["lr_factor"] * lr_factor(config, now["iteration"]),
         }
         for phase, seconds in watch.seconds.items():
-            for column, value in zip(progress.values(), (now["reported"], now["iteration"], phase, seconds), strict=True):
+            for column, value in zip(
+                progress.values(), (now["reported"], now["iteration"], phase, seconds), strict=True
+            ):
                 column.append(value)
         last = now["reported"] == steps
         if last or config.test_every_report:
@@ -109,8 +111,8 @@ def train(config: Config, ctx: Context) -> None:
 class Order:
     """Which sentences a step trains on: every epoch in a new order, sentences of like length together.
 
-    The order is a function of (seed, iteration), so nothing of it needs saving. All workers see the same batches; worker
-    r of W takes sentences r, r + W, .. of each.
+    The order is a function of (seed, iteration), so nothing of it needs saving. All workers see the same batches;
+    worker r of W takes sentences r, r + W, .. of each.
     """
 
     def __init__(self, split: Split, batch: int, ctx: Context) -> None:

@@ -113,9 +113,7 @@ def test_kendall_counts_inversions():
     truth = [draw.sample(range(n), n) for n in (2, 5, 7, 7)]
     hyps = [draw.sample(each, len(each)) for each in truth]
     found = cost_of("kendall", hyps, truth, 9)
-    wanted = [
-        slow.inversions(h, y) / max(1, len(y) * (len(y) - 1) / 2) for h, y in zip(hyps, truth, strict=True)
-    ]
+    wanted = [slow.inversions(h, y) / max(1, len(y) * (len(y) - 1) / 2) for h, y in zip(hyps, truth, strict=True)]
     assert found.tolist() == pytest.approx(wanted)
 
 

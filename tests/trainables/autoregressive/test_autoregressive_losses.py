@@ -66,7 +66,9 @@ def some(n=5, k=6, seed=0):
 
 
 def full(name):
-    return torch.randn(5, 9, generator=torch.Generator().manual_seed(3), dtype=torch.float64) if name == "ll-all" else None
+    return (
+        torch.randn(5, 9, generator=torch.Generator().manual_seed(3), dtype=torch.float64) if name == "ll-all" else None
+    )
 
 
 @pytest.mark.parametrize("name", LOSSES)

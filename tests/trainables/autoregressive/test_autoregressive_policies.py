@@ -68,7 +68,7 @@ def test_best_suffix_is_the_shortest_of_the_best(name, score):
     prefixes, refs = cases(60, 4, 7, seed=2)
     for hyp, prefix, ref in zip(complete(f"best-suffix-{name}", prefixes, refs, 4), prefixes, refs, strict=True):
         suffixes = [ref[j:] for j in range(len(ref), -1, -1)]
-        best = max(suffixes, key=lambda suffix: score([*prefix, *suffix], ref))  # noqa: B023 - the first of the best
+        best = max(suffixes, key=lambda suffix: score([*prefix, *suffix], ref))
         assert hyp == [*prefix, *best]
 
 
@@ -99,7 +99,9 @@ def tried_of(refs, seed, vocabulary, k, orders=False):
     cells = [(b, t) for b, tokens in enumerate(prefix) for t in range(len(tokens) + (not orders))]
     tokens, mask = [], []
     for b, t in cells:
-        left = [token for token in range(len(refs[b])) if token not in prefix[b][:t]] if orders else [*range(vocabulary)]
+        left = (
+            [token for token in range(len(refs[b])) if token not in prefix[b][:t]] if orders else [*range(vocabulary)]
+        )
         chosen = draw.sample(left, min(k, len(left)))
         tokens.append(chosen + [0] * (k - len(chosen)))
         mask.append([True] * len(chosen) + [False] * (k - len(chosen)))

@@ -226,7 +226,7 @@ def test_focused_roll_outs_go_over_to_the_reference():
 
 
 def test_mixed_and_matched_roll_outs():
-    model, source, refs, limits, rolled, _, trace = setting("none", "fixed", "mixed")
+    model, _source, refs, limits, rolled, _, trace = setting("none", "fixed", "mixed")
     draws, sentence = Draws(5), torch.arange(4)
     assert rolled.from_reference.any()
     matched = from_reference(Going("matched", "copy", "hamming", probability=0.0), rolled, draws, sentence)
@@ -245,7 +245,7 @@ def test_mixed_and_matched_roll_outs():
 
 
 def test_a_greedy_token_of_a_learned_roll_in_costs_what_the_roll_in_costs():
-    model, source, refs, limits, rolled, scores, trace = setting("dot", "free", "learned")
+    model, _source, refs, limits, rolled, scores, trace = setting("dot", "free", "learned")
     tried = cells_of(rolled, model, False)
     going = Going("learned", "edit-optimal", "edit")
     costs = cost_vectors(model, trace, tried, refs, limits, going, torch.zeros(4).bool()).costs
@@ -257,7 +257,7 @@ def test_a_greedy_token_of_a_learned_roll_in_costs_what_the_roll_in_costs():
 
 
 def test_a_cell_beyond_the_cap_is_refused():
-    model, source, refs, limits, rolled, _, trace = setting("none", "free")
+    model, _source, _refs, limits, rolled, _, trace = setting("none", "free")
     tried = Tried(rolled.tokens, torch.tensor([0]), torch.tensor([9]), torch.tensor([[1]]), torch.tensor([[True]]))
     with pytest.raises(DataError, match="cell 9 of sentence 0 lies beyond its cap of 9 places"):
         roll_out(model, trace, tried, limits)

@@ -99,5 +99,3 @@ def _losses(step: Step, at_cells: Tensor, tried: Tried, costs: Tensor, loss: str
         at_cells if loss == "ll-all" else None,
     )
     return cell_losses(loss, cells, scale, config.list_length)
-
-

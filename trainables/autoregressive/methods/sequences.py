@@ -132,5 +132,3 @@ def sequence_log_p(scores: Tensor, tokens: Tensor, limits: Limits) -> Tensor:
     found = scores.log_softmax(3).gather(3, tokens.unsqueeze(3)).squeeze(3)
     before_end = ((tokens == eos).cumsum(2) - (tokens == eos).long()) == 0
     return torch.where(before_end & free, found, 0.0)
-
-

@@ -1,7 +1,7 @@
 """A small pre-norm Transformer whose roll-outs share the key-value cache of their prefix.
 
-A roll-out keeps keys and values of its own tokens only. Its attention is one softmax over the sentence's prefix (places
-after its cell are masked) and its own tokens, so that a prefix is stored once a sentence, however many roll-outs it has.
+A roll-out keeps keys and values of its own tokens only. Its attention is one softmax over the sentence's prefix
+(places after its cell are masked) and its own tokens, so a prefix is stored once, however many roll-outs it has.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ from trainables.autoregressive.models.decoder import Dropout, Rows, Seq2Seq, Sou
 class FeedForward(nn.Module):
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
-        self.norm, self.wide, self.narrow = nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+        self.norm, self.wide, self.narrow = (
+            nn.LayerNorm(width),
+            nn.Linear(width, 2 * width),
+            nn.Linear(2 * width, width),
+        )
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -59,7 +63,7 @@ class DecoderLayer(nn.Module):
         self.feed = FeedForward(width, dropout)
 
     def look(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-        """Cross-attention of states (G, M, width) to a sentence's memory (G, heads, S, d), then the feed-forward net."""
+        """Cross-attention of states (G, M, width) to a sentence's memory (G, heads, S, d), then the feed-forward."""
         q = self.cross.split(self.cross.query(self.cross.norm(x)))
         found = scaled_dot_product_attention(q, keys, values, attn_mask=mask[:, None, None])
         return self.feed(x + self.cross.merged(found))
@@ -162,7 +166,9 @@ class Transformer(Seq2Seq):
         return self._scores(x), tuple(after)
 
 
-def _attend(q: Tensor, keys: Tensor, values: Tensor, prefix_keys: Tensor, prefix_values: Tensor, time: Tensor) -> Tensor:
+def _attend(
+    q: Tensor, keys: Tensor, values: Tensor, prefix_keys: Tensor, prefix_values: Tensor, time: Tensor
+) -> Tensor:
     """Attention of one query a row to its sentence's prefix up to its cell and to its own tokens, (G, M, heads, d).
 
     Args:

@@ -135,7 +135,7 @@ def _varying(configs: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def name_of(config: Mapping[str, Any], varying: Iterable[str]) -> str:
-    """"SeaRNN LL, learned roll-in, mixed roll-out", "MLE, smoothing 0.1"; then what else varies."""
+    """ "SeaRNN LL, learned roll-in, mixed roll-out", "MLE, smoothing 0.1"; then what else varies."""
     method = str(config["method"])
     if method == "searnn":
         name = f"SeaRNN {str(config['loss']).upper()}, {config['rollin']} roll-in, {config['rollout']} roll-out"

@@ -24,7 +24,14 @@ def curves(found: list[Line], axis: str) -> Figure:
     for i, line in enumerate(found[:_SHOWN]):
         style = {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i // len(COLOURS) % len(DASHES)]}
         x, mean, error = _course(line, axis, metric)
-        axes.plot(x, mean, label=f"{line.name} (n = {len(line.runs)})", linewidth=1.3, marker="" if len(x) > 1 else "o", **style)
+        axes.plot(
+            x,
+            mean,
+            label=f"{line.name} (n = {len(line.runs)})",
+            linewidth=1.3,
+            marker="" if len(x) > 1 else "o",
+            **style,
+        )
         axes.fill_between(x, mean - error, mean + error, color=style["color"], alpha=0.15, linewidth=0)
     what = "test" if metric == "test_error" else "validation"
     axes.set(xlabel="processor time of training (s)" if axis == "seconds" else "iterations", ylabel=f"{what} error (%)")

@@ -34,7 +34,9 @@ def findings(finished: Finished) -> Findings:
         tables["Roll-in × roll-out × loss, with the controls beside"] = as_table(grid)
     if notes := _notes(finished):
         tables["What must be known of these numbers"] = pa.table({"note": notes})
-    return Findings(tables, _figures(finished, found), as_table([_row(line, run) for line in found for run in line.runs]))
+    return Findings(
+        tables, _figures(finished, found), as_table([_row(line, run) for line in found for run in line.runs])
+    )
 
 
 def _controls(found: list[Line]) -> str:
@@ -58,7 +60,9 @@ def _last(line: Line) -> dict[str, Any]:
 
 def _common(found: list[Line], axis: str) -> float:
     """The largest iteration, or processor time, that every run has reached."""
-    ends = [run.reports[-1]["iteration"] if axis == "iteration" else run.seconds[-1] for line in found for run in line.runs]
+    ends = [
+        run.reports[-1]["iteration"] if axis == "iteration" else run.seconds[-1] for line in found for run in line.runs
+    ]
     return float(min(ends))
 
 
@@ -112,7 +116,9 @@ def _figures(finished: Finished, found: list[Line]) -> dict[str, Figure]:
     if "costs" in finished.tables:
         best = found[0]
         table = finished.table("costs", best.runs[0].trial, best.runs[0].repeat)
-        drawn[f"Cost of every tried token after a correct prefix, finished by the model: {best.name}"] = figures.heat(table)
+        drawn[f"Cost of every tried token after a correct prefix, finished by the model: {best.name}"] = figures.heat(
+            table
+        )
     return drawn
 
 

@@ -52,7 +52,9 @@ def build_model(config: Config, data: Data, weights: torch.Generator, noise: tor
         model = Transformer(data.vocabulary, data.inputs, data.tokens, values.hidden, values.layers, values.heads,
                             data.longest, values.dropout)  # fmt: skip
     else:
-        encoder = GruEncoder(data.inputs, data.tokens, values.hidden, values.layers, values.bidirectional, values.dropout)
+        encoder = GruEncoder(
+            data.inputs, data.tokens, values.hidden, values.layers, values.bidirectional, values.dropout
+        )
         kind = PointerGru if values.kind == "pointer" else GruSeq2Seq
         model = kind(data.vocabulary, encoder, values.hidden, values.layers, values.attention, values.dropout)
     initialise(model, weights)

@@ -33,7 +33,9 @@ def load(tables: Mapping[str, pa.Table], values: OrderingValues, where: str) -> 
         words = [tokenised(caption) for caption in split_of(known, split, where)[values.language].to_pylist()]
         captions[name] = [caption for caption in words if 2 <= len(caption) <= values.longest]
         if not captions[name]:
-            raise DataError(f"{where}: no caption of split {name!r} has 2 to {values.longest} words; raise ordering.longest.")
+            raise DataError(
+                f"{where}: no caption of split {name!r} has 2 to {values.longest} words; raise ordering.longest."
+            )
     vocabulary = Vocabulary(Counter(word for caption in captions["train"] for word in caption), values.min_count)
     eos = values.longest
     rules, draws = Rules(eos, fixed=True, once=True), Draws(0)

@@ -15,9 +15,7 @@ from trainables.autoregressive.tasks.data import Data, Split, Vocabulary, caps_b
 Pair = tuple[list[str], list[str]]
 
 
-def parallel(
-    parts: Mapping[str, Sequence[Pair]], shared: bool, min_count: int, joiner: str, where: str
-) -> Data:
+def parallel(parts: Mapping[str, Sequence[Pair]], shared: bool, min_count: int, joiner: str, where: str) -> Data:
     """A task from (source, target) symbols of the parts train, val and test.
 
     Args:

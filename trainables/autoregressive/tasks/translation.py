@@ -1,4 +1,4 @@
-"""Captions from one language to the other (Multi30k): lower-case words, BLEU by sacrebleu without further tokenising."""
+"""Captions from one language to the other (Multi30k): lower-case words, BLEU without further tokenising."""
 
 from __future__ import annotations
 
