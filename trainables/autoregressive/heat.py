@@ -27,7 +27,8 @@ def cost_map(model: Seq2Seq, split: Split, data: Data, config: Config) -> pa.Tab
     model.eval()
     rolled = ground_truth(part.refs)
     scores, trace = model(part.source, rolled.fed(model.bos))
-    inside = torch.arange(rolled.tokens.shape[1], device=part.refs.length.device) < rolled.cells.unsqueeze(1)
+    cells = torch.minimum(rolled.cells, part.limits.cap)  # a validation target may be longer than any of training
+    inside = torch.arange(rolled.tokens.shape[1], device=cells.device) < cells.unsqueeze(1)
     row, time = inside.nonzero(as_tuple=True)
     choice = TokenChoice() if data.vocabulary <= _SHOWN else TokenChoice("union", k=1, top=_LIKELIEST, reach=0)
     numbers = torch.arange(len(part), device=row.device)

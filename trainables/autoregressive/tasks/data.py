@@ -86,9 +86,10 @@ class Data:
 
     @property
     def longest(self) -> int:
-        """Places that a source or a hypothesis may take."""
+        """Places that a source, a target or a hypothesis may take."""
         parts = (self.train, self.val, self.test)
-        return max(max(int(part.limits.cap.max()), part.source.values.shape[1]) for part in parts) + 1
+        ends = ((int(p.limits.cap.max()), p.source.values.shape[1], p.refs.tokens.shape[1]) for p in parts)
+        return max(map(max, ends)) + 1
 
 
 def require(tables: Mapping[str, pa.Table], like: str, where: str) -> dict[str, pa.Table]:

@@ -72,7 +72,7 @@ def _by_fold(table: pa.Table, values: OcrValues) -> tuple[Tensor, tuple[str, ...
     unseen = set(words[test]) - set(words[~test])
     note = (
         f"{len(set(words[test]) - unseen)} of the {len(set(words[test]))} words of the test fold also occur in "
-        f"training ({len(set(words))} distinct words in all): the numbers measure memorised words; see ocr.split = words."
+        f"training ({len(set(words))} distinct words in all): numbers measure memorised words; see ocr.split = words."
     )
     return torch.where(fold == values.fold, 2, (drawn < _VALIDATION).long()), (note,)
 
