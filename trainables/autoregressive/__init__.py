@@ -13,15 +13,20 @@ _SCORES = (
     ("f1", "maximize", "%", "chunk F1 of {} (chunking)"),
 )
 METRICS = (
-    Metric("error", "minimize", "%", "the task's metric on validation: Hamming, CER, 100 - BLEU, Kendall, 100 - F1"),
-    Metric("sequence_error", "minimize", "%", "validation sentences that are not right as a whole"),
+    Metric(
+        "val_error", "minimize", "%", "the task's metric on validation: Hamming, CER, 100 - BLEU, Kendall, 100 - F1"
+    ),
+    Metric("val_sequence_error", "minimize", "%", "validation sentences that are not right as a whole"),
     Metric("loss", "minimize", "", "mean training loss since the last report; not comparable between losses"),
     Metric("iteration", "minimize", "", "training steps so far"),
     Metric("rollouts", "minimize", "", "sequences that the model has finished to find costs, all workers"),
     Metric("rollout_steps", "minimize", "", "model steps in them, padding included"),
     Metric("rollin_probability", "maximize", "", "probability of the reference in a mixed roll-in"),
     Metric("lr", "minimize", "", "step size"),
-    *(Metric(name, way, unit, doc.format("the validation sentences"), False) for name, way, unit, doc in _SCORES),
+    *(
+        Metric(f"val_{name}", way, unit, doc.format("the validation sentences"), False)
+        for name, way, unit, doc in _SCORES
+    ),
     Metric("test_error", "minimize", "%", "the task's metric on the test sentences, last report", False),
     Metric("test_sequence_error", "minimize", "%", "test sentences that are not right as a whole", False),
     *(Metric(f"test_{name}", way, unit, doc.format("the test sentences"), False) for name, way, unit, doc in _SCORES),

@@ -20,6 +20,7 @@ from trainables.autoregressive.stopwatch import Stopwatch
 from trainables.autoregressive.tasks.choose import build_model, load_task
 from trainables.autoregressive.tasks.data import Split
 
+_SETUP = pa.schema([("config", pa.string()), ("notes", pa.list_(pa.string()))])
 _POOL = 20  # batches that are sorted by length together
 
 
@@ -48,6 +49,9 @@ def train(config: Config, ctx: Context) -> None:
         optimiser.load(saved["optimiser"])
         noise.set_state(saved["noise"])
         now, progress, watch.seconds = dict(saved["now"]), saved["progress"], dict(saved["seconds"])
+
+    if ctx.rank == 0:
+        ctx.save_table("setup", pa.table({"config": [config.model_dump_json()], "notes": [list(data.notes)]}, _SETUP))
 
     def state() -> dict[str, Any]:
         return {
@@ -80,8 +84,9 @@ def train(config: Config, ctx: Context) -> None:
             _follow(now, outcome, config, ctx)
         now["reported"] += 1
         now["loss"] = sum(losses) / len(losses) if losses else now["loss"]
-        metrics = scores(decoded(model, val, config, ctx), val, data, config.task)
-        _plateau(config, now, metrics["error"])
+        found = scores(decoded(model, val, config, ctx), val, data, config.task)
+        metrics = {f"val_{name}": value for name, value in found.items()}
+        _plateau(config, now, found["error"])
         metrics |= {
             "loss": now["loss"],
             "iteration": float(now["iteration"]),
@@ -102,7 +107,6 @@ def train(config: Config, ctx: Context) -> None:
             if last and ctx.rank == 0:
                 ctx.save_table("predictions", predictions(hyps, test, data))
                 ctx.save_table("costs", cost_map(model, val, data, config))
-                ctx.save_table("notes", pa.table({"note": pa.array(data.notes, pa.string())}))
         if ctx.rank == 0:
             ctx.save_table("progress", pa.table(progress))
         ctx.report(metrics, state)

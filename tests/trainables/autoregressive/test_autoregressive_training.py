@@ -274,9 +274,9 @@ def test_every_task_method_and_choice_runs(values, tmp_path):
     run = rb.train("autoregressive", {**TINY, **values}, storage=str(tmp_path), name="run", **HERE)
     assert run.trials["state"].to_pylist() == ["COMPLETE"]
     last = run.reports.to_pylist()[-1]
-    assert all(math.isfinite(last[name]) for name in ("error", "loss", "test_error"))
-    assert 0 <= last["sequence_error"] <= 100
-    assert {"progress", "predictions", "costs", "notes"} <= set(run.tables)
+    assert all(math.isfinite(last[name]) for name in ("val_error", "loss", "test_error"))
+    assert 0 <= last["val_sequence_error"] <= 100
+    assert {"progress", "predictions", "costs", "setup"} <= set(run.tables)
     assert len(run.table("predictions")) == 6
     costs = run.table("costs").to_pylist()
     assert max(row["cost"] for row in costs) > 0
@@ -298,7 +298,7 @@ def test_resume_with_dropout_and_a_moving_baseline_is_bit_for_bit(tmp_path):
         patch.setattr(Burst, "_judge", stop_at)
         cut = rb.train("autoregressive", values, storage=str(tmp_path), name="cut", **HERE)
     resumed = rb.resume(cut.path, executor="here")
-    for name in ("error", "loss", "test_error"):
+    for name in ("val_error", "loss", "test_error"):
         assert resumed.reports[name].to_pylist() == whole.reports[name].to_pylist()
 
 
@@ -386,7 +386,7 @@ def test_chunking_from_a_file_of_the_users(tmp_path):
     columns = {"split": ["train"] * 6 + ["val"] * 3 + ["test"] * 3, "tokens": words, "tags": tags}
     values = {**TINY, "task": "chunking", "dataset": parquet(tmp_path, columns), "cost": "chunk_f1", "rollin": "mixed"}
     run = rb.train("autoregressive", values, storage=str(tmp_path), name="good", **HERE)
-    assert 0 <= run.reports.to_pylist()[-1]["f1"] <= 100
+    assert 0 <= run.reports.to_pylist()[-1]["val_f1"] <= 100
 
 
 @pytest.mark.parametrize(

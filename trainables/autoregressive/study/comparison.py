@@ -80,8 +80,10 @@ def mean_and_error(values: Iterable[float]) -> tuple[float | None, float | None]
 
 
 def lines(finished: Finished) -> list[Line]:
-    """All configurations with at least one report, methods together, best last error first."""
-    configs = {row["trial"]: _config(row) for row in finished.trials.to_pylist()}
+    """All configurations with at least one report, best last error first."""
+    if "setup" not in finished.tables:
+        return []
+    configs = {row["trial"]: _flat(json.loads(row["config"])) for row in finished.table("setup").to_pylist()}
     seconds = _seconds(finished)
     runs: dict[tuple[int, int], list[Mapping[str, Any]]] = {}
     for report in finished.reports.to_pylist():
@@ -92,8 +94,8 @@ def lines(finished: Finished) -> list[Line]:
         newest = {report["step"]: report for report in reports}  # a resumed run reports a step again
         ordered = [newest[step] for step in sorted(newest)]
         spent = seconds.get((trial, repeat), {})
-        if any(report["step"] not in spent for report in ordered):
-            continue
+        if trial not in configs or any(report["step"] not in spent for report in ordered):
+            continue  # it has begun, but not saved its tables
         run = Run(trial, repeat, tuple(ordered), tuple(spent[report["step"]] for report in ordered))
         groups.setdefault(name_of(configs[trial], varying), []).append((trial, run))
     found = [
@@ -109,12 +111,16 @@ def lines(finished: Finished) -> list[Line]:
 
 
 def _error(line: Line) -> float:
-    values = line.last("test_error") or line.last("error")
+    values = line.last("test_error") or line.last("val_error")
     return float(np.mean(values)) if values else math.inf
 
 
-def _config(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name.removeprefix("config."): value for name, value in row.items() if name.startswith("config.")}
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"model": {"hidden": 64}} -> {"model.hidden": 64}."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return found
 
 
 def _seconds(finished: Finished) -> dict[tuple[int, int], dict[int, float]]:
@@ -123,7 +129,7 @@ def _seconds(finished: Finished) -> dict[tuple[int, int], dict[int, float]]:
         return {}
     found: dict[tuple[int, int], dict[int, float]] = {}
     for row in finished.table("progress").to_pylist():
-        if row["phase"] == "training" and row["part"].endswith("0"):
+        if row["phase"] == "training":
             found.setdefault((row["trial"], row["repeat"]), {})[row["report"]] = row["cost_seconds"]
     return found
 
@@ -135,10 +141,10 @@ def _varying(configs: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def name_of(config: Mapping[str, Any], varying: Iterable[str]) -> str:
-    """ "SeaRNN LL, learned roll-in, mixed roll-out", "MLE, smoothing 0.1"; then what else varies."""
+    """SeaRNN with loss and roll-in/roll-out; MLE with its smoothing; then what else varies in the sweep."""
     method = str(config["method"])
     if method == "searnn":
-        name = f"SeaRNN {str(config['loss']).upper()}, {config['rollin']} roll-in, {config['rollout']} roll-out"
+        name = f"SeaRNN {str(config['loss']).upper()}, {config['rollin']}/{config['rollout']}"
     elif method == "mle":
         smoothing = config.get("label_smoothing") or 0
         name = f"MLE, smoothing {smoothing:g}" if smoothing else "MLE"

@@ -20,7 +20,7 @@ def curves(found: list[Line], axis: str) -> Figure:
     """The test error, or that of validation where test was scored at the end only, against iterations or seconds."""
     figure = Figure(figsize=(8.0, 4.2), layout="constrained")
     axes = figure.subplots()
-    metric = "test_error" if all(_everywhere(line, "test_error") for line in found) else "error"
+    metric = "test_error" if all(_everywhere(line, "test_error") for line in found) else "val_error"
     for i, line in enumerate(found[:_SHOWN]):
         style = {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i // len(COLOURS) % len(DASHES)]}
         x, mean, error = _course(line, axis, metric)

@@ -24,7 +24,7 @@ def findings(finished: Finished) -> Findings:
     found = lines(finished)
     if not found:
         return Findings()
-    tables = {f"Configurations at their last report{_controls(found)}": as_table([_last(line) for line in found])}
+    tables = {f"Configurations at their last report; SeaRNN: loss, roll-in/roll-out{_controls(found)}": as_table([_last(line) for line in found])}
     for axis, title in (("iteration", "iterations"), ("seconds", "processor seconds of training")):
         where = _common(found, axis)
         rows = [_equal(line, axis, where) for line in found]
@@ -49,7 +49,7 @@ def _last(line: Line) -> dict[str, Any]:
     """Means and standard errors over runs of the last report."""
     row: dict[str, Any] = {"configuration": line.name, "n": len(line.runs), "folds": line.folds}
     for title, metric in (("test error %", "test_error"), ("test sequence error %", "test_sequence_error"),
-                          ("validation error %", "error")):  # fmt: skip
+                          ("validation error %", "val_error")):  # fmt: skip
         row[title], row[f"{title}.se"] = mean_and_error(line.last(metric))
     if (bleu := mean_and_error(line.last("test_bleu")))[0] is not None:
         row["test BLEU"], row["test BLEU.se"] = bleu
@@ -69,11 +69,11 @@ def _common(found: list[Line], axis: str) -> float:
 def _equal(line: Line, axis: str, where: float) -> dict[str, Any]:
     """Test metrics where they were reported all along, else those of validation."""
     test = bool(line.values(axis, where, "test_error")) and len(line.values(axis, where * 0.9, "test_error")) > 0
-    prefix, title = ("test_", "test") if test else ("", "validation")
-    errors = line.values(axis, where, f"{prefix}error")
+    prefix, title = ("test", "test") if test else ("val", "validation")
+    errors = line.values(axis, where, f"{prefix}_error")
     row: dict[str, Any] = {"configuration": line.name, "n": len(errors), "on": title}
     for name, metric in (("error %", "error"), ("sequence error %", "sequence_error")):
-        row[name], row[f"{name}.se"] = mean_and_error(line.values(axis, where, f"{prefix}{metric}"))
+        row[name], row[f"{name}.se"] = mean_and_error(line.values(axis, where, f"{prefix}_{metric}"))
     return row
 
 
@@ -103,7 +103,8 @@ def _grid(found: list[Line]) -> list[dict[str, Any]]:
 
 
 def _notes(finished: Finished) -> list[str]:
-    return list(dict.fromkeys(finished.table("notes")["note"].to_pylist())) if "notes" in finished.tables else []
+    listed = finished.table("setup")["notes"].to_pylist()
+    return list(dict.fromkeys(note for notes in listed for note in notes))
 
 
 def _figures(finished: Finished, found: list[Line]) -> dict[str, Figure]:
@@ -124,7 +125,7 @@ def _figures(finished: Finished, found: list[Line]) -> dict[str, Figure]:
 
 def _row(line: Line, run: Any) -> dict[str, Any]:
     last = run.reports[-1]
-    kept = ("error", "sequence_error", "test_error", "test_sequence_error", *_EXTRA)
+    kept = ("val_error", "val_sequence_error", "test_error", "test_sequence_error", *_EXTRA)
     return {
         "configuration": line.name,
         "trial": run.trial,
