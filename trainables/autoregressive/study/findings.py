@@ -24,12 +24,13 @@ def findings(finished: Finished) -> Findings:
     found = lines(finished)
     if not found:
         return Findings()
-    tables = {f"Configurations at their last report; SeaRNN: loss, roll-in/roll-out{_controls(found)}": as_table([_last(line) for line in found])}
-    for axis, title in (("iteration", "iterations"), ("seconds", "processor seconds of training")):
+    title = f"Configurations at their last report; SeaRNN: loss, roll-in/roll-out{_controls(found)}"
+    tables = {title: as_table([_last(line) for line in found])}
+    for axis, unit in (("iteration", "iterations"), ("seconds", "processor seconds of training")):
         where = _common(found, axis)
         rows = [_equal(line, axis, where) for line in found]
         if len(found) > 1 and any(row["n"] for row in rows):
-            tables[f"The same at equal cost: {where:.4g} {title}"] = as_table(rows)
+            tables[f"The same at equal cost: {where:.4g} {unit}"] = as_table(rows)
     if grid := _grid(found):
         tables["Roll-in × roll-out × loss, with the controls beside"] = as_table(grid)
     if notes := _notes(finished):
