@@ -46,6 +46,7 @@ class Metric:
         doc: one sentence for tables and pages.
         every_report: whether each report must carry it. A metric that only the last report carries
             (a score of the finished ensemble, say) sets False.
+        timing: whether it is a measured time, which two equal runs do not share.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Metric:
     unit: str = ""
     doc: str = ""
     every_report: bool = True
+    timing: bool = False
 
 
 class Action(enum.StrEnum):

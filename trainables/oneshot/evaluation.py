@@ -1,0 +1,191 @@
+"""Judging a detector: every class in every scene, average precision, and the tables that are kept."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from raybayes.clock import WALL
+from trainables.oneshot.config import Config
+from trainables.oneshot.data.records import OneShotData, Scene
+from trainables.oneshot.finder import Boxes, Finder, finish
+from trainables.oneshot.scoring import (
+    ClassScore,
+    Found,
+    Truth,
+    calibrate,
+    judge,
+    mean_of,
+    merged_ap,
+    score_classes,
+)
+
+ALL_CLASSES = "(all classes)"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found in which scenes.
+
+    Args:
+        scenes: those that were judged, in order.
+        raw: boxes before suppression, one a scene.
+        final: detections, one a scene.
+        classes: names that the boxes' owners stand for.
+        head_seconds: of the head, per class image and scene, all levels.
+    """
+
+    scenes: tuple[Scene, ...]
+    raw: tuple[Boxes, ...]
+    final: tuple[Boxes, ...]
+    classes: tuple[str, ...]
+    head_seconds: float
+
+
+def evaluate(
+    finder: Finder, config: Config, data: OneShotData, rank: int, world_size: int,
+    gather: Callable[[Any], list[Any]], log: logging.Logger,
+) -> Evaluation:  # fmt: skip
+    """Look for every judged class in every scene; workers share the scenes."""
+    finder.head_seconds, finder.head_calls = 0.0, 0
+    names = (*data.unseen, *data.seen)
+    finder.learn({name: [image.picture for image in data.class_images[name]] for name in names})
+    scenes = data.evaluate[: config.evaluation.scenes or None]
+    mine: list[tuple[int, Boxes]] = []
+    began = told = WALL.elapsed()
+    for i in range(rank, len(scenes), world_size):
+        mine.append((i, finder.raw(scenes[i].picture)))
+        if WALL.elapsed() - told > 30:
+            told = WALL.elapsed()
+            left = (told - began) * (len(scenes) - i - 1) / (i + 1)
+            log.info("judged %d of %d scenes, about %.0f s left", i + 1, len(scenes), left)
+    gathered = gather((mine, finder.head_seconds, finder.head_calls / max(len(config.levels), 1)))
+    by_scene = dict(pair for part, _, _ in gathered for pair in part)
+    raw = tuple(by_scene[i] for i in range(len(scenes)))
+    final = tuple(finish(boxes, config.inference) for boxes in raw)
+    seconds = sum(seconds for _, seconds, _ in gathered) / max(sum(calls for _, _, calls in gathered), 1.0)
+    return Evaluation(scenes, raw, final, names, seconds)
+
+
+def found_by_class(evaluation: Evaluation) -> dict[str, dict[str, Found]]:
+    """Detections by class and scene."""
+    found: dict[str, dict[str, Found]] = {name: {} for name in evaluation.classes}
+    for scene, boxes in zip(evaluation.scenes, evaluation.final, strict=True):
+        for owner in boxes.owner.unique().tolist():
+            mine = boxes.pick((boxes.owner == owner).nonzero()[:, 0])
+            found[evaluation.classes[owner]][scene.id] = Found(mine.box.double().numpy(), mine.score.double().numpy())
+    return found
+
+
+def truth_by_class(scenes: Sequence[Scene], classes: Sequence[str]) -> dict[str, dict[str, Truth]]:
+    """Objects by class and scene."""
+    truth: dict[str, dict[str, Truth]] = {name: {} for name in classes}
+    for scene in scenes:
+        for name in sorted(set(scene.labels) & set(truth)):
+            mine = [i for i, label in enumerate(scene.labels) if label == name]
+            truth[name][scene.id] = Truth(scene.boxes[mine].double().numpy(), scene.difficult[mine].numpy())
+    return truth
+
+
+def measures(evaluation: Evaluation, data: OneShotData, pixel_offset: float) -> dict[str, float]:
+    """The numbers that a report carries: of unseen classes, or of seen ones where none is unseen."""
+    found, truth = found_by_class(evaluation), truth_by_class(evaluation.scenes, evaluation.classes)
+    scored = score_classes(found, truth, pixel_offset)
+    judged = data.unseen or data.seen
+    of = {name: scored[name] for name in judged}
+    numbers = {
+        "map50": mean_of(of, "ap50"),
+        "map50_95": mean_of(of, "ap50_95"),
+        "map50_weighted": mean_of(of, "ap50", weighted=True),
+        "recall50": mean_of(of, "recall"),
+        "ap50_merged": merged_ap({name: found[name] for name in judged}, {name: truth[name] for name in judged}),
+        "head_seconds": evaluation.head_seconds,
+    }
+    if data.unseen and data.seen:
+        numbers["map50_seen"] = mean_of({name: scored[name] for name in data.seen}, "ap50")
+    return numbers
+
+
+def class_table(evaluation: Evaluation, data: OneShotData, config: Config) -> pa.Table:
+    """One row a class: objects, APs, recall, and the score threshold that keeps the wanted precision.
+
+    The last row is the threshold that all judged classes share; it is what carries over to a class that nobody has
+    annotated.
+    """
+    found, truth = found_by_class(evaluation), truth_by_class(evaluation.scenes, evaluation.classes)
+    offset, goal = config.evaluation.pixel_offset, config.evaluation.precision_goal
+    scored = score_classes(found, truth, offset)
+    rows = []
+    together = []
+    for name in evaluation.classes:
+        judged = judge(found[name], truth[name], 0.5, offset)
+        together.append(judged)
+        rows.append(_row(name, name in data.unseen, scored[name], calibrate([judged], goal), goal))
+    whole = ClassScore(
+        sum(each.n_positive for each in scored.values()), merged_ap(found, truth), float("nan"), float("nan")
+    )
+    rows.append(_row(ALL_CLASSES, bool(data.unseen), whole, calibrate(together, goal), goal))
+    return pa.Table.from_pylist(rows)
+
+
+def _row(name: str, unseen: bool, score: ClassScore, threshold: Any, goal: float) -> dict[str, Any]:
+    return {
+        "class": name, "unseen": unseen, "objects": score.n_positive, "ap50": score.ap50, "ap50_95": score.ap50_95,
+        "recall50": score.recall, "precision_goal": goal, "threshold": threshold.score,
+        "threshold_precision": threshold.precision, "threshold_recall": threshold.recall,
+    }  # fmt: skip
+
+
+def box_table(scenes: Sequence[Scene], found: Sequence[Boxes], classes: Sequence[str], corners: bool) -> pa.Table:
+    """One row a box: scene, class, level, view, score, x0, y0, x1, y1 in pixels, and the corners if asked."""
+    counts = [len(boxes) for boxes in found]
+    boxes = Boxes.joined(found) if found else Boxes.none()
+    names = np.asarray([*classes, ""], object)
+    columns: dict[str, Any] = {
+        "scene": pa.array(np.repeat([scene.id for scene in scenes], counts), pa.string()),
+        "class": pa.array(names[boxes.owner.numpy()], pa.string()),
+        "level": boxes.level.float().numpy(),
+        "view": boxes.view.numpy().astype(np.int16),
+        "score": boxes.score.float().numpy(),
+        **{name: boxes.box[:, i].float().numpy() for i, name in enumerate(("x0", "y0", "x1", "y1"))},
+    }
+    if corners:
+        flat = pa.array(boxes.corners.float().numpy().reshape(-1))
+        columns["corners"] = pa.FixedSizeListArray.from_arrays(flat, 8)
+    return pa.table(columns)
+
+
+def truth_table(scenes: Sequence[Scene], classes: Sequence[str], unseen: Sequence[str]) -> pa.Table:
+    """One row an object of the judged classes; scenes without one have a row without a class."""
+    rows: list[dict[str, Any]] = []
+    for scene in scenes:
+        base = {"scene": scene.id, "width": scene.width, "height": scene.height}
+        listed = [i for i, label in enumerate(scene.labels) if label in classes]
+        for i in listed:
+            x0, y0, x1, y1 = scene.boxes[i].tolist()
+            rows.append({
+                **base, "class": scene.labels[i], "unseen": scene.labels[i] in unseen,
+                "difficult": bool(scene.difficult[i]), "x0": x0, "y0": y0, "x1": x1, "y1": y1,
+            })  # fmt: skip
+        if not listed:
+            rows.append(
+                {
+                    **base,
+                    "class": None,
+                    "unseen": None,
+                    "difficult": None,
+                    "x0": None,
+                    "y0": None,
+                    "x1": None,
+                    "y1": None,
+                }
+            )
+    fields = [("scene", pa.string()), ("width", pa.int32()), ("height", pa.int32()), ("class", pa.string()),
+              ("unseen", pa.bool_()), ("difficult", pa.bool_()), *((n, pa.float32()) for n in ("x0", "y0", "x1", "y1"))]  # fmt: skip
+    return pa.Table.from_pylist(rows, pa.schema(fields))
