@@ -1,7 +1,9 @@
 """Find every instance of a class in a scene, given one picture of the class."""
 
-from raybayes.contract import Metric, Project
+from raybayes.contract import Command, Metric, Project, Rescore
 from trainables.oneshot.config import Config, max_steps
+from trainables.oneshot.detecting import DetectSettings, detect, load_finder
+from trainables.oneshot.study import RescoreSettings, findings, rescored
 from trainables.oneshot.training import train
 
 METRICS = (
@@ -39,25 +41,27 @@ PROJECT = Project(
     fidelity="evaluation",
     parallel="data",
     smoke={
+        "dataset": "oneshot-sample",
         "steps": 2,
         "reports": 2,
         "class_batch_size": 2,
-        "synth.side": 96,
-        "synth.objects": 2,
-        "synth.smallest": 30,
-        "synth.largest": 48,
-        "synth.train_scenes": 3,
-        "synth.test_scenes": 2,
-        "patch.width": 64,
-        "patch.height": 64,
+        "patch.width": 96,
+        "patch.height": 96,
         "model.weights": "random",
         "model.grid_size": 3,
         "model.pool_border": 0,
         "inference.pyramid": 1,
+        "loss.negative_margin": 0.0,
+        "evaluation.scenes": 2,
         "evaluation.pictures": 1,
     },
     data=("grocery-sample", "oneshot-sample", "oneshot-cards", "oneshot-logos", "shelf-demo"),
     max_steps=max_steps,
+    findings=findings,
+    rescore=Rescore(RescoreSettings, rescored),
+    commands=(
+        Command("detect", "Find objects in pictures, given a picture of each class.", "SCENE", DetectSettings, detect),
+    ),
 )
 
-__all__ = ["METRICS", "PROJECT", "Config", "max_steps", "train"]
+__all__ = ["METRICS", "PROJECT", "Config", "DetectSettings", "detect", "load_finder", "max_steps", "train"]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from trainables.oneshot.mining import Mined
 
 from trainables.oneshot.config import Config
 from trainables.oneshot.data.records import OneShotData, Scene, to_tensor
 from trainables.oneshot.draws import Draws
+from trainables.oneshot.mining import Mined
 from trainables.oneshot.patches import Patch, cropped, flipped, mirrored, random_patch
 from trainables.oneshot.targets import Objects
 

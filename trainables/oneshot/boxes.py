@@ -41,7 +41,7 @@ def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
     Sides below one pixel count as one pixel, so that the logarithm is finite.
     """
     size, anchor = (boxes[..., 2:] - boxes[..., :2]).clamp(min=1), anchors[..., 2:] - anchors[..., :2]
-    shift = (boxes[..., :2] + boxes[..., 2:] - anchors[..., :2] - anchors[..., 2:]) / 2 / anchor
+    shift = ((boxes[..., :2] - anchors[..., :2]) + (boxes[..., 2:] - anchors[..., 2:])) / 2 / anchor
     weight = boxes.new_tensor(CODER_WEIGHTS)
     return torch.cat([shift, (size / anchor).log()], -1) * weight
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from raybayes.clock import WALL
 from trainables.oneshot.config import Config
@@ -18,6 +18,7 @@ from trainables.oneshot.finder import Boxes, Finder, finish
 from trainables.oneshot.scoring import (
     ClassScore,
     Found,
+    Threshold,
     Truth,
     calibrate,
     judge,
@@ -27,6 +28,12 @@ from trainables.oneshot.scoring import (
 )
 
 ALL_CLASSES = "(all classes)"
+_NUMBERS = (
+    "ap50", "ap50_95", "recall50", "precision_goal", "threshold", "threshold_precision", "threshold_recall"
+)  # fmt: skip
+_CLASSES = pa.schema(
+    [("class", pa.string()), ("unseen", pa.bool_()), ("objects", pa.int64()), *((n, pa.float64()) for n in _NUMBERS)]
+)
 
 
 @dataclass(frozen=True)
@@ -93,53 +100,49 @@ def truth_by_class(scenes: Sequence[Scene], classes: Sequence[str]) -> dict[str,
     return truth
 
 
-def measures(evaluation: Evaluation, data: OneShotData, pixel_offset: float) -> dict[str, float]:
-    """The numbers that a report carries: of unseen classes, or of seen ones where none is unseen."""
-    found, truth = found_by_class(evaluation), truth_by_class(evaluation.scenes, evaluation.classes)
-    scored = score_classes(found, truth, pixel_offset)
-    judged = data.unseen or data.seen
-    of = {name: scored[name] for name in judged}
-    numbers = {
-        "map50": mean_of(of, "ap50"),
-        "map50_95": mean_of(of, "ap50_95"),
-        "map50_weighted": mean_of(of, "ap50", weighted=True),
-        "recall50": mean_of(of, "recall"),
-        "ap50_merged": merged_ap({name: found[name] for name in judged}, {name: truth[name] for name in judged}),
-        "head_seconds": evaluation.head_seconds,
-    }
-    if data.unseen and data.seen:
-        numbers["map50_seen"] = mean_of({name: scored[name] for name in data.seen}, "ap50")
-    return numbers
+def judgement(evaluation: Evaluation, data: OneShotData, config: Config) -> tuple[dict[str, float], pa.Table]:
+    """The numbers that a report carries, and one row a class.
 
-
-def class_table(evaluation: Evaluation, data: OneShotData, config: Config) -> pa.Table:
-    """One row a class: objects, APs, recall, and the score threshold that keeps the wanted precision.
-
-    The last row is the threshold that all judged classes share; it is what carries over to a class that nobody has
-    annotated.
+    The numbers are of unseen classes, or of seen ones where none is unseen. A class's row has its objects, APs, recall,
+    and the score threshold that keeps the wanted precision; the last row is the threshold that all judged classes share,
+    which is what carries over to a class that nobody has annotated.
     """
     found, truth = found_by_class(evaluation), truth_by_class(evaluation.scenes, evaluation.classes)
     offset, goal = config.evaluation.pixel_offset, config.evaluation.precision_goal
     scored = score_classes(found, truth, offset)
-    rows = []
-    together = []
-    for name in evaluation.classes:
-        judged = judge(found[name], truth[name], 0.5, offset)
-        together.append(judged)
-        rows.append(_row(name, name in data.unseen, scored[name], calibrate([judged], goal), goal))
-    whole = ClassScore(
-        sum(each.n_positive for each in scored.values()), merged_ap(found, truth), float("nan"), float("nan")
-    )
-    rows.append(_row(ALL_CLASSES, bool(data.unseen), whole, calibrate(together, goal), goal))
-    return pa.Table.from_pylist(rows)
+    judged = {name: scored[name] for name in data.unseen or data.seen}
+    merged = merged_ap({name: found[name] for name in judged}, {name: truth[name] for name in judged})
+    numbers = {
+        "map50": mean_of(judged, "ap50"),
+        "map50_95": mean_of(judged, "ap50_95"),
+        "map50_weighted": mean_of(judged, "ap50", weighted=True),
+        "recall50": mean_of(judged, "recall"),
+        "ap50_merged": merged,
+        "head_seconds": evaluation.head_seconds,
+    }
+    if data.unseen and data.seen:
+        numbers["map50_seen"] = mean_of({name: scored[name] for name in data.seen}, "ap50")
+    ranked = {name: judge(found[name], truth[name], 0.5, offset) for name in evaluation.classes}
+    rows = [_row(n, n in data.unseen, scored[n], calibrate([ranked[n]], goal), goal) for n in evaluation.classes]
+    objects = sum(each.n_positive for each in judged.values())
+    whole = ClassScore(objects, merged, float("nan"), numbers["recall50"])
+    rows.append(_row(ALL_CLASSES, bool(data.unseen), whole, calibrate([ranked[n] for n in judged], goal), goal))
+    return numbers, pa.Table.from_pylist(rows, _CLASSES)
 
 
-def _row(name: str, unseen: bool, score: ClassScore, threshold: Any, goal: float) -> dict[str, Any]:
-    return {
-        "class": name, "unseen": unseen, "objects": score.n_positive, "ap50": score.ap50, "ap50_95": score.ap50_95,
-        "recall50": score.recall, "precision_goal": goal, "threshold": threshold.score,
-        "threshold_precision": threshold.precision, "threshold_recall": threshold.recall,
-    }  # fmt: skip
+def _row(name: str, unseen: bool, score: ClassScore, threshold: Threshold, goal: float) -> dict[str, Any]:
+    """Cells of one class; empty where there is nothing to find, or no threshold keeps the precision."""
+    numbers = {
+        "ap50": score.ap50,
+        "ap50_95": score.ap50_95,
+        "recall50": score.recall,
+        "precision_goal": goal,
+        "threshold": threshold.score,
+        "threshold_precision": threshold.precision,
+        "threshold_recall": threshold.recall,
+    }
+    known = {key: None if math.isnan(value) else value for key, value in numbers.items()}
+    return {"class": name, "unseen": unseen, "objects": score.n_positive, **known}
 
 
 def box_table(scenes: Sequence[Scene], found: Sequence[Boxes], classes: Sequence[str], corners: bool) -> pa.Table:

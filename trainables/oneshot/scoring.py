@@ -73,25 +73,25 @@ def judge(
     A detection stands for the object that it overlaps most. Below the threshold it is wrong; if the object is difficult
     it does not count; the first one of an object, by score, is right and later ones are wrong.
     """
-    scores, right = [], []
+    scores, right = [np.zeros(0)], [np.zeros(0, bool)]
     for scene, detections in found.items():
+        order = np.argsort(-detections.scores, kind="stable")
         objects = truth.get(scene)
-        taken: set[int] = set()
-        shared = None
-        if objects is not None and len(objects.boxes):
-            shared = overlaps(detections.boxes.reshape(-1, 4), objects.boxes, pixel_offset)
-        for i in np.argsort(-detections.scores, kind="stable"):
-            best = int(shared[i].argmax()) if shared is not None else -1
-            hit = shared is not None and shared[i, best] >= threshold
-            if hit and objects is not None and objects.difficult[best]:
-                continue
-            scores.append(detections.scores[i])
-            right.append(hit and best not in taken)
-            if hit:
-                taken.add(best)
-    order = np.argsort(-np.asarray(scores, float), kind="stable")
+        hit, counted = np.zeros(len(order), bool), np.ones(len(order), bool)
+        if objects is not None and len(objects.boxes) and len(order):
+            shared = overlaps(detections.boxes[order].reshape(-1, 4), objects.boxes, pixel_offset)
+            best = shared.argmax(1)
+            over = shared.max(1) >= threshold
+            counted = ~(over & objects.difficult[best])
+            _, first = np.unique(np.where(over, best, -1), return_index=True)
+            hit[first] = True  # the best-ranked detection of every object, and of none
+            hit &= over & counted
+        scores.append(detections.scores[order][counted])
+        right.append(hit[counted])
+    ranked, correct = np.concatenate(scores), np.concatenate(right)
+    order = np.argsort(-ranked, kind="stable")
     n_positive = sum(int((~objects.difficult).sum()) for objects in truth.values())
-    return Judged(np.asarray(scores, float)[order], np.asarray(right, bool)[order], n_positive)
+    return Judged(ranked[order], correct[order], n_positive)
 
 
 def average_precision(right: NDArray[np.bool_], n_positive: int) -> float:

@@ -19,7 +19,7 @@ from trainables.oneshot.data.choose import choose
 from trainables.oneshot.data.records import OneShotData, Picture
 from trainables.oneshot.detector import Detector
 from trainables.oneshot.draws import Draws
-from trainables.oneshot.evaluation import Evaluation, box_table, class_table, evaluate, measures, truth_table
+from trainables.oneshot.evaluation import Evaluation, box_table, evaluate, judgement, truth_table
 from trainables.oneshot.finder import Finder
 from trainables.oneshot.head import Matches, anchors, boxes_of
 from trainables.oneshot.losses import Margins, box_loss, class_loss
@@ -49,6 +49,7 @@ def train(config: Config, ctx: Context) -> None:
     finder = Finder(detector, config, scale.long_side, ctx.device)
     update, reported, skipped = 0, 0, 0
     mined: list[Mined] = []
+    thresholds: dict[str, float | None] = {}
 
     if (saved := ctx.resume()) is not None:
         detector.load_state_dict(saved["detector"])
@@ -66,6 +67,7 @@ def train(config: Config, ctx: Context) -> None:
             "update": update,
             "reported": reported,
             "skipped": skipped,
+            "thresholds": thresholds,
             "mined": [asdict(each) for each in mined],
         }
 
@@ -94,7 +96,8 @@ def train(config: Config, ctx: Context) -> None:
                 skipped += 1
             update += 1
         evaluation = evaluate(finder, config, data, ctx.rank, ctx.world_size, ctx.gather, ctx.log)
-        metrics = measures(evaluation, data, config.evaluation.pixel_offset)
+        metrics, classes = judgement(evaluation, data, config)
+        thresholds = dict(zip(classes["class"].to_pylist(), classes["threshold"].to_pylist(), strict=True))
         metrics |= {"updates": float(update), "skipped_updates": float(skipped)}
         if reported:
             mean = ctx.all_reduce(totals.to(ctx.device, torch.float32)).cpu()
@@ -104,6 +107,7 @@ def train(config: Config, ctx: Context) -> None:
             }
         reported += 1
         if reported > reports and ctx.rank == 0:
+            ctx.save_table("classes", classes)
             keep(evaluation, data, config, ctx)
         ctx.report(metrics, state)
 
@@ -166,10 +170,9 @@ def objective(matches: Matches, batch: Batch, config: Config, detector: Detector
 
 
 def keep(evaluation: Evaluation, data: OneShotData, config: Config, ctx: Context) -> None:
-    """Store detections, objects, classes with their thresholds, raw boxes if asked, and the pictures to be drawn."""
+    """Store detections, objects, raw boxes if asked, and the pictures to be drawn."""
     ctx.save_table("detections", box_table(evaluation.scenes, evaluation.final, evaluation.classes, corners=True))
     ctx.save_table("objects", truth_table(evaluation.scenes, evaluation.classes, data.unseen))
-    ctx.save_table("classes", class_table(evaluation, data, config))
     if config.evaluation.raw:
         ctx.save_table("raw", box_table(evaluation.scenes, evaluation.raw, evaluation.classes, corners=False))
     if config.evaluation.pictures:
