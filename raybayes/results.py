@@ -211,9 +211,8 @@ class Sweep:
         project = catalog.load_project(self.spec.project)
         offered = {command.name: command for command in project.commands}
         if name not in offered:
-            raise SpecError(
-                f"{project.name} has no command {name!r}; it has {', '.join(offered) or 'none'} ({self.path} is a run of it)."
-            )
+            listed = ", ".join(offered) or "none"
+            raise SpecError(f"{self.path} is a run of {project.name}, which has no command {name!r}; it has {listed}.")
         command = offered[name]
         checked = build(command.Settings, nest(settings or {}), name)
         return self._made(name, lambda finished: command.run(finished, list(inputs), checked))

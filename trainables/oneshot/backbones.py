@@ -80,14 +80,16 @@ class SameConv2d(nn.Conv2d):
     """A convolution padded as TensorFlow does: an odd surplus pixel goes to the right and to the bottom."""
 
     def forward(self, x: Tensor) -> Tensor:
-        pads = [max((-(-size // s) - 1) * s + k - size, 0)
-                for size, k, s in zip(x.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True)]  # fmt: skip
-        if pads[0] % 2 == 0 and pads[1] % 2 == 0:
-            return functional.conv2d(
-                x, self.weight, self.bias, self.stride, (pads[1] // 2, pads[0] // 2), 1, self.groups
-            )
-        x = functional.pad(x, [pads[0] // 2, pads[0] - pads[0] // 2, pads[1] // 2, pads[1] - pads[1] // 2])
-        return functional.conv2d(x, self.weight, self.bias, self.stride, 0, 1, self.groups)
+        down, across = (self._surplus(size, axis) for axis, size in enumerate(x.shape[2:]))
+        if down % 2 or across % 2:
+            x = functional.pad(x, [across // 2, across - across // 2, down // 2, down - down // 2])
+            down = across = 0
+        return functional.conv2d(x, self.weight, self.bias, self.stride, (down // 2, across // 2), 1, self.groups)
+
+    def _surplus(self, size: int, axis: int) -> int:
+        """Pixels to add along an axis so that ceil(size / stride) come out."""
+        kernel, stride = self.kernel_size[axis], self.stride[axis]
+        return max((-(-size // stride) - 1) * stride + kernel - size, 0)
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> SameConv2d:

@@ -51,7 +51,7 @@ class Batches:
         kinds = {kind: [m for m in mined if m.kind == kind] for kind in ("negative", "positive", "box")}
         patches: list[Patch] = []
         wanted: list[str] = []
-        for i in range(config.batch_size):
+        for _ in range(config.batch_size):
             pool = kinds["negative"] if draws.coin() else [*kinds["positive"], *kinds["box"]]
             if mined and pool:
                 hard = pool[draws.integer(len(pool))]

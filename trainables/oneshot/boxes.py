@@ -64,8 +64,8 @@ def clip(boxes: Tensor, width: float, height: float) -> Tensor:
 def suppress(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
     """Indices of the boxes that no better one overlaps by more than `threshold` IoU, best first.
 
-    Many boxes are reduced in chunks of 10,000 first: within a chunk a box can only be lost to a better one, so the final
-    pass over the survivors leaves a set without overlaps.
+    Many boxes are reduced in chunks of 10,000 first: within a chunk a box can only be lost to a better one, so the
+    final pass over the survivors leaves a set without overlaps.
     """
     kept = scores.argsort(descending=True, stable=True)
     while len(kept) > _CHUNK:

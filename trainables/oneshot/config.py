@@ -1,7 +1,7 @@
 """Every hyperparameter of the one-shot detector: what it means, its unit, its range, and where its value comes from.
 
-"[P]" marks the published setting (Osokin et al. 2020, arXiv 2003.06800, and its released code, model V1). Defaults are a
-preset that learns on one CPU core in minutes.
+"[P]" marks the published setting (Osokin et al. 2020, arXiv 2003.06800, and its released code, model V1). Defaults are
+a preset that learns on one CPU core in minutes.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ class InferenceValues(Group):
     """How a trained model looks at a scene; these can be searched afterwards without training (raybayes rescore)."""
 
     eval_scale: int | None = Field(
-        None, ge=16, le=20_000, description="Long side, pixels, that a scene is brought to at level 1; null: from the boxes"
+        None, ge=16, le=20_000, description="Long side of a scene at level 1, pixels; null: from the boxes"
     )  # fmt: skip
     pyramid: Literal[1, 3, 5, 7] = Field(3, description="Levels of the image pyramid. [P] 7")
     levels: tuple[float, ...] = Field((), description="Your own levels; empty: those of the pyramid")
@@ -181,7 +181,7 @@ class EvaluationValues(Group):
     """What is judged, and what is kept of it."""
 
     classes: Literal["unseen", "novel", "seen"] = Field(
-        "unseen", description="unseen: val classes where the data have some, else novel ones; novel: the last judgement,"
+        "unseen", description="unseen: val classes where the data have some, else novel ones; novel: a last judgement,"
         " val classes are trained on; seen: training classes on other scenes"
     )  # fmt: skip
     scenes: int = Field(0, ge=0, le=1_000_000, description="Scenes that are judged, the first ones; 0: all")

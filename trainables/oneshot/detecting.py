@@ -116,9 +116,8 @@ def _classes(settings: DetectSettings) -> dict[str, list[Picture]]:
     if not settings.class_image:
         raise SpecError("detect needs a picture of each class: --class-image FILE, once or more.")
     if settings.class_name and len(settings.class_name) != len(settings.class_image):
-        raise SpecError(
-            f"found {len(settings.class_name)} --class-name for {len(settings.class_image)} --class-image; give one each."
-        )
+        counts = f"{len(settings.class_name)} --class-name for {len(settings.class_image)} --class-image"
+        raise SpecError(f"found {counts}; give one name for each picture, or none at all.")
     names = settings.class_name or [Path(file).stem for file in settings.class_image]
     classes: dict[str, list[Picture]] = {}
     for name, file in zip(names, settings.class_image, strict=True):

@@ -59,7 +59,7 @@ class Detector(nn.Module):
         return normalise(self.backbone(scenes))
 
     def class_features(self, class_images: Sequence[Tensor]) -> ClassFeatures:
-        """Features of pictures (3, h, w) in [0, 1], each brought to the area of a square anchor; equal sizes together."""
+        """Features of pictures (3, h, w) in [0, 1], each brought to the area of a square anchor."""
         sized = [to_area(picture, self.geometry.side) for picture in class_images]
         by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for i, picture in enumerate(sized):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Okabe and Ito, "Color Universal Design" (2008), without black.
@@ -69,7 +70,7 @@ def draw(
     return figure
 
 
-def _draw_one(axes, each: Shown, colour: str) -> None:  # noqa: ANN001 - matplotlib's Axes
+def _draw_one(axes: Axes, each: Shown, colour: str) -> None:
     x0, y0, x1, y1 = each.box
     axes.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color=colour, lw=1.8)
     xs, ys = [*each.corners[::2], each.corners[0]], [*each.corners[1::2], each.corners[1]]

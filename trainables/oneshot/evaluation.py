@@ -34,6 +34,17 @@ _NUMBERS = (
 _CLASSES = pa.schema(
     [("class", pa.string()), ("unseen", pa.bool_()), ("objects", pa.int64()), *((n, pa.float64()) for n in _NUMBERS)]
 )
+_OBJECTS = pa.schema(
+    [
+        ("scene", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("class", pa.string()),
+        ("unseen", pa.bool_()),
+        ("difficult", pa.bool_()),
+        *((name, pa.float32()) for name in ("x0", "y0", "x1", "y1")),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -103,9 +114,9 @@ def truth_by_class(scenes: Sequence[Scene], classes: Sequence[str]) -> dict[str,
 def judgement(evaluation: Evaluation, data: OneShotData, config: Config) -> tuple[dict[str, float], pa.Table]:
     """The numbers that a report carries, and one row a class.
 
-    The numbers are of unseen classes, or of seen ones where none is unseen. A class's row has its objects, APs, recall,
-    and the score threshold that keeps the wanted precision; the last row is the threshold that all judged classes share,
-    which is what carries over to a class that nobody has annotated.
+    The numbers are of unseen classes, or of seen ones where none is unseen. A class's row has its objects, APs,
+    recall, and the score threshold that keeps the wanted precision; the last row is the threshold that all judged
+    classes share, which is what carries over to a class that nobody has annotated.
     """
     found, truth = found_by_class(evaluation), truth_by_class(evaluation.scenes, evaluation.classes)
     offset, goal = config.evaluation.pixel_offset, config.evaluation.precision_goal
@@ -171,24 +182,9 @@ def truth_table(scenes: Sequence[Scene], classes: Sequence[str], unseen: Sequenc
         base = {"scene": scene.id, "width": scene.width, "height": scene.height}
         listed = [i for i, label in enumerate(scene.labels) if label in classes]
         for i in listed:
-            x0, y0, x1, y1 = scene.boxes[i].tolist()
-            rows.append({
-                **base, "class": scene.labels[i], "unseen": scene.labels[i] in unseen,
-                "difficult": bool(scene.difficult[i]), "x0": x0, "y0": y0, "x1": x1, "y1": y1,
-            })  # fmt: skip
+            label, edges = scene.labels[i], dict(zip(("x0", "y0", "x1", "y1"), scene.boxes[i].tolist(), strict=True))
+            known = {"class": label, "unseen": label in unseen, "difficult": bool(scene.difficult[i])}
+            rows.append({**base, **known, **edges})
         if not listed:
-            rows.append(
-                {
-                    **base,
-                    "class": None,
-                    "unseen": None,
-                    "difficult": None,
-                    "x0": None,
-                    "y0": None,
-                    "x1": None,
-                    "y1": None,
-                }
-            )
-    fields = [("scene", pa.string()), ("width", pa.int32()), ("height", pa.int32()), ("class", pa.string()),
-              ("unseen", pa.bool_()), ("difficult", pa.bool_()), *((n, pa.float32()) for n in ("x0", "y0", "x1", "y1"))]  # fmt: skip
-    return pa.Table.from_pylist(rows, pa.schema(fields))
+            rows.append(base)
+    return pa.Table.from_pylist(rows, _OBJECTS)

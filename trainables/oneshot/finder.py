@@ -1,4 +1,4 @@
-"""Finding the objects of some classes in a picture: class features once, then level by level, class batch by class batch.
+"""Finding the objects of some classes in a picture: class features once, then level by level, batch by batch.
 
 Memory is bounded by `inference.class_batch`, `top_k` and `max_megapixels`, whatever the number of scenes and classes.
 """

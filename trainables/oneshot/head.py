@@ -139,8 +139,8 @@ def inner_points(geometry: Geometry, like: Tensor) -> tuple[Tensor, Tensor, Tens
 def resample(correlation: Tensor, maps: Tensor, geometry: Geometry) -> Tensor:
     """Scores (N, H, W): the mean over class cells of the correlation where the transformation puts each of them.
 
-    A class cell is sampled from its own channel alone, bilinearly, edges repeated. The channel is folded into the batch,
-    so that float32 is enough.
+    A class cell is sampled from its own channel alone, bilinearly, edges repeated. The channel is folded into the
+    batch, so that float32 is enough.
 
     Args:
         correlation: (N, n, H, W).

@@ -55,7 +55,7 @@ def class_loss(kind: Objective, scores: Tensor, detached: Tensor, labels: Tensor
         return pulled + margins.negative_weight * _ranked(below, negative, margins.ranked_ratio)
     power = 2 if kind == "contrastive" else 1
     count = positive.sum().clamp(min=1)
-    hardest = _hardest(below[negative], int(math.ceil(margins.hard_ratio * int(count))))
+    hardest = _hardest(below[negative], math.ceil(margins.hard_ratio * int(count)))
     return above[positive].pow(power).sum() / count + margins.negative_weight * hardest.pow(power).sum() / count
 
 

@@ -42,9 +42,9 @@ class Patch:
 def draw_window(scene: Scene, scale: float, config: Config, draws: Draws) -> Tensor:
     """(4,) the window of the scene, in its pixels, that becomes a patch.
 
-    Scale and aspect are drawn around `scale` (patch pixels per scene pixel) until some box that is not difficult lies in
-    the window with the wanted share of its area; the last try is taken if none does. A window may be larger than its
-    scene.
+    Scale and aspect are drawn around `scale` (patch pixels per scene pixel) until some box that is not difficult lies
+    in the window with the wanted share of its area; the last try is taken if none does. A window may be larger than
+    its scene.
     """
     values = config.patch
     clear = scene.boxes[~scene.difficult] if (~scene.difficult).any() else scene.boxes

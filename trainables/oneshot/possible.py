@@ -28,7 +28,8 @@ def _data(config: Config) -> str | None:
         if config.dataset == "shelf-demo" and config.steps:
             return "dataset = shelf-demo has no training scenes; set steps = 0, or train on another data set."
         if config.synth.smallest > config.synth.largest:
-            return f"synth.smallest = {config.synth.smallest:g} is above synth.largest = {config.synth.largest:g}; swap them."
+            least, most = config.synth.smallest, config.synth.largest
+            return f"synth.smallest = {least:g} is above synth.largest = {most:g}; swap them."
         return None
     if config.dataset is not None:
         return f"files.format = {files.format} and dataset = {config.dataset} are two sources; set dataset = null."

@@ -42,7 +42,7 @@ def eval_scale(scenes: Sequence[Scene], grid: int, given: int | None) -> EvalSca
     long_side = max(round(window / typical), STRIDE)
     return EvalScale(
         long_side,
-        f"scenes are brought to a long side of {long_side} pixels: the window has 16 x {grid} = {window} pixels, and the"
-        f" median object of {len(shares)} has sqrt(area) = {typical:.3f} of its scene's long side"
+        f"scenes are brought to a long side of {long_side} pixels: the window has 16 x {grid} = {window} pixels, and"
+        f" the median object of {len(shares)} has sqrt(area) = {typical:.3f} of its scene's long side"
         f" (median {statistics.median(sides):g} pixels)",
     )

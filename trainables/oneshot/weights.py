@@ -1,4 +1,4 @@
-"""Weights from files: packaged, torchvision's, or a published checkpoint. A file either fits or is refused with a list."""
+"""Weights from files: packaged, torchvision's, or a published checkpoint. A file fits, or is refused with a list."""
 
 from __future__ import annotations
 

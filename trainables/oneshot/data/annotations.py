@@ -114,7 +114,7 @@ def build_scenes(listing: Listing, complaints: Complaints) -> dict[str, list[Sce
                 torch.tensor([box for _, box in good], dtype=torch.float32).view(-1, 4),
                 tuple(row.label for row, _ in good),
                 torch.tensor([row.difficult for row, _ in good], dtype=torch.bool),
-            )  # fmt: skip
+            )
         )
     return scenes
 

@@ -17,15 +17,16 @@ _SPLITS = ("train", "val", "test")
 def read_csv(table: Path, images: Path) -> Listing:
     """One row a box, edges as shares of width and height.
 
-    Columns by name: imageid, classid, lx, ty, rx, by; optional imagefilename (else "<imageid>.jpg"), classfilename (else
-    the class images come from their folder), difficult (0 or 1), split. Rows of "train" are trained on; of any other
-    split they are judged.
+    Columns by name: imageid, classid, lx, ty, rx, by; optional imagefilename (else "<imageid>.jpg"), classfilename
+    (else the class images come from their folder), difficult (0 or 1), split. Rows of "train" are trained on; of any
+    other split they are judged.
     """
     with table.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         if lacking := [name for name in _NEEDED if name not in (reader.fieldnames or ())]:
+            found = ", ".join(reader.fieldnames or ()) or "none"
             raise DataError(
-                f"{table}: column {', '.join(lacking)} is missing; found {', '.join(reader.fieldnames or ()) or 'none'};"
+                f"{table}: column {', '.join(lacking)} is missing; found {found};"
                 f" wanted {', '.join(_NEEDED)}, and if you like imagefilename, classfilename, difficult, split."
             )
         listing = Listing()
@@ -123,7 +124,10 @@ def _yolo_names(labels: Path) -> list[str]:
 
 
 def read_flickr_logos(table: Path, images: Path) -> Listing:
-    """FlickrLogos-27's text file: "file class subset x1 y1 x2 y2", pixels; nested subsets repeat rows, which count once."""
+    """FlickrLogos-27's text file: "file class subset x1 y1 x2 y2", pixels.
+
+    Its subsets are nested, so that it repeats most rows; equal ones count once.
+    """
     listing, known = Listing(), set[tuple[str, ...]]()
     for line, cells in _lines(table):
         place = f"{table.name}, line {line}"

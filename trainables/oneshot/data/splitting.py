@@ -13,10 +13,10 @@ Judged = Literal["unseen", "novel", "seen"]
 def split(collection: Collection, judged: Judged, notes: tuple[str, ...] = ()) -> OneShotData:
     """Choose classes and scenes.
 
-    "unseen" judges the val classes where the data names some, else the novel ones; "novel" judges the novel classes and
-    trains on the val classes too; "seen" judges training classes on scenes that were not trained on. Scenes are split as
-    the data say; where they do not say it, those that hold a judged class are judged and not trained on. A class is not
-    judged in the scene that its class image was cut from.
+    "unseen" judges the val classes where the data names some, else the novel ones; "novel" judges the novel classes
+    and trains on the val classes too; "seen" judges training classes on scenes that were not trained on. Scenes are
+    split as the data say. Where they do not say it, those that hold a judged class are judged and not trained on; for
+    "seen" these are the last fifth. A class is not judged in the scene that its class image was cut from.
 
     Raises:
         DataError: there is no class or scene to judge, or a class has no class image.

@@ -96,7 +96,7 @@ def cut_out(icon: Image.Image) -> Image.Image:
 
 
 def read_material(table: pa.Table) -> Material:
-    """Icons by class (one each, the first), their roles by a fixed shuffle, and the shop photos that may stand behind."""
+    """Icons by class, their roles by a fixed shuffle, and the shop photos that may stand behind."""
     icons: dict[str, Icon] = {}
     rows = table.to_pylist()
     for row in rows:  # of ten more icons the source gives no group: they show the same products
@@ -213,8 +213,8 @@ def synthesise(
     """Training scenes with base and val classes, and test scenes with the classes kept apart.
 
     Args:
-        val_only: the test scenes hold val classes, and the training scenes base classes alone; else the test scenes hold
-            novel classes, and val classes are trained on.
+        val_only: the test scenes hold val classes, and the training scenes base classes alone; else the test scenes
+            hold novel classes, and val classes are trained on.
     """
     material = read_material(table)
     of = {role: sorted(n for n, r in material.roles.items() if r == role) for role in ("base", "val", "novel")}

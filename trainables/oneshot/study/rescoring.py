@@ -1,4 +1,4 @@
-"""`raybayes rescore` for the detector: other thresholds, suppression and pyramids on the stored boxes, nothing trained."""
+"""`raybayes rescore` for the detector: other thresholds, suppression and pyramids on the stored boxes."""
 
 from __future__ import annotations
 
