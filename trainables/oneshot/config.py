@@ -83,8 +83,8 @@ class TargetValues(Group):
     positive_iou: float = Field(0.5, gt=0, lt=1, description="Overlap of an anchor that is positive. [P] 0.5")
     negative_iou: float = Field(0.1, ge=0, lt=1, description="Overlap below which an anchor is negative. [P] 0.1")
     remap: bool = Field(True, description="Assign anew for recognition by the predicted boxes. [P] true")
-    remap_positive_iou: float = Field(0.8, gt=0, lt=1, description="positive_iou of predicted boxes. [P] 0.8")
-    remap_negative_iou: float = Field(0.4, ge=0, lt=1, description="negative_iou of predicted boxes. [P] 0.4")
+    remap_positive_iou: float = Field(0.6, gt=0, lt=1, description="positive_iou of predicted boxes. [P] 0.8")
+    remap_negative_iou: float = Field(0.3, ge=0, lt=1, description="negative_iou of predicted boxes. [P] 0.4")
     remap_after: float = Field(
         0.25, ge=0, le=1, description="Share of the steps before those two apply; until then predicted boxes are judged"
         " like anchors. [P] 0"

@@ -285,7 +285,7 @@ class TestEvalScale:
         assert found.long_side == pytest.approx(112 / float(shares.quantile(0.5)), rel=0.03)
         assert "16 x 7 = 112 pixels" in found.explanation
         assert eval_scale((), 7, 300).long_side == 300
-        with pytest.raises(DataError, match="set inference.eval_scale"):
+        with pytest.raises(DataError, match=r"set inference\.eval_scale"):
             eval_scale((), 7, None)
 
 
