@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainables.oneshot.spectral import TiledConv2d
+
 Sampling = Literal["exact", "reference"]
 Transform = Literal["identity", "affine4", "affine6", "affine6_inverse"]
 STRIDE = 16
@@ -82,7 +84,7 @@ class TransformNet(nn.Module):
     def __init__(self, grid: int, outputs: int) -> None:
         super().__init__()
         self.conv = nn.Sequential(
-            nn.Conv2d(grid * grid, 128, 7, padding=3), nn.BatchNorm2d(128), nn.ReLU(inplace=True),
+            TiledConv2d(grid * grid, 128, 7, padding=3), nn.BatchNorm2d(128), nn.ReLU(inplace=True),
             nn.Conv2d(128, 64, 5, padding=2), nn.BatchNorm2d(64), nn.ReLU(inplace=True),
         )  # fmt: skip
         self.linear = nn.Conv2d(64, outputs, 5, padding=2)

@@ -7,6 +7,7 @@ import torch
 
 from trainables.oneshot import head as h
 from trainables.oneshot.boxes import iou
+from trainables.oneshot.spectral import TiledConv2d
 
 ALL = [
     ("identity", "exact", "square"),
@@ -183,6 +184,22 @@ def test_bfloat16_changes_scores_little():
     low.load_state_dict(full.state_dict())
     difference = full(classes, scenes, torch.ones(2, 2)).scores - low(classes, scenes, torch.ones(2, 2)).scores
     assert 0 < difference.abs().max() < 0.01
+
+
+@pytest.mark.parametrize(("channels", "height", "width"), [(9, 10, 10), (25, 14, 31), (49, 33, 17)])
+def test_the_tiled_convolution_is_the_direct_one(channels, height, width):
+    generator = torch.Generator().manual_seed(0)
+    conv = TiledConv2d(channels, 12, 7, padding=3)
+    with torch.no_grad():
+        conv.weight.normal_(0, 0.1, generator=generator)
+        x = torch.randn(3, channels, height, width, generator=generator)
+        direct = torch.nn.functional.conv2d(x, conv.weight, conv.bias, padding=3)
+        assert (conv(x) - direct).abs().max() < 2e-5
+        assert not torch.equal(conv(x), direct), "the tiled way was taken"
+        conv.weight.mul_(2)
+        bias = conv.bias.view(1, -1, 1, 1)
+        assert (conv(x) - (2 * (direct - bias) + bias)).abs().max() < 4e-5, "new weights, new frequencies"
+    assert torch.equal(conv(x), torch.nn.functional.conv2d(x, conv.weight, conv.bias, padding=3)), "training is direct"
 
 
 def test_sizes_of_the_published_network():
