@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -173,6 +173,49 @@ class Sweep:
             raise SpecError(f"{project.name} has nothing to rescore; raybayes show {self.path} prints its trials.")
         checked = build(rescoring.Settings, nest(settings or {}), f"rescore {self.path}")
         return self._made("rescore", lambda finished: rescoring.compute(finished, checked))
+
+    def state(self, trial: int | None = None, repeat: int = 0) -> dict[str, Any]:
+        """The newest state that a trial has stored (rank 0's): what its training function would resume from.
+
+        Args:
+            trial: by default the best one, or the only one of a run.
+
+        Raises:
+            StoreError: the trial has stored none, or a sweep kept only those of better trials.
+        """
+        from raybayes.store import checkpoints
+
+        single = self.spec.kind == "train"
+        number = trial if trial is not None else 0 if single else int(self.best["trial"])
+        ref = checkpoints.newest(self.layout, number, repeat)
+        if ref is None:
+            kept = sorted(checkpoints.holders(self.layout))
+            raise StoreError(
+                f"{self.path}: trial {number} has no stored state; "
+                + (f"trials with one: {', '.join(map(str, kept))}." if kept else "let it make its first checkpoint.")
+            )
+        state: dict[str, Any] = checkpoints.load(ref)[0]["state"]
+        return state
+
+    def command(self, name: str, inputs: Sequence[str], settings: Mapping[str, Any] | None = None) -> Findings:
+        """Do with this run what its project offers under that name.
+
+        Args:
+            inputs: what the command works on, file names as a rule.
+            settings: values of the command's `Settings`, by name.
+
+        Raises:
+            SpecError: the project has no such command, or a setting is wrong.
+            RaybayesError: the project says why it cannot.
+        """
+        project = catalog.load_project(self.spec.project)
+        offered = {command.name: command for command in project.commands}
+        if name not in offered:
+            listed = ", ".join(offered) or "none"
+            raise SpecError(f"{self.path} is a run of {project.name}, which has no command {name!r}; it has {listed}.")
+        command = offered[name]
+        checked = build(command.Settings, nest(settings or {}), name)
+        return self._made(name, lambda finished: command.run(finished, list(inputs), checked))
 
     def _made(self, what: str, by: Callable[[Sweep], Findings]) -> Findings:
         from raybayes.report.style import drawing

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import typer
 
 from raybayes.cli import data, projects, show, sweep, train
+from raybayes.cli.command import Nouns
 from raybayes.errors import RaybayesError
 
 # Typer carries its own copy of click, whose errors it does not export: this is the base class of the one that it does.
@@ -17,6 +18,7 @@ ClickError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__nam
 
 app = typer.Typer(
     name="raybayes",
+    cls=Nouns,
     help="Distributed training and hyperparameter search for Bayesian deep learning, on Ray and Optuna.",
     no_args_is_help=True,
     add_completion=False,

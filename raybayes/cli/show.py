@@ -53,10 +53,10 @@ def rescore(
     if figures is not None:
         written += write_figures(made.figures, figures)
     if json:
-        print_json({"findings": _rows(made), "files": written})
+        print_json({"findings": findings_rows(made), "files": written})
         return 0
     out = console()
-    _print_findings(made, out)
+    print_findings(made, out)
     for file in written:
         out.print(file, markup=False, soft_wrap=True)
     return 0
@@ -83,21 +83,21 @@ def print_sweep(found: Sweep, as_json: bool, findings: bool = True) -> None:
     objectives = found.columns
     if as_json:
         rows = found.trials.to_pylist()
-        more = {"findings": _rows(found.findings())} if findings else {}
+        more = {"findings": findings_rows(found.findings())} if findings else {}
         print_json({"path": found.path, "best": best(found.trials, objectives), "trials": rows, **more})
         return
     out = console()
     out.print(trials_table(found.trials, objectives, width=out.width))
     if findings:
-        _print_findings(found.findings(), out)
+        print_findings(found.findings(), out)
     out.print(found.path, markup=False, soft_wrap=True)
 
 
-def _rows(findings: Findings) -> dict[str, list[dict[str, Any]]]:
+def findings_rows(findings: Findings) -> dict[str, list[dict[str, Any]]]:
     return {title: table.to_pylist() for title, table in findings.tables.items()}
 
 
-def _print_findings(findings: Findings, out: Console) -> None:
+def print_findings(findings: Findings, out: Console) -> None:
     from raybayes.report.findings import findings_table
 
     for title, table in findings.tables.items():
@@ -116,7 +116,7 @@ def print_run(found: Sweep, as_json: bool, findings: bool = False) -> None:
     trial = found.trials.to_pylist()[0] if len(found.trials) else {"state": "RUNNING", "seconds": 0.0, "error": None}
     if as_json:
         facts = {"path": found.path, "state": trial["state"], "reports": len(rows), "metrics": last}
-        more = {"findings": _rows(found.findings())} if findings else {}
+        more = {"findings": findings_rows(found.findings())} if findings else {}
         print_json({**facts, "tables": found.tables, **more})
         return
     out = console()
@@ -130,5 +130,5 @@ def print_run(found: Sweep, as_json: bool, findings: bool = False) -> None:
     if found.tables:
         out.print(f"tables: {', '.join(found.tables)}", markup=False)
     if findings:
-        _print_findings(found.findings(), out)
+        print_findings(found.findings(), out)
     out.print(found.path, markup=False, soft_wrap=True)
