@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from raybayes.cli import data, projects, show, sweep, train
+from raybayes.cli import cluster, data, projects, show, sweep, train
 from raybayes.errors import RaybayesError
 
 # Typer carries its own copy of click, whose errors it does not export: this is the base class of the one that it does.
@@ -33,10 +33,12 @@ app.command("show")(show.show)
 app.command("rescore")(show.rescore)
 app.command("report")(show.report)
 app.add_typer(data.app, name="data")
+app.add_typer(cluster.app, name="cluster")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command line; returns the exit code: 0 done, 1 failed trials, 2 wrong input, 3 cluster, 130 interrupted."""
+    """Run a command line; returns the exit code: 0 done, 1 failed trials, 2 wrong input, 3 cluster,
+    75 time is over, 130 interrupted."""
     as_json = "--json" in arguments
     try:
         answer = app(list(arguments), standalone_mode=False, prog_name="raybayes")
