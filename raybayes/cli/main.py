@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from raybayes.cli import cluster, data, projects, show, sweep, train
+from raybayes.cli import cluster, data, jobs, projects, show, sweep, train
 from raybayes.errors import RaybayesError
 
 # Typer carries its own copy of click, whose errors it does not export: this is the base class of the one that it does.
@@ -34,6 +34,8 @@ app.command("rescore")(show.rescore)
 app.command("report")(show.report)
 app.add_typer(data.app, name="data")
 app.add_typer(cluster.app, name="cluster")
+app.command("submit")(jobs.submit)
+app.add_typer(jobs.app, name="jobs")
 
 
 def main(arguments: Sequence[str]) -> int:

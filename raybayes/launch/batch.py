@@ -63,8 +63,8 @@ class Batch:
         restart = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
         job, hosts = (os.environ.get(name, "?") for name in ("SLURM_JOB_ID", "SLURM_JOB_NODELIST"))
         _say(f"start {restart + 1} of job {job} on {hosts}")
-        self._folder.head.unlink(missing_ok=True)  # of the start before this one
-        self._folder.joined.unlink(missing_ok=True)
+        for path in (self._folder.head, self._folder.joined, self._folder.stop):  # of the start before this one
+            path.unlink(missing_ok=True)
         began = self._clock.elapsed()
         nodes = subprocess.Popen(self._srun(), stdin=subprocess.DEVNULL)
         try:
@@ -75,6 +75,10 @@ class Batch:
         finally:
             self._stop(nodes)
         return self._conclude(code, requeues, restart, joined)
+
+    @property
+    def _told_to_end(self) -> bool:
+        return self._signal is not None or self._folder.stop.exists()
 
     @property
     def _wanted(self) -> int:
@@ -94,7 +98,7 @@ class Batch:
     def _wait_for_nodes(self, nodes: subprocess.Popen[bytes], timeout_s: float) -> bool:
         deadline, shown = self._clock.elapsed() + timeout_s, -1
         hosts: tuple[str, ...] = ()
-        while self._clock.elapsed() < deadline and self._signal is None and nodes.poll() is None:
+        while self._clock.elapsed() < deadline and not self._told_to_end and nodes.poll() is None:
             joined = self._folder.read_joined()
             hosts = joined.hosts if joined is not None else ()
             if len(hosts) != shown:
@@ -103,7 +107,7 @@ class Batch:
             if shown >= self._wanted:
                 return True
             time.sleep(_POLL_S)
-        if self._signal is None:
+        if not self._told_to_end:
             reason = f"within {timeout_s:g} s" if nodes.poll() is None else f"before srun ended ({nodes.returncode})"
             _say(f"only {len(hosts)} of {self._wanted} nodes joined {reason}; see {self._folder.logs}")
         return False
@@ -111,9 +115,9 @@ class Batch:
     def _work(self, nodes: subprocess.Popen[bytes]) -> int:
         """Run the command, or stay; the exit code."""
         if not self._command:
-            while self._signal is None and nodes.poll() is None:
+            while not self._told_to_end and nodes.poll() is None:
                 time.sleep(_POLL_S)
-            return 0 if self._signal is not None else LOST
+            return 0 if self._told_to_end else LOST
         head = self._folder.read_head()
         assert head is not None
         variables = {**os.environ, "RAY_ADDRESS": head.address, "PYTHONUNBUFFERED": "1"}
@@ -126,16 +130,19 @@ class Batch:
         self._driver = subprocess.Popen([sys.executable, "-m", "raybayes", *command], env=variables)
         if self._signal is not None:
             self._driver.send_signal(signal.SIGTERM)
-        return self._driver.wait()
+        code = self._driver.wait()
+        # A driver that was told to end before it had a burst to end (Ray was starting) dies in ways of its own.
+        return AGAIN if self._signal is not None and code not in (0, 1, 2) else code
 
     def _stop(self, nodes: subprocess.Popen[bytes]) -> None:
-        """End the step: srun passes TERM on to the nodes, which clean up after themselves."""
-        if nodes.poll() is None:
-            nodes.send_signal(signal.SIGTERM)
-            try:
-                nodes.wait(_STOP_NODES_S)
-            except subprocess.TimeoutExpired:
-                nodes.kill()
+        """End the step by the folder: the nodes clean up after themselves. A signal to srun would kill them at once."""
+        self._folder.stop.touch(mode=0o600)
+        try:
+            nodes.wait(_STOP_NODES_S)
+        except subprocess.TimeoutExpired:
+            _say(f"the nodes did not end within {_STOP_NODES_S:g} s; their step is killed")
+            nodes.terminate()
+            nodes.wait()
         for path in (self._folder.head, self._folder.joined):
             path.unlink(missing_ok=True)
 

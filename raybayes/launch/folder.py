@@ -76,6 +76,11 @@ class ClusterFolder:
         return self.path / "joined.json"
 
     @property
+    def stop(self) -> Path:
+        """Exists when all nodes are to end: batch systems pass signals on in ways of their own, a file is plain."""
+        return self.path / "stop"
+
+    @property
     def result(self) -> Path:
         """How a submitted command ended."""
         return self.path / "result.json"
@@ -128,7 +133,7 @@ class ClusterFolder:
 
     def forget(self) -> None:
         """Remove what names a running cluster; logs and results stay."""
-        for path in (self.head, self.joined, self.record, self.token, *self.path.glob("node-*.json")):
+        for path in (self.head, self.joined, self.record, self.token, self.stop, *self.path.glob("node-*.json")):
             path.unlink(missing_ok=True)
 
     def remove(self) -> None:

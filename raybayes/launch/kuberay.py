@@ -30,8 +30,9 @@ class KubeRayLauncher:
             found.append(Finding("error", f"rayVersion is {body.rayVersion}, and here Ray {here} is installed."))
         if body.authOptions is None or body.authOptions.mode != "token":
             found.append(Finding("error", "authOptions.mode must be token, or everybody in the cluster can submit."))
-        for group in (body.headGroupSpec, *body.workerGroupSpecs):
-            image = group.template.spec.containers[0].image
+        templates = (body.headGroupSpec.template, *(group.template for group in body.workerGroupSpecs))
+        for template in templates:
+            image = template.spec.containers[0].image
             if not image.partition(":")[2].startswith(body.rayVersion):
                 found.append(Finding("warning", f"image {image} does not name Ray {body.rayVersion} in its tag."))
         return found

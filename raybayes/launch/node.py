@@ -86,7 +86,7 @@ class Node:
         self._ending = threading.Event()
 
     def run(self) -> int:
-        """Until Ray ends or a signal comes; the exit code says which: 0 for a signal."""
+        """Until Ray ends, a signal comes or the folder says stop; the exit code is 3 if Ray ended by itself."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._ending.set())
         # srun passes the job's warning signal on to every task; the batch program answers it.
@@ -106,7 +106,7 @@ class Node:
 
     def _wait_for_head(self) -> Head:
         deadline = time.monotonic() + self._given.join_timeout_s
-        while not self._ending.is_set() and time.monotonic() < deadline:
+        while not (self._ending.is_set() or self._folder.stop.exists()) and time.monotonic() < deadline:
             head = self._folder.read_head()
             if head is not None and answers(head.ip, head.port):
                 return head
@@ -148,7 +148,7 @@ class Node:
 
     @contextlib.contextmanager
     def _ray(self, node: RayNode, mark: str) -> Iterator[subprocess.Popen[bytes]]:
-        variables = environment(os.environ, self._folder, node.ip, mark, sys.executable, self._given.results)
+        variables = environment(os.environ, self._folder, node, mark, sys.executable, self._given.results)
         self._folder.authenticate()
         with self._folder.node_log(self._index, self._host).open("ab") as log:
             ray = subprocess.Popen(
@@ -160,7 +160,7 @@ class Node:
     def _watch(self, ray: subprocess.Popen[bytes], head: Head | None) -> int:
         """Look after Ray; on the head also tell the folder which nodes have joined."""
         census = Census(head, self._folder) if head is not None else None
-        while not self._ending.wait(POLL_S):
+        while not (self._ending.wait(POLL_S) or self._folder.stop.exists()):
             if ray.poll() is not None:
                 print(
                     f"{self._host}: Ray ended by itself (exit code {ray.returncode}); its last words are in "
@@ -234,8 +234,22 @@ def end_here(folder: ClusterFolder) -> int:
     host, left = socket.gethostname(), []
     for record in [found for found in folder.nodes() if found["host"] == host]:
         left += end_node(record)
+    forget_ray_up(folder.path.name)
     print(json.dumps({"host": host, "left": left}), flush=True)
     return 3 if left else 0
+
+
+def forget_ray_up(cluster: str) -> None:
+    """Remove what `ray up` of a cluster leaves on the launching machine and on the head; among it a private key."""
+    home = Path.home()
+    config = home / "ray_bootstrap_config.yaml"
+    with contextlib.suppress(OSError):
+        if f"cluster_name: {cluster}\n" in config.read_text(encoding="utf-8").replace('"', "").replace(",", "\n"):
+            (home / "ray_bootstrap_key.pem").unlink(missing_ok=True)
+            config.unlink()
+    for suffix in ("state", "lock"):
+        with contextlib.suppress(OSError):
+            (Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / f"cluster-{cluster}.{suffix}").unlink()
 
 
 def end_node(record: dict[str, Any], patience_s: float = 40.0) -> list[int]:
@@ -259,10 +273,18 @@ def _lives(janitor: Sequence[float]) -> bool:
 def _detached(folder: ClusterFolder, arguments: list[str]) -> int:
     """Start the node in a session of its own, and come back when it is up or has failed."""
     rest = [word for word in arguments if word != "--detach"]
-    log = folder.logs / f"supervisor-{socket.gethostname()}.log"
-    folder.logs.mkdir(parents=True, exist_ok=True)
     if "--head" in rest:
-        folder.head.unlink(missing_ok=True)
+        for path in (folder.head, folder.joined, folder.stop):
+            path.unlink(missing_ok=True)
+        if not folder.token.exists():
+            folder.create()
+    before = read_json(folder.node(0, socket.gethostname()))
+    if before is not None:
+        if "--worker" in rest and _still_ours(before, folder):
+            print(f"{socket.gethostname()}: Ray is up already (process {before['pid']})", flush=True)
+            return 0
+        end_node(before)
+    log = folder.logs / f"supervisor-{socket.gethostname()}.log"
     with log.open("ab") as out:
         child = subprocess.Popen(
             [sys.executable, "-m", "raybayes.launch.node", *rest],
@@ -284,6 +306,13 @@ def _detached(folder: ClusterFolder, arguments: list[str]) -> int:
         time.sleep(POLL_S)
     child.terminate()
     raise ClusterError(f"the node was not up within {given.join_timeout_s:g} s; see {folder.logs}.")
+
+
+def _still_ours(record: dict[str, Any], folder: ClusterFolder) -> bool:
+    """Whether a node that runs here belongs to the head that runs now: `ray up` may start a worker twice."""
+    head = folder.read_head()
+    alive = processes.same(record["pid"], record["born"])
+    return alive and head is not None and str(record["mark"]).startswith(f"{head.id}/")
 
 
 def _own_addresses() -> list[str]:

@@ -18,6 +18,8 @@ SERVICES = (
     "metrics-export-port",
     "ray-client-server-port",
     "dashboard-port",
+    "autoscaler-metrics",
+    "dashboard-metrics",
 )
 _WORKERS_FROM = 20
 _PROBED = 64  # blocks that are tried before giving up
@@ -25,7 +27,7 @@ _PROBED = 64  # blocks that are tried before giving up
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive ports: the first is held as a claim, nine are Ray's services, from the 20th on workers."""
+    """Consecutive ports: the first is held as a claim, eleven are Ray's services, from the 20th on workers."""
 
     first: int
     size: int

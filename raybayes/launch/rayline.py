@@ -70,14 +70,18 @@ def start_command(python: str, node: RayNode) -> list[str]:
 
 
 def environment(
-    given: Mapping[str, str], folder: ClusterFolder, ip: str, mark: str, python: str, results: str | None
+    given: Mapping[str, str], folder: ClusterFolder, node: RayNode, mark: str, python: str, results: str | None
 ) -> dict[str, str]:
     """The variables of every process of a node."""
+    ip, block = node.ip, node.block
     kept = {name: value for name, value in given.items() if name not in (*_THREADS, "RAY_ADDRESS")}
     folder.authenticate(kept)
     kept |= {
         MARK: mark,
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Two ports that `ray start` has no option for; the heads of two clusters on a machine would share them.
+        "AUTOSCALER_METRIC_PORT": str(block.service("autoscaler-metrics")),
+        "DASHBOARD_METRIC_PORT": str(block.service("dashboard-metrics")),
         # The first autoscaler: the second one, Ray's default for `ray up`, leaves workers of a fixed set out.
         "RAY_enable_autoscaler_v2": "0",
         # `python` of a submitted entry point is looked up here, and a login shell may not have it.

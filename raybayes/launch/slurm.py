@@ -76,6 +76,18 @@ def cancel(job: str, patience_s: float = 120.0) -> bool:
     return False
 
 
+def end(job: str, folder: ClusterFolder, patience_s: float = 60.0) -> bool:
+    """Ask a job to end through its folder, which lets every node clean up; cancel it if it does not listen."""
+    if look(job).state in ("RUNNING", "COMPLETING"):
+        folder.stop.touch(mode=0o600)
+        deadline = time.monotonic() + patience_s
+        while time.monotonic() < deadline:
+            if look(job).over:
+                return True
+            time.sleep(_POLL_S)
+    return cancel(job)
+
+
 def submit(text: str, folder: ClusterFolder, workdir: Path) -> str:
     """Hand a job to Slurm; its id."""
     write_text(folder.script, text)
@@ -120,7 +132,7 @@ class SlurmLauncher:
             wait_until_running(job, self._spec.pending_timeout_s, say)
             return self._wait_for_nodes(job, say)
         except (ClusterError, KeyboardInterrupt):
-            cancel(job)
+            end(job, self.folder)
             self.folder.forget()
             raise
 
@@ -168,8 +180,8 @@ class SlurmLauncher:
         record = read_json(self.folder.record)
         left = []
         if record is not None:
-            say(f"cancelling job {record['job']}")
-            if not cancel(record["job"]):
+            say(f"ending job {record['job']}")
+            if not end(record["job"], self.folder):
                 left.append(f"job {record['job']}: still in the queue")
             left += [f"{found['host']}: {found['scratch']}" for found in wait_for_records(self.folder)]
         self.folder.forget()

@@ -51,7 +51,9 @@ class Rack:
         variables += [f"PATH={os.environ['PATH']}:/usr/sbin:/sbin", "PYTHONDONTWRITEBYTECODE=1"]
         return [*words, "env", "-C", str(cwd or self.folder), "-u", "RAYBAYES_DATA", "-u", "RAY_ADDRESS", *variables]
 
-    def run(self, *command: str, host: str = "login", cwd: Path | None = None, timeout: float = 240, code: int | None = 0):
+    def run(
+        self, *command: str, host: str = "login", cwd: Path | None = None, timeout: float = 240, code: int | None = 0
+    ):
         """A command on a host; its exit code must be `code`."""
         inside = [*self.enter(host, cwd), *map(str, command)]
         ran = subprocess.run(inside, capture_output=True, text=True, timeout=timeout, check=False)

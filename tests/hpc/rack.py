@@ -80,7 +80,9 @@ def private(folder, name):
     hosts, passwd = Path("/run/hosts"), Path("/run/passwd")
     hosts.write_text("\n".join(lines) + "\n")
     users = [line.split(":") for line in Path("/etc/passwd").read_text().splitlines()]
-    passwd.write_text("\n".join(":".join([*u[:5], "/mnt/home", "/bin/bash"]) if u[0] == "root" else ":".join(u) for u in users))
+    passwd.write_text(
+        "\n".join(":".join([*u[:5], "/mnt/home", "/bin/bash"]) if u[0] == "root" else ":".join(u) for u in users)
+    )
     run("mount", "--bind", str(hosts), "/etc/hosts")
     run("mount", "--bind", str(passwd), "/etc/passwd")
     os.environ["HOME"] = "/mnt/home"
@@ -157,7 +159,9 @@ def child_of(pid):
 
 
 def idle_nodes():
-    shown = subprocess.run(["sinfo", "-h", "-p", "debug", "-t", "idle", "-o", "%D"], capture_output=True, text=True, check=False)
+    shown = subprocess.run(
+        ["sinfo", "-h", "-p", "debug", "-t", "idle", "-o", "%D"], capture_output=True, text=True, check=False
+    )
     return int(shown.stdout.strip() or 0)
 
 
