@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
+import subprocess
 import sys
 import time
 from dataclasses import asdict
@@ -51,18 +50,16 @@ def submit(
 
 
 def _check(arguments: list[str]) -> None:
-    """Refuse a wrong sweep here and now, before it waits in a queue."""
-    from raybayes.cli.main import main
+    """Refuse a wrong sweep here and now, before it waits in a queue. In a process that gives its memory back."""
     from raybayes.errors import SpecError
 
     words = arguments[1:] if arguments[:1] == ["raybayes"] else arguments
     if words[:1] != ["sweep"]:
         return
-    complaints = io.StringIO()
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(complaints):
-        code = main([*words, "--dry-run"])
-    if code:
-        raise SpecError(complaints.getvalue().strip().removeprefix("raybayes: "))
+    command = [sys.executable, "-m", "raybayes", *words, "--dry-run"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise SpecError(ran.stderr.strip().removeprefix("raybayes: "))
 
 
 def _follow(jobs: Any, job: str, where: str) -> int:

@@ -122,11 +122,11 @@ def run_on_ray(
         interrupt = Interrupt(walltime_s)
         with interrupt.listening(), _watched(desk, interrupt, watch):
             if spec.kind == "train":
-                _train(desk, spec)
+                _beside(lambda: _train(desk, spec))
             else:
                 from raybayes.engine.tune import run_trials
 
-                run_trials(desk, spec, cluster, concurrency)
+                _beside(lambda: run_trials(desk, spec, cluster, concurrency))
         last: Progress = ray.get(desk.close.remote())
         ray.kill(desk)
     watch(last)
@@ -134,17 +134,23 @@ def run_on_ray(
 
 
 def _train(desk: Any, spec: SweepSpec) -> None:
-    """The one job of a run, on a Ray Train group. In a thread, because Train takes SIGINT over in the main one."""
+    """The one job of a run, on a Ray Train group."""
     import ray
 
     from raybayes.engine.desk import RemoteDesk
     from raybayes.engine.train import train_group
 
-    def work() -> None:
-        while (job := ray.get(desk.next_job.remote())[0]) is not None:
-            error = train_group(job, RemoteDesk(desk), spec.resources, spec.retries)
-            ray.get(desk.finish.remote(job.key, error))
+    while (job := ray.get(desk.next_job.remote())[0]) is not None:
+        error = train_group(job, RemoteDesk(desk), spec.resources, spec.retries)
+        ray.get(desk.finish.remote(job.key, error))
 
+
+def _beside(work: Callable[[], None]) -> None:
+    """Run `work` in a thread, and wait for it here, where signals arrive.
+
+    In the main thread Train takes SIGINT over, and Tune SIGUSR1: it would drop the running trials at a batch
+    system's warning, where they have a checkpoint to write.
+    """
     failure: list[BaseException] = []
 
     def guarded() -> None:

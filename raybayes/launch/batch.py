@@ -49,10 +49,19 @@ class Batch:
         folder: the job's folder.
         node: options of `raybayes.launch.node`.
         command: arguments of raybayes; none: nothing to run, only to stay.
+        program: what takes the arguments.
     """
 
-    def __init__(self, folder: ClusterFolder, node: list[str], command: list[str], clock: Clock = WALL) -> None:
-        self._folder, self._node, self._command, self._clock = folder, node, command, clock
+    def __init__(
+        self,
+        folder: ClusterFolder,
+        node: list[str],
+        command: list[str],
+        program: Sequence[str] = (sys.executable, "-m", "raybayes"),
+        clock: Clock = WALL,
+    ) -> None:
+        self._folder, self._node, self._command = folder, node, command
+        self._program, self._clock = program, clock
         self._driver: subprocess.Popen[bytes] | None = None
         self._signal: int | None = None
 
@@ -71,7 +80,7 @@ class Batch:
             joined = self._wait_for_nodes(nodes, join_timeout_s)
             if joined:
                 _say(f"all {self._wanted} nodes have joined after {self._clock.elapsed() - began:.1f} s")
-            code = self._work(nodes) if joined else (LOST if self._signal is None else AGAIN)
+            code = self._work(nodes) if joined else self._never_began
         finally:
             self._stop(nodes)
         return self._conclude(code, requeues, restart, joined)
@@ -79,6 +88,12 @@ class Batch:
     @property
     def _told_to_end(self) -> bool:
         return self._signal is not None or self._folder.stop.exists()
+
+    @property
+    def _never_began(self) -> int:
+        if not self._told_to_end:
+            return LOST
+        return AGAIN if self._command else 0
 
     @property
     def _wanted(self) -> int:
@@ -127,7 +142,7 @@ class Batch:
             command = ["resume", command[1]]  # the trials were added by the first start
         # For the driver alone: Ray gives each worker the threads of its cores.
         variables.setdefault("OMP_NUM_THREADS", "1")
-        self._driver = subprocess.Popen([sys.executable, "-m", "raybayes", *command], env=variables)
+        self._driver = subprocess.Popen([*self._program, *command], env=variables)
         if self._signal is not None:
             self._driver.send_signal(signal.SIGTERM)
         code = self._driver.wait()

@@ -49,7 +49,7 @@ def commands(*names: str, why: str) -> Iterator[Finding]:
 
 
 def shared_folder(folder: Path, what: str, several: bool) -> Finding:
-    """That a folder can be written, and whether its disk looks shared."""
+    """That a folder can be written (nothing is made), and whether its disk looks shared."""
     parent = next(each for each in (folder, *folder.parents) if each.exists())
     try:
         with tempfile.TemporaryFile(dir=parent):

@@ -40,13 +40,13 @@ class HostsLauncher:
             checks.shared_folder(self.folder.path, "--folder", several=True),
         ]
         if all(finding.level != "error" for finding in found):
+            self.folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             with ThreadPoolExecutor(len(self._spec.hosts)) as pool:
                 found += [finding for findings in pool.map(self._probe, self._spec.hosts) for finding in findings]
         return found
 
     def _probe(self, host: str) -> list[Finding]:
         nonce = f".probe-{secrets.token_hex(6)}"
-        self.folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         seen = self.folder.path / nonce
         seen.touch()
         words = [self._spec.python, "-m", "raybayes.launch.probe", "--folder", str(self.folder.path), "--nonce", nonce]

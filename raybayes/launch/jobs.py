@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import shlex
@@ -52,13 +53,15 @@ class RayJobs:
         os.environ["RAY_RUNTIME_ENV_IGNORE_GITIGNORE"] = "1"  # what travels was decided in `packing`
         from ray.job_submission import JobSubmissionClient
 
+        logging.getLogger("ray.dashboard").setLevel(logging.ERROR)  # it tells of each closed socket
+
         self._address, self._python = address, python
         self._client: Any = self._ask(lambda: JobSubmissionClient(address))
 
     def _ask(self, call: Callable[[], Any]) -> Any:
         try:
             return call()
-        except ConnectionError:
+        except OSError:  # requests' errors are among them
             raise ClusterError(
                 f"{self._address} does not answer; see raybayes cluster status, or open the tunnel that it prints."
             ) from None

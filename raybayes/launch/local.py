@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import time
@@ -11,7 +12,6 @@ from raybayes.launch import checks, node, processes
 from raybayes.launch.checks import Finding
 from raybayes.launch.folder import ClusterFolder, read_json, write_json
 from raybayes.launch.launcher import Say, Status, refuse_second
-from raybayes.launch.ports import size_for
 from raybayes.launch.spec import LocalCluster
 
 _POLL_S = 0.3
@@ -25,7 +25,7 @@ class LocalLauncher:
         self._spec, self.folder = spec, ClusterFolder(spec.folder)
 
     def check(self) -> list[Finding]:
-        cpus = self._spec.cpus or size_for(1)
+        cpus = self._spec.cpus or len(os.sched_getaffinity(0))
         return [
             checks.shared_folder(self.folder.path, "shared", several=False),
             checks.socket_paths(self._spec.scratch),

@@ -26,7 +26,7 @@ def sbatch_text(cluster: SlurmCluster, folder: Path, workdir: Path, command: Seq
             *(f"#SBATCH {option}" for option in _options(cluster, folder, workdir)),
             f"# Written by raybayes {__version__}. Starts Ray on {cluster.ray_nodes} node(s)"
             + (" and runs one command on them." if command else "."),
-            "set -eu",
+            "set -e",
             "umask 077",
             *(f"export {name}={shlex.quote(value)}" for name, value in sorted(cluster.environment.items())),
             *cluster.setup,

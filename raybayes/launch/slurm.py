@@ -18,6 +18,7 @@ from raybayes.launch.sbatch import sbatch_text
 from raybayes.launch.spec import SlurmCluster, seconds
 
 _POLL_S = 1.0
+_CLEAN_END_S = 60.0
 _OVER = ("", "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE")
 _WHY = "Slurm's commands are needed; run this on a login node of the cluster."
 
@@ -76,11 +77,11 @@ def cancel(job: str, patience_s: float = 120.0) -> bool:
     return False
 
 
-def end(job: str, folder: ClusterFolder, patience_s: float = 60.0) -> bool:
+def end(job: str, folder: ClusterFolder) -> bool:
     """Ask a job to end through its folder, which lets every node clean up; cancel it if it does not listen."""
     if look(job).state in ("RUNNING", "COMPLETING"):
         folder.stop.touch(mode=0o600)
-        deadline = time.monotonic() + patience_s
+        deadline = time.monotonic() + _CLEAN_END_S
         while time.monotonic() < deadline:
             if look(job).over:
                 return True
@@ -109,7 +110,10 @@ class SlurmLauncher:
         spec = self._spec
         found = list(checks.commands("sbatch", "squeue", "scancel", "scontrol", "sinfo", why=_WHY))
         if all(finding.level == "ok" for finding in found):
-            found += partition_findings(spec)
+            try:
+                found += partition_findings(spec)
+            except ClusterError as error:
+                found.append(Finding("error", str(error)))
         return [
             *found,
             checks.shared_folder(self.folder.path, "shared", several=True),
