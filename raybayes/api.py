@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -12,12 +13,12 @@ from typing import Any, Literal
 
 from raybayes import __version__, catalog, data
 from raybayes.contract import Project
-from raybayes.errors import Interrupted, SpecError, TrialError
+from raybayes.errors import Interrupted, OutOfTime, SpecError, TrialError
 from raybayes.results import Sweep
 from raybayes.search.plan import Plan, make_plan
 from raybayes.search.progress import Progress
 from raybayes.space import Choice, Space
-from raybayes.spec import SweepSpec, build, differences, nest, parse_duration
+from raybayes.spec import SweepSpec, build, default_storage, differences, nest, parse_duration
 from raybayes.store.documents import write_spec
 from raybayes.store.filesystem import ensure_writable, open_storage
 from raybayes.store.layout import Layout
@@ -47,12 +48,13 @@ def train(
     workers: int = 1,
     cpus_per_worker: float = 1.0,
     gpus_per_worker: float = 0.0,
-    storage: str = "runs",
+    storage: str | None = None,
     name: str | None = None,
     seed: int = 0,
     data: str | None = None,
     every_s: float = 10.0,
     retries: int = 2,
+    walltime: str | float | None = None,
     executor: Executor = "ray",
     watch: Watch = _silent,
 ) -> Sweep:
@@ -60,9 +62,12 @@ def train(
 
     Args:
         config: values that differ from the project's defaults, by dotted names or nested.
+        storage: folder or object-store URI; RAYBAYES_STORAGE or `runs` by default.
         workers: Ray Train workers that train together.
         every_s: least seconds of training between two checkpoints.
         retries: restarts after a lost worker.
+        walltime: "2h", "30m" or seconds, after which the burst ends and `OutOfTime` is raised: the machine's time is
+            over, the same call goes on later.
         executor: "ray", or "here" for this process without Ray (one worker).
         watch: called with the progress, about twice a second.
 
@@ -78,7 +83,7 @@ def train(
         "config": dict(config or {}),
         "trials": 1,
         "resources": {"workers": workers, "cpus_per_worker": cpus_per_worker, "gpus_per_worker": gpus_per_worker},
-        "storage": storage,
+        "storage": storage or default_storage(),
         "name": name or default_name(project),
         "seed": seed,
         "data": data,
@@ -86,7 +91,7 @@ def train(
         "retries": retries,
         "sampler": "random",
     }
-    return start(build(SweepSpec, values, "train"), executor, watch)
+    return start(build(SweepSpec, values, "train"), executor, watch, walltime)
 
 
 def sweep(
@@ -105,7 +110,7 @@ def sweep(
     workers: int = 1,
     cpus_per_worker: float = 1.0,
     gpus_per_worker: float = 0.0,
-    storage: str = "runs",
+    storage: str | None = None,
     name: str | None = None,
     seed: int = 0,
     data: str | None = None,
@@ -113,6 +118,7 @@ def sweep(
     every_s: float = 10.0,
     retries: int = 2,
     failed_limit: float = 0.5,
+    walltime: str | float | None = None,
     executor: Executor = "ray",
     watch: Watch = _silent,
 ) -> Sweep:
@@ -128,10 +134,11 @@ def sweep(
         repeats: seeds a configuration is run with; the objective is their mean.
         time_budget: "2h", "30m" or seconds, after which the burst ends cleanly and can be resumed.
         concurrency: trials at once; by default as many as fit on the machines.
+        storage: as in `train`.
         keep_checkpoints: finished trials that keep their newest checkpoint: the best ones.
         every_s, retries: as in `train`.
         failed_limit: share of failed trials above which a TrialError is raised at the end.
-        executor, watch: as in `train`.
+        walltime, executor, watch: as in `train`.
 
     Returns:
         The sweep: `.best`, `.trials`, `.pareto`, `.importances()`, `.report()`.
@@ -152,7 +159,7 @@ def sweep(
         "time_budget_s": parse_duration(time_budget),
         "concurrency": concurrency,
         "resources": {"workers": workers, "cpus_per_worker": cpus_per_worker, "gpus_per_worker": gpus_per_worker},
-        "storage": storage,
+        "storage": storage or default_storage(),
         "name": name or default_name(project),
         "seed": seed,
         "data": data,
@@ -160,7 +167,7 @@ def sweep(
         "retries": retries,
         "failed_limit": failed_limit,
     }
-    return start(build(SweepSpec, values, "sweep"), executor, watch)
+    return start(build(SweepSpec, values, "sweep"), executor, watch, walltime)
 
 
 def open_sweep(path: str) -> Sweep:
@@ -168,7 +175,14 @@ def open_sweep(path: str) -> Sweep:
     return Sweep(path)
 
 
-def resume(path: str, *, executor: Executor = "ray", watch: Watch = _silent, **changes: Any) -> Sweep:
+def resume(
+    path: str,
+    *,
+    walltime: str | float | None = None,
+    executor: Executor = "ray",
+    watch: Watch = _silent,
+    **changes: Any,
+) -> Sweep:
     """Go on with a sweep where an interruption left it.
 
     Args:
@@ -181,15 +195,15 @@ def resume(path: str, *, executor: Executor = "ray", watch: Watch = _silent, **c
     spec = _changed(found, changes)
     prepared = prepare(spec, Layout(found.layout.storage))
     _same_space(found, prepared.plan.space)
-    return _run(prepared, executor, watch)
+    return _run(prepared, executor, watch, walltime)
 
 
-def extend(path: str, trials: int, *, executor: Executor = "ray", watch: Watch = _silent, **changes: Any) -> Sweep:
-    """Add `trials` more trials to a sweep, after finishing what is unfinished."""
+def extend(path: str, trials: int, **changes: Any) -> Sweep:
+    """Add `trials` more trials to a sweep, after finishing what is unfinished; the rest as in `resume`."""
     if trials < 1:
         raise SpecError(f"trials: found {trials}; extend by 1 or more.")
     wanted = Sweep(path).spec.trials + trials
-    return resume(path, executor=executor, watch=watch, trials=wanted, **changes)
+    return resume(path, trials=wanted, **changes)
 
 
 _BURST = ("trials", "scheduler", "concurrency", "time_budget_s", "retries", "data", "checkpoints", "failed_limit")
@@ -260,7 +274,9 @@ def _require_data(spec: SweepSpec, project: Project, space: Space, defaults: Map
             data.origin(name, spec.data)
 
 
-def start(spec: SweepSpec, executor: Executor = "ray", watch: Watch = _silent) -> Sweep:
+def start(
+    spec: SweepSpec, executor: Executor = "ray", watch: Watch = _silent, walltime: str | float | None = None
+) -> Sweep:
     """Run a spec: a new sweep, or the same one again (which goes on with it).
 
     Raises:
@@ -280,12 +296,13 @@ def start(spec: SweepSpec, executor: Executor = "ray", watch: Watch = _silent) -
         _same_space(found, prepared.plan.space)
     else:
         ensure_writable(open_storage(prepared.spec.storage))
-    return _run(prepared, executor, watch)
+    return _run(prepared, executor, watch, walltime)
 
 
-def _run(prepared: Prepared, executor: Executor, watch: Watch) -> Sweep:
+def _run(prepared: Prepared, executor: Executor, watch: Watch, walltime: str | float | None = None) -> Sweep:
     from raybayes.engine import run
 
+    walltime_s = parse_duration(walltime)
     spec, layout = prepared.spec, prepared.layout
     if executor == "here" and spec.resources.workers > 1:
         raise SpecError(
@@ -298,11 +315,11 @@ def _run(prepared: Prepared, executor: Executor, watch: Watch) -> Sweep:
     roots = catalog.roots()
     if executor == "here":
         write()
-        last, interrupted = run.run_here(layout, spec, prepared.plan, roots, watch)
+        last, told = run.run_here(layout, spec, prepared.plan, roots, watch, walltime_s)
     else:
-        last, interrupted = run.run_on_ray(layout, spec, prepared.plan, roots, watch, before=write)
+        last, told = run.run_on_ray(layout, spec, prepared.plan, roots, watch, before=write, walltime_s=walltime_s)
     found = Sweep(layout.storage.display)
-    _judge(found, last, interrupted)
+    _judge(found, last, told)
     return found
 
 
@@ -333,11 +350,19 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _judge(found: Sweep, last: Progress, interrupted: bool) -> None:
+def _finished(last: Progress) -> bool:
+    """Whether the signal came too late to leave anything undone."""
+    return sum(last.states.values()) >= last.wanted and not last.paused
+
+
+def _judge(found: Sweep, last: Progress, told: signal.Signals | None) -> None:
     spec = found.spec
-    if interrupted:
-        raise Interrupted(
-            f"interrupted: {sum(last.states.values())} of {last.wanted} trials have ended, {last.paused} are put aside "
+    if told is not None and not _finished(last):
+        kind, reason = (
+            (Interrupted, "interrupted") if told == signal.SIGINT else (OutOfTime, f"time is over ({told.name})")
+        )
+        raise kind(
+            f"{reason}: {sum(last.states.values())} of {last.wanted} trials have ended, {last.paused} are put aside "
             f"with their checkpoints; go on with: raybayes resume {found.path}"
         )
     failed = last.states.get("FAIL", 0)

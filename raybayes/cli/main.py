@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from raybayes.cli import data, projects, show, sweep, train
+from raybayes.cli import cluster, data, jobs, projects, show, sweep, train
 from raybayes.cli.command import Nouns
 from raybayes.errors import RaybayesError
 
@@ -35,10 +35,14 @@ app.command("show")(show.show)
 app.command("rescore")(show.rescore)
 app.command("report")(show.report)
 app.add_typer(data.app, name="data")
+app.add_typer(cluster.app, name="cluster")
+app.command("submit")(jobs.submit)
+app.add_typer(jobs.app, name="jobs")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command line; returns the exit code: 0 done, 1 failed trials, 2 wrong input, 3 cluster, 130 interrupted."""
+    """Run a command line; returns the exit code: 0 done, 1 failed trials, 2 wrong input, 3 cluster,
+    75 time is over, 130 interrupted."""
     as_json = "--json" in arguments
     try:
         answer = app(list(arguments), standalone_mode=False, prog_name="raybayes")

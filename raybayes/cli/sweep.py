@@ -35,12 +35,13 @@ def sweep(
     cpus_per_worker: Annotated[Optional[float], typer.Option(help="CPU cores of one worker.")] = None,  # noqa: UP045
     gpus_per_worker: Annotated[Optional[float], typer.Option(help="GPUs of one worker.")] = None,  # noqa: UP045
     data: options.Data = None,
-    storage: Annotated[Optional[str], typer.Option(help="Folder or URI for results. [default: runs]")] = None,  # noqa: UP045
+    storage: options.Storage = None,
     name: options.RunName = None,
     seed: Annotated[Optional[int], typer.Option(help="Seed of every random draw. [default: 0]")] = None,  # noqa: UP045
     keep_checkpoints: Annotated[Optional[int], typer.Option(help="Best trials that keep theirs.")] = None,  # noqa: UP045
     spec: Annotated[Optional[str], typer.Option(metavar="FILE", help="YAML file of all these.")] = None,  # noqa: UP045
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and start nothing.")] = False,
+    walltime: options.Walltime = None,
     local: options.Local = False,
     json: options.Json = False,
 ) -> int:
@@ -70,7 +71,7 @@ def sweep(
 
         print_plan(wanted, json)
         return 0
-    return _watched(lambda watch, executor: api.start(wanted, executor, watch), wanted.name, local, json)
+    return _watched(lambda watch, executor: api.start(wanted, executor, watch, walltime), wanted.name, local, json)
 
 
 def resume(
@@ -79,6 +80,7 @@ def resume(
     concurrency: options.Concurrency = None,
     time_budget: options.TimeBudget = None,
     data: options.Data = None,
+    walltime: options.Walltime = None,
     local: options.Local = False,
     json: options.Json = False,
 ) -> int:
@@ -86,7 +88,7 @@ def resume(
     from raybayes import api
 
     changes = _burst_changes(scheduler, concurrency, time_budget, data)
-    return _watched(lambda w, e: api.resume(path, executor=e, watch=w, **changes), path, local, json)
+    return _watched(lambda w, e: api.resume(path, walltime=walltime, executor=e, watch=w, **changes), path, local, json)
 
 
 def extend(
@@ -96,6 +98,7 @@ def extend(
     concurrency: options.Concurrency = None,
     time_budget: options.TimeBudget = None,
     data: options.Data = None,
+    walltime: options.Walltime = None,
     local: options.Local = False,
     json: options.Json = False,
 ) -> int:
@@ -103,7 +106,9 @@ def extend(
     from raybayes import api
 
     changes = _burst_changes(scheduler, concurrency, time_budget, data)
-    return _watched(lambda w, e: api.extend(path, trials, executor=e, watch=w, **changes), path, local, json)
+    return _watched(
+        lambda w, e: api.extend(path, trials, walltime=walltime, executor=e, watch=w, **changes), path, local, json
+    )
 
 
 def _burst_changes(
