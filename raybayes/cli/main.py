@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from raybayes.cli import data, projects, show, sweep, train
+from raybayes.cli import confirm, data, projects, show, sweep, train
 from raybayes.errors import RaybayesError
 
 # Typer carries its own copy of click, whose errors it does not export: this is the base class of the one that it does.
@@ -29,6 +29,7 @@ app.command("train")(train.train)
 app.command("sweep")(sweep.sweep)
 app.command("resume")(sweep.resume)
 app.command("extend")(sweep.extend)
+app.command("confirm")(confirm.confirm)
 app.command("show")(show.show)
 app.command("rescore")(show.rescore)
 app.command("report")(show.report)

@@ -25,3 +25,11 @@ Local = Annotated[bool, typer.Option("--local", help="Run in this process, witho
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Concurrency = Annotated[Optional[int], typer.Option(help="Trials at once; by default as many as fit.")]  # noqa: UP045
 TimeBudget = Annotated[Name, typer.Option(metavar="TIME", help="End the burst cleanly after 90s, 30m, 2h, ...")]
+KeepCheckpoints = Annotated[Optional[int], typer.Option(help="Best trials of the sweep that keep theirs.")]  # noqa: UP045
+ReportLimit = Annotated[
+    Name, typer.Option(metavar="TIME", help="A trial that does not report for so long is stopped and fails.")
+]
+Narrow = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("-s", "--set", metavar="KEY=VALUE", help="Fix a searched parameter from now on."),
+]
