@@ -330,7 +330,7 @@ def run(prepared: Prepared, executor: Executor, watch: Watch) -> Sweep:
         last, interrupted = run_on_ray(layout, spec, prepared.plan, roots, watch, before=write)
     found = Sweep(layout.storage.display)
     _judge(found, last, interrupted)
-    if spec.confirm is not None:
+    if spec.confirm is not None and sum(last.states.values()) >= last.wanted:  # else the time was up before
         from raybayes.confirmation import confirm
 
         top, repeats = parse_confirm(spec.confirm)

@@ -38,6 +38,7 @@ from raybayes.store.reports import FIXED, ReportLog, compact_reports, next_burst
 from raybayes.store.trials import write_trials
 
 Key = tuple[int, int]
+Process = tuple[str, int]  # the node as the executor calls it, and the process there
 Method = TypeVar("Method", bound=Callable[..., Any])
 SYNC_EVERY_S = 0.5  # an fsync costs about 4 ms, as much as all else that a short trial needs from the desk
 HEARTBEAT_S = 2.0  # how old the folder may be for those who look at it; the lock writes more seldom
@@ -53,6 +54,8 @@ class Live:
     action: Action = Action.CONTINUE
     metrics: dict[str, float] = field(default_factory=dict)
     error: str | None = None
+    heard: float = 0.0  # when its worker last said something
+    process: Process | None = None
 
 
 def _one_at_a_time(method: Method) -> Method:
@@ -221,13 +224,13 @@ class Burst:
     # -- what a worker says ----------------------------------------------------------------------------------
 
     @_one_at_a_time
-    def start(self, key: Key, node: str) -> Start:
+    def start(self, key: Key, node: str, process: Process | None = None) -> Start:
         """A worker begins (again, if an earlier one was lost); attempt 0 tells it that the job is over already."""
         number, repeat = key
         if key not in self._live:
             return Start(0)
         live = self._live[key]
-        live.action = Action.CONTINUE
+        live.action, live.heard, live.process = Action.CONTINUE, self._clock.elapsed(), process
         self._attempts[number][repeat] += 1
         self._study.note(number, tries=dict(self._attempts[number]), node=node)
         return Start(self._attempts[number][repeat])
@@ -236,7 +239,10 @@ class Burst:
     def report(self, key: Key, report: Report) -> Decision:
         """One step of a trial: kept, judged, answered."""
         number, repeat = key
+        if key not in self._live:  # it was given up as hanging, and has woken since
+            return Decision(Action.PRUNE)
         live = self._live[key]
+        live.heard = self._clock.elapsed()
         live.step, live.seconds, live.metrics = report.step, report.seconds, {**live.metrics, **report.metrics}
         self._log.append(
             {
@@ -327,6 +333,16 @@ class Burst:
         """A rank's training function has raised; the first one to say so names the cause."""
         if key in self._live and self._live[key].error is None:
             self._live[key].error = error
+
+    @_one_at_a_time
+    def give_up_silent(self) -> list[Process]:
+        """Fail the trials that have not reported within the limit; returns the processes to stop."""
+        limit, now = self._spec.report_limit_s, self._clock.elapsed()
+        hanging = [live for live in self._live.values() if live.process and limit and now - live.heard > limit]
+        for live in hanging:
+            silent = f"it did not report for {now - live.heard:.0f} s after step {live.step} (the limit is {limit:g} s)"
+            self.finish(live.job.key, f"TrialHangs: {silent}; it was stopped")
+        return [live.process for live in hanging if live.process]
 
     @_one_at_a_time
     def error_of(self, key: Key) -> str | None:
