@@ -6,7 +6,7 @@ candidates, their repeats the seeds. It runs, stops and goes on as every sweep d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from raybayes.errors import SpecError, StoreError
 from raybayes.results import Sweep
 from raybayes.search.confirm import Race, candidates
 from raybayes.seeds import derive
-from raybayes.spec import Choice, build
+from raybayes.spec import Choice, SweepSpec, build
 from raybayes.store.layout import Layout
 
 
@@ -86,17 +86,22 @@ def _over(stage: Sweep) -> bool:
 def _prepared(
     found: Sweep, number: int, pairs: list[tuple[int, dict[str, Any]]], repeats: int, changes: Mapping[str, Any]
 ) -> Prepared:
-    spec = found.spec
     layout = Layout(found.layout.storage.child(found.layout.confirmation(number)))
+    return as_stage(api.prepare(stage_spec(found, number, len(pairs), repeats, changes), layout), pairs)
+
+
+def stage_spec(found: Sweep, number: int, count: int, repeats: int, changes: Mapping[str, Any]) -> SweepSpec:
+    """The spec of confirmation `number` of a sweep: `count` candidates over up to `repeats` seeds."""
+    spec = found.spec
     values = {
         **spec.model_dump(),
         "kind": "confirm",
-        "trials": len(pairs),
+        "trials": count,
         "repeats": repeats,
         "sampler": Choice(name="random"),
         "scheduler": Choice(name="none"),
         "storage": found.path,
-        "name": layout.name,
+        "name": found.layout.confirmation(number),
         "seed": derive(spec.seed, "confirm", number),  # no seed of the search, none of another confirmation
         "narrow": {},
         "warm_start": "none",
@@ -105,6 +110,10 @@ def _prepared(
         "checkpoints": {"keep": 0, "every_s": spec.checkpoints.every_s},
         **changes,
     }
-    prepared = api.prepare(build(type(spec), values, f"confirm {found.path}"), layout)
+    return build(SweepSpec, values, f"confirm {found.path}")
+
+
+def as_stage(prepared: Prepared, pairs: Sequence[tuple[int, dict[str, Any]]]) -> Prepared:
+    """A prepared sweep as the race of these candidates: (trial, configuration) each."""
     plan = replace(prepared.plan, grid=tuple(params for _, params in pairs), first=None, race=Race())
     return replace(prepared, plan=plan, candidates=[{"trial": trial, "config": params} for trial, params in pairs])

@@ -25,6 +25,7 @@ from pydantic import BaseModel
 
 from raybayes.api import Prepared, describe
 from raybayes.clock import VirtualClock
+from raybayes.confirmation import as_stage, stage_spec
 from raybayes.contract import Context, Direction, Metric, Project
 from raybayes.engine.burst import Burst
 from raybayes.engine.job import Job
@@ -32,10 +33,11 @@ from raybayes.engine.replay import SECONDS, Event, Replay
 from raybayes.errors import SpecError
 from raybayes.knowledge import keep_prior, prior_of
 from raybayes.results import Sweep
+from raybayes.search.confirm import candidates
 from raybayes.search.plan import make_plan
 from raybayes.seeds import derive
 from raybayes.space import Choice, Space
-from raybayes.spec import SweepSpec, build, differences, parse_duration
+from raybayes.spec import SweepSpec, build, differences, parse_confirm, parse_duration
 from raybayes.store import parquet
 from raybayes.store.documents import write_spec
 from raybayes.store.filesystem import open_storage
@@ -84,6 +86,7 @@ def simulate(
     seed: int = 0,
     storage: str | None = None,
     name: str | None = None,
+    confirm: str | None = None,
     charge_driver: bool = False,
 ) -> Simulated:
     """Search `space` for what is best under `function`, on simulated workers.
@@ -96,6 +99,8 @@ def simulate(
         first: the configuration to try first, if any.
         time_budget: virtual time after which the sweep ends; called again, it goes on (with a `storage`).
         storage: folder to keep the sweep in, under `name`; by default a temporary one that goes with the result.
+        confirm: "5x3": repeat the best 5 over 3 fresh seeds at the end, as `rb.confirm` does; `events`, `seconds` and
+            the rest are those of the search.
         charge_driver: see `raybayes.engine.replay.Replay`; the events then depend on the machine.
         trials, sampler, scheduler, constraints, repeats, warm_start, seed: as in `rb.sweep`.
 
@@ -115,7 +120,13 @@ def simulate(
         "storage": storage or folder.name, "name": title,  # type: ignore[union-attr]
     }  # fmt: skip
     prepared = _prepared(build(SweepSpec, values, "simulate"), space, wanted, first or {})
-    return _run(prepared, _curves(function, tuple(wanted)), workers, charge_driver, folder)
+    curves = _curves(function, tuple(wanted))
+    searched = _run(prepared, curves, workers, charge_driver, folder)
+    ended = [record.state.final for record in searched.sweep._records]
+    if confirm is None or sum(ended) < trials:
+        return searched
+    _confirm(searched.sweep, prepared, curves, workers, *parse_confirm(confirm))
+    return replace(searched, sweep=Sweep(searched.sweep.path, keep=folder))
 
 
 def _prepared(spec: SweepSpec, space: Space, objective: Mapping[str, Direction], first: Mapping[str, Any]) -> Prepared:
@@ -137,6 +148,16 @@ def _prepared(spec: SweepSpec, space: Space, objective: Mapping[str, Direction],
         if changed:
             raise SpecError(f"{found.path} exists and is another sweep: {'; '.join(changed)}. Choose another name.")
     return Prepared(spec, project, plan, layout)
+
+
+def _confirm(found: Sweep, prepared: Prepared, curves: Curves, workers: int, top: int, repeats: int) -> None:
+    chosen = [(record.number, record.params) for record in candidates(found._records, found.objectives, top)]
+    if chosen:
+        spec = stage_spec(found, 1, len(chosen), repeats, {})
+        layout = Layout(found.layout.storage.child(found.layout.confirmation(1)))
+        plan = make_plan(spec, prepared.plan.space, prepared.project.metrics, {})
+        stage = as_stage(Prepared(spec, prepared.project, plan, layout), chosen)
+        _run(stage, curves, workers, charge=False, folder=None)
 
 
 def _never(config: Any, ctx: Context) -> None:

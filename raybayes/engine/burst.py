@@ -480,14 +480,16 @@ class Burst:
     @_one_at_a_time
     def close(self) -> Progress:
         """Pause what is unfinished, write the tables, let go of the sweep."""
-        progress = self.progress()
-        for number in sorted(self._params):
-            self._study.note(number, spent=self._spent[number], done=self._done[number])
-            self._study.finish(number, Outcome(State.PAUSED), {})
-        self._log.close()
-        self._home.flush(self._study, last=True)
-        write_trials(self._layout, trials_table(self._study.records(), self._plan.space, self._plan.objectives))
-        self._lock.release()
+        try:
+            progress = self.progress()
+            for number in sorted(self._params):
+                self._study.note(number, spent=self._spent[number], done=self._done[number])
+                self._study.finish(number, Outcome(State.PAUSED), {})
+            self._log.close()
+            self._home.flush(self._study, last=True)
+            write_trials(self._layout, trials_table(self._study.records(), self._plan.space, self._plan.objectives))
+        finally:  # also on a full disk: what is on it by then is what the next burst goes on from
+            self._lock.release()
         return progress
 
 

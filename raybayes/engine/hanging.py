@@ -1,4 +1,4 @@
-"""Stops the process of a trial that hangs. Cooperative stopping needs a report, and this is the trial that makes none."""
+"""Stops the process of a trial that hangs. Stopping by agreement needs a report, and such a trial makes none."""
 
 from __future__ import annotations
 

@@ -107,7 +107,8 @@ class TestWarmStart:
             assert found.trials["config.lr"][1].as_py() == best["config.lr"]
             prior = json.loads((tmp_path / found.path / "prior.json").read_bytes())
             assert searched.path in prior["sources"]
-            assert [past["values"] for past in prior["past"]][:2] == [[x] for x in searched._searched["loss"].to_pylist()][:2]
+            values = [past["values"] for past in prior["past"]]
+            assert [[x] in values for x in searched._searched["loss"].to_pylist()] == [True] * 10
 
     def test_it_is_fixed_at_the_first_start(self, tmp_path):
         folder = str(tmp_path)
@@ -202,3 +203,24 @@ class TestSeveralObjectives:
     def test_a_report_limit_needs_a_process_to_stop(self, tmp_path):
         with pytest.raises(SpecError, match="nothing in this process can stop a trial that hangs"):
             rb.sweep("parabola", report_limit="1m", storage=str(tmp_path), **HERE)
+
+
+def test_checkpoints_on_slow_storage_come_less_often(tmp_path, monkeypatch):
+    """A write that takes 60 times as long as the wish between two: by the wish there would be one at every report."""
+    import time
+
+    from raybayes.engine.context import COST, Worker
+
+    written, publish = [], Worker._publish
+
+    def slow(self, records):
+        time.sleep(0.03)
+        written.append(self._step)
+        publish(self, records)
+
+    monkeypatch.setattr(Worker, "_publish", slow)
+    config = {"steps": 40, "sleep_s": 0.005}
+    rb.sweep("parabola", trials=1, config=config, storage=str(tmp_path), every_s=0.0005, executor="here")
+    assert COST == 0.03
+    assert len(written) < 8, "after the first, the next is due a second later"
+    assert written[-1] == 40, "the end is always kept"

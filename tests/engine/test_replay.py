@@ -134,8 +134,8 @@ class TestRecorded:
 
     def table(self):
         rows = [
-            {"config.lr": lr, "config.width": width, "config.k": k, "step": step, "loss": lr * step + width, "seconds": 3.0}
-            for lr, width, k in [(1e-3, 1, "a"), (1e-1, 1, "a"), (1e-1, 9, "b")] for step in (2, 1)
+            {"config.lr": lr, "config.width": n, "config.k": k, "step": step, "loss": lr * step + n, "seconds": 3.0}
+            for lr, n, k in [(1e-3, 1, "a"), (1e-1, 1, "a"), (1e-1, 9, "b")] for step in (2, 1)
         ]  # fmt: skip
         return pa.Table.from_pylist(rows)
 
@@ -159,3 +159,10 @@ class TestRecorded:
     def test_what_is_missing_is_named(self):
         with pytest.raises(SpecError, match=r"has no config\.k"):
             rb.Recorded(self.table().drop_columns(["config.k"]), self.SPACE)
+
+
+def test_the_winner_of_a_simulated_sweep_is_confirmed_too():
+    found = rb.simulate(curve, SPACE, trials=10, confirm="3x4").sweep
+    assert len(found.confirmed) == 3
+    assert found.best["n"] == 4
+    assert found.verdict.startswith("Best of 3 confirmed")

@@ -18,8 +18,8 @@ numbers = st.floats(-10, 10, allow_nan=False).map(lambda x: round(x, 3))
 
 
 def record(number, values, params=None, feasible=True, missed=None, **notes):
-    state = State.COMPLETE if values else State.FAIL
-    return TrialRecord(number, state, params or {"x": number}, values, {}, notes, feasible=feasible, missed=missed or {})
+    state, params = State.COMPLETE if values else State.FAIL, params or {"x": number}
+    return TrialRecord(number, state, params, values, {}, notes, feasible=feasible, missed=missed or {})
 
 
 @given(st.lists(numbers, min_size=2, max_size=8), st.lists(numbers, min_size=2, max_size=8))
@@ -55,8 +55,8 @@ def test_the_candidate_with_the_best_mean_never_loses(seed):
 
 def test_candidates_are_the_best_different_feasible_ones():
     records = [
-        record(0, (3.0,)), record(1, (1.0,)), record(2, (1.5,), {"x": 1}), record(3, None), record(4, (0.0,), feasible=False),
-        record(5, (2.0,)),
+        record(0, (3.0,)), record(1, (1.0,)), record(2, (1.5,), {"x": 1}), record(3, None), record(5, (2.0,)),
+        record(4, (0.0,), feasible=False),
     ]  # fmt: skip
     assert [r.number for r in candidates(records, [LOSS], 2)] == [1, 5]
     assert [r.number for r in candidates(records, [SCORE], 9)] == [0, 5, 2]

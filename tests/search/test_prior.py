@@ -38,7 +38,8 @@ def test_the_best_of_each_comes_before_the_second_of_any_and_near_ones_are_skipp
 
 
 def test_values_of_another_task_become_standings():
-    found = learn([sweep("a", [(0.1, 30.0), (0.2, 10.0), (0.3, 20.0), (0.4, 20.0)], same=False)], SPACE, [LOSS], None, 2)
+    other = sweep("a", [(0.1, 30.0), (0.2, 10.0), (0.3, 20.0), (0.4, 20.0)], same=False)
+    found = learn([other], SPACE, [LOSS], None, 2)
     assert [past.standing for past in found.past] == [(0.875,), (0.125,), (0.5,), (0.5,)]
     assert {past.values for past in found.past} == {None}
     same = learn([sweep("a", [(0.1, 30.0)])], SPACE, [LOSS], None, 2)
