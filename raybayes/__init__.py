@@ -28,6 +28,8 @@ from raybayes.errors import (
 
 if TYPE_CHECKING:
     from raybayes.api import extend, open_sweep, resume, sweep, train
+    from raybayes.confirmation import confirm
+    from raybayes.simulation import Recorded, simulate
 
 __version__ = "0.1.0"
 __all__ = [
@@ -36,22 +38,29 @@ __all__ = [
     "Interrupted",
     "OutOfTime",
     "RaybayesError",
+    "Recorded",
     "ResourceError",
     "SpaceError",
     "SpecError",
     "StoreError",
     "TrialError",
     "__version__",
+    "confirm",
     "extend",
     "open_sweep",
     "resume",
+    "simulate",
     "sweep",
     "train",
 ]
-_CALLS = ("extend", "open_sweep", "resume", "sweep", "train")
+_CALLS = {
+    **dict.fromkeys(("extend", "open_sweep", "resume", "sweep", "train"), "raybayes.api"),
+    "confirm": "raybayes.confirmation",
+    **dict.fromkeys(("Recorded", "simulate"), "raybayes.simulation"),
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _CALLS:
-        return getattr(import_module("raybayes.api"), name)
+        return getattr(import_module(_CALLS[name]), name)
     raise AttributeError(f"module 'raybayes' has no attribute {name!r}; it has {', '.join(__all__)}")

@@ -6,19 +6,20 @@ import datetime
 import os
 import platform
 import signal
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 from raybayes import __version__, catalog, data
 from raybayes.contract import Project
 from raybayes.errors import Interrupted, OutOfTime, SpecError, TrialError
+from raybayes.knowledge import keep_prior, prior_of
 from raybayes.results import Sweep
 from raybayes.search.plan import Plan, make_plan
 from raybayes.search.progress import Progress
 from raybayes.space import Choice, Space
-from raybayes.spec import SweepSpec, build, default_storage, differences, nest, parse_duration
+from raybayes.spec import SweepSpec, build, default_storage, differences, nest, parse_confirm, parse_duration
 from raybayes.store.documents import write_spec
 from raybayes.store.filesystem import ensure_writable, open_storage
 from raybayes.store.layout import Layout
@@ -27,7 +28,7 @@ Executor = Literal["ray", "here"]
 Watch = Callable[[Progress], None]
 
 
-def _silent(progress: Progress) -> None:
+def silent(progress: Progress) -> None:
     """Show nothing."""
 
 
@@ -39,6 +40,7 @@ class Prepared:
     project: Project
     plan: Plan
     layout: Layout
+    candidates: Sequence[Mapping[str, Any]] = ()  # of a confirmation: the trials that it repeats
 
 
 def train(
@@ -56,7 +58,7 @@ def train(
     retries: int = 2,
     walltime: str | float | None = None,
     executor: Executor = "ray",
-    watch: Watch = _silent,
+    watch: Watch = silent,
 ) -> Sweep:
     """Train one configuration.
 
@@ -118,9 +120,12 @@ def sweep(
     every_s: float = 10.0,
     retries: int = 2,
     failed_limit: float = 0.5,
+    report_limit: str | float | None = None,
+    warm_start: str = "none",
+    confirm: str | None = None,
     walltime: str | float | None = None,
     executor: Executor = "ray",
-    watch: Watch = _silent,
+    watch: Watch = silent,
 ) -> Sweep:
     """Search a project's space.
 
@@ -138,6 +143,10 @@ def sweep(
         keep_checkpoints: finished trials that keep their newest checkpoint: the best ones.
         every_s, retries: as in `train`.
         failed_limit: share of failed trials above which a TrialError is raised at the end.
+        report_limit: "10m" or seconds without a report after which a trial is stopped and fails.
+        warm_start: "auto" (finished sweeps of the same project and space in `storage`) or the path of a sweep; its
+            best configurations are tried first, and its trials inform the sampler.
+        confirm: "5x3": repeat the best 5 over 3 fresh seeds at the end and choose the winner by mean.
         walltime, executor, watch: as in `train`.
 
     Returns:
@@ -166,6 +175,9 @@ def sweep(
         "checkpoints": {"keep": keep_checkpoints, "every_s": every_s},
         "retries": retries,
         "failed_limit": failed_limit,
+        "report_limit_s": parse_duration(report_limit),
+        "warm_start": warm_start,
+        "confirm": confirm,
     }
     return start(build(SweepSpec, values, "sweep"), executor, watch, walltime)
 
@@ -180,22 +192,27 @@ def resume(
     *,
     walltime: str | float | None = None,
     executor: Executor = "ray",
-    watch: Watch = _silent,
+    watch: Watch = silent,
     **changes: Any,
 ) -> Sweep:
     """Go on with a sweep where an interruption left it.
 
     Args:
-        changes: what may differ from burst to burst: trials, scheduler, concurrency, time_budget_s, retries, data.
+        changes: what may differ from burst to burst: trials, scheduler, concurrency, time_budget_s, retries, data,
+            checkpoints, failed_limit, report_limit_s, and narrow: {parameter: value} that is fixed from now on.
 
     Raises:
         SpecError: a change of what the sweep is (project, space, objective, ...).
     """
     found = Sweep(path)
+    if found.spec.kind == "confirm":
+        from raybayes.confirmation import go_on
+
+        return go_on(found, executor, watch, changes)
     spec = _changed(found, changes)
     prepared = prepare(spec, Layout(found.layout.storage))
     _same_space(found, prepared.plan.space)
-    return _run(prepared, executor, watch, walltime)
+    return run(prepared, executor, watch, walltime)
 
 
 def extend(path: str, trials: int, **changes: Any) -> Sweep:
@@ -206,17 +223,25 @@ def extend(path: str, trials: int, **changes: Any) -> Sweep:
     return resume(path, trials=wanted, **changes)
 
 
-_BURST = ("trials", "scheduler", "concurrency", "time_budget_s", "retries", "data", "checkpoints", "failed_limit")
+_BURST = (
+    "trials", "scheduler", "concurrency", "time_budget_s", "retries", "data", "checkpoints", "failed_limit",
+    "report_limit_s", "narrow", "confirm",
+)  # fmt: skip
 
 
 def _changed(found: Sweep, changes: Mapping[str, Any]) -> SweepSpec:
-    for name in changes:
+    if found.spec.kind == "replay":
+        raise SpecError(f"{found.path} was simulated; call rb.simulate again with the same function to go on with it.")
+    for name, value in changes.items():
         if name not in _BURST:
+            old = getattr(found.spec, name, "no such field")
             raise SpecError(
-                f"{name} is part of what the sweep {found.path} is; start a new sweep for another, or change only "
-                f"{', '.join(_BURST)}."
+                f"{name}: {old!r} -> {value!r} is part of what the sweep {found.path} is; start a new sweep for it, or "
+                f"change only {', '.join(_BURST)}."
             )
-    return build(SweepSpec, {**found.spec.model_dump(), **changes}, f"resume {found.path}")
+    old = found.spec.model_dump()
+    merged = {name: {**old[name], **changes.get(name, {})} for name in ("narrow", "checkpoints")}
+    return build(SweepSpec, {**old, **changes, **merged}, f"resume {found.path}")
 
 
 def _same_space(found: Sweep, space: Space) -> None:
@@ -250,7 +275,8 @@ def prepare(spec: SweepSpec, layout: Layout | None = None) -> Prepared:
     defaults = catalog.filled(project, {**space.constants(), **fixed})
     plan = make_plan(spec, space, project.metrics, defaults)
     _require_data(spec, project, plan.space, defaults)
-    return Prepared(spec, project, plan, layout or Layout(open_storage(spec.storage).child(spec.name)))
+    layout = layout or Layout(open_storage(spec.storage).child(spec.name))
+    return Prepared(spec, project, replace(plan, prior=prior_of(spec, plan, layout)), layout)
 
 
 def _dotted(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -275,7 +301,7 @@ def _require_data(spec: SweepSpec, project: Project, space: Space, defaults: Map
 
 
 def start(
-    spec: SweepSpec, executor: Executor = "ray", watch: Watch = _silent, walltime: str | float | None = None
+    spec: SweepSpec, executor: Executor = "ray", watch: Watch = silent, walltime: str | float | None = None
 ) -> Sweep:
     """Run a spec: a new sweep, or the same one again (which goes on with it).
 
@@ -296,11 +322,13 @@ def start(
         _same_space(found, prepared.plan.space)
     else:
         ensure_writable(open_storage(prepared.spec.storage))
-    return _run(prepared, executor, watch, walltime)
+    return run(prepared, executor, watch, walltime)
 
 
-def _run(prepared: Prepared, executor: Executor, watch: Watch, walltime: str | float | None = None) -> Sweep:
-    from raybayes.engine import run
+def run(prepared: Prepared, executor: Executor, watch: Watch, walltime: str | float | None = None) -> Sweep:
+    """One burst of a prepared sweep; raises as `start` does."""
+    from raybayes.engine.run import run_here, run_on_ray
+
 
     walltime_s = parse_duration(walltime)
     spec, layout = prepared.spec, prepared.layout
@@ -308,18 +336,26 @@ def _run(prepared: Prepared, executor: Executor, watch: Watch, walltime: str | f
         raise SpecError(
             f"{spec.resources.workers} workers cannot train in one process; drop --local or use --workers 1."
         )
+    if executor == "here" and spec.report_limit_s is not None:
+        raise SpecError("nothing in this process can stop a trial that hangs; drop --local or the report limit.")
 
     def write() -> None:
         write_spec(layout, describe(prepared))
+        keep_prior(layout, prepared.plan.prior)
 
     roots = catalog.roots()
     if executor == "here":
         write()
-        last, told = run.run_here(layout, spec, prepared.plan, roots, watch, walltime_s)
+        last, told = run_here(layout, spec, prepared.plan, roots, watch, walltime_s)
     else:
-        last, told = run.run_on_ray(layout, spec, prepared.plan, roots, watch, before=write, walltime_s=walltime_s)
+        last, told = run_on_ray(layout, spec, prepared.plan, roots, watch, before=write, walltime_s=walltime_s)
     found = Sweep(layout.storage.display)
     _judge(found, last, told)
+    if spec.confirm is not None and sum(last.states.values()) >= last.wanted:  # else the time was up before
+        from raybayes.confirmation import confirm
+
+        top, repeats = parse_confirm(spec.confirm)
+        return confirm(found.path, top, repeats, executor=executor, watch=watch, concurrency=spec.concurrency)
     return found
 
 
@@ -334,6 +370,7 @@ def describe(prepared: Prepared) -> dict[str, Any]:
             for o in plan.objectives
         ],
         "fidelity": prepared.project.fidelity,
+        **({"candidates": list(prepared.candidates)} if prepared.candidates else {}),
         "versions": {
             "python": platform.python_version(),
             "raybayes": __version__,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from raybayes.store.trials import read_trials
 if TYPE_CHECKING:
     from raybayes.report.summary import Objective as Column
     from raybayes.report.summary import Summary
+    from raybayes.search.confirm import Confirmation
     from raybayes.search.outcome import Objective
     from raybayes.search.study import Study, TrialRecord
 
@@ -32,12 +34,14 @@ class Sweep:
 
     Args:
         path: its folder or URI.
+        keep: what must live as long as this object does: a temporary folder.
 
     Raises:
         StoreError: there is no sweep, or a newer raybayes wrote it.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, keep: Any = None) -> None:
+        self._keep = keep
         self.layout = Layout(open_storage(str(path)))
         self.document = read_spec(self.layout)
 
@@ -81,8 +85,44 @@ class Sweep:
         return self._study.records()
 
     @cached_property
+    def stages(self) -> list[Sweep]:
+        """The confirmations of this sweep, oldest first, each a sweep of its own."""
+        paths = (self.layout.confirmation(number) for number in itertools.count(1))
+        exists = self.layout.storage.exists
+        present = itertools.takewhile(lambda path: exists(f"{path}/{self.layout.spec}"), paths)
+        return [Sweep(self.layout.storage.shown(path)) for path in present]
+
+    @cached_property
+    def confirmed(self) -> dict[int, Confirmation]:
+        """What fresh seeds say of the trials that were confirmed, by number."""
+        from raybayes.search.confirm import Stage, pooled
+
+        stages = [
+            Stage(stage._records, [entry["trial"] for entry in stage.document["candidates"]], stage.spec.repeats)
+            for stage in self.stages
+        ]
+        return pooled(stages, self._records, self.objectives) if stages else {}
+
+    @property
+    def verdict(self) -> str:
+        """One or two sentences on the best trial: its value with its standard error, and what it rests on."""
+        from raybayes.search.verdict import verdict
+
+        return verdict(self._records, self.confirmed, self.objectives, self.spec.constraints)
+
+    @cached_property
     def trials(self) -> pa.Table:
-        """One row a trial: trial, state, steps, objectives, config.*, seconds, times, node, attempts, error."""
+        """One row a trial: trial, state, steps, objectives, n, config.*, seconds, times, node, attempts, error.
+
+        Of a confirmed trial, the objectives are means over `n` fresh seeds, with their standard errors in "<name>.se";
+        "<name>.searched" is what the search had found, and `confirmed` whether the trial may win.
+        """
+        from raybayes.search.verdict import with_confirmations
+
+        return with_confirmations(self._searched, self.confirmed, self.objectives)
+
+    @property
+    def _searched(self) -> pa.Table:
         from raybayes.search.study import trials_table
 
         if self.layout.storage.exists(self.layout.journal):
@@ -99,21 +139,24 @@ class Sweep:
 
     @property
     def best(self) -> dict[str, Any]:
-        """The best trial's row. Raises StoreError if no trial is complete, or none satisfies the constraints."""
+        """The best trial's row: by the mean over fresh seeds if the sweep was confirmed, else by what the search found.
+
+        Raises:
+            StoreError: no trial is complete, or none satisfies the constraints.
+        """
         front = self.pareto.to_pylist()
         if not front:
-            complete = [r for r in self._records if r.state == "COMPLETE"]
-            reason = "none satisfies the constraints" if complete else "no trial is complete yet"
-            raise StoreError(f"{self.path}: there is no best trial: {reason}; extend the sweep.")
+            raise StoreError(f"{self.path}: there is no best trial. {self.verdict}")
         row: dict[str, Any] = front[0]
         return row
 
     @property
     def pareto(self) -> pa.Table:
         """The trials that no other dominates; for one objective the best alone."""
+        from raybayes.search.confirm import judged
         from raybayes.search.ranking import front
 
-        numbers = front(self._records, self.objectives)
+        numbers = front(judged(self._records, self.confirmed), self.objectives)
         rows = {number: i for i, number in enumerate(self.trials["trial"].to_pylist())}
         return self.trials.take([rows[number] for number in numbers])
 
@@ -123,12 +166,19 @@ class Sweep:
         record = next((r for r in self._records if r.number == number), None)
         if record is None:
             raise StoreError(f"{self.path}: there is no trial {number}; it has 0 to {len(self._records) - 1}.")
+        if self.spec.kind == "replay":
+            return dict(record.params)
         project = catalog.load_project(self.spec.project)
         return catalog.filled(project, {**self.spec.config, **record.params})
 
     def importances(self) -> dict[str, float]:
         """Share of the objective's variance that each parameter explains (PED-ANOVA); empty below 4 trials."""
         return self._study.importances()
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """Bytes of all checkpoints that are kept."""
+        return sum(self.layout.storage.sizes(self.layout.checkpoints).values())
 
     @property
     def tables(self) -> list[str]:
@@ -152,6 +202,8 @@ class Sweep:
             RaybayesError: the project says why it cannot.
             TrialError: the project's own function failed.
         """
+        if self.spec.kind == "replay":  # a function stood for the project
+            return Findings()
         project = catalog.load_project(self.spec.project)
         if project.findings is None:
             return Findings()
@@ -269,3 +321,9 @@ class Sweep:
         from raybayes import api
 
         return api.extend(self.path, trials, **changes)
+
+    def confirm(self, top: int = 5, repeats: int = 5, **changes: Any) -> Sweep:
+        """The best `top` trials again over `repeats` fresh seeds; see `raybayes.confirm`."""
+        from raybayes import confirmation
+
+        return confirmation.confirm(self.path, top, repeats, **changes)

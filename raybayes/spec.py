@@ -96,7 +96,7 @@ class Choice(Frozen):
 class SweepSpec(Frozen):
     """One sweep, or (kind "train") one run of a fixed configuration; sweep.yaml holds it with every default."""
 
-    kind: Literal["sweep", "train"] = "sweep"
+    kind: Literal["sweep", "train", "confirm", "replay"] = "sweep"
     project: str = Field(description="folder below trainables/")
     space: str = Field("SPACE", description="name of the space in search_spaces/<project>.py")
     config: dict[str, Any] = Field(default_factory=dict, description="fixed configuration values, dotted names")
@@ -118,6 +118,10 @@ class SweepSpec(Frozen):
     checkpoints: Checkpoints = Field(default_factory=Checkpoints)
     retries: int = Field(2, ge=0, description="restarts of a trial whose worker was lost")
     failed_limit: float = Field(0.5, ge=0, le=1, description="share of failed trials above which the exit code is 1")
+    report_limit_s: float | None = Field(None, gt=0, description="seconds without a report after which a trial fails")
+    narrow: dict[str, Any] = Field(default_factory=dict, description="parameters of the space fixed from now on")
+    warm_start: str = Field("none", description="none, auto (finished sweeps in storage), or the path of a sweep")
+    confirm: str | None = Field(None, description="TOPxSEEDS: repeat the best at the end and choose by mean, e.g. 5x3")
 
     @field_validator("sampler", "scheduler", mode="before")
     @classmethod
@@ -128,6 +132,13 @@ class SweepSpec(Frozen):
     @classmethod
     def _parse_objective(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("confirm")
+    @classmethod
+    def _readable_confirm(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_confirm(value)
+        return value
 
     @field_validator("name")
     @classmethod
@@ -162,6 +173,7 @@ IDENTITY = (
     "repeats",
     "resources",
     "seed",
+    "warm_start",
 )
 
 
@@ -181,6 +193,15 @@ def parse_bound(name: str, bound: str) -> tuple[str, float]:
     if match is None or not math.isfinite(limit):
         raise SpecError(f"constraint on {name}: found {bound!r}; write '<= number' or '>= number'.")
     return match[1], limit
+
+
+def parse_confirm(text: str) -> tuple[int, int]:
+    """`"5x3"` as (5 configurations, 3 seeds). Raises SpecError for anything else."""
+    match = re.fullmatch(r"\s*(\d+)\s*x\s*(\d+)\s*", str(text))
+    top, repeats = (int(match[1]), int(match[2])) if match else (0, 0)
+    if top < 1 or repeats < 2:
+        raise SpecError(f"confirm: found {text!r}; write TOPxSEEDS with at least 2 seeds, for example 5x3.")
+    return top, repeats
 
 
 def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:

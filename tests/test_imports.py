@@ -19,8 +19,8 @@ LEVELS = (
     ("contract", "space", "spec"),
     ("catalog", "data", "store", "search"),
     ("engine", "report"),
-    ("launch", "results"),
-    ("api",),
+    ("launch", "results", "knowledge"),
+    ("api", "confirmation", "simulation"),
     ("cli",),
     ("__main__",),
 )
@@ -33,8 +33,8 @@ OWNERS = {
     "rich": {"cli", "report"},
 }
 HEAVY = ("ray", "torch", "optuna", "pyarrow", "matplotlib", "pandas", "scipy")
-# A sweep in the reader's hand can be resumed and extended: `Sweep.resume` calls the door that made the sweep.
-DEFERRED = {("results", "api")}
+# A sweep in the reader's hand can be resumed, extended, confirmed: its methods call the door that made the sweep.
+DEFERRED = {("results", "api"), ("results", "confirmation")}
 
 
 class Import(NamedTuple):

@@ -110,7 +110,7 @@ def test_a_spec_survives_its_document():
         ({"failed_limit": 1.5}, ["failed_limit", "found 1.5", "less than or equal to 1"]),
         ({"name": "a/b"}, ["name", "found 'a/b'", "letters, digits", "starts with a letter or digit"]),
         ({"name": ".."}, ["name", "found '..'", "letters, digits"]),
-        ({"kind": "swoop"}, ["kind", "found 'swoop'", "'sweep' or 'train'"]),
+        ({"kind": "swoop"}, ["kind", "found 'swoop'", "'sweep', 'train'"]),
         ({"sampler": {"nam": "tpe"}}, ["sampler", "nam is no known key", "did you mean name?", "name is missing"]),
         ({"scheduler": "asha:eta"}, ["asha:eta", "option 'eta' has no '='", "asha:eta=4"]),
         ({"constraints": {"size": "< 3"}}, ["size", "found '< 3'", "'<= number' or '>= number'"]),

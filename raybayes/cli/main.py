@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from raybayes.cli import cluster, data, jobs, projects, show, sweep, train
+from raybayes.cli import cluster, confirm, data, jobs, projects, show, sweep, train
 from raybayes.cli.command import Nouns
 from raybayes.errors import RaybayesError
 
@@ -31,6 +31,7 @@ app.command("train")(train.train)
 app.command("sweep")(sweep.sweep)
 app.command("resume")(sweep.resume)
 app.command("extend")(sweep.extend)
+app.command("confirm")(confirm.confirm)
 app.command("show")(show.show)
 app.command("rescore")(show.rescore)
 app.command("report")(show.report)

@@ -31,3 +31,11 @@ Walltime = Annotated[
     typer.Option(metavar="TIME", help="The machine is ours for so long: end the burst then, with exit code 75."),
 ]
 TimeBudget = Annotated[Name, typer.Option(metavar="TIME", help="End the burst cleanly after 90s, 30m, 2h, ...")]
+KeepCheckpoints = Annotated[Optional[int], typer.Option(help="Best trials of the sweep that keep theirs.")]  # noqa: UP045
+ReportLimit = Annotated[
+    Name, typer.Option(metavar="TIME", help="A trial that does not report for so long is stopped and fails.")
+]
+Narrow = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("-s", "--set", metavar="KEY=VALUE", help="Fix a searched parameter from now on."),
+]

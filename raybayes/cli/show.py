@@ -84,10 +84,14 @@ def print_sweep(found: Sweep, as_json: bool, findings: bool = True) -> None:
     if as_json:
         rows = found.trials.to_pylist()
         more = {"findings": findings_rows(found.findings())} if findings else {}
-        print_json({"path": found.path, "best": best(found.trials, objectives), "trials": rows, **more})
+        facts = {"path": found.path, "best": best(found.trials, objectives), "verdict": found.verdict}
+        print_json({**facts, "checkpoint_bytes": found.checkpoint_bytes, "trials": rows, **more})
         return
     out = console()
     out.print(trials_table(found.trials, objectives, width=out.width))
+    out.print(found.verdict, markup=False, highlight=False)
+    if found.checkpoint_bytes:
+        out.print(f"checkpoints: {found.checkpoint_bytes / 1e6:.4g} MB", markup=False, highlight=False)
     if findings:
         print_findings(found.findings(), out)
     out.print(found.path, markup=False, soft_wrap=True)

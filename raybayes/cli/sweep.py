@@ -38,7 +38,19 @@ def sweep(
     storage: options.Storage = None,
     name: options.RunName = None,
     seed: Annotated[Optional[int], typer.Option(help="Seed of every random draw. [default: 0]")] = None,  # noqa: UP045
-    keep_checkpoints: Annotated[Optional[int], typer.Option(help="Best trials that keep theirs.")] = None,  # noqa: UP045
+    keep_checkpoints: options.KeepCheckpoints = None,
+    report_limit: options.ReportLimit = None,
+    warm_start: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="PATH|auto|none",
+            help="Earlier sweeps to learn from: a path, or all finished ones of this space in --storage.",
+        ),
+    ] = None,
+    confirm: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="TOPxSEEDS", help="Repeat the best over fresh seeds at the end, e.g. 5x3."),
+    ] = None,
     spec: Annotated[Optional[str], typer.Option(metavar="FILE", help="YAML file of all these.")] = None,  # noqa: UP045
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and start nothing.")] = False,
     walltime: options.Walltime = None,
@@ -63,6 +75,9 @@ def sweep(
         "storage": storage,
         "name": name,
         "seed": seed,
+        "report_limit_s": report_limit,
+        "warm_start": warm_start,
+        "confirm": confirm,
     }
     resources = {"workers": workers, "cpus_per_worker": cpus_per_worker, "gpus_per_worker": gpus_per_worker}
     wanted = sweep_spec(flags, resources, keep_checkpoints, settings or [], config, constraint or [], spec)
@@ -71,14 +86,17 @@ def sweep(
 
         print_plan(wanted, json)
         return 0
-    return _watched(lambda watch, executor: api.start(wanted, executor, watch, walltime), wanted.name, local, json)
+    return watched(lambda watch, executor: api.start(wanted, executor, watch, walltime), wanted.name, local, json)
 
 
 def resume(
     path: Annotated[str, typer.Argument(help="The sweep's folder.")],
+    settings: options.Narrow = None,
     scheduler: Annotated[Optional[str], typer.Option(help="Another scheduler from now on.")] = None,  # noqa: UP045
     concurrency: options.Concurrency = None,
     time_budget: options.TimeBudget = None,
+    report_limit: options.ReportLimit = None,
+    keep_checkpoints: options.KeepCheckpoints = None,
     data: options.Data = None,
     walltime: options.Walltime = None,
     local: options.Local = False,
@@ -87,16 +105,28 @@ def resume(
     """Go on with an interrupted sweep: unfinished trials first, from their last checkpoints."""
     from raybayes import api
 
-    changes = _burst_changes(scheduler, concurrency, time_budget, data)
-    return _watched(lambda w, e: api.resume(path, walltime=walltime, executor=e, watch=w, **changes), path, local, json)
+    changes = burst_changes(
+        scheduler=scheduler,
+        concurrency=concurrency,
+        time_budget=time_budget,
+        report_limit=report_limit,
+        keep_checkpoints=keep_checkpoints,
+        data=data,
+        settings=settings,
+        walltime=walltime,
+    )
+    return watched(lambda w, e: api.resume(path, executor=e, watch=w, **changes), path, local, json)
 
 
 def extend(
     path: Annotated[str, typer.Argument(help="The sweep's folder.")],
     trials: Annotated[int, typer.Option(help="How many more.")],
+    settings: options.Narrow = None,
     scheduler: Annotated[Optional[str], typer.Option(help="Another scheduler from now on.")] = None,  # noqa: UP045
     concurrency: options.Concurrency = None,
     time_budget: options.TimeBudget = None,
+    report_limit: options.ReportLimit = None,
+    keep_checkpoints: options.KeepCheckpoints = None,
     data: options.Data = None,
     walltime: options.Walltime = None,
     local: options.Local = False,
@@ -105,27 +135,42 @@ def extend(
     """Add trials to a sweep, finished or not."""
     from raybayes import api
 
-    changes = _burst_changes(scheduler, concurrency, time_budget, data)
-    return _watched(
-        lambda w, e: api.extend(path, trials, walltime=walltime, executor=e, watch=w, **changes), path, local, json
+    changes = burst_changes(
+        scheduler=scheduler,
+        concurrency=concurrency,
+        time_budget=time_budget,
+        report_limit=report_limit,
+        keep_checkpoints=keep_checkpoints,
+        data=data,
+        settings=settings,
+        walltime=walltime,
     )
+    return watched(lambda w, e: api.extend(path, trials, executor=e, watch=w, **changes), path, local, json)
 
 
-def _burst_changes(
-    scheduler: str | None, concurrency: int | None, time_budget: str | None, data: str | None
+def burst_changes(
+    *,
+    time_budget: str | None = None,
+    report_limit: str | None = None,
+    keep_checkpoints: int | None = None,
+    settings: list[str] | None = None,
+    **plain: Any,
 ) -> dict[str, Any]:
-    from raybayes.spec import parse_duration
+    """What the flags of a command change for the bursts from now on; flags that were not given change nothing."""
+    from raybayes.spec import parse_duration, parse_settings
 
     given = {
-        "scheduler": scheduler,
-        "concurrency": concurrency,
+        **plain,
         "time_budget_s": parse_duration(time_budget),
-        "data": data,
+        "report_limit_s": parse_duration(report_limit),
+        "checkpoints": None if keep_checkpoints is None else {"keep": keep_checkpoints},
+        "narrow": parse_settings(settings) if settings else None,
     }
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _watched(call: Any, title: str, local: bool, json: bool) -> int:
+def watched(call: Any, title: str, local: bool, json: bool) -> int:
+    """Run a burst with its progress shown, then print the sweep."""
     from raybayes.cli.progress import ProgressView
     from raybayes.cli.show import print_sweep
 

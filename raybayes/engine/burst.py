@@ -8,6 +8,7 @@ the reports before the checkpoint that follows them, the end of a trial before t
 from __future__ import annotations
 
 import functools
+import math
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
@@ -21,6 +22,8 @@ from raybayes.clock import WALL, Clock
 from raybayes.contract import Action
 from raybayes.engine.job import Decision, Job, Report, Start
 from raybayes.engine.journal_home import JournalHome
+from raybayes.search.confirm import samples
+from raybayes.search.fronts import Fronts
 from raybayes.search.outcome import Outcome, State, ended, mean_and_error, not_finite, violations
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Ended, Progress, Running
@@ -35,6 +38,7 @@ from raybayes.store.reports import FIXED, ReportLog, compact_reports, next_burst
 from raybayes.store.trials import write_trials
 
 Key = tuple[int, int]
+Process = tuple[str, int]  # the node as the executor calls it, and the process there
 Method = TypeVar("Method", bound=Callable[..., Any])
 SYNC_EVERY_S = 0.5  # an fsync costs about 4 ms, as much as all else that a short trial needs from the desk
 HEARTBEAT_S = 2.0  # how old the folder may be for those who look at it; the lock writes more seldom
@@ -50,6 +54,8 @@ class Live:
     action: Action = Action.CONTINUE
     metrics: dict[str, float] = field(default_factory=dict)
     error: str | None = None
+    heard: float = 0.0  # when its worker last said something
+    process: Process | None = None
 
 
 def _one_at_a_time(method: Method) -> Method:
@@ -88,8 +94,8 @@ class Burst:
         self._mutex = threading.RLock()
         self._lock = BurstLock(layout)
         self._lock.acquire(wait_s=wait_s)
-        self._home = JournalHome(layout, clock)
-        self._study = Study(self._home.location, plan.space, plan.objectives)
+        self._home = JournalHome(layout, WALL)
+        self._study = Study(self._home.location, plan.space, plan.objectives, past=plan.prior.past)
         compact_reports(layout)
         self._log = ReportLog(layout, next_burst(layout))
         self._queue: deque[Job] = deque()
@@ -104,8 +110,8 @@ class Burst:
         self._holders = checkpoints.holders(layout)  # trials that have a checkpoint on disk
         self._ends: list[Ended] = []
         self._stopping = False
-        self._since = self._synced = clock.elapsed()
-        self._beat = clock.elapsed()
+        self._since = clock.elapsed()
+        self._synced = self._beat = WALL.elapsed()  # what a disk has kept is a matter of real time, also in a replay
         checkpoints.stale_parts(layout)
         self._take_up()
 
@@ -118,16 +124,26 @@ class Burst:
         records = {record.number: record for record in self._study.records()}
         self._closed = {number: record for number, record in records.items() if record.state.final}
         self._founders = sum("parent" not in record.notes for record in records.values())
+        for number, record in records.items():
+            self._done[number] = {int(r): dict(m) for r, m in record.notes.get("done", {}).items()}
         for number in whole:
             self._params[number] = self._study.take_up(number)
             notes = records[number].notes
-            self._done[number] = {int(r): dict(m) for r, m in notes.get("done", {}).items()}
             self._attempts[number] = Counter({int(r): n for r, n in notes.get("tries", {}).items()})
             self._spent[number] = {int(r): s for r, s in notes.get("spent", {}).items()}
             self._enqueue(number)
-        self._curves = self._study.curves()
+        self._curves = self._study.curves() if len(self._plan.objectives) == 1 else self._fronts()
         self._recalled = _last_metrics(self._layout, whole) if whole else {}
         self._flush(sync=True)
+
+    def _fronts(self) -> Fronts:
+        """The curves of several objectives, which the study does not keep: from the reports of the first seeds."""
+        fronts = Fronts()
+        for row in read_reports(self._layout).to_pylist():
+            losses = [o.loss(row[o.name]) for o in self._plan.objectives if row.get(o.name) is not None]
+            if row["repeat"] == 0 and len(losses) == len(self._plan.objectives) and all(map(math.isfinite, losses)):
+                fronts.add_vector(row["trial"], row["step"], tuple(losses))
+        return fronts
 
     def _enqueue(self, number: int) -> None:
         for repeat in range(self._spec.repeats):
@@ -155,7 +171,9 @@ class Burst:
         self._watch_time()
         if self._stopping:
             return None
-        if self._room() and (not self._queue or self._plan.population is not None):
+        if self._plan.race is not None:
+            self._line_up()
+        elif self._room() and (not self._queue or self._plan.population is not None):
             self._ask()
         if not self._queue:
             return None
@@ -166,6 +184,12 @@ class Burst:
         self._live[job.key] = Live(job, metrics=self._recalled.pop(job.key, {}))
         self._flush()
         return job
+
+    def _line_up(self) -> None:
+        """All candidates of a race side by side: the first seed of each before the second of any."""
+        while self._room():
+            self._ask()
+        self._queue = deque(sorted(self._queue, key=lambda job: (job.repeat, job.trial)))
 
     def _room(self) -> bool:
         if self._plan.population is not None:  # later members come from exploitation, not from here
@@ -200,13 +224,13 @@ class Burst:
     # -- what a worker says ----------------------------------------------------------------------------------
 
     @_one_at_a_time
-    def start(self, key: Key, node: str) -> Start:
+    def start(self, key: Key, node: str, process: Process | None = None) -> Start:
         """A worker begins (again, if an earlier one was lost); attempt 0 tells it that the job is over already."""
         number, repeat = key
         if key not in self._live:
             return Start(0)
         live = self._live[key]
-        live.action = Action.CONTINUE
+        live.action, live.heard, live.process = Action.CONTINUE, self._clock.elapsed(), process
         self._attempts[number][repeat] += 1
         self._study.note(number, tries=dict(self._attempts[number]), node=node)
         return Start(self._attempts[number][repeat])
@@ -215,7 +239,10 @@ class Burst:
     def report(self, key: Key, report: Report) -> Decision:
         """One step of a trial: kept, judged, answered."""
         number, repeat = key
+        if key not in self._live:  # it was given up as hanging, and has woken since
+            return Decision(Action.PRUNE)
         live = self._live[key]
+        live.heard = self._clock.elapsed()
         live.step, live.seconds, live.metrics = report.step, report.seconds, {**live.metrics, **report.metrics}
         self._log.append(
             {
@@ -240,11 +267,8 @@ class Burst:
             return Decision(Action.FAIL)
         if number in self._closed:  # another repeat of the trial has failed or was pruned meanwhile
             return Decision(Action.PRUNE)
-        objective = self._plan.objectives[0]
-        if repeat == 0 and len(self._plan.objectives) == 1 and objective.name in report.metrics:
-            value = report.metrics[objective.name]
-            self._curves.add(number, report.step, objective.loss(value))
-            self._study.report(number, report.step, value)
+        if repeat == 0 and all(objective.name in report.metrics for objective in self._plan.objectives):
+            self._remember(number, report)
             if not (report.last or report.early):
                 if self._plan.population is not None:
                     return self._evolve(number, report.step)
@@ -253,6 +277,15 @@ class Burst:
         if self._stopping and not report.last:
             return Decision(Action.PAUSE, checkpoint=True)
         return Decision()
+
+    def _remember(self, number: int, report: Report) -> None:
+        values = [report.metrics[objective.name] for objective in self._plan.objectives]
+        losses = tuple(o.loss(value) for o, value in zip(self._plan.objectives, values, strict=True))
+        if isinstance(self._curves, Fronts):
+            self._curves.add_vector(number, report.step, losses)
+        else:
+            self._curves.add(number, report.step, losses[0])
+            self._study.report(number, report.step, values[0])
 
     def _evolve(self, number: int, step: int) -> Decision:
         population = self._plan.population
@@ -281,7 +314,8 @@ class Burst:
         if state is None or state.step > step:  # the parent is ahead already, or has nothing to give yet
             return False
         seed = derive(self._spec.seed, "explore", self._asked)
-        child = self._ask(population.perturbed(self._plan.space, self._study.params(parent), seed), parent)
+        given = {**population.perturbed(self._plan.space, self._study.params(parent), seed), **self._plan.narrow}
+        child = self._ask(given, parent)
         # A copy, because the parent's own goes when it writes the next.
         checkpoints.clone(state, child, 0)
         self._holders.add(child)
@@ -299,6 +333,16 @@ class Burst:
         """A rank's training function has raised; the first one to say so names the cause."""
         if key in self._live and self._live[key].error is None:
             self._live[key].error = error
+
+    @_one_at_a_time
+    def give_up_silent(self) -> list[Process]:
+        """Fail the trials that have not reported within the limit; returns the processes to stop."""
+        limit, now = self._spec.report_limit_s, self._clock.elapsed()
+        hanging = [live for live in self._live.values() if live.process and limit and now - live.heard > limit]
+        for live in hanging:
+            silent = f"it did not report for {now - live.heard:.0f} s after step {live.step} (the limit is {limit:g} s)"
+            self.finish(live.job.key, f"TrialHangs: {silent}; it was stopped")
+        return [live.process for live in hanging if live.process]
 
     @_one_at_a_time
     def error_of(self, key: Key) -> str | None:
@@ -331,19 +375,38 @@ class Burst:
         number, repeat = live.job.key
         done = self._done[number]
         done[repeat] = dict(live.metrics)
+        lost = self._lost()
         waiting = {job.repeat for job in self._queue if job.trial == number}
         waiting |= {key[1] for key in self._live if key[0] == number}
-        if len(done) < self._spec.repeats:
+        if len(done) < self._spec.repeats and number not in lost:
             self._study.note(number, done=done, spent=self._spent[number])
             for other in range(self._spec.repeats):
                 if other not in done and other not in waiting:
                     self._queue.append(self._job(number, other))
-            return
+        else:
+            self._settle(number, live)
+        for other in sorted(lost - set(self._closed)):
+            if not any(key[0] == other for key in self._live):  # else when its running seeds have ended
+                self._settle(other, Live(self._job(other, 0), step=live.step))
+
+    def _lost(self) -> set[int]:
+        """The candidates of a race that need no more seeds."""
+        if self._plan.race is None:
+            return set()
+        failed = {number for number, record in self._closed.items() if record.state is State.FAIL}
+        runs = {n: samples(done, self._plan.objectives) for n, done in self._done.items() if n not in failed}
+        return self._plan.race.lost(runs)
+
+    def _settle(self, number: int, live: Live) -> None:
+        """Close a trial with the means over its finished repeats."""
+        done = self._done[number]
         names = {name for metrics in done.values() for name in metrics}
         pooled = {name: mean_and_error([m[name] for m in done.values() if name in m]) for name in sorted(names)}
         errors = {name: error for name, (_, error) in pooled.items() if error is not None}
-        if errors:
-            self._study.note(number, se=errors)
+        if self._spec.repeats > 1:
+            self._study.note(number, n=len(done), se=errors)
+        if self._plan.race is not None:
+            self._study.note(number, done=done)
         means = {name: mean for name, (mean, _) in pooled.items()}
         self._close(number, replace(live, metrics=means), ended(Action.CONTINUE, means, self._plan.objectives))
 
@@ -380,7 +443,7 @@ class Burst:
         What is written survives a kill of this process at once. A crash of the machine may cost the last half second
         of short trials' ends (they run again), never a trial that has a checkpoint: `saving` syncs before it appears.
         """
-        now = self._clock.elapsed()
+        now = WALL.elapsed()
         sync = sync or now - self._synced >= SYNC_EVERY_S
         self._log.flush(sync)
         self._home.flush(self._study, sync)
@@ -402,8 +465,8 @@ class Burst:
     @_one_at_a_time
     def progress(self) -> Progress:
         """What is going on; also the heartbeat of the sweep's lock."""
-        if self._clock.elapsed() - self._beat > HEARTBEAT_S:
-            self._beat = self._clock.elapsed()
+        if WALL.elapsed() - self._beat > HEARTBEAT_S:
+            self._beat = WALL.elapsed()
             self._lock.refresh()
             self._flush(sync=True)
         name = self._plan.objectives[0].name
@@ -417,14 +480,16 @@ class Burst:
     @_one_at_a_time
     def close(self) -> Progress:
         """Pause what is unfinished, write the tables, let go of the sweep."""
-        progress = self.progress()
-        for number in sorted(self._params):
-            self._study.note(number, spent=self._spent[number], done=self._done[number])
-            self._study.finish(number, Outcome(State.PAUSED), {})
-        self._log.close()
-        self._home.flush(self._study, last=True)
-        write_trials(self._layout, trials_table(self._study.records(), self._plan.space, self._plan.objectives))
-        self._lock.release()
+        try:
+            progress = self.progress()
+            for number in sorted(self._params):
+                self._study.note(number, spent=self._spent[number], done=self._done[number])
+                self._study.finish(number, Outcome(State.PAUSED), {})
+            self._log.close()
+            self._home.flush(self._study, last=True)
+            write_trials(self._layout, trials_table(self._study.records(), self._plan.space, self._plan.objectives))
+        finally:  # also on a full disk: what is on it by then is what the next burst goes on from
+            self._lock.release()
         return progress
 
 

@@ -6,7 +6,7 @@ import functools
 import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 import torch
@@ -16,10 +16,14 @@ from raybayes import data
 from raybayes.clock import WALL, Clock
 from raybayes.contract import Action, Project, State, Stop
 from raybayes.engine.job import Decision, Desk, Job, Report
-from raybayes.errors import TrialError
+from raybayes.errors import StoreError, TrialError
 from raybayes.seeds import derive
 from raybayes.store import checkpoints, tables
+from raybayes.store.checkpoints import FileRecord
 from raybayes.store.layout import Layout
+
+Written = TypeVar("Written")
+COST = 0.03  # most of a trial's time that may go into checkpoints: on slow storage they come less often
 
 
 class Group(Protocol):
@@ -107,6 +111,7 @@ class Worker:
         self._seconds_before = 0.0
         self._began = self._saved_at = clock.elapsed()
         self._saved_step = 0
+        self._spacing_s = job.every_s
         self._unsaved: Callable[[], State] | None = None
 
     # -- what the contract promises --------------------------------------------------------------------------
@@ -159,7 +164,7 @@ class Worker:
             last, early = self._step == self._max_steps, self._step < self._grace
             report = Report(self._step, self.attempt, self._seconds(), numbers, last, early, self._node)
             answer = self._desk.report(self._job.key, report)
-            due = self._clock.elapsed() - self._saved_at >= self._job.every_s
+            due = self._clock.elapsed() - self._saved_at >= self._spacing_s
             going_on = answer.action in (Action.CONTINUE, Action.PAUSE)
             decision = Decision(answer.action, going_on and (answer.checkpoint or due))
         decision = self._group.broadcast(decision)
@@ -179,16 +184,35 @@ class Worker:
         if self._unsaved is None or self._saved_step == self._step:
             return
         trial, repeat = self._job.key
+        began = self._clock.elapsed()
         content = {"step": self._step, "seconds": self._seconds(), "state": self._unsaved()}
-        record = checkpoints.save_rank(self._layout, trial, repeat, self._step, self.rank, content)
+        record = self._stored(
+            lambda: checkpoints.save_rank(self._layout, trial, repeat, self._step, self.rank, content)
+        )
         records = self._group.gather(record)
-        if self.rank == 0:
+        if self.rank == 0 and None not in records:
             self._desk.saving(self._job.key, self._step)
-            checkpoints.publish(self._layout, trial, repeat, self._step, records, self.world_size)
-            for older in checkpoints.steps(self._layout, trial, repeat):
-                if older < self._step:
-                    checkpoints.delete(self._layout, trial, repeat, older)
+            self._stored(lambda: self._publish(records))
         self._saved_at, self._saved_step = self._clock.elapsed(), self._step
+        if self._job.every_s:  # 0 asks for one at every report, whatever it costs
+            self._spacing_s = max(self._job.every_s, (self._saved_at - began) / COST)
+
+    def _publish(self, records: list[FileRecord]) -> None:
+        trial, repeat = self._job.key
+        checkpoints.publish(self._layout, trial, repeat, self._step, records, self.world_size)
+        for older in checkpoints.steps(self._layout, trial, repeat):
+            if older < self._step:
+                checkpoints.delete(self._layout, trial, repeat, older)
+
+    def _stored(self, write: Callable[[], Written]) -> Written | None:
+        """Write; a storage that refuses costs this checkpoint, and not the trial."""
+        try:
+            return write()
+        except StoreError as error:
+            if error.__cause__ is None:  # the state itself is what cannot be stored
+                raise
+            self.log.warning("step %d: no checkpoint was written: %s", self._step, error)
+            return None
 
     def _seconds(self) -> float:
         return self._seconds_before + self._clock.elapsed() - self._began

@@ -6,12 +6,13 @@ not pass through Tune's event loop, and Train's dropping of metrics without a ch
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raybayes.engine.burst import Burst, Key
+from raybayes.engine.burst import Burst, Key, Process
 from raybayes.engine.job import Decision, Job, Report, Start
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Progress
@@ -39,8 +40,8 @@ class BurstActor:
         job = self.burst.next_job()
         return job, job is None and self.burst.over
 
-    def start(self, key: Key, node: str) -> Start:
-        return self.burst.start(key, node)
+    def start(self, key: Key, node: str, process: Process) -> Start:
+        return self.burst.start(key, node, process)
 
     def report(self, key: Key, report: Report) -> Decision:
         return self.burst.report(key, report)
@@ -56,6 +57,9 @@ class BurstActor:
 
     def finish(self, key: Key, error: str | None) -> None:
         self.burst.finish(key, error)
+
+    def give_up_silent(self) -> list[Process]:
+        return self.burst.give_up_silent()
 
     def stop(self) -> None:
         self.burst.stop()
@@ -74,7 +78,8 @@ class RemoteDesk:
         self.handle = handle
 
     def start(self, key: Key, node: str) -> Start:
-        answer: Start = ray.get(self.handle.start.remote(key, node))
+        process: Process = (ray.get_runtime_context().get_node_id(), os.getpid())
+        answer: Start = ray.get(self.handle.start.remote(key, node, process))
         return answer
 
     def report(self, key: Key, report: Report) -> Decision:

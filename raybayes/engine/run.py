@@ -172,6 +172,8 @@ def _watched(desk: Any, interrupt: Interrupt, watch: Watch) -> Iterator[None]:
     """Poll the desk for progress, and pass a signal on to it."""
     import ray
 
+    from raybayes.engine.hanging import stop_silent
+
     ended = threading.Event()
 
     def poll() -> None:
@@ -183,6 +185,7 @@ def _watched(desk: Any, interrupt: Interrupt, watch: Watch) -> Iterator[None]:
                     told = True
                 if time.monotonic() - shown >= POLL_S:
                     shown = time.monotonic()
+                    stop_silent(desk)
                     watch(ray.get(desk.progress.remote()))
 
     thread = threading.Thread(target=poll, daemon=True)

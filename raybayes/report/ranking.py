@@ -75,10 +75,14 @@ def finished(trials: pa.Table, objectives: Sequence[Objective]) -> Mask:
 def best(trials: pa.Table, objectives: Sequence[Objective]) -> list[int]:
     """The numbers of the best finished trials: one for a single objective, the Pareto front for several.
 
+    Once trials are confirmed over fresh seeds, only these compete: the others' values were chosen for being good.
     Of trials that are equal in a single objective, the earliest is the best. The front is ordered by its first
     objective, best first. Nothing has finished: an empty list.
     """
-    rows = np.flatnonzero(finished(trials, objectives))
+    usable = finished(trials, objectives)
+    if "confirmed" in trials.column_names and (stand := trials["confirmed"].to_numpy()).any():
+        usable &= stand
+    rows = np.flatnonzero(usable)
     if not len(rows):
         return []
     loss = losses(trials, objectives)[rows]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from raybayes.contract import Metric
 from raybayes.errors import SpecError
+from raybayes.search.confirm import Race
 from raybayes.search.outcome import Objective
 from raybayes.search.population import Population, make_population
-from raybayes.search.rungs import Patient, Scheduler, make_scheduler
+from raybayes.search.prior import Prior
+from raybayes.search.rungs import RANKING, Patient, Scheduler, make_scheduler
 from raybayes.search.samplers import Factory, sampler_factory
 from raybayes.space import Space, Value
 from raybayes.spec import SweepSpec
@@ -29,6 +31,9 @@ class Plan:
         first: the default configuration within the space; None if a default lies outside.
         grid: all points, if the sampler is "grid".
         remark: what the user should know about the first trial.
+        race: the configurations of `grid` are candidates, repeated over seeds until they have clearly lost.
+        prior: what earlier sweeps know: configurations to try next, and trials that inform the sampler.
+        narrow: parameters that are fixed from now on, within the space.
     """
 
     space: Space
@@ -39,12 +44,19 @@ class Plan:
     first: dict[str, Value] | None = None
     grid: tuple[dict[str, Value], ...] | None = None
     remark: str = ""
+    race: Race | None = None
+    prior: Prior = field(default_factory=Prior)
+    narrow: Mapping[str, Value] = field(default_factory=dict)
 
     def given(self, number: int) -> dict[str, Value] | None:
-        """The configuration that trial `number` must have; None if the sampler draws it."""
+        """What the configuration of trial `number` must contain; the sampler draws the rest (None: all of it)."""
+        return {**self._planned(number), **self.narrow} or None
+
+    def _planned(self, number: int) -> dict[str, Value]:
         if self.grid is not None:
-            return self.grid[number] if number < len(self.grid) else None
-        return self.first if number == 0 else None
+            return self.grid[number] if number < len(self.grid) else {}
+        planned = [*([self.first] if self.first else []), *self.prior.portfolio]
+        return planned[number] if number < len(planned) else {}
 
 
 def make_plan(spec: SweepSpec, space: Space, metrics: Sequence[Metric], defaults: Mapping[str, Any]) -> Plan:
@@ -73,8 +85,19 @@ def make_plan(spec: SweepSpec, space: Space, metrics: Sequence[Metric], defaults
         scheduler = make_scheduler(spec.scheduler)
     if spec.scheduler.name != "none":
         _check_prunable(spec, objectives, metrics)
+    _check_narrow(spec, free)
     first, remark = _first_trial(free, defaults)
-    return Plan(free, objectives, factory, scheduler, population, first, grid, remark)
+    return Plan(free, objectives, factory, scheduler, population, first, grid, remark, narrow=spec.narrow)
+
+
+def _check_narrow(spec: SweepSpec, space: Space) -> None:
+    for name, value in spec.narrow.items():
+        if name not in space:
+            raise SpecError(f"{name} = {value!r}: this sweep does not search {name}; it searches {', '.join(space)}.")
+        if not space[name].contains(value):
+            raise SpecError(f"{name} = {value!r} is outside {space[name]!r}; a sweep can be narrowed, not widened.")
+    if spec.narrow and spec.sampler.name == "grid":
+        raise SpecError("a grid lists all its points from the start, so it cannot be narrowed; start a new sweep.")
 
 
 def _objectives(spec: SweepSpec, metrics: Sequence[Metric]) -> tuple[Objective, ...]:
@@ -98,18 +121,19 @@ def _check_constraints(spec: SweepSpec, metrics: Sequence[Metric]) -> None:
 
 
 def _check_prunable(spec: SweepSpec, objectives: Sequence[Objective], metrics: Sequence[Metric]) -> None:
-    if len(objectives) > 1:
-        names = ", ".join(objective.name for objective in objectives)
+    names = [objective.name for objective in objectives]
+    if len(objectives) > 1 and spec.scheduler.name not in RANKING:
         raise SpecError(
-            f"scheduler {spec.scheduler.name} needs one objective, found {names}; "
-            f"use --objective {objectives[0].name}, or --scheduler none."
+            f"scheduler {spec.scheduler.name} needs one objective, found {', '.join(names)}; use --scheduler "
+            f"{' or '.join([*RANKING, 'none'])}."
         )
-    metric = next(metric for metric in metrics if metric.name == objectives[0].name)
-    if not metric.every_report:
-        others = [f"--objective {metric.name}" for metric in metrics if metric.every_report]
+    every = [metric.name for metric in metrics if metric.every_report]
+    late = [name for name in names if name not in every]
+    if late:
+        others = [f"--objective {name}" for name in every]
         raise SpecError(
-            f"scheduler {spec.scheduler.name} needs an objective in each report, but {metric.name} comes with the last "
-            f"one only; use {' or '.join([*others[:1], '--scheduler none'])}."
+            f"scheduler {spec.scheduler.name} needs its objectives in each report, but {', '.join(late)} comes with "
+            f"the last one only; use {' or '.join([*others[:1], '--scheduler none'])}."
         )
 
 

@@ -10,7 +10,7 @@ import difflib
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from raybayes.errors import SpecError
 from raybayes.spec import Choice as Named
 
 SCHEDULERS = ("none", "asha", "median", "hyperband", "pbt")
+RANKING = ("asha", "hyperband")  # they need an order of the trials at a step only, so several objectives will do
 
 
 @dataclass
@@ -30,6 +31,10 @@ class Curves:
     def add(self, trial: int, step: int, loss: float) -> None:
         self.by_step[step][trial] = loss
         self.by_trial[trial][step] = loss
+
+    def at(self, step: int) -> Mapping[int, float]:
+        """The losses of all trials that have reported at a step."""
+        return self.by_step[step]
 
 
 class Scheduler(Protocol):
@@ -62,9 +67,10 @@ class Asha:
         return _is_rung(step, self.grace, self.eta)
 
     def goes_on(self, curves: Curves, trial: int, step: int) -> bool:
-        return not self.rung(step) or _in_best_share(
-            list(curves.by_step[step].values()), curves.by_step[step][trial], self.eta
-        )
+        if not self.rung(step):
+            return True
+        rivals = curves.at(step)
+        return _in_best_share(list(rivals.values()), rivals[trial], self.eta)
 
 
 def _is_rung(step: int, grace: int, eta: float) -> bool:
@@ -112,8 +118,8 @@ class Hyperband:
         grace = round(self.grace * self.eta**mine)
         if step < grace or not _is_rung(step, grace, self.eta):
             return True
-        rivals = [loss for other, loss in curves.by_step[step].items() if self.bracket(other) == mine]
-        return _in_best_share(rivals, curves.by_step[step][trial], self.eta)
+        rivals = {other: loss for other, loss in curves.at(step).items() if self.bracket(other) == mine}
+        return _in_best_share(list(rivals.values()), rivals[trial], self.eta)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from raybayes.errors import StoreError
+from raybayes.search.informed import InformedStudy, Past
 from raybayes.search.journal import GroupedJournal
 from raybayes.search.outcome import Objective, Outcome, State
 from raybayes.search.rungs import Curves
@@ -50,6 +51,7 @@ class TrialRecord:
     started: float | None = None
     ended: float | None = None
     feasible: bool = True
+    missed: dict[str, float] = field(default_factory=dict)  # by how much each constraint; <= 0 where it holds
 
 
 class Study:
@@ -60,22 +62,30 @@ class Study:
         space: what is searched; may be empty.
         objectives: one or more; several make a multi-objective study.
         writer: False to read a study that another process may be working on.
+        past: trials of earlier sweeps that the sampler sees too.
     """
 
-    def __init__(self, location: str, space: Space, objectives: Sequence[Objective], writer: bool = True) -> None:
+    def __init__(
+        self,
+        location: str,
+        space: Space,
+        objectives: Sequence[Objective],
+        writer: bool = True,
+        past: Sequence[Past] = (),
+    ) -> None:
         self._journal = None if "://" in location else GroupedJournal(location, writer)
         self._storage: BaseStorage = (
             optuna.storages.get_storage(location) if self._journal is None else JournalStorage(self._journal)
         )
         self._space = space
         self.objectives = tuple(objectives)
-        self._study = optuna.create_study(
+        optuna.create_study(
             study_name=_NAME,
             storage=self._storage,
             directions=[objective.direction for objective in objectives],
             load_if_exists=True,
-            sampler=RandomSampler(),
         )
+        self._study = InformedStudy(_NAME, self._storage, space, self.objectives, past)
         if [d.name.lower() for d in self._study.directions] != [o.direction for o in objectives]:
             was = ", ".join(d.name.lower() for d in self._study.directions)
             now = ", ".join(f"{o.direction} {o.name}" for o in objectives)
@@ -104,11 +114,13 @@ class Study:
             self._storage.set_trial_system_attr(trial_id, "fixed_params", dict(given))
         self._study._thread_local.cached_all_trials = None
         self._study.sampler = factory(number)
-        trial = Trial(self._study, trial_id)
         params: dict[str, Value] = {}
+        self._study.informing = True
+        trial = Trial(self._study, trial_id)
         for name in self._space:
             if self._space.is_active(name, params):
                 params[name] = self._suggest(trial, name)
+        self._study.informing = False
         for name, value in notes.items():
             trial.set_user_attr(name, value)
         self._live[trial.number] = trial
@@ -119,10 +131,9 @@ class Study:
         if isinstance(parameter, Choice):
             chosen: Value = trial.suggest_categorical(name, parameter.values)
             return chosen
+        last: Any = parameter.nearest(parameter.high)  # Optuna warns of a range that its step misses
         if isinstance(parameter, Float):
-            low, top = parameter.low, parameter.nearest(parameter.high)  # Optuna warns of a range that its step misses
-            return float(trial.suggest_float(name, low, top, log=parameter.log, step=parameter.step))
-        last = parameter.nearest(parameter.high)
+            return float(trial.suggest_float(name, parameter.low, last, log=parameter.log, step=parameter.step))
         return int(trial.suggest_int(name, parameter.low, last, log=parameter.log, step=parameter.step))
 
     def take_up(self, number: int) -> dict[str, Value]:
@@ -186,7 +197,11 @@ class Study:
         return [self._record(frozen) for frozen in self._trials() if not frozen.user_attrs.get("void")]
 
     def _record(self, frozen: FrozenTrial) -> TrialRecord:
-        constraints = [v for k, v in frozen.system_attrs.items() if k.startswith("constraints:")]
+        missed = {
+            name.partition(":")[2]: value
+            for name, value in frozen.system_attrs.items()
+            if name.startswith("constraints:")
+        }
         return TrialRecord(
             number=frozen.number,
             state=_SHOWN[frozen.state],
@@ -196,7 +211,8 @@ class Study:
             notes=dict(frozen.user_attrs),
             started=frozen.datetime_start.timestamp() if frozen.datetime_start else None,
             ended=frozen.datetime_complete.timestamp() if frozen.datetime_complete else None,
-            feasible=all(value <= 0 for value in constraints),
+            feasible=all(value <= 0 for value in missed.values()),
+            missed=missed,
         )
 
     def unfinished(self) -> tuple[list[int], list[int]]:
@@ -231,7 +247,7 @@ class Study:
 
 
 def trials_table(records: Sequence[TrialRecord], space: Space, objectives: Sequence[Objective]) -> pa.Table:
-    """One row a trial: trial, state, steps, objectives (and their standard errors), config.*, seconds, times, error."""
+    """One row a trial: trial, state, steps, objectives with standard errors, n (runs), config.*, seconds, times, ..."""
     columns: dict[str, pa.Array] = {
         "trial": pa.array([r.number for r in records], pa.int64()),
         "state": pa.array([str(r.state) for r in records], pa.string()),
@@ -243,6 +259,7 @@ def trials_table(records: Sequence[TrialRecord], space: Space, objectives: Seque
         errors = [r.notes.get("se", {}).get(objective.name) for r in records]
         if any(error is not None for error in errors):
             columns[f"{objective.name}.se"] = pa.array(errors, pa.float64())
+    columns["n"] = pa.array([r.notes.get("n", 1) if r.values is not None else None for r in records], pa.int64())
     for name in space:
         columns[f"config.{name}"] = _config_column(space[name], [r.params.get(name) for r in records])
     columns["seconds"] = pa.array([float(r.notes.get("seconds", 0.0)) for r in records], pa.float64())

@@ -36,6 +36,20 @@ class Layout:
         return "study.journal"
 
     @property
+    def prior(self) -> str:
+        """What the sweep took over from earlier ones at its start."""
+        return "prior.json"
+
+    def confirmation(self, number: int) -> str:
+        """Folder of a confirmation, itself laid out like a sweep; numbers count from 1."""
+        return f"confirm-{number}"
+
+    @property
+    def events(self) -> str:
+        """What happened in a simulated sweep, event by event."""
+        return "events.parquet"
+
+    @property
     def lock(self) -> str:
         """Who works on the sweep now."""
         return "burst.lock"

@@ -122,9 +122,9 @@ def test_the_preview_is_what_the_sweep_asks(tmp_path):
         ({"scheduler": "asah"}, SpecError, ["'asah'", "did you mean asha?"]),
         ({"scheduler": "asha:eta=0"}, SpecError, ["eta = 0", "above 1"]),
         (
-            {"scheduler": "asha", "objective": "loss,score"},
+            {"scheduler": "median", "objective": "loss,score"},
             SpecError,
-            ["scheduler asha needs one objective", "found loss, score", "--scheduler none"],
+            ["scheduler median needs one objective", "found loss, score", "asha or hyperband or none"],
         ),
         (
             {"scheduler": "median", "objective": "final"},

@@ -30,6 +30,9 @@ class Config(BaseModel):
     fail_at: int = Field(0, ge=0, description="step at which it raises; 0: never")
     nan_at: int = Field(0, ge=0, description="step at which it reports NaN; 0: never")
     die_at: int = Field(0, ge=0, description="step at which its process is killed, once; 0: never")
+    hang_at: int = Field(0, ge=0, description="step at which it does nothing for ever; 0: never")
+    eat_at: int = Field(0, ge=0, description="step at which it asks for more memory than there is; 0: never")
+    only_above: float = Field(0.0, ge=0, description="the vices are those of learning rates above this alone")
     marker: str = Field("", description="file that remembers that it was killed")
     grace: int = Field(0, ge=0, description="first report that a scheduler may stop it at")
     log: str = Field("", description="file that gets a line a step")
@@ -43,12 +46,17 @@ def train(config: Config, ctx: Context) -> None:
     if (state := ctx.resume()) is not None:
         x, velocity, start = state["x"], state["velocity"], state["step"]
         generator.set_state(state["generator"])
+    vicious = config.lr > config.only_above
     for step in range(start + 1, config.steps + 1):
         time.sleep(config.sleep_s)
         if config.log:
             with open(config.log, "a") as file:
                 file.write(f"{step} {os.getpid()} {ctx.rank} {config.lr}\n")
-        if step == config.fail_at:
+        while vicious and step == config.hang_at:
+            time.sleep(1)
+        if vicious and step == config.eat_at:
+            bytearray(1 << 60)
+        if vicious and step == config.fail_at:
             raise ValueError(f"asked to fail at step {step}")
         if step == config.die_at and not os.path.exists(config.marker):
             open(config.marker, "w").close()

@@ -1,0 +1,27 @@
+"""`raybayes confirm`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from raybayes.cli import options
+
+
+def confirm(
+    path: Annotated[str, typer.Argument(help="The sweep's folder.")],
+    top: Annotated[int, typer.Option(help="How many of the best configurations are repeated.")] = 5,
+    repeats: Annotated[int, typer.Option(help="Fresh seeds for each; clear losers stop earlier.")] = 5,
+    concurrency: options.Concurrency = None,
+    time_budget: options.TimeBudget = None,
+    data: options.Data = None,
+    local: options.Local = False,
+    json: options.Json = False,
+) -> int:
+    """Repeat the best trials of a sweep over fresh seeds and choose the winner by mean."""
+    from raybayes.cli.sweep import burst_changes, watched
+    from raybayes.confirmation import confirm as repeat
+
+    changes = burst_changes(concurrency=concurrency, time_budget=time_budget, data=data)
+    return watched(lambda w, e: repeat(path, top, repeats, executor=e, watch=w, **changes), f"{path}", local, json)

@@ -1,0 +1,72 @@
+"""Faults of trials, workers and machines, on a real Ray of two nodes: nothing lost, nothing twice, nothing RUNNING."""
+
+import threading
+import time
+from collections import Counter
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster as LocalCluster
+
+import raybayes as rb
+from raybayes.engine.cluster import TICKET
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture(scope="module")
+def machines():
+    """A head with the driver's desk and one slot, and a function that adds a node with one slot."""
+    ray.shutdown()  # of other tests
+    cluster = LocalCluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 1, "resources": {TICKET: 1}, "object_store_memory": 100 * 2**20,
+                        "include_dashboard": False},
+    )  # fmt: skip
+    ray.init(address=cluster.address, namespace="raybayes", log_to_driver=False, logging_level="ERROR")
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+def assert_whole(sweep, trials, states):
+    rows = sweep.trials.to_pylist()
+    assert [row["trial"] for row in rows] == list(range(trials)), "a trial was lost or run twice"
+    assert Counter(row["state"] for row in rows) == states
+    assert set(Counter((r["trial"], r["step"]) for r in sweep.reports.to_pylist()).values()) == {1}
+    assert len({(row["config.lr"], row["config.method"]) for row in rows}) == trials
+    return rows
+
+
+def test_a_trial_that_hangs_fails_and_the_others_go_on(machines, tmp_path):
+    config = {"only_above": 0.2, "hang_at": 2, "steps": 3}
+    sweep = rb.sweep("parabola", trials=4, config=config, name="s", report_limit=3.0, storage=str(tmp_path), seed=1,
+                     failed_limit=1.0, retries=1)  # fmt: skip
+    bad = [row["config.lr"] > 0.2 for row in sweep.trials.to_pylist()]
+    assert 0 < sum(bad) < 4
+    rows = assert_whole(sweep, 4, {"FAIL": sum(bad), "COMPLETE": 4 - sum(bad)})
+    for row, is_bad in zip(rows, bad, strict=True):
+        assert ("did not report for" in (row["error"] or "")) == is_bad
+        assert row["steps"] == (1 if is_bad else 3)
+
+
+def test_a_node_dies_with_its_trials(machines, tmp_path):
+    node = machines.add_node(num_cpus=1, resources={TICKET: 1}, object_store_memory=100 * 2**20)
+    log = tmp_path / "log"
+
+    def kill():
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and (not log.exists() or len(log.read_text().splitlines()) < 14):
+            time.sleep(0.05)
+        machines.remove_node(node, allow_graceful=False)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    config = {"steps": 8, "sleep_s": 0.2, "log": str(log)}
+    sweep = rb.sweep("parabola", trials=5, config=config, storage=str(tmp_path), name="s", every_s=0.0)
+    killer.join()
+    rows = assert_whole(sweep, 5, {"COMPLETE": 5})
+    assert max(row["attempts"] for row in rows) == 2
+    steps = Counter((line.split()[3], line.split()[0]) for line in log.read_text().splitlines())
+    assert sum(count - 1 for count in steps.values()) <= 1, "more was repeated than what followed the last checkpoint"
+

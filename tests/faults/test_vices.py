@@ -1,0 +1,69 @@
+"""What a training function may do to itself: the trial fails with its reason, the others go on."""
+
+import resource
+
+import pytest
+
+import raybayes as rb
+from raybayes.errors import StoreError
+from raybayes.store import checkpoints
+
+
+@pytest.mark.parametrize(
+    ("vice", "words"), [("eat_at", "MemoryError"), ("fail_at", "asked to fail at step 2"), ("nan_at", "as nan")]
+)
+def test_a_trial_that_fails(tmp_path, vice, words):
+    config = {"only_above": 0.2, vice: 2, "steps": 3} if vice != "nan_at" else {vice: 2, "steps": 3}
+    options = {"executor": "here", "failed_limit": 1.0, "seed": 1}
+    sweep = rb.sweep("parabola", trials=5, config=config, storage=str(tmp_path), **options)
+    rows = sweep.trials.to_pylist()
+    bad = [vice == "nan_at" or row["config.lr"] > 0.2 for row in rows]
+    assert any(bad)
+    assert [row["state"] == "FAIL" for row in rows] == bad
+    assert [words in (row["error"] or "") for row in rows] == bad
+    assert {row["attempts"] for row in rows} == {1}, "a mistake of the function is not retried"
+
+
+@pytest.mark.parametrize("limit", [2500, 4000, 6000])
+def test_a_full_disk_stops_the_burst_and_loses_nothing(tmp_path, limit):
+    """No file may grow beyond the limit: writes end in the middle of a line, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        with pytest.raises(StoreError, match="File too large"):
+            rb.sweep("parabola", trials=12, storage=str(tmp_path), name="s", executor="here", every_s=0.0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    found = rb.resume(str(tmp_path / "s"), executor="here")
+    assert found.trials["trial"].to_pylist() == list(range(12))
+    assert found.trials["state"].to_pylist() == ["COMPLETE"] * 12
+    assert len(found.reports) == 12 * 4
+
+
+def test_a_checkpoint_that_the_disk_refuses_does_not_fail_the_trial(tmp_path, monkeypatch, caplog):
+    def refused(*arguments):
+        raise StoreError("cannot write this: No space left on device") from OSError("No space left on device")
+
+    monkeypatch.setattr(checkpoints, "save_rank", refused)
+    sweep = rb.sweep("parabola", trials=2, storage=str(tmp_path), executor="here", every_s=0.0)
+    assert sweep.trials["state"].to_pylist() == ["COMPLETE"] * 2
+    assert "step 1: no checkpoint was written" in caplog.text
+
+
+@pytest.mark.parametrize("damage", ["half", "bit"])
+def test_a_damaged_checkpoint_is_not_resumed_from(tmp_path, damage, caplog):
+    sweep = rb.sweep("parabola", trials=1, config={"steps": 30, "sleep_s": 0.02, "noise": 0.3}, storage=str(tmp_path),
+                     name="s", executor="here", every_s=0.0, time_budget=0.25)  # fmt: skip
+    assert sweep.trials["state"].to_pylist() == ["PAUSED"]
+    (step,) = checkpoints.steps(sweep.layout, 0, 0)
+    path = sweep.layout.storage.local_path(f"{sweep.layout.checkpoint(0, 0, step)}/rank-0.pt")
+    data = bytearray(path.read_bytes())
+    if damage == "bit":
+        data[len(data) // 2] ^= 1
+    path.write_bytes(data if damage == "bit" else data[: len(data) // 2])
+    found = rb.resume(sweep.path, executor="here", time_budget_s=None)
+    assert found.trials["state"].to_pylist() == ["COMPLETE"]
+    assert "this checkpoint is skipped" in caplog.text
+    whole = rb.sweep("parabola", trials=1, config={"steps": 30, "noise": 0.3}, storage=str(tmp_path), name="w",
+                     executor="here")  # fmt: skip
+    assert found.reports["loss"].to_pylist() == whole.reports["loss"].to_pylist(), "trained anew, to the same numbers"
