@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any, Literal
 from raybayes import __version__, catalog, data
 from raybayes.contract import Project
 from raybayes.errors import Interrupted, SpecError, TrialError
+from raybayes.machine import describe_machine
 from raybayes.results import Sweep
 from raybayes.search.plan import Plan, make_plan
 from raybayes.search.progress import Progress
@@ -319,7 +319,7 @@ def describe(prepared: Prepared) -> dict[str, Any]:
             "raybayes": __version__,
             **{package: _version(package) for package in ("ray", "torch", "optuna", "pyarrow")},
         },
-        "machine": {"host": platform.node(), "cpus": os.cpu_count(), "system": platform.platform()},
+        "machine": describe_machine(),
     }
 
 

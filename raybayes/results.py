@@ -11,16 +11,18 @@ import pyarrow as pa
 from raybayes import catalog
 from raybayes.contract import Findings
 from raybayes.errors import RaybayesError, SpecError, StoreError, TrialError
+from raybayes.seeds import derive
 from raybayes.space import Space
 from raybayes.spec import SweepSpec, build, nest
 from raybayes.store.documents import read_spec
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
-from raybayes.store.reports import read_reports
+from raybayes.store.reports import next_burst, read_reports
 from raybayes.store.tables import read_table, table_names
 from raybayes.store.trials import read_trials
 
 if TYPE_CHECKING:
+    from raybayes.report.page import Page
     from raybayes.report.summary import Objective as Column
     from raybayes.report.summary import Summary
     from raybayes.search.outcome import Objective
@@ -127,8 +129,12 @@ class Sweep:
         return {**catalog.defaults(project), **self.spec.config, **record.params}
 
     def importances(self) -> dict[str, float]:
-        """Share of the objective's variance that each parameter explains (PED-ANOVA); empty below 4 trials."""
+        """Share of each parameter in reaching the best results (PED-ANOVA); empty below 4 finished trials."""
         return self._study.importances()
+
+    def importance_intervals(self) -> dict[str, tuple[float, float]]:
+        """How far each of `importances` may be off: 5 % and 95 % quantiles over bootstrap resamples of the trials."""
+        return self._study.importance_intervals(derive(self.spec.seed, "importances"))
 
     @property
     def tables(self) -> list[str]:
@@ -143,7 +149,17 @@ class Sweep:
         """Draw all figures (PNG and SVG, in `figures/`) and write report.html; returns where the page lies."""
         from raybayes.report.page import write_page
 
-        return write_page(self.layout, self.summary, self.trials, self.reports, findings=self.findings())
+        return write_page(self.layout, self.page())
+
+    def page(self) -> Page:
+        """What `report` writes, in memory. If the project cannot add its part, the page says why."""
+        from raybayes.report.page import make_page
+
+        try:
+            findings, notice = self.findings(), ""
+        except RaybayesError as error:
+            findings, notice = Findings(), f"The project's own tables and figures are missing: {error}"
+        return make_page(self.summary, self.trials, self.reports, findings=findings, notice=notice)
 
     def findings(self) -> Findings:
         """What the project makes of the whole sweep: short tables and figures; empty if it makes nothing of it.
@@ -198,7 +214,7 @@ class Sweep:
         """The facts that stand above a report."""
         from raybayes.report.summary import Summary
 
-        document = self.document
+        document, need = self.document, self.spec.resources
         return Summary(
             name=self.layout.name,
             path=self.path,
@@ -212,7 +228,12 @@ class Sweep:
             hardware=document["machine"],
             spec=self.spec.model_dump(mode="json"),
             importances=self.importances() or None,
+            intervals=self.importance_intervals(),
             tables=self.tables,
+            cpus=need.workers * need.cpus_per_worker,
+            gpus=need.workers * need.gpus_per_worker,
+            repeats=self.spec.repeats,
+            bursts=next_burst(self.layout),
         )
 
     def resume(self, **changes: Any) -> Sweep:

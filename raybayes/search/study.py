@@ -18,6 +18,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from raybayes.errors import StoreError
+from raybayes.search.importance import intervals, shares
 from raybayes.search.journal import GroupedJournal
 from raybayes.search.outcome import Objective, Outcome, State
 from raybayes.search.rungs import Curves
@@ -219,15 +220,12 @@ class Study:
         return curves
 
     def importances(self) -> dict[str, float]:
-        """Share of the objective's variance that each parameter explains, by PED-ANOVA; empty below 4 trials."""
-        if len(self.objectives) > 1:
-            return {}
-        done = [t for t in self._trials() if t.state is TrialState.COMPLETE]
-        if len(done) < 4 or len({t.value for t in done}) < 2:
-            return {}
-        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-        scores: dict[str, float] = optuna.importance.get_param_importances(self._study, evaluator=evaluator)
-        return scores
+        """Share of each parameter in the first objective (`raybayes.search.importance`); empty for several."""
+        return {} if len(self.objectives) > 1 else shares(self._trials(), self._study.directions[0])
+
+    def importance_intervals(self, seed: int) -> dict[str, tuple[float, float]]:
+        """How far each share may be off: bootstrap quantiles; empty where `importances` is."""
+        return {} if len(self.objectives) > 1 else intervals(self._trials(), self._study.directions[0], seed)
 
 
 def trials_table(records: Sequence[TrialRecord], space: Space, objectives: Sequence[Objective]) -> pa.Table:
