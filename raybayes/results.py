@@ -17,11 +17,13 @@ from raybayes.spec import SweepSpec, build, nest
 from raybayes.store.documents import read_spec
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
-from raybayes.store.reports import next_burst, read_reports
+from raybayes.store.reports import FIXED, next_burst, read_reports
 from raybayes.store.tables import read_table, table_names
 from raybayes.store.trials import read_trials
 
 if TYPE_CHECKING:
+    import pandas
+
     from raybayes.report.page import Page
     from raybayes.report.summary import Objective as Column
     from raybayes.report.summary import Summary
@@ -48,6 +50,35 @@ class Sweep:
         counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states))) or "no trials"
         return f"<{self.spec.kind} {self.path}: {counts}>"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from raybayes.report.notebook import run_html, sweep_html
+
+        if self.spec.kind == "train":
+            return run_html(self.path, self.spec.project, self.trials, self.reports, FIXED.names)
+        return sweep_html(self.path, self.spec.project, self.trials, self.columns)
+
+    def frame(self, what: str = "trials") -> pa.Table:
+        """The trials, the reports, or a stored table, by name.
+
+        Raises:
+            StoreError: there is no such table; the message lists those that there are.
+        """
+        if what in ("trials", "reports"):
+            found: pa.Table = getattr(self, what)
+            return found
+        if what not in self.tables:
+            names = ", ".join(["trials", "reports", *self.tables])
+            raise StoreError(f"{self.path}: there is no table {what!r}; it has {names}.")
+        return self.table(what)
+
+    def to_pandas(self, what: str = "trials") -> pandas.DataFrame:
+        """`frame` as a pandas data frame; missing values are NaN or None."""
+        try:
+            return self.frame(what).to_pandas()
+        except ImportError:
+            raise SpecError("pandas is not installed; pip install pandas, or use .trials as a pyarrow.Table.") from None
+
     @property
     def path(self) -> str:
         """The folder, as it was given."""
@@ -73,6 +104,10 @@ class Sweep:
 
     @cached_property
     def _study(self) -> Study:
+        return self.study()
+
+    def study(self) -> Study:
+        """The study, opened anew to be read."""
         from raybayes.engine.journal_home import journal_file
         from raybayes.search.study import Study
 

@@ -20,7 +20,7 @@ LEVELS = (
     ("catalog", "data", "store", "search"),
     ("engine", "report"),
     ("launch", "results"),
-    ("api",),
+    ("api", "following"),
     ("cli",),
     ("__main__",),
 )

@@ -6,6 +6,7 @@ Nothing that a burst holds in memory is needed by the next one.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from raybayes.contract import Direction
 from raybayes.errors import StoreError
 from raybayes.search.importance import intervals, shares
 from raybayes.search.journal import GroupedJournal
@@ -70,18 +72,31 @@ class Study:
         )
         self._space = space
         self.objectives = tuple(objectives)
-        self._study = optuna.create_study(
-            study_name=_NAME,
-            storage=self._storage,
-            directions=[objective.direction for objective in objectives],
-            load_if_exists=True,
-            sampler=RandomSampler(),
-        )
+        self._study = self._opened([objective.direction for objective in objectives], writer)
         if [d.name.lower() for d in self._study.directions] != [o.direction for o in objectives]:
             was = ", ".join(d.name.lower() for d in self._study.directions)
             now = ", ".join(f"{o.direction} {o.name}" for o in objectives)
             raise StoreError(f"{location}: the study was made to {was}, found {now}; start a new sweep for these.")
         self._live: dict[int, Trial] = {}
+
+    def _opened(self, directions: Sequence[Direction], writer: bool) -> optuna.Study:
+        if not writer:
+            # Making one, even where there is one, adds a line to a reader's copy of the journal, and it would take the
+            # next line that the writer adds for its own.
+            with contextlib.suppress(KeyError):
+                return optuna.load_study(study_name=_NAME, storage=self._storage, sampler=RandomSampler())
+        return optuna.create_study(
+            study_name=_NAME,
+            storage=self._storage,
+            directions=directions,
+            load_if_exists=True,
+            sampler=RandomSampler(),
+        )
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is anything in it yet: a reader of an empty one must open it again to see what comes."""
+        return bool(self._trials())
 
     def _trials(self) -> list[FrozenTrial]:
         trials: list[FrozenTrial] = self._study.get_trials(deepcopy=False)
