@@ -20,7 +20,7 @@ LEVELS = (
     ("catalog", "data", "store", "search"),
     ("engine", "report"),
     ("launch", "results"),
-    ("api", "following"),
+    ("api", "following", "serving"),
     ("cli",),
     ("__main__",),
 )

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from raybayes.cli import data, export, projects, show, sweep, train, watch
+from raybayes.cli import dashboard, data, export, projects, show, sweep, train, watch
 from raybayes.errors import RaybayesError
 
 # Typer carries its own copy of click, whose errors it does not export: this is the base class of the one that it does.
@@ -34,6 +34,7 @@ app.command("rescore")(show.rescore)
 app.command("report")(show.report)
 app.command("watch")(watch.watch)
 app.command("export")(export.export)
+app.command("dashboard")(dashboard.dashboard)
 app.add_typer(data.app, name="data")
 
 

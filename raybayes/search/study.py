@@ -30,6 +30,7 @@ from raybayes.space import Choice, Float, Int, Parameter, Space, Value
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 _NAME = "sweep"
+_NAMES = ("study:metric_names", "dashboard:objective_names")  # where Optuna and its dashboard look for them
 _FINAL = {State.COMPLETE: TrialState.COMPLETE, State.PRUNED: TrialState.PRUNED, State.FAIL: TrialState.FAIL}
 _SHOWN = {
     TrialState.COMPLETE: State.COMPLETE,
@@ -77,6 +78,10 @@ class Study:
             was = ", ".join(d.name.lower() for d in self._study.directions)
             now = ", ".join(f"{o.direction} {o.name}" for o in objectives)
             raise StoreError(f"{location}: the study was made to {was}, found {now}; start a new sweep for these.")
+        if writer and not self.begun:
+            names = [objective.name for objective in objectives]
+            for attribute in _NAMES:
+                self._storage.set_study_system_attr(self._study._study_id, attribute, names)
         self._live: dict[int, Trial] = {}
 
     def _opened(self, directions: Sequence[Direction], writer: bool) -> optuna.Study:
@@ -92,6 +97,11 @@ class Study:
             load_if_exists=True,
             sampler=RandomSampler(),
         )
+
+    @property
+    def storage(self) -> BaseStorage:
+        """For programs that read Optuna's storages. What a reader writes to it is lost."""
+        return self._storage
 
     @property
     def begun(self) -> bool:
