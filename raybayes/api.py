@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import platform
 import signal
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from raybayes import __version__, catalog, data
 from raybayes.contract import Project
 from raybayes.errors import Interrupted, OutOfTime, SpecError, TrialError
 from raybayes.knowledge import keep_prior, prior_of
+from raybayes.machine import describe_machine
 from raybayes.results import Sweep
 from raybayes.search.plan import Plan, make_plan
 from raybayes.search.progress import Progress
@@ -329,7 +329,6 @@ def run(prepared: Prepared, executor: Executor, watch: Watch, walltime: str | fl
     """One burst of a prepared sweep; raises as `start` does."""
     from raybayes.engine.run import run_here, run_on_ray
 
-
     walltime_s = parse_duration(walltime)
     spec, layout = prepared.spec, prepared.layout
     if executor == "here" and spec.resources.workers > 1:
@@ -376,7 +375,7 @@ def describe(prepared: Prepared) -> dict[str, Any]:
             "raybayes": __version__,
             **{package: _version(package) for package in ("ray", "torch", "optuna", "pyarrow")},
         },
-        "machine": {"host": platform.node(), "cpus": os.cpu_count(), "system": platform.platform()},
+        "machine": describe_machine(),
     }
 
 

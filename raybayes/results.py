@@ -12,16 +12,20 @@ import pyarrow as pa
 from raybayes import catalog
 from raybayes.contract import Findings
 from raybayes.errors import RaybayesError, SpecError, StoreError, TrialError
+from raybayes.seeds import derive
 from raybayes.space import Space
 from raybayes.spec import SweepSpec, build, nest
 from raybayes.store.documents import read_spec
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
-from raybayes.store.reports import read_reports
+from raybayes.store.reports import FIXED, next_burst, read_reports
 from raybayes.store.tables import read_table, table_names
 from raybayes.store.trials import read_trials
 
 if TYPE_CHECKING:
+    import pandas
+
+    from raybayes.report.page import Page
     from raybayes.report.summary import Objective as Column
     from raybayes.report.summary import Summary
     from raybayes.search.confirm import Confirmation
@@ -50,6 +54,35 @@ class Sweep:
         counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states))) or "no trials"
         return f"<{self.spec.kind} {self.path}: {counts}>"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from raybayes.report.notebook import run_html, sweep_html
+
+        if self.spec.kind == "train":
+            return run_html(self.path, self.spec.project, self.trials, self.reports, FIXED.names)
+        return sweep_html(self.path, self.spec.project, self.trials, self.columns)
+
+    def frame(self, what: str = "trials") -> pa.Table:
+        """The trials, the reports, or a stored table, by name.
+
+        Raises:
+            StoreError: there is no such table; the message lists those that there are.
+        """
+        if what in ("trials", "reports"):
+            found: pa.Table = getattr(self, what)
+            return found
+        if what not in self.tables:
+            names = ", ".join(["trials", "reports", *self.tables])
+            raise StoreError(f"{self.path}: there is no table {what!r}; it has {names}.")
+        return self.table(what)
+
+    def to_pandas(self, what: str = "trials") -> pandas.DataFrame:
+        """`frame` as a pandas data frame; missing values are NaN or None."""
+        try:
+            return self.frame(what).to_pandas()
+        except ImportError:
+            raise SpecError("pandas is not installed; pip install pandas, or use .trials as a pyarrow.Table.") from None
+
     @property
     def path(self) -> str:
         """The folder, as it was given."""
@@ -75,6 +108,10 @@ class Sweep:
 
     @cached_property
     def _study(self) -> Study:
+        return self.study()
+
+    def study(self) -> Study:
+        """The study, opened anew to be read."""
         from raybayes.engine.journal_home import journal_file
         from raybayes.search.study import Study
 
@@ -172,8 +209,12 @@ class Sweep:
         return catalog.filled(project, {**self.spec.config, **record.params})
 
     def importances(self) -> dict[str, float]:
-        """Share of the objective's variance that each parameter explains (PED-ANOVA); empty below 4 trials."""
+        """Share of each parameter in reaching the best results (PED-ANOVA); empty below 4 finished trials."""
         return self._study.importances()
+
+    def importance_intervals(self) -> dict[str, tuple[float, float]]:
+        """How far each of `importances` may be off: 5 % and 95 % quantiles over bootstrap resamples of the trials."""
+        return self._study.importance_intervals(derive(self.spec.seed, "importances"))
 
     @property
     def checkpoint_bytes(self) -> int:
@@ -193,7 +234,17 @@ class Sweep:
         """Draw all figures (PNG and SVG, in `figures/`) and write report.html; returns where the page lies."""
         from raybayes.report.page import write_page
 
-        return write_page(self.layout, self.summary, self.trials, self.reports, findings=self.findings())
+        return write_page(self.layout, self.page())
+
+    def page(self) -> Page:
+        """What `report` writes, in memory. If the project cannot add its part, the page says why."""
+        from raybayes.report.page import make_page
+
+        try:
+            findings, notice = self.findings(), ""
+        except RaybayesError as error:
+            findings, notice = Findings(), f"The project's own tables and figures are missing: {error}"
+        return make_page(self.summary, self.trials, self.reports, findings=findings, notice=notice)
 
     def findings(self) -> Findings:
         """What the project makes of the whole sweep: short tables and figures; empty if it makes nothing of it.
@@ -293,7 +344,7 @@ class Sweep:
         """The facts that stand above a report."""
         from raybayes.report.summary import Summary
 
-        document = self.document
+        document, need = self.document, self.spec.resources
         return Summary(
             name=self.layout.name,
             path=self.path,
@@ -307,7 +358,12 @@ class Sweep:
             hardware=document["machine"],
             spec=self.spec.model_dump(mode="json"),
             importances=self.importances() or None,
+            intervals=self.importance_intervals(),
             tables=self.tables,
+            cpus=need.workers * need.cpus_per_worker,
+            gpus=need.workers * need.gpus_per_worker,
+            repeats=self.spec.repeats,
+            bursts=next_burst(self.layout),
         )
 
     def resume(self, **changes: Any) -> Sweep:

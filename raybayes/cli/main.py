@@ -9,7 +9,19 @@ from typing import Any, NoReturn
 
 import typer
 
-from raybayes.cli import cluster, confirm, data, jobs, projects, show, sweep, train
+from raybayes.cli import (
+    cluster,
+    confirm,
+    dashboard,
+    data,
+    export,
+    jobs,
+    projects,
+    show,
+    sweep,
+    train,
+    watch,
+)
 from raybayes.cli.command import Nouns
 from raybayes.errors import RaybayesError
 
@@ -35,6 +47,9 @@ app.command("confirm")(confirm.confirm)
 app.command("show")(show.show)
 app.command("rescore")(show.rescore)
 app.command("report")(show.report)
+app.command("watch")(watch.watch)
+app.command("export")(export.export)
+app.command("dashboard")(dashboard.dashboard)
 app.add_typer(data.app, name="data")
 app.add_typer(cluster.app, name="cluster")
 app.command("submit")(jobs.submit)

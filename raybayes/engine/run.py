@@ -11,6 +11,8 @@ from types import FrameType
 from typing import Any
 
 from raybayes.engine.burst import Burst
+from raybayes.engine.witness import Witness
+from raybayes.errors import StoreError
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Progress
 from raybayes.spec import SweepSpec
@@ -81,11 +83,18 @@ def run_here(
     burst = Burst(layout, spec, plan, roots, PREDECESSOR_S)
     interrupt = Interrupt(walltime_s)
     interrupt.then(burst.stop)
-    try:
-        with interrupt.listening():
-            work_through(burst, spec.resources, watch)
-    finally:
-        last = burst.close()
+    names = [objective.name for objective in plan.objectives]
+
+    def pulse() -> None:
+        with contextlib.suppress(StoreError):  # the main thread says it if the sweep was lost
+            burst.progress()
+
+    with Witness(layout, names, pulse=pulse):
+        try:
+            with interrupt.listening():
+                work_through(burst, spec.resources, watch)
+        finally:
+            last = burst.close()
     watch(last)
     return last, interrupt.signal
 
@@ -120,17 +129,40 @@ def run_on_ray(
         concurrency = min(room, spec.concurrency or room)
         desk = open_desk(layout, spec, plan, roots, PREDECESSOR_S)
         interrupt = Interrupt(walltime_s)
-        with interrupt.listening(), _watched(desk, interrupt, watch):
-            if spec.kind == "train":
-                _beside(lambda: _train(desk, spec))
-            else:
-                from raybayes.engine.tune import run_trials
+        with _witnessed(layout, plan, cluster.private, watch) as seen:
+            with interrupt.listening(), _watched(desk, interrupt, seen):
+                if spec.kind == "train":
+                    _beside(lambda: _train(desk, spec))
+                else:
+                    from raybayes.engine.tune import run_trials
 
-                _beside(lambda: run_trials(desk, spec, cluster, concurrency))
-        last: Progress = ray.get(desk.close.remote())
+                    _beside(lambda: run_trials(desk, spec, cluster, concurrency))
+            last: Progress = ray.get(desk.close.remote())
         ray.kill(desk)
     watch(last)
     return last, interrupt.signal
+
+
+@contextlib.contextmanager
+def _witnessed(layout: Layout, plan: Plan, private: bool, watch: Watch) -> Iterator[Watch]:
+    """Keep those informed who watch from elsewhere; on a shared Ray its metrics too. Gives what to tell progress to."""
+    from raybayes.engine.usage import usage
+
+    names = [objective.name for objective in plan.objectives]
+    if private:  # nobody scrapes a Ray that ends with the burst
+        with Witness(layout, names, usage=lambda: usage(True)):
+            yield watch
+        return
+    from raybayes.engine.metrics import RayMetrics
+
+    metrics = RayMetrics(layout.name, names[0])
+
+    def both(progress: Progress) -> None:
+        metrics.progress(progress)
+        watch(progress)
+
+    with Witness(layout, names, usage=lambda: usage(False), told=metrics.reports):
+        yield both
 
 
 def _train(desk: Any, spec: SweepSpec) -> None:
