@@ -30,9 +30,9 @@ NOTES = """\
 backward passes; the sides take turns in one process. *Marginal*: log p(x) of MNIST-sized pictures summed over 10
 classes. *raybayes*: the trunk runs once, the head on all classes at once. *K passes, one batch*: every picture with
 every label through the whole flow, as a flow that is conditioned everywhere must. *K passes, loop*: the same, class by
-class. *Glow step*: the loss and its gradient on 32 pictures of 1 x 28 x 28, two levels of four 3x3-1x1-3x3 nets of width
-64 with LU mixing and ActNorm; normflows has one net a coupling, raybayes two, so it has four couplings a level and
-raybayes two. *raybayes / side* below 1 means that raybayes took less.
+class. *Glow step*: the loss and its gradient on 32 pictures of 1 x 28 x 28, two levels of four 3x3-1x1-3x3 nets of
+width 64 with LU mixing and ActNorm; normflows has one net a coupling, raybayes two, so it has four couplings a level
+and raybayes two. *raybayes / side* below 1 means that raybayes took less.
 
 What the presets cost, counted (multiply-accumulates of a forward pass of one picture; GFLOP of its training step):
 

@@ -30,7 +30,7 @@ def macs(run: Callable[[int], object]) -> float:
 def cost_table() -> str:
     """One line a preset, in Markdown."""
     lines = [
-        "| preset | f, MMAC | h, MMAC a class | rho | speed-up by formula, K = 10 | f, M weights | h, M weights | GFLOP |",
+        "| preset | f, MMAC | h, MMAC a class | rho | speed-up by formula | f, M weights | h, M weights | GFLOP |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name in PRESETS:

@@ -36,7 +36,9 @@ def library_glow(x: Tensor) -> Callable[[], None]:
     with torch.random.fork_rng():  # the library draws its weights from the global generator
         torch.manual_seed(0)
         levels = nn.ModuleList(
-            nn.ModuleList(nf.flows.GlowBlock(channels, WIDTH, split_mode="channel", scale=True) for _ in range(NETS_A_LEVEL))
+            nn.ModuleList(
+                nf.flows.GlowBlock(channels, WIDTH, split_mode="channel", scale=True) for _ in range(NETS_A_LEVEL)
+            )
             for channels in (4, 8)
         )
 
