@@ -16,7 +16,7 @@ _LEAST_CELLS = 100  # smaller maps do not fill a tile
 
 
 class TiledConv2d(nn.Conv2d):
-    """`nn.Conv2d` with stride 1 and padding that keeps the size; faster where no gradient is wanted, on a CPU.
+    """`nn.Conv2d` with stride 1 and padding that keeps the size; faster in float32 on a CPU without gradients.
 
     The kernel's frequencies are kept until the weights change.
     """
@@ -25,8 +25,8 @@ class TiledConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, O, H, W)."""
-        small = x.shape[2] * x.shape[3] < _LEAST_CELLS
-        if small or torch.is_grad_enabled() or x.device.type != "cpu" or x.dtype != torch.float32:
+        direct = torch.is_grad_enabled() or x.device.type != "cpu" or torch.is_autocast_enabled("cpu")
+        if direct or x.dtype != torch.float32 or x.shape[2] * x.shape[3] < _LEAST_CELLS:
             return super().forward(x)
         return self._tiled(x)
 
