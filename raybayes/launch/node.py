@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import getpass
+import hashlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -31,6 +34,7 @@ from raybayes.launch.ports import Claim
 from raybayes.launch.rayline import RayNode, environment, start_command
 
 POLL_S = 0.5
+_STARTS = 4
 SEEN_EVERY_S = 5.0  # how old the head's list of nodes may be, when nothing changes
 
 
@@ -141,10 +145,19 @@ class Node:
             announced = Head(
                 identity, self._host, ip, claim.block.service("port"), claim.block.service("dashboard-port")
             )
-            with self._ray(node, mark) as ray:
-                code = self._watch(ray, announced if head is None else None)
+            for attempt in range(1, _STARTS + 1):
+                with self._ray(node, mark) as ray:
+                    code = self._watch(ray, announced if head is None else None)
+                if code == 0 or attempt == _STARTS or not self._too_slow():
+                    break
+                processes.end(mark, scratch)
             claim.release()
         return code
+
+    def _too_slow(self) -> bool:
+        """Whether Ray gave up on a busy machine: `ray start` waits 30 s for its own processes, which is fixed there."""
+        log = self._folder.node_log(self._index, self._host).read_text("utf-8", errors="replace")
+        return "timed out during startup" in log[-2000:]
 
     @contextlib.contextmanager
     def _ray(self, node: RayNode, mark: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -241,6 +254,11 @@ def end_here(folder: ClusterFolder) -> int:
 
 def forget_ray_up(cluster: str) -> None:
     """Remove what `ray up` of a cluster leaves on the launching machine and on the head; among it a private key."""
+    user, name = (hashlib.sha256(text.encode()).hexdigest()[:10] for text in (getpass.getuser(), cluster))
+    sockets = Path(f"/tmp/ray_ssh_{user}")
+    shutil.rmtree(sockets / name, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        sockets.rmdir()  # other clusters of this user may have theirs in it
     home = Path.home()
     config = home / "ray_bootstrap_config.yaml"
     with contextlib.suppress(OSError):
