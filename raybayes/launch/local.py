@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from raybayes.errors import ClusterError
-from raybayes.launch import checks, node, processes
+from raybayes.launch import checks, ending, processes
 from raybayes.launch.checks import Finding
 from raybayes.launch.folder import ClusterFolder, read_json, write_json
 from raybayes.launch.launcher import Say, Status, refuse_second
@@ -92,6 +92,6 @@ class LocalLauncher:
         left: list[int] = []
         for record in self.folder.nodes():
             say(f"ending process {record['pid']} and its Ray")
-            left += node.end_node(record)
+            left += ending.end_node(record)
         self.folder.forget()
         return [f"process {pid} on this machine" for pid in left]

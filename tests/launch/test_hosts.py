@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from raybayes.errors import ClusterError
-from raybayes.launch import node
+from raybayes.launch import ending
 from raybayes.launch.hosts import HostsLauncher
 from raybayes.launch.hostsfile import Auth
 from raybayes.launch.spec import read_cluster
@@ -142,8 +142,8 @@ def test_the_private_key_that_ray_up_copies_is_removed_for_this_cluster_alone(tm
     config, key = tmp_path / "ray_bootstrap_config.yaml", tmp_path / "ray_bootstrap_key.pem"
     config.write_text(json.dumps({"cluster_name": "lab", "x": 1}))
     key.touch()
-    node.forget_ray_up("other")
+    ending.forget_ray_up("other")
     assert key.exists()
-    node.forget_ray_up("lab")
+    ending.forget_ray_up("lab")
     assert not key.exists()
     assert not config.exists()
