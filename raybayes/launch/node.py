@@ -147,6 +147,7 @@ class Node:
                     code = self._watch(ray, announced if head is None else None)
                 if code == 0 or attempt == _STARTS or not self._too_slow():
                     break
+                print(f"{self._host}: the machine is busy; Ray is started again", file=sys.stderr, flush=True)
                 processes.end(mark, scratch)
             claim.release()
         return code

@@ -30,15 +30,6 @@ def reports(rack, name):
     return any(path.stat().st_size for path in folder.glob("*"))
 
 
-def started(process, word):
-    """Seconds until a line of a process has a word in it; the line."""
-    began = time.monotonic()
-    for line in process.stdout:
-        if word in line:
-            return time.monotonic() - began, line
-    raise AssertionError(f"{word!r} was never said")
-
-
 def test_two_clusters_of_slurm_on_the_same_hosts(rack, slurm, timing):
     """Up, a run across hosts, a sweep across hosts, `ray job submit`, one ended by down, one by scancel."""
     work = rack.folder / "work"
@@ -153,6 +144,16 @@ def test_hosts_with_ssh(rack, hosts, timing):
             timeout=500,
         )
         assert sweep(rack, "two").trials["state"].to_pylist() == ["COMPLETE"]
+        # A job that is stopped writes its checkpoints first.
+        job = rack.raybayes(
+            "submit", "--cluster", file, "--no-wait", "--", "sweep", "parabola", "--name", "slow", "-s", "steps=2000",
+            "-s", "sleep_s=0.2", cwd=work,
+        ).stdout.strip()  # fmt: skip
+        until(lambda: reports(rack, "slow"), "no report")
+        rack.raybayes("jobs", "stop", "--cluster", file, job, cwd=work)
+        said = rack.raybayes("jobs", "logs", "--cluster", file, "--follow", job, cwd=work, code=143).stdout
+        assert "time is over (SIGTERM)" in said
+        assert set(sweep(rack, "slow").trials["state"].to_pylist()) == {"PAUSED"}
         # The supervisor of a host is killed: its janitor ends Ray there, at once and completely.
         pid = rack.run("pgrep", "-f", "raybayes.launch.node --worker", host="h2").stdout.split()[0]
         mark = rack.run("sh", "-c", "ls -d /mnt/rb*", host="h2").stdout.strip()
