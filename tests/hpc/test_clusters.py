@@ -58,13 +58,14 @@ def test_two_clusters_of_slurm_on_the_same_hosts(rack, slurm, timing):
         began = time.monotonic()
         following = rack.start(
             sys.executable, "-m", "raybayes", "submit", "--cluster", one, "--", "sweep", "parabola", "--trials", "6",
-            "--name", "wide", "-s", "steps=5", "-s", "sleep_s=0.3", cwd=work,
+            "--name", "wide", "-s", "steps=25", "-s", "sleep_s=1", cwd=work,
         )  # fmt: skip
         until(lambda: reports(rack, "wide"), "no report")
         timing("slurm: submit to the first report", time.monotonic() - began)
         output = following.communicate(timeout=400)[0]
         assert following.returncode == 0, output
         assert sweep(rack, "wide").trials["state"].to_pylist() == ["COMPLETE"] * 6
+        # A trial takes longer than a busy host needs to start its process, so no host can take all of them.
         assert len(set(sweep(rack, "wide").trials["node"].to_pylist())) >= 2, "the trials were on one host"
 
         # One CPU a node, so two workers are on two hosts; and the exit code of a job is that of its program.
