@@ -22,9 +22,9 @@ PROJECTS = ROOT / "tests" / "projects"
 
 def raybayes(*arguments, code=0, **environment):
     """The program, where the projects of the tests are."""
-    variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"):
-        variables.pop(name, None)
+    foreign = ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH")
+    variables = {name: value for name, value in os.environ.items() if name not in foreign}
+    variables |= {"PYTHONPATH": str(ROOT), **environment}
     command = [sys.executable, "-m", "raybayes", *map(str, arguments)]
     ran = subprocess.run(command, capture_output=True, text=True, cwd=PROJECTS, env=variables, timeout=200, check=False)
     assert ran.returncode == code, ran.stdout + ran.stderr
@@ -57,7 +57,8 @@ def test_up_submit_down_and_nothing_left(tmp_path):
         head = f"http://{up['head']['ip']}:{up['head']['dashboard_port']}"
         wrong = tmp_path / "wrong"
         wrong.write_text("0" * 64)
-        answer = raybayes("jobs", "list", code=3, RAY_API_SERVER_ADDRESS=head, **{"RAY_AUTH_TOKEN_PATH": str(wrong)})
+        other = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(wrong), "RAY_API_SERVER_ADDRESS": head}
+        answer = raybayes("jobs", "list", code=3, **other)
         assert "does not accept the token" in answer.stderr
     finally:
         raybayes("cluster", "down", file)
