@@ -92,14 +92,14 @@ def vice(**settings: object) -> Case:
 
 CASES: dict[str, tuple[Case, int]] = {
     "driver killed, in process": (driver_here, 10),
-    "driver killed, on Ray": (driver_on_ray, 2),
+    "driver killed, on Ray": (driver_on_ray, 1),
     "head's state server killed": (head, 1),
-    "trial's worker killed, on Ray": (worker, 2),
-    "driver killed, journal torn": (torn_journal, 5),
-    "driver killed, reports torn": (torn_reports, 5),
-    "SIGUSR1 (recovery: seconds to the exit)": (signalled, 5),
-    "exception": (vice(fail_at=2), 2),
-    "no memory": (vice(eat_at=2), 2),
+    "trial's worker killed, on Ray": (worker, 1),
+    "driver killed, journal torn": (torn_journal, 3),
+    "driver killed, reports torn": (torn_reports, 3),
+    "SIGUSR1 (recovery: seconds to the exit)": (signalled, 3),
+    "exception": (vice(fail_at=2), 1),
+    "no memory": (vice(eat_at=2), 1),
 }
 COLUMNS = ("fault", "times", "trials lost", "run again", "steps repeated, most", "left running", "recovery, median")
 

@@ -25,8 +25,8 @@ EPOCHS, EPOCH_S = 9, 2.0
 NOTES = f"""
 A sweep whose trials are simulated ({EPOCHS} epochs of {EPOCH_S:g} s or less: ASHA stops most of them), on 1, 8 and 64
 simulated workers. The time is the driver's own for one trial, in CPU seconds: suggestion (TPE), reports, decisions,
-journal and tables. It passes on the virtual clock too, one answer after the other, so "in training" is the share of the workers'
-time that was training up to the start of the last trial.
+journal and tables. It passes on the virtual clock too, one answer after the other, so "in training" is the share of the
+workers' time that was training up to the start of the last trial.
 """
 
 
