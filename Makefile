@@ -20,7 +20,7 @@ sweep: install
 	$(BIN)/raybayes sweep ensembles --trials 10 --sampler tpe --scheduler asha:grace=4
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: install
 	$(BIN)/ruff check .

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime
-import os
 import platform
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -12,13 +12,14 @@ from typing import Any, Literal
 
 from raybayes import __version__, catalog, data
 from raybayes.contract import Project
-from raybayes.errors import Interrupted, SpecError, TrialError
+from raybayes.errors import Interrupted, OutOfTime, SpecError, TrialError
 from raybayes.knowledge import keep_prior, prior_of
+from raybayes.machine import describe_machine
 from raybayes.results import Sweep
 from raybayes.search.plan import Plan, make_plan
 from raybayes.search.progress import Progress
 from raybayes.space import Choice, Space
-from raybayes.spec import SweepSpec, build, differences, nest, parse_confirm, parse_duration
+from raybayes.spec import SweepSpec, build, default_storage, differences, nest, parse_confirm, parse_duration
 from raybayes.store.documents import write_spec
 from raybayes.store.filesystem import ensure_writable, open_storage
 from raybayes.store.layout import Layout
@@ -49,12 +50,13 @@ def train(
     workers: int = 1,
     cpus_per_worker: float = 1.0,
     gpus_per_worker: float = 0.0,
-    storage: str = "runs",
+    storage: str | None = None,
     name: str | None = None,
     seed: int = 0,
     data: str | None = None,
     every_s: float = 10.0,
     retries: int = 2,
+    walltime: str | float | None = None,
     executor: Executor = "ray",
     watch: Watch = silent,
 ) -> Sweep:
@@ -62,9 +64,12 @@ def train(
 
     Args:
         config: values that differ from the project's defaults, by dotted names or nested.
+        storage: folder or object-store URI; RAYBAYES_STORAGE or `runs` by default.
         workers: Ray Train workers that train together.
         every_s: least seconds of training between two checkpoints.
         retries: restarts after a lost worker.
+        walltime: "2h", "30m" or seconds, after which the burst ends and `OutOfTime` is raised: the machine's time is
+            over, the same call goes on later.
         executor: "ray", or "here" for this process without Ray (one worker).
         watch: called with the progress, about twice a second.
 
@@ -80,7 +85,7 @@ def train(
         "config": dict(config or {}),
         "trials": 1,
         "resources": {"workers": workers, "cpus_per_worker": cpus_per_worker, "gpus_per_worker": gpus_per_worker},
-        "storage": storage,
+        "storage": storage or default_storage(),
         "name": name or default_name(project),
         "seed": seed,
         "data": data,
@@ -88,7 +93,7 @@ def train(
         "retries": retries,
         "sampler": "random",
     }
-    return start(build(SweepSpec, values, "train"), executor, watch)
+    return start(build(SweepSpec, values, "train"), executor, watch, walltime)
 
 
 def sweep(
@@ -107,7 +112,7 @@ def sweep(
     workers: int = 1,
     cpus_per_worker: float = 1.0,
     gpus_per_worker: float = 0.0,
-    storage: str = "runs",
+    storage: str | None = None,
     name: str | None = None,
     seed: int = 0,
     data: str | None = None,
@@ -118,6 +123,7 @@ def sweep(
     report_limit: str | float | None = None,
     warm_start: str = "none",
     confirm: str | None = None,
+    walltime: str | float | None = None,
     executor: Executor = "ray",
     watch: Watch = silent,
 ) -> Sweep:
@@ -128,11 +134,12 @@ def sweep(
         space: name of a space in `search_spaces/<project>.py`.
         config: values that are fixed, by dotted names or nested.
         sampler, scheduler: a name, with options if need be: "asha:eta=4,grace=2".
-        objective: metric names; the project's first by default, several for a multi-objective sweep.
+        objective: metric names; the project's own choice by default, several for a multi-objective sweep.
         constraints: bounds on metrics, e.g. {"seconds": "<= 60"}.
         repeats: seeds a configuration is run with; the objective is their mean.
         time_budget: "2h", "30m" or seconds, after which the burst ends cleanly and can be resumed.
         concurrency: trials at once; by default as many as fit on the machines.
+        storage: as in `train`.
         keep_checkpoints: finished trials that keep their newest checkpoint: the best ones.
         every_s, retries: as in `train`.
         failed_limit: share of failed trials above which a TrialError is raised at the end.
@@ -140,7 +147,7 @@ def sweep(
         warm_start: "auto" (finished sweeps of the same project and space in `storage`) or paths of sweeps, joined by
             commas; their best configurations are tried first, and their trials inform the sampler.
         confirm: "5x3": repeat the best 5 over 3 fresh seeds at the end and choose the winner by mean.
-        executor, watch: as in `train`.
+        walltime, executor, watch: as in `train`.
 
     Returns:
         The sweep: `.best`, `.trials`, `.pareto`, `.importances()`, `.report()`.
@@ -161,7 +168,7 @@ def sweep(
         "time_budget_s": parse_duration(time_budget),
         "concurrency": concurrency,
         "resources": {"workers": workers, "cpus_per_worker": cpus_per_worker, "gpus_per_worker": gpus_per_worker},
-        "storage": storage,
+        "storage": storage or default_storage(),
         "name": name or default_name(project),
         "seed": seed,
         "data": data,
@@ -172,7 +179,7 @@ def sweep(
         "warm_start": warm_start,
         "confirm": confirm,
     }
-    return start(build(SweepSpec, values, "sweep"), executor, watch)
+    return start(build(SweepSpec, values, "sweep"), executor, watch, walltime)
 
 
 def open_sweep(path: str) -> Sweep:
@@ -180,7 +187,14 @@ def open_sweep(path: str) -> Sweep:
     return Sweep(path)
 
 
-def resume(path: str, *, executor: Executor = "ray", watch: Watch = silent, **changes: Any) -> Sweep:
+def resume(
+    path: str,
+    *,
+    walltime: str | float | None = None,
+    executor: Executor = "ray",
+    watch: Watch = silent,
+    **changes: Any,
+) -> Sweep:
     """Go on with a sweep where an interruption left it.
 
     Args:
@@ -198,15 +212,15 @@ def resume(path: str, *, executor: Executor = "ray", watch: Watch = silent, **ch
     spec = _changed(found, changes)
     prepared = prepare(spec, Layout(found.layout.storage))
     _same_space(found, prepared.plan.space)
-    return run(prepared, executor, watch)
+    return run(prepared, executor, watch, walltime)
 
 
-def extend(path: str, trials: int, *, executor: Executor = "ray", watch: Watch = silent, **changes: Any) -> Sweep:
-    """Add `trials` more trials to a sweep, after finishing what is unfinished."""
+def extend(path: str, trials: int, **changes: Any) -> Sweep:
+    """Add `trials` more trials to a sweep, after finishing what is unfinished; the rest as in `resume`."""
     if trials < 1:
         raise SpecError(f"trials: found {trials}; extend by 1 or more.")
     wanted = Sweep(path).spec.trials + trials
-    return resume(path, executor=executor, watch=watch, trials=wanted, **changes)
+    return resume(path, trials=wanted, **changes)
 
 
 _BURST = (
@@ -254,9 +268,13 @@ def prepare(spec: SweepSpec, layout: Layout | None = None) -> Prepared:
     project = catalog.load_project(spec.project)
     fixed = catalog.fixed_values(project, _dotted(spec.config))
     spec = spec.model_copy(update={"config": fixed})
-    space = Space({}) if spec.kind == "train" else catalog.load_space(project, spec.space)
-    plan = make_plan(spec, space, project.metrics, {**catalog.defaults(project), **fixed})
-    _require_data(spec, project, plan.space, fixed)
+    space = Space({})
+    if spec.kind == "sweep":
+        space = catalog.load_space(project, spec.space)
+        spec = spec.model_copy(update={"objective": spec.objective or project.objective})
+    defaults = catalog.filled(project, {**space.constants(), **fixed})
+    plan = make_plan(spec, space, project.metrics, defaults)
+    _require_data(spec, project, plan.space, defaults)
     layout = layout or Layout(open_storage(spec.storage).child(spec.name))
     return Prepared(spec, project, replace(plan, prior=prior_of(spec, plan, layout)), layout)
 
@@ -271,19 +289,20 @@ def _dotted(config: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _require_data(spec: SweepSpec, project: Project, space: Space, fixed: Mapping[str, Any]) -> None:
+def _require_data(spec: SweepSpec, project: Project, space: Space, defaults: Mapping[str, Any]) -> None:
     """A project's data set is its config field `dataset`, by convention; look for it before anything starts."""
-    known = catalog.defaults(project)
     if "dataset" in space:
         names = [value for value in getattr(space["dataset"], "values", ()) if isinstance(space["dataset"], Choice)]
     else:
-        names = [{**known, **fixed}.get("dataset")]
+        names = [defaults.get("dataset")]
     for name in names:
-        if isinstance(name, str):
+        if isinstance(name, str) and name not in project.makes:
             data.origin(name, spec.data)
 
 
-def start(spec: SweepSpec, executor: Executor = "ray", watch: Watch = silent) -> Sweep:
+def start(
+    spec: SweepSpec, executor: Executor = "ray", watch: Watch = silent, walltime: str | float | None = None
+) -> Sweep:
     """Run a spec: a new sweep, or the same one again (which goes on with it).
 
     Raises:
@@ -303,13 +322,14 @@ def start(spec: SweepSpec, executor: Executor = "ray", watch: Watch = silent) ->
         _same_space(found, prepared.plan.space)
     else:
         ensure_writable(open_storage(prepared.spec.storage))
-    return run(prepared, executor, watch)
+    return run(prepared, executor, watch, walltime)
 
 
-def run(prepared: Prepared, executor: Executor, watch: Watch) -> Sweep:
+def run(prepared: Prepared, executor: Executor, watch: Watch, walltime: str | float | None = None) -> Sweep:
     """One burst of a prepared sweep; raises as `start` does."""
     from raybayes.engine.run import run_here, run_on_ray
 
+    walltime_s = parse_duration(walltime)
     spec, layout = prepared.spec, prepared.layout
     if executor == "here" and spec.resources.workers > 1:
         raise SpecError(
@@ -325,11 +345,11 @@ def run(prepared: Prepared, executor: Executor, watch: Watch) -> Sweep:
     roots = catalog.roots()
     if executor == "here":
         write()
-        last, interrupted = run_here(layout, spec, prepared.plan, roots, watch)
+        last, told = run_here(layout, spec, prepared.plan, roots, watch, walltime_s)
     else:
-        last, interrupted = run_on_ray(layout, spec, prepared.plan, roots, watch, before=write)
+        last, told = run_on_ray(layout, spec, prepared.plan, roots, watch, before=write, walltime_s=walltime_s)
     found = Sweep(layout.storage.display)
-    _judge(found, last, interrupted)
+    _judge(found, last, told)
     if spec.confirm is not None and sum(last.states.values()) >= last.wanted:  # else the time was up before
         from raybayes.confirmation import confirm
 
@@ -355,7 +375,7 @@ def describe(prepared: Prepared) -> dict[str, Any]:
             "raybayes": __version__,
             **{package: _version(package) for package in ("ray", "torch", "optuna", "pyarrow")},
         },
-        "machine": {"host": platform.node(), "cpus": os.cpu_count(), "system": platform.platform()},
+        "machine": describe_machine(),
     }
 
 
@@ -366,11 +386,19 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _judge(found: Sweep, last: Progress, interrupted: bool) -> None:
+def _finished(last: Progress) -> bool:
+    """Whether the signal came too late to leave anything undone."""
+    return sum(last.states.values()) >= last.wanted and not last.paused
+
+
+def _judge(found: Sweep, last: Progress, told: signal.Signals | None) -> None:
     spec = found.spec
-    if interrupted:
-        raise Interrupted(
-            f"interrupted: {sum(last.states.values())} of {last.wanted} trials have ended, {last.paused} are put aside "
+    if told is not None and not _finished(last):
+        kind, reason = (
+            (Interrupted, "interrupted") if told == signal.SIGINT else (OutOfTime, f"time is over ({told.name})")
+        )
+        raise kind(
+            f"{reason}: {sum(last.states.values())} of {last.wanted} trials have ended, {last.paused} are put aside "
             f"with their checkpoints; go on with: raybayes resume {found.path}"
         )
     failed = last.states.get("FAIL", 0)

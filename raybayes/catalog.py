@@ -148,6 +148,11 @@ def configure(project: Project, values: Mapping[str, Any]) -> BaseModel:
     return build(project.Config, nest(values), f"{project.name} config")
 
 
+def filled(project: Project, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole configuration, by dotted names, when some values are set: others may follow from them."""
+    return flatten(configure(project, values))
+
+
 def fixed_values(project: Project, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The user's settings, by dotted names, in the types that the Config gives them ("1e-3" becomes 0.001)."""
     given = nest(settings)

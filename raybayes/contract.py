@@ -46,6 +46,7 @@ class Metric:
         doc: one sentence for tables and pages.
         every_report: whether each report must carry it. A metric that only the last report carries
             (a score of the finished ensemble, say) sets False.
+        timing: whether it is a measured time, which two equal runs do not share.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Metric:
     unit: str = ""
     doc: str = ""
     every_report: bool = True
+    timing: bool = False
 
 
 class Action(enum.StrEnum):
@@ -166,6 +168,10 @@ class Finished(Protocol):
         """What trials saved under `name`, with the columns trial, repeat and part."""
         ...
 
+    def state(self, trial: int | None = None, repeat: int = 0) -> State:
+        """The newest state that a trial has stored (rank 0's), of the best trial by default."""
+        ...
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -196,6 +202,26 @@ class Rescore:
 
 
 @dataclass(frozen=True)
+class Command:
+    """What a finished run is good for: `raybayes <name> INPUT... --run PATH [--<setting> VALUE ...]`.
+
+    Args:
+        name: a verb that is none of raybayes' own.
+        summary: one sentence.
+        inputs: what the arguments are, for the help: "SCENE".
+        Settings: a frozen pydantic model, checked like a `Config`; each field is an option ("--class-image" sets
+            `class_image`), which may be given several times where the field is a tuple.
+        run: `run(finished, inputs, settings)`; tables are printed, figures are written as PNG.
+    """
+
+    name: str
+    summary: str
+    inputs: str
+    Settings: type[pydantic.BaseModel]
+    run: Callable[[Finished, Sequence[str], Any], Findings]
+
+
+@dataclass(frozen=True)
 class Project:
     """All that the service knows of a research project.
 
@@ -211,11 +237,14 @@ class Project:
             "samples" (each draws its own gradient samples).
         smoke: config values for a run that takes under 5 s on one CPU core.
         data: names of the data sets that the project can use, the default one first.
+        makes: names that its `dataset` may have for data that it makes itself, and nobody needs to look for.
+        objective: metrics that a sweep improves unless it names others; the first of `metrics` alone where empty.
         max_steps: given a config, how many reports a full run makes; schedulers take their rungs from it.
         grace: given a config, the number of the first report that a scheduler may stop a trial at. A method that is
             bad before its first cycle ends, by design, says so here.
         findings: what a whole sweep has found: tables to print below its trials, figures for its page.
         rescore: how the results follow from the stored tables, for other settings than those of the run.
+        commands: what a finished run is good for.
     """
 
     name: str
@@ -228,10 +257,13 @@ class Project:
     parallel: Parallel
     smoke: Mapping[str, Any] = field(default_factory=dict)
     data: tuple[str, ...] = ()
+    makes: tuple[str, ...] = ()
+    objective: tuple[str, ...] = ()
     max_steps: Callable[[Any], int] | None = None
     grace: Callable[[Any], int] | None = None
     findings: Callable[[Finished], Findings] | None = None
     rescore: Rescore | None = None
+    commands: tuple[Command, ...] = ()
 
     def metric(self, name: str) -> Metric:
         """The metric of that name; KeyError if the project does not report it."""

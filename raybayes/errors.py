@@ -40,6 +40,12 @@ class TrialError(RaybayesError):
 
 
 class Interrupted(RaybayesError):  # noqa: N818 - an early end, not a mistake
-    """The user, or the wall time, ended the burst early; everything is stored and can be resumed."""
+    """The user ended the burst early; everything is stored and can be resumed."""
 
     exit_code = 130
+
+
+class OutOfTime(Interrupted):
+    """The machine's time is over, or its batch system asked for an end; the same command, given again, goes on."""
+
+    exit_code = 75  # sysexits.h: EX_TEMPFAIL, try again

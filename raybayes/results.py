@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +12,20 @@ import pyarrow as pa
 from raybayes import catalog
 from raybayes.contract import Findings
 from raybayes.errors import RaybayesError, SpecError, StoreError, TrialError
+from raybayes.seeds import derive
 from raybayes.space import Space
 from raybayes.spec import SweepSpec, build, nest
 from raybayes.store.documents import read_spec
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
-from raybayes.store.reports import read_reports
+from raybayes.store.reports import FIXED, next_burst, read_reports
 from raybayes.store.tables import read_table, table_names
 from raybayes.store.trials import read_trials
 
 if TYPE_CHECKING:
+    import pandas
+
+    from raybayes.report.page import Page
     from raybayes.report.summary import Objective as Column
     from raybayes.report.summary import Summary
     from raybayes.search.confirm import Confirmation
@@ -50,6 +54,35 @@ class Sweep:
         counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states))) or "no trials"
         return f"<{self.spec.kind} {self.path}: {counts}>"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from raybayes.report.notebook import run_html, sweep_html
+
+        if self.spec.kind == "train":
+            return run_html(self.path, self.spec.project, self.trials, self.reports, FIXED.names)
+        return sweep_html(self.path, self.spec.project, self.trials, self.columns)
+
+    def frame(self, what: str = "trials") -> pa.Table:
+        """The trials, the reports, or a stored table, by name.
+
+        Raises:
+            StoreError: there is no such table; the message lists those that there are.
+        """
+        if what in ("trials", "reports"):
+            found: pa.Table = getattr(self, what)
+            return found
+        if what not in self.tables:
+            names = ", ".join(["trials", "reports", *self.tables])
+            raise StoreError(f"{self.path}: there is no table {what!r}; it has {names}.")
+        return self.table(what)
+
+    def to_pandas(self, what: str = "trials") -> pandas.DataFrame:
+        """`frame` as a pandas data frame; missing values are NaN or None."""
+        try:
+            return self.frame(what).to_pandas()
+        except ImportError:
+            raise SpecError("pandas is not installed; pip install pandas, or use .trials as a pyarrow.Table.") from None
+
     @property
     def path(self) -> str:
         """The folder, as it was given."""
@@ -75,6 +108,10 @@ class Sweep:
 
     @cached_property
     def _study(self) -> Study:
+        return self.study()
+
+    def study(self) -> Study:
+        """The study, opened anew to be read."""
         from raybayes.engine.journal_home import journal_file
         from raybayes.search.study import Study
 
@@ -169,11 +206,15 @@ class Sweep:
         if self.spec.kind == "replay":
             return dict(record.params)
         project = catalog.load_project(self.spec.project)
-        return {**catalog.defaults(project), **self.spec.config, **record.params}
+        return catalog.filled(project, {**self.spec.config, **record.params})
 
     def importances(self) -> dict[str, float]:
-        """Share of the objective's variance that each parameter explains (PED-ANOVA); empty below 4 trials."""
+        """Share of each parameter in reaching the best results (PED-ANOVA); empty below 4 finished trials."""
         return self._study.importances()
+
+    def importance_intervals(self) -> dict[str, tuple[float, float]]:
+        """How far each of `importances` may be off: 5 % and 95 % quantiles over bootstrap resamples of the trials."""
+        return self._study.importance_intervals(derive(self.spec.seed, "importances"))
 
     @property
     def checkpoint_bytes(self) -> int:
@@ -193,7 +234,17 @@ class Sweep:
         """Draw all figures (PNG and SVG, in `figures/`) and write report.html; returns where the page lies."""
         from raybayes.report.page import write_page
 
-        return write_page(self.layout, self.summary, self.trials, self.reports, findings=self.findings())
+        return write_page(self.layout, self.page())
+
+    def page(self) -> Page:
+        """What `report` writes, in memory. If the project cannot add its part, the page says why."""
+        from raybayes.report.page import make_page
+
+        try:
+            findings, notice = self.findings(), ""
+        except RaybayesError as error:
+            findings, notice = Findings(), f"The project's own tables and figures are missing: {error}"
+        return make_page(self.summary, self.trials, self.reports, findings=findings, notice=notice)
 
     def findings(self) -> Findings:
         """What the project makes of the whole sweep: short tables and figures; empty if it makes nothing of it.
@@ -226,6 +277,49 @@ class Sweep:
         checked = build(rescoring.Settings, nest(settings or {}), f"rescore {self.path}")
         return self._made("rescore", lambda finished: rescoring.compute(finished, checked))
 
+    def state(self, trial: int | None = None, repeat: int = 0) -> dict[str, Any]:
+        """The newest state that a trial has stored (rank 0's): what its training function would resume from.
+
+        Args:
+            trial: by default the best one, or the only one of a run.
+
+        Raises:
+            StoreError: the trial has stored none, or a sweep kept only those of better trials.
+        """
+        from raybayes.store import checkpoints
+
+        single = self.spec.kind == "train"
+        number = trial if trial is not None else 0 if single else int(self.best["trial"])
+        ref = checkpoints.newest(self.layout, number, repeat)
+        if ref is None:
+            kept = sorted(checkpoints.holders(self.layout))
+            raise StoreError(
+                f"{self.path}: trial {number} has no stored state; "
+                + (f"trials with one: {', '.join(map(str, kept))}." if kept else "let it make its first checkpoint.")
+            )
+        state: dict[str, Any] = checkpoints.load(ref)[0]["state"]
+        return state
+
+    def command(self, name: str, inputs: Sequence[str], settings: Mapping[str, Any] | None = None) -> Findings:
+        """Do with this run what its project offers under that name.
+
+        Args:
+            inputs: what the command works on, file names as a rule.
+            settings: values of the command's `Settings`, by name.
+
+        Raises:
+            SpecError: the project has no such command, or a setting is wrong.
+            RaybayesError: the project says why it cannot.
+        """
+        project = catalog.load_project(self.spec.project)
+        offered = {command.name: command for command in project.commands}
+        if name not in offered:
+            listed = ", ".join(offered) or "none"
+            raise SpecError(f"{self.path} is a run of {project.name}, which has no command {name!r}; it has {listed}.")
+        command = offered[name]
+        checked = build(command.Settings, nest(settings or {}), name)
+        return self._made(name, lambda finished: command.run(finished, list(inputs), checked))
+
     def _made(self, what: str, by: Callable[[Sweep], Findings]) -> Findings:
         from raybayes.report.style import drawing
 
@@ -250,7 +344,7 @@ class Sweep:
         """The facts that stand above a report."""
         from raybayes.report.summary import Summary
 
-        document = self.document
+        document, need = self.document, self.spec.resources
         return Summary(
             name=self.layout.name,
             path=self.path,
@@ -264,7 +358,12 @@ class Sweep:
             hardware=document["machine"],
             spec=self.spec.model_dump(mode="json"),
             importances=self.importances() or None,
+            intervals=self.importance_intervals(),
             tables=self.tables,
+            cpus=need.workers * need.cpus_per_worker,
+            gpus=need.workers * need.gpus_per_worker,
+            repeats=self.spec.repeats,
+            bursts=next_burst(self.layout),
         )
 
     def resume(self, **changes: Any) -> Sweep:

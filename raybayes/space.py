@@ -295,6 +295,11 @@ class Space:
             )
         return points
 
+    def constants(self) -> dict[str, Value]:
+        """Parameters that have one value and no condition: they are part of every configuration."""
+        grids = {name: self._parameters[name].grid() for name in self._order if not self._parameters[name].when}
+        return {name: grid[0] for name, grid in grids.items() if grid is not None and len(grid) == 1}
+
     def describe(self) -> dict[str, dict[str, Any]]:
         """Plain values for YAML and JSON, in the order of the table."""
         return {name: _describe(parameter) for name, parameter in self._parameters.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,14 @@ class _Loader(yaml.SafeLoader):
     """YAML with the numbers of its version 1.2: 1e-3 is a number, and not a text as in 1.1."""
 
 
+# In YAML 1.1 the wall time 12:00:00 is the number 43200; in 1.2 it is a text.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, rule) for tag, rule in rules if tag != "tag:yaml.org,2002:int"]
+    for first, rules in _Loader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"^(?:[-+]?[0-9][0-9_]*|0x[0-9a-fA-F_]+|0b[01_]+)$"), [*"-+0123456789"]
+)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+$"),
@@ -100,7 +109,9 @@ class SweepSpec(Frozen):
     time_budget_s: float | None = Field(None, gt=0, description="seconds after which the burst ends cleanly")
     concurrency: int | None = Field(None, ge=1, description="trials at once; none: as many as fit")
     resources: Resources = Field(default_factory=Resources)
-    storage: str = Field("runs", description="folder or object-store URI that holds all sweeps")
+    storage: str = Field(
+        default_factory=lambda: default_storage(), description="folder or object-store URI that holds all sweeps"
+    )
     name: str = Field(description="the sweep's folder below storage")
     seed: int = Field(0, ge=0)
     data: str | None = Field(None, description="folder of the full data sets")
@@ -142,6 +153,11 @@ class SweepSpec(Frozen):
         for name, bound in value.items():
             parse_bound(name, bound)
         return value
+
+
+def default_storage() -> str:
+    """Where sweeps go that name no storage: RAYBAYES_STORAGE, which a cluster sets on its nodes, else `runs`."""
+    return os.environ.get("RAYBAYES_STORAGE") or "runs"
 
 
 # What a sweep is; the rest (how many trials, where, how fast) may change from burst to burst.

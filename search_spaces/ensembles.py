@@ -1,9 +1,10 @@
 """Where to search for ensembles: the method first, then only what that method reads.
 
 SPACE fits 2,000 MNIST images on a processor (seconds a network); NEWER holds the methods after the paper; PAPER has
-the ranges for CIFAR on a GPU; BUDGET splits a fixed training time; POST_HOC searches without training again;
-PAPER_SMALL is no search but the study itself in small. The ensemble size is fixed: a search over it would end at its
-upper bound. `-s members=8` sets another size, `-s method=swag` searches one method alone.
+the ranges for CIFAR on a GPU; BUDGET splits a fixed training time; PARETO weighs quality against training time;
+POST_HOC searches without training again; PAPER_SMALL is no search but the study itself in small.
+The ensemble size is fixed, except in BUDGET and PARETO: a search for the best CLL alone would end at its upper bound.
+`-s members=8` sets another size, `-s method=swag` searches one method alone.
 """
 
 from raybayes.space import Choice, Float, Int, Parameter, Space
@@ -93,6 +94,9 @@ def _paper() -> dict[str, Parameter]:
     """SPACE with the ranges that only a GPU can pay for."""
     table: dict[str, Parameter] = {name: SPACE[name] for name in SPACE}
     table["batch"] = Choice(128, 64, 256)
+    table["epochs"] = Choice(300)  # paper: 300 and 400
+    table["swag.epochs"] = Choice(300, when={"method": "swag"})  # paper: 300
+    table["vi.epochs"] = Choice(100, when={"method": "vi"})  # paper: 100
     table["sse.cycle_epochs"] = Int(5, 60, log=True, when={"method": "snapshot"})
     table["csgld.max_lr"] = Float(0.05, 1.0, log=True, when={"method": "csgld"})
     table["csgld.cycle_epochs"] = Int(10, 80, log=True, when={"method": "csgld"})
@@ -102,6 +106,7 @@ def _paper() -> dict[str, Parameter]:
     return table
 
 
+# raybayes sweep ensembles --space PAPER -s dataset=cifar10-original -s arch=wrn28x10
 PAPER = Space(_paper())
 
 # How to split a budget of 160 epochs (8 networks of 20) between the number of members and their training.
@@ -113,6 +118,20 @@ BUDGET = Space(
         "wd": Float(1e-5, 1e-2, log=True),  # as in SPACE
         "lr": Float(5e-3, 0.3, log=True, when={"method": "deep_ensemble"}),  # as in SPACE
         "sse.max_lr": Float(0.02, 1.0, log=True, when={"method": "snapshot"}),  # as in SPACE
+    }
+)
+
+# Quality against training cost, with the ensemble size as one of the ways to pay; two objectives, a Pareto front:
+#   raybayes sweep ensembles --space PARETO --objective cll,cost_epochs --sampler nsga2
+PARETO = Space(
+    {
+        "method": Choice("deep_ensemble", "snapshot", "fge", "swag"),
+        "members": Int(1, 16, log=True),  # the curves of K = 100 bend within the first 10
+        "epochs": Int(5, 40, log=True, when={"method": ("deep_ensemble", "fge")}),  # 20 in the study in small
+        "sse.cycle_epochs": Int(2, 20, log=True, when={"method": "snapshot"}),  # 5 in the study in small
+        "fge.cycle_epochs": Choice(2, 4, when={"method": "fge"}),  # paper: 2 and 4
+        "swag.epochs": Int(20, 60, when={"method": "swag"}),  # half of them collect, so at least the 5 of the rank
+        "swag.rank": Choice(5, when={"method": "swag"}),  # paper: 20 of 140 collected
     }
 )
 

@@ -45,9 +45,22 @@ LEAVE_ONE_OUT = Space(
     }
 )
 
-# The paper's figure (--sampler grid): its estimators at its settings, and those with a baseline, which it left out.
+# The paper's figure (--sampler grid --trials 12): its four estimators at its settings, and those with a baseline, which
+# it left out. Those that leave one out draw K samples an update, hence make 1/K of the updates.
 PAPER_TOY = Space(
-    {"estimator": Choice("relax", "reinforce", "rebar", "reinforce_ema", "e_reinforce", "relax_centred", "exact")}
+    {
+        "estimator": Choice(
+            "relax",
+            "exact",
+            "reinforce",
+            "rebar",
+            "reinforce_ema",
+            "rloo",
+            "rebar_centred",
+            "relax_centred",
+            "e_reinforce",
+            "e_reinforce_plus",
+        ),
+        "samples": Choice(2, 10, when={"estimator": ("rloo", "e_reinforce_plus")}),
+    }
 )
-# The same with K samples an update, hence 1/K of the updates.
-PAPER_TOY_SAMPLES = Space({"estimator": Choice("rloo", "e_reinforce_plus"), "samples": Choice(2, 10)})

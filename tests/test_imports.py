@@ -15,12 +15,12 @@ FILES = sorted(file for part in ("raybayes", "trainables", "search_spaces") for 
 
 # Imports go to the left or stay where they are.
 LEVELS = (
-    ("errors", "clock", "seeds"),
+    ("errors", "clock", "seeds", "machine"),
     ("contract", "space", "spec"),
     ("catalog", "data", "store", "search"),
     ("engine", "report"),
     ("launch", "results", "knowledge"),
-    ("api", "confirmation", "simulation"),
+    ("api", "confirmation", "simulation", "following", "serving"),
     ("cli",),
     ("__main__",),
 )

@@ -9,7 +9,20 @@ from typing import Any, NoReturn
 
 import typer
 
-from raybayes.cli import confirm, data, projects, show, sweep, train
+from raybayes.cli import (
+    cluster,
+    confirm,
+    dashboard,
+    data,
+    export,
+    jobs,
+    projects,
+    show,
+    sweep,
+    train,
+    watch,
+)
+from raybayes.cli.command import Nouns
 from raybayes.errors import RaybayesError
 
 # Typer carries its own copy of click, whose errors it does not export: this is the base class of the one that it does.
@@ -17,6 +30,7 @@ ClickError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__nam
 
 app = typer.Typer(
     name="raybayes",
+    cls=Nouns,
     help="Distributed training and hyperparameter search for Bayesian deep learning, on Ray and Optuna.",
     no_args_is_help=True,
     add_completion=False,
@@ -33,11 +47,18 @@ app.command("confirm")(confirm.confirm)
 app.command("show")(show.show)
 app.command("rescore")(show.rescore)
 app.command("report")(show.report)
+app.command("watch")(watch.watch)
+app.command("export")(export.export)
+app.command("dashboard")(dashboard.dashboard)
 app.add_typer(data.app, name="data")
+app.add_typer(cluster.app, name="cluster")
+app.command("submit")(jobs.submit)
+app.add_typer(jobs.app, name="jobs")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command line; returns the exit code: 0 done, 1 failed trials, 2 wrong input, 3 cluster, 130 interrupted."""
+    """Run a command line; returns the exit code: 0 done, 1 failed trials, 2 wrong input, 3 cluster,
+    75 time is over, 130 interrupted."""
     as_json = "--json" in arguments
     try:
         answer = app(list(arguments), standalone_mode=False, prog_name="raybayes")

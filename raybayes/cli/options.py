@@ -18,12 +18,18 @@ Workers = Annotated[int, typer.Option(help="Workers that train one trial togethe
 Cpus = Annotated[float, typer.Option(help="CPU cores of one worker.")]
 Gpus = Annotated[float, typer.Option(help="GPUs of one worker; fractions share a GPU.")]
 Data = Annotated[Name, typer.Option("--data", metavar="DIR", help="Folder of the full data sets (else RAYBAYES_DATA).")]
-Storage = Annotated[str, typer.Option(help="Folder or object-store URI for results.")]
+Storage = Annotated[
+    Name, typer.Option(help="Folder or object-store URI for results. [default: RAYBAYES_STORAGE, else runs]")
+]
 RunName = Annotated[Name, typer.Option("--name", help="Folder below the storage; by default project and time.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random draw.")]
 Local = Annotated[bool, typer.Option("--local", help="Run in this process, without Ray.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Concurrency = Annotated[Optional[int], typer.Option(help="Trials at once; by default as many as fit.")]  # noqa: UP045
+Walltime = Annotated[
+    Name,
+    typer.Option(metavar="TIME", help="The machine is ours for so long: end the burst then, with exit code 75."),
+]
 TimeBudget = Annotated[Name, typer.Option(metavar="TIME", help="End the burst cleanly after 90s, 30m, 2h, ...")]
 KeepCheckpoints = Annotated[Optional[int], typer.Option(help="Best trials of the sweep that keep theirs.")]  # noqa: UP045
 ReportLimit = Annotated[

@@ -22,16 +22,17 @@ def console() -> Console:
 
 def print_json(value: Any) -> None:
     """One JSON document; NaN and infinities become null, which JSON knows."""
-    print(json.dumps(_plain(value), indent=2, default=str))
+    print(json.dumps(plain(value), indent=2, default=str))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The value in types that JSON has."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [plain(inner) for inner in value]
     return value
 
 

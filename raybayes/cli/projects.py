@@ -22,7 +22,7 @@ def projects(
     from raybayes.cli.printing import console, plain_table, print_json
 
     if name is None:
-        found, broken = _load_all()
+        found, broken = load_all()
         if json:
             rows = [{"name": p.name, "summary": p.summary, "paper": p.paper} for p in found]
             print_json(rows + [{"name": key, "error": reason} for key, reason in broken.items()])
@@ -42,7 +42,7 @@ def projects(
     return 0
 
 
-def _load_all() -> tuple[list[Project], dict[str, str]]:
+def load_all() -> tuple[list[Project], dict[str, str]]:
     """Every project that loads, and why the others do not: one broken project must not hide the rest."""
     from raybayes import catalog
 
@@ -67,6 +67,7 @@ def _facts(project: Project, spaces: dict[str, Space]) -> dict[str, Any]:
         "data": list(project.data),
         "metrics": [vars(metric) for metric in project.metrics],
         "config": catalog.defaults(project),
+        "commands": {command.name: command.summary for command in project.commands},
         "spaces": {key: space.describe() for key, space in spaces.items()},
     }
 
@@ -92,6 +93,9 @@ def _print(project: Project, spaces: dict[str, Space]) -> None:
         config.add_row(key, kind, repr(value), meaning)
     out.print("\n[bold]configuration[/bold] (set with -s key=value)")
     out.print(config)
+    for command in project.commands:
+        out.print(f"\ncommand on a run: raybayes {command.name} {command.inputs}... --run PATH", markup=False)
+        out.print(f"{command.summary} (raybayes {command.name} --help)", markup=False)
     for name, space in spaces.items():
         table = plain_table("parameter", "range", "only when")
         for key in space:

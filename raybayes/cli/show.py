@@ -38,22 +38,25 @@ def rescore(
     ] = None,
     csv: Annotated[Optional[str], typer.Option(metavar="FILE", help="Write the long table as CSV.")] = None,  # noqa: UP045
     parquet: Annotated[Optional[str], typer.Option(metavar="FILE", help="Write the long table as Parquet.")] = None,  # noqa: UP045
+    figures: Annotated[Optional[str], typer.Option(metavar="FOLDER", help="Write the figures as PNG.")] = None,  # noqa: UP045
     json: options.Json = False,
 ) -> int:
     """Compute a sweep's results anew from its stored tables, without training and without a GPU."""
     from raybayes.cli.printing import console, print_json
-    from raybayes.report.export import Kind, write_long
+    from raybayes.report.export import Kind, write_figures, write_long
     from raybayes.results import Sweep
     from raybayes.spec import parse_settings
 
     made = Sweep(path).rescore(parse_settings(settings or []))
     wanted: list[tuple[Kind, str | None]] = [("csv", csv), ("parquet", parquet)]
     written = [write_long(made.results, file, kind) for kind, file in wanted if file is not None]
+    if figures is not None:
+        written += write_figures(made.figures, figures)
     if json:
-        print_json({"findings": _rows(made), "files": written})
+        print_json({"findings": findings_rows(made), "files": written})
         return 0
     out = console()
-    _print_findings(made, out)
+    print_findings(made, out)
     for file in written:
         out.print(file, markup=False, soft_wrap=True)
     return 0
@@ -80,7 +83,7 @@ def print_sweep(found: Sweep, as_json: bool, findings: bool = True) -> None:
     objectives = found.columns
     if as_json:
         rows = found.trials.to_pylist()
-        more = {"findings": _rows(found.findings())} if findings else {}
+        more = {"findings": findings_rows(found.findings())} if findings else {}
         facts = {"path": found.path, "best": best(found.trials, objectives), "verdict": found.verdict}
         print_json({**facts, "checkpoint_bytes": found.checkpoint_bytes, "trials": rows, **more})
         return
@@ -90,15 +93,15 @@ def print_sweep(found: Sweep, as_json: bool, findings: bool = True) -> None:
     if found.checkpoint_bytes:
         out.print(f"checkpoints: {found.checkpoint_bytes / 1e6:.4g} MB", markup=False, highlight=False)
     if findings:
-        _print_findings(found.findings(), out)
+        print_findings(found.findings(), out)
     out.print(found.path, markup=False, soft_wrap=True)
 
 
-def _rows(findings: Findings) -> dict[str, list[dict[str, Any]]]:
+def findings_rows(findings: Findings) -> dict[str, list[dict[str, Any]]]:
     return {title: table.to_pylist() for title, table in findings.tables.items()}
 
 
-def _print_findings(findings: Findings, out: Console) -> None:
+def print_findings(findings: Findings, out: Console) -> None:
     from raybayes.report.findings import findings_table
 
     for title, table in findings.tables.items():
@@ -117,7 +120,7 @@ def print_run(found: Sweep, as_json: bool, findings: bool = False) -> None:
     trial = found.trials.to_pylist()[0] if len(found.trials) else {"state": "RUNNING", "seconds": 0.0, "error": None}
     if as_json:
         facts = {"path": found.path, "state": trial["state"], "reports": len(rows), "metrics": last}
-        more = {"findings": _rows(found.findings())} if findings else {}
+        more = {"findings": findings_rows(found.findings())} if findings else {}
         print_json({**facts, "tables": found.tables, **more})
         return
     out = console()
@@ -131,5 +134,5 @@ def print_run(found: Sweep, as_json: bool, findings: bool = False) -> None:
     if found.tables:
         out.print(f"tables: {', '.join(found.tables)}", markup=False)
     if findings:
-        _print_findings(found.findings(), out)
+        print_findings(found.findings(), out)
     out.print(found.path, markup=False, soft_wrap=True)

@@ -35,7 +35,7 @@ def sweep(
     cpus_per_worker: Annotated[Optional[float], typer.Option(help="CPU cores of one worker.")] = None,  # noqa: UP045
     gpus_per_worker: Annotated[Optional[float], typer.Option(help="GPUs of one worker.")] = None,  # noqa: UP045
     data: options.Data = None,
-    storage: Annotated[Optional[str], typer.Option(help="Folder or URI for results. [default: runs]")] = None,  # noqa: UP045
+    storage: options.Storage = None,
     name: options.RunName = None,
     seed: Annotated[Optional[int], typer.Option(help="Seed of every random draw. [default: 0]")] = None,  # noqa: UP045
     keep_checkpoints: options.KeepCheckpoints = None,
@@ -53,6 +53,7 @@ def sweep(
     ] = None,
     spec: Annotated[Optional[str], typer.Option(metavar="FILE", help="YAML file of all these.")] = None,  # noqa: UP045
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and start nothing.")] = False,
+    walltime: options.Walltime = None,
     local: options.Local = False,
     json: options.Json = False,
 ) -> int:
@@ -85,7 +86,7 @@ def sweep(
 
         print_plan(wanted, json)
         return 0
-    return watched(lambda watch, executor: api.start(wanted, executor, watch), wanted.name, local, json)
+    return watched(lambda watch, executor: api.start(wanted, executor, watch, walltime), wanted.name, local, json)
 
 
 def resume(
@@ -97,6 +98,7 @@ def resume(
     report_limit: options.ReportLimit = None,
     keep_checkpoints: options.KeepCheckpoints = None,
     data: options.Data = None,
+    walltime: options.Walltime = None,
     local: options.Local = False,
     json: options.Json = False,
 ) -> int:
@@ -111,6 +113,7 @@ def resume(
         keep_checkpoints=keep_checkpoints,
         data=data,
         settings=settings,
+        walltime=walltime,
     )
     return watched(lambda w, e: api.resume(path, executor=e, watch=w, **changes), path, local, json)
 
@@ -125,6 +128,7 @@ def extend(
     report_limit: options.ReportLimit = None,
     keep_checkpoints: options.KeepCheckpoints = None,
     data: options.Data = None,
+    walltime: options.Walltime = None,
     local: options.Local = False,
     json: options.Json = False,
 ) -> int:
@@ -139,6 +143,7 @@ def extend(
         keep_checkpoints=keep_checkpoints,
         data=data,
         settings=settings,
+        walltime=walltime,
     )
     return watched(lambda w, e: api.extend(path, trials, executor=e, watch=w, **changes), path, local, json)
 

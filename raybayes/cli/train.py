@@ -17,9 +17,10 @@ def train(
     cpus_per_worker: options.Cpus = 1.0,
     gpus_per_worker: options.Gpus = 0.0,
     data: options.Data = None,
-    storage: options.Storage = "runs",
+    storage: options.Storage = None,
     name: options.RunName = None,
     seed: options.Seed = 0,
+    walltime: options.Walltime = None,
     local: options.Local = False,
     json: options.Json = False,
 ) -> int:
@@ -41,6 +42,7 @@ def train(
             name=name,
             seed=seed,
             data=data,
+            walltime=walltime,
             executor="here" if local else "ray",
             watch=view.show,
         )

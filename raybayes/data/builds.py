@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raybayes.data.cifar import FOLDER
+from raybayes.data.cifar import FOLDER, FOLDER100
 from raybayes.data.pickles import load_arrays
 from raybayes.errors import DataError
 
@@ -29,8 +29,17 @@ _KEPT_APART = 9  # the fold that this copy of the letters leaves out
 def unpack_batches(downloads: Path, out: Path) -> None:
     """CIFAR-10's batch files from its archive; nothing else in it is written."""
     names = [f"{FOLDER}/data_batch_{number}" for number in range(1, 6)] + [f"{FOLDER}/test_batch"]
+    _unpack(downloads / "cifar-10-python.tar.gz", names, out)
+
+
+def unpack_batches100(downloads: Path, out: Path) -> None:
+    """CIFAR-100's two files from its archive; nothing else in it is written."""
+    _unpack(downloads / "cifar-100-python.tar.gz", [f"{FOLDER100}/train", f"{FOLDER100}/test"], out)
+
+
+def _unpack(archive: Path, names: list[str], out: Path) -> None:
     for name in names:
-        content = _member(downloads / "cifar-10-python.tar.gz", name)
+        content = _member(archive, name)
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_bytes(content)
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 import difflib
 
 from raybayes.data.embedded import EMBEDDED
-from raybayes.data.full_images import CARDS, CIFAR10, CIFAR10_LOSSLESS, CIFAR10_ORIGINAL, LOGOS, MNIST
+from raybayes.data.full_images import (
+    CARDS,
+    CIFAR10,
+    CIFAR10_LOSSLESS,
+    CIFAR10_ORIGINAL,
+    CIFAR100,
+    IMAGENET,
+    LOGOS,
+    MNIST,
+)
 from raybayes.data.full_tables import LETTERS, LTR, MULTI30K, SACHS, SPELLING, TSP
 from raybayes.data.record import DataSet
 from raybayes.errors import DataError
@@ -15,6 +24,8 @@ _FULL = (
     CIFAR10,
     CIFAR10_LOSSLESS,
     CIFAR10_ORIGINAL,
+    CIFAR100,
+    IMAGENET,
     LETTERS,
     SPELLING,
     MULTI30K,

@@ -26,8 +26,8 @@ MISSING = "missing"
 class CheckedFile:
     """One file: where it lies, its size on disk, the SHA-256 of its content, and whether that is the published one.
 
-    `as_published` is None where nothing is published. A file that differs may still hold the same rows (another
-    compression, say): the fingerprint of the tables decides.
+    `as_published` is None where nothing is published; a folder's `sha256` is "". A file that differs may still hold the
+    same rows (another compression, say): the fingerprint of the tables decides.
     """
 
     path: Path
@@ -158,6 +158,8 @@ def _differences(
 
 
 def _checked(path: Path, declared: File | None) -> CheckedFile:
+    if path.is_dir():
+        return CheckedFile(path, sum(file.stat().st_size for file in path.rglob("*") if file.is_file()), "", None)
     content = path.read_bytes()
     if path.suffix == ".gz":
         # A broken file has been named by then, when its tables were read; its own sum is still worth showing.

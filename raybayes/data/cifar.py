@@ -1,4 +1,4 @@
-"""The original batches of CIFAR-10 in the folder layout that torchvision uses."""
+"""The original batches of CIFAR-10 and CIFAR-100 in the folder layout that torchvision uses."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from raybayes.data.tables import conform, labelled
 from raybayes.errors import DataError
 
 FOLDER = "cifar-10-batches-py"
+FOLDER100 = "cifar-100-python"
 _BYTES = 3 * 32 * 32
 
 
@@ -26,7 +27,7 @@ def read_batches(dataset: DataSet, paths: Mapping[str, Path]) -> dict[str, pa.Ta
     """
     tables = {}
     for split in dataset.splits:
-        batches = [_batch(file, paths[file.path]) for file in dataset.files if file.split == split]
+        batches = [_batch(dataset.name, file, paths[file.path]) for file in dataset.files if file.split == split]
         pixels = np.concatenate([pixels for pixels, _ in batches])
         table = pa.table(
             {
@@ -39,19 +40,20 @@ def read_batches(dataset: DataSet, paths: Mapping[str, Path]) -> dict[str, pa.Ta
     return tables
 
 
-def _batch(file: File, path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _batch(name: str, file: File, path: Path) -> tuple[np.ndarray, np.ndarray]:
     """((n, 3072) unsigned bytes, (n,) labels) of one batch file."""
     content = path.read_bytes()
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if found != file.md5:
         raise DataError(
             f"{path}: has MD5 {found}, the published batch has {file.md5}; it is not opened, because a pickle of "
-            "unknown origin can run anything; remove it and run `raybayes data fetch cifar10-original`."
+            "unknown origin can run anything; remove it and run `raybayes data fetch {name}`."
         )
     batch = load_arrays(content, str(path))
-    if not isinstance(batch, dict) or not {"data", "labels"} <= batch.keys():
-        raise DataError(f"{path}: holds no dictionary with `data` and `labels`; fetch it again.")
-    pixels, labels = np.asarray(batch["data"]), np.asarray(batch["labels"])
+    key = "fine_labels" if path.parent.name == FOLDER100 else "labels"
+    if not isinstance(batch, dict) or not {"data", key} <= batch.keys():
+        raise DataError(f"{path}: holds no dictionary with `data` and `{key}`; fetch it again.")
+    pixels, labels = np.asarray(batch["data"]), np.asarray(batch[key])
     if pixels.dtype != np.uint8 or pixels.shape != (len(labels), _BYTES):
         raise DataError(f"{path}: `data` is {pixels.dtype} {pixels.shape}, wanted uint8 ({len(labels)}, {_BYTES}).")
     return pixels, labels

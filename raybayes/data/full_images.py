@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from raybayes.data.builds import unpack_batches
-from raybayes.data.cifar import FOLDER, read_batches
+from raybayes.data.builds import unpack_batches, unpack_batches100
+from raybayes.data.cifar import FOLDER, FOLDER100, read_batches
+from raybayes.data.folders import read_folders
 from raybayes.data.mnist import read_mnist
 from raybayes.data.oneshot import BOX, read_cards, read_logos
 from raybayes.data.record import Column, DataSet, Download, File, Pixels, Source
@@ -144,6 +145,67 @@ CIFAR10_ORIGINAL = DataSet(
         ),
         unpack_batches,
     ),
+)
+
+_CIFAR100_CLASSES = (
+    "apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can"
+    " castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin"
+    " elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster"
+    " man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck"
+    " pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk"
+    " skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger"
+    " tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm"
+)
+CIFAR100 = DataSet(
+    name="cifar100",
+    doc="CIFAR-100 as published, 60,000 images with exact pixels, 100 classes",
+    licence=_CIFAR_TERMS,
+    obtain="https://www.cs.toronto.edu/~kriz/cifar.html (A. Krizhevsky, 2009)",
+    columns=(
+        _INDEX,
+        Column("label", pa.int8(), "class 0..99, named in the metadata `classes`"),
+        Column("image", pa.binary(3072), "red, green, blue, each 32 x 32 row by row"),
+    ),
+    splits={"train": 50_000, "test": 10_000},
+    files=(
+        File(f"{FOLDER100}/train", 155_249_918, split="train", md5="16019d7e3df5f24257cddd939b257f8d"),
+        File(f"{FOLDER100}/test", 31_049_918, split="test", md5="f0ef6b0ae62326f3e7ffdfab6717acfc"),
+    ),
+    read=read_batches,
+    folder="cifar100",
+    classes=tuple(_CIFAR100_CLASSES.split()),
+    pixels=Pixels(3, 32, 32, mean=(0.5071, 0.4867, 0.4408), std=(0.2675, 0.2565, 0.2761)),
+    source=Source(
+        (
+            Download(
+                "cifar-100-python.tar.gz",
+                ("https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",),
+                "md5:eb9058c3a382ffc7106e4002c42a8d85",
+            ),
+        ),
+        unpack_batches100,
+    ),
+)
+
+IMAGENET = DataSet(
+    name="imagenet",
+    doc="ImageNet (ILSVRC 2012), or pictures of your own in its layout: folders `train` and `val`, in each a folder a "
+    "class; a picture is read when a batch needs it",
+    licence="research and education, after registration",
+    obtain="https://image-net.org (registration), unpacked as torchvision.datasets.ImageNet does it",
+    columns=(
+        Column("index", pa.int32(), "position in the split"),
+        Column("label", pa.int16(), "class, its folder is named in the metadata `classes`"),
+        Column("path", pa.string(), "of the picture, from the split's folder, which is in the metadata `root`"),
+    ),
+    splits={"train": 1_281_167, "test": 50_000},
+    files=(
+        File("train", 147_897_477_120, split="train", folder=True),
+        File("val", 6_744_924_160, split="test", folder=True),
+    ),
+    read=read_folders,
+    folder="imagenet",
+    pixels=Pixels(3, 224, 224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
 )
 
 ONESHOT_COLUMNS = (

@@ -81,8 +81,13 @@ def locate(dataset: DataSet, data_dir: str | None) -> Origin:
 
 def found_in(folder: Path, dataset: DataSet) -> dict[str, Path]:
     """Those files of a data set that a folder has."""
-    candidates = {file.path: [folder / name for name in file.alternatives()] for file in dataset.files}
-    return {path: next(c for c in cs if c.is_file()) for path, cs in candidates.items() if any(c.is_file() for c in cs)}
+    found = {}
+    for file in dataset.files:
+        for candidate in (folder / name for name in file.alternatives()):
+            if candidate.is_dir() if file.folder else candidate.is_file():
+                found[file.path] = candidate
+                break
+    return found
 
 
 def missing(dataset: DataSet, searched: tuple[Place, ...]) -> str:

@@ -31,6 +31,7 @@ class File:
         sha256: of the (uncompressed) content, "" where it is not known.
         md5: the same; for sources that publish nothing better.
         gzipped: whether the compressed form is read as well.
+        folder: whether it is a folder of pictures, none of which is opened before it is needed.
     """
 
     path: str
@@ -39,6 +40,7 @@ class File:
     sha256: str = ""
     md5: str = ""
     gzipped: bool = False
+    folder: bool = False
 
     def alternatives(self) -> tuple[str, ...]:
         return (self.path, self.path + ".gz") if self.gzipped else (self.path,)

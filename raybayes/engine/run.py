@@ -11,6 +11,8 @@ from types import FrameType
 from typing import Any
 
 from raybayes.engine.burst import Burst
+from raybayes.engine.witness import Witness
+from raybayes.errors import StoreError
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Progress
 from raybayes.spec import SweepSpec
@@ -22,10 +24,16 @@ PREDECESSOR_S = 8.0  # a burst whose driver was killed lets go of the sweep with
 
 
 class Interrupt:
-    """Whether SIGINT, SIGTERM or SIGUSR1 has asked the burst to end. A second SIGINT ends it at once."""
+    """Whether SIGINT, SIGTERM, SIGUSR1 or the wall time has asked the burst to end. A second SIGINT ends it at once.
 
-    def __init__(self) -> None:
+    Args:
+        walltime_s: seconds after which it is as if SIGUSR1 had come, which is how batch systems warn.
+    """
+
+    def __init__(self, walltime_s: float | None = None) -> None:
         self.asked = threading.Event()
+        self.signal: signal.Signals | None = None  # the first one that asked
+        self._walltime_s = walltime_s
         self._then: Callable[[], None] | None = None
 
     def then(self, action: Callable[[], None]) -> None:
@@ -35,41 +43,60 @@ class Interrupt:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.asked.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
+        self._ask(signal.Signals(number))
+
+    def _ask(self, number: signal.Signals) -> None:
+        self.signal = self.signal or number
         self.asked.set()
         if self._then is not None:
             self._then()
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[Interrupt]:
-        """Take the signals over for a while; only the main thread can."""
-        if threading.current_thread() is not threading.main_thread():
-            yield self
-            return
-        numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
+        """Take the signals over for a while (only the main thread can), and watch the wall time."""
+        timer = threading.Timer(self._walltime_s or 0.0, self._ask, [signal.SIGUSR1])
+        timer.daemon = True
+        if self._walltime_s is not None:
+            timer.start()
+        main = threading.current_thread() is threading.main_thread()
+        numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1] if main else []
         before = {number: signal.signal(number, self._handle) for number in numbers}
         try:
             yield self
         finally:
+            timer.cancel()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
 
 def run_here(
-    layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...], watch: Watch
-) -> tuple[Progress, bool]:
-    """A burst in this process, without Ray. Returns the final progress and whether a signal ended it."""
+    layout: Layout,
+    spec: SweepSpec,
+    plan: Plan,
+    roots: tuple[str, ...],
+    watch: Watch,
+    walltime_s: float | None = None,
+) -> tuple[Progress, signal.Signals | None]:
+    """A burst in this process, without Ray. Returns the final progress and the signal that ended it, if one did."""
     from raybayes.engine.local import work_through
 
     burst = Burst(layout, spec, plan, roots, PREDECESSOR_S)
-    interrupt = Interrupt()
+    interrupt = Interrupt(walltime_s)
     interrupt.then(burst.stop)
-    try:
-        with interrupt.listening():
-            work_through(burst, spec.resources, watch)
-    finally:
-        last = burst.close()
+    names = [objective.name for objective in plan.objectives]
+
+    def pulse() -> None:
+        with contextlib.suppress(StoreError):  # the main thread says it if the sweep was lost
+            burst.progress()
+
+    with Witness(layout, names, pulse=pulse):
+        try:
+            with interrupt.listening():
+                work_through(burst, spec.resources, watch)
+        finally:
+            last = burst.close()
     watch(last)
-    return last, interrupt.asked.is_set()
+    return last, interrupt.signal
 
 
 def run_on_ray(
@@ -79,14 +106,16 @@ def run_on_ray(
     roots: tuple[str, ...],
     watch: Watch,
     before: Callable[[], None] = lambda: None,
-) -> tuple[Progress, bool]:
+    walltime_s: float | None = None,
+) -> tuple[Progress, signal.Signals | None]:
     """A burst on Ray.
 
     Args:
         before: called once the machines are known to be able to do it, before anything is written.
+        walltime_s: seconds after which the burst ends as if SIGUSR1 had come; none: never.
 
     Returns:
-        The final progress, and whether a signal ended the burst.
+        The final progress, and the signal that ended the burst, if one did.
     """
     from raybayes.engine import cluster as machines
 
@@ -99,32 +128,61 @@ def run_on_ray(
         room = machines.slots(cluster.nodes, spec.resources)
         concurrency = min(room, spec.concurrency or room)
         desk = open_desk(layout, spec, plan, roots, PREDECESSOR_S)
-        interrupt = Interrupt()
-        with interrupt.listening(), _watched(desk, interrupt, watch):
-            if spec.kind == "train":
-                _train(desk, spec)
-            else:
-                from raybayes.engine.tune import run_trials
+        interrupt = Interrupt(walltime_s)
+        with _witnessed(layout, plan, cluster.private, watch) as seen:
+            with interrupt.listening(), _watched(desk, interrupt, seen):
+                if spec.kind == "train":
+                    _beside(lambda: _train(desk, spec))
+                else:
+                    from raybayes.engine.tune import run_trials
 
-                run_trials(desk, spec, cluster, concurrency)
-        last: Progress = ray.get(desk.close.remote())
+                    _beside(lambda: run_trials(desk, spec, cluster, concurrency))
+            last: Progress = ray.get(desk.close.remote())
         ray.kill(desk)
     watch(last)
-    return last, interrupt.asked.is_set()
+    return last, interrupt.signal
+
+
+@contextlib.contextmanager
+def _witnessed(layout: Layout, plan: Plan, private: bool, watch: Watch) -> Iterator[Watch]:
+    """Keep those informed who watch from elsewhere; on a shared Ray its metrics too. Gives what to tell progress to."""
+    from raybayes.engine.usage import usage
+
+    names = [objective.name for objective in plan.objectives]
+    if private:  # nobody scrapes a Ray that ends with the burst
+        with Witness(layout, names, usage=lambda: usage(True)):
+            yield watch
+        return
+    from raybayes.engine.metrics import RayMetrics
+
+    metrics = RayMetrics(layout.name, names[0])
+
+    def both(progress: Progress) -> None:
+        metrics.progress(progress)
+        watch(progress)
+
+    with Witness(layout, names, usage=lambda: usage(False), told=metrics.reports):
+        yield both
 
 
 def _train(desk: Any, spec: SweepSpec) -> None:
-    """The one job of a run, on a Ray Train group. In a thread, because Train takes SIGINT over in the main one."""
+    """The one job of a run, on a Ray Train group."""
     import ray
 
     from raybayes.engine.desk import RemoteDesk
     from raybayes.engine.train import train_group
 
-    def work() -> None:
-        while (job := ray.get(desk.next_job.remote())[0]) is not None:
-            error = train_group(job, RemoteDesk(desk), spec.resources, spec.retries)
-            ray.get(desk.finish.remote(job.key, error))
+    while (job := ray.get(desk.next_job.remote())[0]) is not None:
+        error = train_group(job, RemoteDesk(desk), spec.resources, spec.retries)
+        ray.get(desk.finish.remote(job.key, error))
 
+
+def _beside(work: Callable[[], None]) -> None:
+    """Run `work` in a thread, and wait for it here, where signals arrive.
+
+    In the main thread Train takes SIGINT over, and Tune SIGUSR1: it would drop the running trials at a batch
+    system's warning, where they have a checkpoint to write.
+    """
     failure: list[BaseException] = []
 
     def guarded() -> None:

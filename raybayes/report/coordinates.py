@@ -31,7 +31,7 @@ def parallel_coordinates(
     """One line a finished trial through its parameters to its objective, at the right; the best tenth stands out."""
     objective = Objective(*objective)
     done = trials.filter(pa.array(ranking.finished(trials, [objective])))
-    names = ranking.telling(done, objective, importances)[:MOST_AXES]
+    names = ranking.drawable(done, objective, importances)[:MOST_AXES]
     if len(done) < 2 or not names:
         return None
     value = ranking.numbers(done, objective.name)
@@ -45,12 +45,12 @@ def parallel_coordinates(
         heights.append(_number_axis(axes, len(names), np.clip(value, *limits), style.spans_decades(value)))
         points = np.stack(heights, axis=1)[order]
         lines = [np.stack([np.arange(points.shape[1]), line], axis=1) for line in points]
-        n_good = max(1, round(0.1 * len(lines)))
+        n_good = min(max(3, round(0.1 * len(lines))), len(lines) - 1)
         _draw_lines(axes, lines[: -1 - n_good], style.GREY, 0.8, "other finished trials")
         _draw_lines(axes, lines[-1 - n_good : -1], style.BLUE, 1.1, f"the next best {n_good}")
         best = f"best: trial {number[order[-1]]:.0f}"
         axes.plot(*lines[-1].T, color=style.VERMILLION, linewidth=2.2, label=best, zorder=4)
-        _finish(axes, [*(shortened(name, 15) for name in names), objective.label])
+        _finish(axes, [*(shortened(name, 15) for name in names), objective.label], bool((points < _INACTIVE / 2).any()))
         axes.set_title(f"parameters of {len(done)} finished trials; {objective.name}: {objective.better}")
         figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
@@ -107,12 +107,12 @@ def _tick(axes: Axes, at: float, height: float, text: str) -> None:
     )
 
 
-def _finish(axes: Axes, labels: Sequence[str]) -> None:
+def _finish(axes: Axes, labels: Sequence[str], inactive: bool) -> None:
     for at in range(len(labels)):
         axes.plot([at, at], [0, 1], color="#4D4D4D", linewidth=0.9, zorder=5)
     axes.set_xticks(range(len(labels)), labels, fontsize=7.5)
     axes.set_xlim(-0.3, len(labels) - 0.5)
-    axes.set_ylim(_INACTIVE - 0.05, 1.05)
+    axes.set_ylim(_INACTIVE - 0.05 if inactive else -0.05, 1.05)
     axes.set_yticks([])
     axes.grid(False)
     axes.spines[["left", "bottom"]].set_visible(False)

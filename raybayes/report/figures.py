@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,19 +11,25 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from raybayes.report import ranking, style
 from raybayes.report.ranking import Floats
 from raybayes.report.summary import Objective
+from raybayes.report.uncertainty import seed_deviation, seed_values
 from raybayes.report.wording import WORDS, shortened, value_text
+from raybayes.report.wording import number as in_short
 
 MOST_SLICES = 12
 _COLUMNS = 4
 
 
-def history(trials: pa.Table, objective: Objective) -> Figure | None:
-    """Every trial's objective in the order of the trials, and the best so far."""
+def history(trials: pa.Table, objective: Objective, reports: pa.Table | None = None) -> Figure | None:
+    """Every trial's objective in the order of the trials, and the best so far.
+
+    Args:
+        reports: where configurations were repeated, each seed's own value is taken from here.
+    """
     objective = Objective(*objective)
     number, value = ranking.numbers(trials, "trial"), ranking.numbers(trials, objective.name)
     state = ranking.states(trials)
@@ -49,14 +55,35 @@ def history(trials: pa.Table, objective: Objective) -> Figure | None:
                     clip_on=False,
                     rasterized=len(number) > style.MANY,
                 )
+        deviation = _seeds(axes, trials, reports, objective)
         _repeat_errors(axes, trials, objective, number, shown)
         _failed_at_the_edge(axes, number[state == "FAIL"])
         _best_so_far(axes, trials, objective, number, value)
         axes.set_xlabel("trial")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_title(f"{objective.name} of each trial; {objective.better}")
+        axes.set_title(f"{objective.name} of each trial; {objective.better}{deviation}")
         figure.legend(loc="outside lower center", ncols=8, frameon=False, columnspacing=1.2)
     return figure
+
+
+def _seeds(axes: Axes, trials: pa.Table, reports: pa.Table | None, objective: Objective) -> str:
+    """Small dots for single seeds; what to say of how far they differ."""
+    runs = np.empty((0, 2)) if reports is None else seed_values(trials, reports, objective)
+    if not len(runs):
+        return ""
+    low, high = (-np.inf, np.inf) if axes.get_autoscaley_on() else axes.get_ylim()
+    axes.scatter(
+        runs[:, 0],
+        np.clip(runs[:, 1], low, high),
+        s=5,
+        color=style.BLACK,
+        linewidths=0,
+        zorder=4,
+        label="one seed",
+        clip_on=False,
+        rasterized=len(runs) > style.MANY,
+    )
+    return f"; seeds differ by ± {in_short(seed_deviation(runs), 2)}"
 
 
 def _repeat_errors(axes: Axes, trials: pa.Table, objective: Objective, number: Floats, shown: Floats) -> None:
@@ -189,9 +216,9 @@ def slices(trials: pa.Table, objective: Objective, importances: Mapping[str, flo
     objective = Objective(*objective)
     value = ranking.numbers(trials, objective.name)
     rows = np.flatnonzero(np.isfinite(value))
-    names = ranking.telling(trials, objective, importances)
-    shown_names = names[:MOST_SLICES]
-    if not len(rows) or not names:
+    varying = ranking.telling(trials, objective, importances)
+    shown_names = ranking.drawable(trials, objective, importances)[:MOST_SLICES]
+    if not len(rows) or not shown_names:
         return None
     with style.drawing():
         n_rows = -(-len(shown_names) // _COLUMNS)
@@ -203,7 +230,8 @@ def slices(trials: pa.Table, objective: Objective, importances: Mapping[str, flo
             axes.set_axis_off()
         for axes in panels[:, 0]:
             axes.set_ylabel(objective.label)
-        more = f"; {len(names) - len(shown_names)} more parameters not drawn" if len(names) > len(shown_names) else ""
+        left_out = len(varying) - len(shown_names)
+        more = f"; {left_out} more parameters not drawn" if left_out else ""
         figure.suptitle(f"{objective.name} over each parameter; {objective.better}{more}", fontsize=10)
         figure.colorbar(
             panels.flat[0].collections[-1],
@@ -262,37 +290,16 @@ def parameter_positions(axes: Axes, trials: pa.Table, name: str) -> Floats:
             axes.xaxis.set_minor_formatter(NullFormatter())  # labels would touch
         else:
             whole = bool((x[np.isfinite(x)] % 1 == 0).all())
-            axes.xaxis.set_major_locator(MaxNLocator(4, integer=whole))
+            axes.xaxis.set_major_locator(MaxNLocator(3, integer=whole))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: in_short(value, 3)))
         return x
     found = ranking.values(trials, name)
-    names = categories(found)
+    names = sorted({value_text(value) for value in found if value is not None})
     number = ranking.numbers(trials, "trial")
     spread = 0.5 * ((number * 0.6180339887) % 1 - 0.5)
     at = {category: i for i, category in enumerate(names)}
     labels = [shortened(category, 12) for category in names]
-    axes.set_xticks(range(len(names)), labels, rotation=30 if sum(map(len, labels)) > 22 else 0)
+    crowded = sum(map(len, labels)) > 18
+    axes.set_xticks(range(len(names)), labels, rotation=90 if crowded else 0, fontsize=7 if crowded else None)
     axes.set_xlim(-0.5, len(names) - 0.5)
     return np.array([np.nan if v is None else at[value_text(v)] for v in found], dtype=np.float64) + spread
-
-
-def categories(found: Sequence[Any]) -> list[str]:
-    """The different values of a parameter as text, sorted."""
-    return sorted({value_text(value) for value in found if value is not None})
-
-
-def importance_bars(importances: Mapping[str, float], objective: Objective) -> Figure | None:
-    """How much of the objective's variation each parameter accounts for."""
-    objective = Objective(*objective)
-    if not importances:
-        return None
-    order = sorted(importances, key=lambda name: importances[name])[-20:]
-    with style.drawing():
-        figure = style.new_figure(height_in=0.9 + 0.26 * len(order))
-        axes = figure.add_subplot()
-        bars = axes.barh(order, [importances[name] for name in order], color=style.BLUE, height=0.65)
-        axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=8)
-        axes.set_xlim(0, max(max(importances.values()) * 1.12, 1e-3))
-        axes.grid(axis="y", visible=False)
-        axes.set_xlabel("importance (share of the variation, no unit)")
-        axes.set_title(f"what {objective.name} depends on")
-    return figure

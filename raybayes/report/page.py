@@ -6,24 +6,24 @@ import base64
 import datetime
 import importlib.resources
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import yaml
 from matplotlib.figure import Figure
 
 from raybayes.clock import WALL, Clock
 from raybayes.contract import Findings
 from raybayes.report import ranking, style
 from raybayes.report.coordinates import parallel_coordinates, pareto
-from raybayes.report.figures import history, importance_bars, learning_curves, slices
+from raybayes.report.facts import facts_html, specification_html, what_was_run
+from raybayes.report.figures import history, learning_curves, slices
 from raybayes.report.findings import file_name, findings_html
 from raybayes.report.ranking import best
 from raybayes.report.summary import Objective, Summary
 from raybayes.report.table import counts, failures, state_words
 from raybayes.report.timeline import timeline
+from raybayes.report.uncertainty import importance_bars
 from raybayes.report.wording import NONE, duration, number, shortened, value_text, with_error
 from raybayes.store.layout import Layout
 
@@ -38,9 +38,10 @@ def draw(summary: Summary, trials: pa.Table, reports: pa.Table) -> dict[str, tup
     found: dict[str, tuple[Figure | None, str]] = {}
     for i, objective in enumerate(summary.objectives[:MOST_CURVES]):
         suffix = "" if i == 0 else f"-{i + 1}"
+        mean = " The value of a configuration is the mean of its seeds." if summary.repeats > 1 else ""
         found[f"history{suffix}"] = (
-            history(trials, objective),
-            f"The {objective.name} of each trial, and the best so far.",
+            history(trials, objective, reports),
+            f"The {objective.name} of each trial, and the best so far.{mean}",
         )
         found[f"curves{suffix}"] = (
             learning_curves(trials, reports, objective, summary.fidelity),
@@ -48,8 +49,9 @@ def draw(summary: Summary, trials: pa.Table, reports: pa.Table) -> dict[str, tup
         )
     found["pareto"] = pareto(trials, summary.objectives), "The objectives against each other, with the Pareto front."
     found["importances"] = (
-        importance_bars(summary.importances or {}, main),
-        f"Share of each parameter in the variation of {main.name}, within the ranges of this sweep.",
+        importance_bars(summary.importances or {}, main, summary.intervals),
+        f"Share of each parameter in reaching the best tenth of {main.name}, within the ranges of this sweep "
+        "(PED-ANOVA). Lines: 5 to 95 % of bootstrap resamples of the trials.",
     )
     found["slices"] = (
         slices(trials, main, summary.importances),
@@ -63,18 +65,43 @@ def draw(summary: Summary, trials: pa.Table, reports: pa.Table) -> dict[str, tup
     return {name: (figure, caption) for name, (figure, caption) in found.items() if figure is not None}
 
 
-def write_page(
-    layout: Layout,
+@dataclass(frozen=True)
+class Page:
+    """A page and its figures as files: name -> (SVG, PNG)."""
+
+    html: str
+    figures: Mapping[str, tuple[bytes, bytes]]
+
+
+def make_page(
     summary: Summary,
     trials: pa.Table,
     reports: pa.Table,
     clock: Clock = WALL,
     findings: Findings | None = None,
-) -> str:
-    """Write the figures (PNG and SVG, into the sweep's folder of figures) and report.html.
+    notice: str = "",
+) -> Page:
+    """Draw everything and put it into one page.
 
     Args:
         findings: what the project made of the sweep; its figures stand below the general ones.
+        notice: what a reader must know of the page itself (why the project's figures are missing, say).
+    """
+    findings = findings or Findings()
+    own = {f"{summary.project}-{file_name(title)}": (figure, title) for title, figure in findings.figures.items()}
+    drawn = {**draw(summary, trials, reports), **own}
+    files = {
+        name: (style.rendered(figure, "svg"), style.rendered(figure, "png")) for name, (figure, _) in drawn.items()
+    }
+    pictures: dict[str, list[str]] = {"Figures": [], f"Figures of {summary.project}": []}
+    for name, (svg, png) in files.items():
+        title = f"Figures of {summary.project}" if name in own else "Figures"
+        pictures[title].append(_picture(name, drawn[name][1], svg, png))
+    return Page(render(summary, trials, reports, pictures, clock.now(), findings.tables, notice), files)
+
+
+def write_page(layout: Layout, page: Page) -> str:
+    """Write the figures (PNG and SVG, into the sweep's folder of figures) and report.html.
 
     Returns:
         Where the page lies, as a user should read it.
@@ -82,43 +109,50 @@ def write_page(
     Raises:
         StoreError: the storage refuses.
     """
-    findings = findings or Findings()
-    pictures = []
-    own = {f"{summary.project}-{file_name(title)}": (figure, title) for title, figure in findings.figures.items()}
-    for name, (figure, caption) in {**draw(summary, trials, reports), **own}.items():
-        svg, png = style.rendered(figure, "svg"), style.rendered(figure, "png")
+    for name, (svg, png) in page.figures.items():
         layout.storage.write_bytes(layout.figure(name, "svg"), svg)
         layout.storage.write_bytes(layout.figure(name, "png"), png)
-        pictures.append(_picture(name, caption, svg, png))
-    page = render(summary, trials, pictures, clock.now(), findings.tables)
-    layout.storage.write_bytes(layout.report_page, page.encode())
+    layout.storage.write_bytes(layout.report_page, page.html.encode())
     return layout.storage.shown(layout.report_page)
 
 
 def render(
     summary: Summary,
     trials: pa.Table,
-    pictures: Sequence[str],
+    reports: pa.Table,
+    pictures: Mapping[str, Sequence[str]],
     now: float,
     tables: Mapping[str, pa.Table] | None = None,
+    notice: str = "",
 ) -> str:
     """The page as text.
 
     Args:
-        pictures: pieces of HTML.
+        pictures: pieces of HTML, by the title that stands above them.
         now: the Unix time that it gives as its date.
         tables: the project's findings, by title.
+        notice: what a reader must know of the page itself.
     """
     css = importlib.resources.files("raybayes.report").joinpath("page.css").read_text(encoding="utf-8")
     date = datetime.datetime.fromtimestamp(now, datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    sections = {
+        **_result(summary, trials),
+        "What was run": facts_html(what_was_run(summary, trials, reports)),
+        **{title: findings_html(table) for title, table in (tables or {}).items()},
+        **{title: "".join(members) for title, members in pictures.items()},
+        "Trials": _all_trials(summary, trials),
+        "Failures": _failures(trials),
+        "Specification": specification_html(summary),
+    }
+    there = {title: body for title, body in sections.items() if body}
     parts = [
         _header(summary, trials, date),
-        _result(summary, trials),
-        *(_section(title, findings_html(table)) for title, table in (tables or {}).items()),
-        _section("Figures", "".join(pictures)),
-        _section("Trials", _all_trials(summary, trials)),
-        _section("Failures", _failures(trials)),
-        _section("How it was made", _facts(summary)),
+        _contents(list(there)),
+        f'<p class="notice">{escape(notice)}</p>' if notice else "",
+        *(
+            f'<section id="part-{i}">\n<h2>{escape(title)}</h2>\n{body}\n</section>'
+            for i, (title, body) in enumerate(there.items())
+        ),
     ]
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -129,34 +163,27 @@ def render(
     )
 
 
-def _section(title: str, body: str) -> str:
-    return f"<section>\n<h2>{escape(title)}</h2>\n{body}\n</section>" if body else ""
+def _contents(titles: Sequence[str]) -> str:
+    links = " · ".join(f'<a href="#part-{i}">{escape(title)}</a>' for i, title in enumerate(titles))
+    return f'<nav class="screen-only">{links}</nav>'
 
 
 def _header(summary: Summary, trials: pa.Table, date: str) -> str:
-    started, ended = ranking.numbers(trials, "started"), ranking.numbers(trials, "ended")
-    seconds = ranking.numbers(trials, "seconds")
-    times = np.concatenate([started, ended, started + seconds])
-    times = times[np.isfinite(times)]
-    lines = [counts(trials)]
-    if len(times):
-        wall_s = float(times.max() - times.min())
-        lines.append(f"{duration(float(np.nansum(seconds)))} of training in {duration(wall_s)}")
     goals = ", ".join(f"{objective.label}, {objective.better}" for objective in summary.objectives)
     return (
         f"<header>\n<h1>{escape(summary.name)}</h1>\n"
-        f'<p class="lead">{escape("; ".join(lines))}.</p>\n'
-        f"<p>Project <b>{escape(summary.project)}</b>; {escape(goals)}; sampler {escape(summary.sampler)}, "
-        f"scheduler {escape(summary.scheduler)}, seed {summary.seed}.</p>\n"
+        f'<p class="lead">{escape(counts(trials))}.</p>\n'
+        f"<p>Project <b>{escape(summary.project)}</b>; {escape(goals)}.</p>\n"
         f'<p class="path"><code>{escape(summary.path)}</code>, page of {date}</p>\n</header>'
     )
 
 
-def _result(summary: Summary, trials: pa.Table) -> str:
+def _result(summary: Summary, trials: pa.Table) -> dict[str, str]:
+    """The best trials, under the title that says what they are."""
     winners = best(trials, summary.objectives)
     if not winners:
         notice = f"No trial has finished with a result yet. {_what_is_there(trials)}"
-        return _section("Result", f'<p class="notice">{escape(notice)}</p>')
+        return {"Result": f'<p class="notice">{escape(notice)}</p>'}
     title = "Best trial" if len(winners) == 1 else f"Pareto front, {len(winners)} trials"
     shown = winners[:MOST_BEST]
     at = {int(trial): row for row, trial in enumerate(trials["trial"].to_pylist())}
@@ -177,7 +204,7 @@ def _result(summary: Summary, trials: pa.Table) -> str:
     )
     rest = len(winners) - len(shown)
     more = f"<p>{rest} more are starred in the table of trials.</p>" if rest else ""
-    return _section(title, f'<div class="wide"><table class="best">\n{lines}</table></div>{more}')
+    return {title: f'<div class="wide"><table class="best">\n{lines}</table></div>{more}'}
 
 
 def _what_is_there(trials: pa.Table) -> str:
@@ -209,7 +236,8 @@ def _all_trials(summary: Summary, trials: pa.Table) -> str:
     order = ranking.best_first(trials, summary.objectives)
     stars = set(best(trials, summary.objectives))
     words, numbers = state_words(trials), trials["trial"].to_pylist()
-    names = ranking.parameters(trials)
+    first = ranking.drawable(trials, summary.objectives[0], summary.importances)
+    names = first + [name for name in ranking.parameters(trials) if name not in first]
     columns: list[tuple[str, list[str]]] = [("state", words)]
     columns += [(objective.label, _results(trials, objective, range(len(trials)))) for objective in summary.objectives]
     columns += [
@@ -224,12 +252,12 @@ def _all_trials(summary: Summary, trials: pa.Table) -> str:
         kind, star = ("best", "★ ") if numbers[row] in stars else (words[row], "")
         cells = "".join(f"<td>{_unbroken(text[row])}</td>" for _, text in columns)
         lines.append(f'<tr class="{escape(kind)}"><td>{_unbroken(star)}{numbers[row]}</td>{cells}</tr>')
-    cut = '<p class="print-only">On paper there are the first 25 trials; trials.parquet holds all.</p>'
+    cut = '<p class="print-only">On paper: 25 trials and 12 columns at most; trials.parquet holds all.</p>'
     return (
-        f'<div class="wide tall"><table class="trials">\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
+        f'<div class="wide tall"><table class="trials all">\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
         + "\n".join(lines)
         + "\n</tbody>\n</table></div>\n"
-        + (cut if len(lines) > 25 else "")
+        + (cut if len(lines) > 25 or len(columns) > 11 else "")
     )
 
 
@@ -250,23 +278,3 @@ def _failures(trials: pa.Table) -> str:
 
 def _some(trials: list[int]) -> str:
     return ", ".join(map(str, trials[:8])) + (", …" if len(trials) > 8 else "")
-
-
-def _facts(summary: Summary) -> str:
-    facts: dict[str, Any] = {**summary.versions, **summary.hardware}
-    if summary.tables:
-        facts["stored tables"] = ", ".join(summary.tables)
-    lines = "".join(
-        f"<tr><th>{escape(str(name))}</th><td>{escape(str(value))}</td></tr>\n" for name, value in facts.items()
-    )
-    table = f'<table class="facts">\n{lines}</table>\n' if lines else ""
-    spec = yaml.safe_dump(_plain(summary.spec), sort_keys=False, allow_unicode=True) if summary.spec else ""
-    return table + (f"<h3>Specification</h3>\n<pre>{escape(spec)}</pre>" if spec else "")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

@@ -18,6 +18,7 @@ Mask = NDArray[np.bool_]
 CONFIG = "config."
 STATES = ("COMPLETE", "RUNNING", "PAUSED", "PRUNED", "FAIL")  # the order in which tables list them
 _BINS = 4
+_FEWEST = 3  # trials that have a parameter, for it to be drawn
 
 
 def numbers(table: pa.Table, name: str) -> Floats:
@@ -132,6 +133,14 @@ def telling(trials: pa.Table, objective: Objective, importances: Mapping[str, fl
     # A parameter that most trials do not have fills a column with dashes, whatever it explains among the others.
     present = {name: sum(value is not None for value in values(trials, name)) / max(1, len(trials)) for name in varying}
     return sorted(varying, key=lambda name: (-round(present[name], 1), -_share(trials, name, loss)))
+
+
+def drawable(trials: pa.Table, objective: Objective, importances: Mapping[str, float] | None = None) -> list[str]:
+    """Those of `telling` that a figure can show: two values or more among trials with a result, three such trials."""
+    known = trials.filter(pa.array(np.isfinite(losses(trials, [objective])[:, 0])))
+    found = {name: [value for value in values(known, name) if value is not None] for name in parameters(known)}
+    fit = {name for name, active in found.items() if len(active) >= _FEWEST and len(set(active)) > 1}
+    return [name for name in telling(trials, objective, importances) if name in fit]
 
 
 def _share(trials: pa.Table, parameter: str, loss: Floats) -> float:

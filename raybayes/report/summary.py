@@ -46,10 +46,15 @@ class Summary:
         scheduler: as it was asked for, e.g. "asha:eta=4".
         seed: of the sweep.
         versions: of raybayes, Python and the libraries.
-        hardware: of the machines, e.g. {"nodes": 2, "CPU": 64, "GPU": 8}.
+        hardware: of the machine that started it, e.g. {"host": "login1", "cpus": 64}.
         spec: the resolved specification.
         importances: share of each parameter in the variation of the first objective, 0 to 1; None if not known.
+        intervals: how far each of the importances may be off, (low, high) each.
         tables: names of the tables that trials saved.
+        cpus: CPU cores that one trial holds while it trains.
+        gpus: GPUs, likewise.
+        repeats: seeds that each configuration was trained with.
+        bursts: periods of work on the sweep.
     """
 
     name: str
@@ -64,7 +69,12 @@ class Summary:
     hardware: Mapping[str, Any] = field(default_factory=dict)
     spec: Mapping[str, Any] = field(default_factory=dict)
     importances: Mapping[str, float] | None = None
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     tables: Sequence[str] = ()
+    cpus: float = 1.0
+    gpus: float = 0.0
+    repeats: int = 1
+    bursts: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "objectives", tuple(Objective(*objective) for objective in self.objectives))

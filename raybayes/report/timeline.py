@@ -24,7 +24,9 @@ _UNITS = ((2 * 86400.0, 86400.0, "days"), (2 * 3600.0, 3600.0, "hours"), (120.0,
 
 
 @dataclass(frozen=True)
-class _Bar:
+class Bar:
+    """One trial's time on its node."""
+
     begin_s: float  # Unix epoch
     end_s: float
     state: str
@@ -57,7 +59,7 @@ class WorkTime:
 
 def timeline(trials: pa.Table) -> Figure | None:
     """One bar a trial from start to end, grouped by node; pauses of the whole sweep are cut out and marked."""
-    bars = _bars(trials)
+    bars = bars_of(trials)
     if not bars:
         return None
     nodes = sorted({bar.node for bar in bars})
@@ -92,7 +94,7 @@ def timeline(trials: pa.Table) -> Figure | None:
     return figure
 
 
-def _bars(trials: pa.Table) -> list[_Bar]:
+def bars_of(trials: pa.Table) -> list[Bar]:
     """Trials that have started; one that still runs ends with the last thing known of the sweep."""
     started, ended = ranking.numbers(trials, "started"), ranking.numbers(trials, "ended")
     known = np.isfinite(started)
@@ -102,13 +104,15 @@ def _bars(trials: pa.Table) -> list[_Bar]:
     last = np.nanmax(np.concatenate([ended[known], worked[known]]))
     end = np.maximum(np.where(np.isfinite(ended), ended, last), started)
     states, nodes = ranking.states(trials), trials["node"].to_pylist()
-    return [
-        _Bar(float(started[i]), float(end[i]), str(states[i]), nodes[i] or "unknown") for i in np.flatnonzero(known)
-    ]
+    return [Bar(float(started[i]), float(end[i]), str(states[i]), nodes[i] or "unknown") for i in np.flatnonzero(known)]
 
 
-def work_time(begin_s: Floats, end_s: Floats) -> WorkTime:
-    """The time axis of intervals, (intervals,) each in Unix time, on which no long pause of all of them is left."""
+def work_time(begin_s: Floats, end_s: Floats, cut: float = _CUT) -> WorkTime:
+    """The time axis of intervals, (intervals,) each in Unix time, on which no long pause of all of them is left.
+
+    Args:
+        cut: what is drawn of such a pause, as a share of the busy time.
+    """
     spans: list[list[float]] = []
     for begin, end in sorted(zip(begin_s.tolist(), end_s.tolist(), strict=True)):
         if spans and begin <= spans[-1][1]:
@@ -120,9 +124,9 @@ def work_time(begin_s: Floats, end_s: Floats) -> WorkTime:
     for i, (begin, end) in enumerate(spans):
         if i:
             idle_s = begin - spans[i - 1][1]
-            cut = idle_s > _LONGEST_IDLE * busy_s
-            drawn_s = _CUT * busy_s if cut else idle_s
-            if cut:
+            long = idle_s > _LONGEST_IDLE * busy_s
+            drawn_s = cut * busy_s if long else idle_s
+            if long:
                 cuts.append((places[-1] + drawn_s / 2, idle_s))
             knots.append(begin)
             places.append(places[-1] + drawn_s)
@@ -131,7 +135,7 @@ def work_time(begin_s: Floats, end_s: Floats) -> WorkTime:
     return WorkTime(np.array(knots), np.array(places), tuple(cuts))
 
 
-def lanes_of(bars: Sequence[_Bar]) -> list[tuple[_Bar, int]]:
+def lanes_of(bars: Sequence[Bar]) -> list[tuple[Bar, int]]:
     """Each bar with the lowest lane, from 0, in which it overlaps no other."""
     busy: list[tuple[float, int]] = []
     free: list[int] = []
@@ -145,7 +149,7 @@ def lanes_of(bars: Sequence[_Bar]) -> list[tuple[_Bar, int]]:
     return placed
 
 
-def _draw_nodes(axes: Axes, lanes: dict[str, list[tuple[_Bar, int]]], time: WorkTime, unit_s: float) -> None:
+def _draw_nodes(axes: Axes, lanes: dict[str, list[tuple[Bar, int]]], time: WorkTime, unit_s: float) -> None:
     first, middles = 0, []
     boxes: dict[str, list[list[tuple[float, float]]]] = {}
     for members in lanes.values():

@@ -77,9 +77,11 @@ def duration(seconds: float | None) -> str:
 
 
 def one_line(text: str | None) -> str:
-    """What went wrong: the last line of a traceback; "" for none."""
+    """What went wrong: the first line of an error, the last one of a bare traceback; "" for none."""
     lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+    if not lines:
+        return ""
+    return lines[-1] if lines[0].startswith("Traceback") else lines[0]
 
 
 def shortened(text: str, width: int) -> str:

@@ -49,7 +49,7 @@ class GroupedJournal(BaseJournalBackend):
         return stored
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        if log_number_from < self._stored:
+        if log_number_from < self._stored or not self._writer:  # to a reader the file may have grown
             yield from self._file.read_logs(log_number_from)
         for line in self._pending[max(0, log_number_from - self._stored) :]:
             yield json.loads(line)

@@ -6,6 +6,7 @@ Nothing that a burst holds in memory is needed by the next one.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,9 @@ from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from raybayes.contract import Direction
 from raybayes.errors import StoreError
+from raybayes.search.importance import intervals, shares
 from raybayes.search.informed import InformedStudy, Past
 from raybayes.search.journal import GroupedJournal
 from raybayes.search.outcome import Objective, Outcome, State
@@ -28,6 +31,7 @@ from raybayes.space import Choice, Float, Int, Parameter, Space, Value
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 _NAME = "sweep"
+_NAMES = ("study:metric_names", "dashboard:objective_names")  # where Optuna and its dashboard look for them
 _FINAL = {State.COMPLETE: TrialState.COMPLETE, State.PRUNED: TrialState.PRUNED, State.FAIL: TrialState.FAIL}
 _SHOWN = {
     TrialState.COMPLETE: State.COMPLETE,
@@ -79,18 +83,37 @@ class Study:
         )
         self._space = space
         self.objectives = tuple(objectives)
-        optuna.create_study(
-            study_name=_NAME,
-            storage=self._storage,
-            directions=[objective.direction for objective in objectives],
-            load_if_exists=True,
-        )
+        self._open([objective.direction for objective in objectives], writer)
         self._study = InformedStudy(_NAME, self._storage, space, self.objectives, past)
         if [d.name.lower() for d in self._study.directions] != [o.direction for o in objectives]:
             was = ", ".join(d.name.lower() for d in self._study.directions)
             now = ", ".join(f"{o.direction} {o.name}" for o in objectives)
             raise StoreError(f"{location}: the study was made to {was}, found {now}; start a new sweep for these.")
+        if writer and not self.begun:
+            names = [objective.name for objective in objectives]
+            for attribute in _NAMES:
+                self._storage.set_study_system_attr(self._study._study_id, attribute, names)
         self._live: dict[int, Trial] = {}
+
+    def _open(self, directions: Sequence[Direction], writer: bool) -> None:
+        """Make the study, if there is none yet."""
+        if not writer:
+            # Making one, even where there is one, adds a line to a reader's copy of the journal, and it would take the
+            # next line that the writer adds for its own.
+            with contextlib.suppress(KeyError):
+                self._storage.get_study_id_from_name(_NAME)
+                return
+        optuna.create_study(study_name=_NAME, storage=self._storage, directions=directions, load_if_exists=True)
+
+    @property
+    def storage(self) -> BaseStorage:
+        """For programs that read Optuna's storages. What a reader writes to it is lost."""
+        return self._storage
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is anything in it yet: a reader of an empty one must open it again to see what comes."""
+        return bool(self._trials())
 
     def _trials(self) -> list[FrozenTrial]:
         trials: list[FrozenTrial] = self._study.get_trials(deepcopy=False)
@@ -235,15 +258,12 @@ class Study:
         return curves
 
     def importances(self) -> dict[str, float]:
-        """Share of the objective's variance that each parameter explains, by PED-ANOVA; empty below 4 trials."""
-        if len(self.objectives) > 1:
-            return {}
-        done = [t for t in self._trials() if t.state is TrialState.COMPLETE]
-        if len(done) < 4 or len({t.value for t in done}) < 2:
-            return {}
-        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-        scores: dict[str, float] = optuna.importance.get_param_importances(self._study, evaluator=evaluator)
-        return scores
+        """Share of each parameter in the first objective (`raybayes.search.importance`); empty for several."""
+        return {} if len(self.objectives) > 1 else shares(self._trials(), self._study.directions[0])
+
+    def importance_intervals(self, seed: int) -> dict[str, tuple[float, float]]:
+        """How far each share may be off: bootstrap quantiles; empty where `importances` is."""
+        return {} if len(self.objectives) > 1 else intervals(self._trials(), self._study.directions[0], seed)
 
 
 def trials_table(records: Sequence[TrialRecord], space: Space, objectives: Sequence[Objective]) -> pa.Table:

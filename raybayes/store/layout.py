@@ -55,6 +55,25 @@ class Layout:
         return "burst.lock"
 
     @property
+    def usage(self) -> str:
+        """How much of the machines is in use, as the burst that works now last saw it."""
+        return "usage.json"
+
+    @property
+    def tensorboard(self) -> str:
+        """Folder of TensorBoard's event files, one folder a trial."""
+        return "tensorboard"
+
+    def event_file(self, trial: int, repeat: int, burst: int) -> str:
+        """What one trial reported in one burst, as TensorBoard reads it."""
+        run = f"{trial:05d}{f'-r{repeat}' if repeat else ''}"
+        return f"{self.tensorboard}/{run}/events.out.tfevents.{burst:04d}.raybayes"
+
+    def event_mark(self, burst: int) -> str:
+        """Says that the event files of a burst hold all that it reported."""
+        return f"{self.tensorboard}/.burst-{burst:04d}"
+
+    @property
     def reports(self) -> str:
         """Folder of what trials reported."""
         return "reports"

@@ -118,6 +118,11 @@ class BurstLock:
         """Who holds the lock now, dead or alive; None if nobody."""
         return _parse(self._read(self._layout.lock))
 
+    def living(self) -> Holder | None:
+        """Who holds the lock now, if that burst is alive as far as one can see from here."""
+        data = self._read(self._layout.lock)
+        return _parse(data) if data is not None and self._alive(data, self._layout.lock) else None
+
     def __enter__(self) -> BurstLock:
         self.acquire()
         return self

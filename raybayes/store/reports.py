@@ -63,7 +63,7 @@ class ReportLog:
     """
 
     def __init__(self, layout: Layout, burst: int, clock: Clock = WALL) -> None:
-        if burst in {found for found, _, _ in _files(layout)}:
+        if burst in {found for found, _, _ in report_files(layout)}:
             raise StoreError(
                 f"{layout.storage.shown(layout.reports)}: burst {burst} has reports already; go on with a new burst."
             )
@@ -175,12 +175,12 @@ class _LineFile:
 
 def next_burst(layout: Layout) -> int:
     """The number of the burst that starts now: one more than any that has reported, from 0."""
-    return max((burst for burst, _, _ in _files(layout)), default=-1) + 1
+    return max((burst for burst, _, _ in report_files(layout)), default=-1) + 1
 
 
 def compact_reports(layout: Layout) -> None:
     """Turn the logs that dead bursts left behind into Parquet. Only the holder of the sweep's lock may call it."""
-    for burst in sorted({burst for burst, _, _ in _files(layout)}):
+    for burst in sorted({burst for burst, _, _ in report_files(layout)}):
         _compact(layout, burst)
 
 
@@ -207,8 +207,8 @@ def read_reports(layout: Layout) -> pa.Table:
     return _latest(_concatenated(pieces))
 
 
-def _files(layout: Layout) -> list[tuple[int, int | None, str]]:
-    """(burst, part or None, path), by burst and part."""
+def report_files(layout: Layout) -> list[tuple[int, int | None, str]]:
+    """(burst, part or None, path) of every file of reports, by burst and part."""
     found = []
     for name in layout.storage.list(layout.reports):
         if match := _FILE.fullmatch(name):
@@ -219,7 +219,7 @@ def _files(layout: Layout) -> list[tuple[int, int | None, str]]:
 def _sources(layout: Layout) -> dict[int, list[str]]:
     """The files to read of each burst: its table if there is one, else what its log consists of."""
     sources: dict[int, list[str]] = {}
-    for burst, _, path in _files(layout):
+    for burst, _, path in report_files(layout):
         sources.setdefault(burst, []).append(path)
     # The table is written whole before the log goes, so where both are there, the log is what is left to be removed.
     return {
@@ -285,7 +285,7 @@ def _compact(layout: Layout, burst: int) -> None:
     if paths and paths != [target]:
         table = _concatenated([_read(layout.storage, path) for path in paths])
         parquet.write_table(layout.storage, target, table)
-    for found, _, path in _files(layout):
+    for found, _, path in report_files(layout):
         if found == burst and path != target:
             layout.storage.delete(path)
 

@@ -24,8 +24,9 @@ ALONE = {"executor": "here", "every_s": 0.0}
 def numbers(run):
     """Reports without times and attempts."""
     table = run.reports
+    timed = [metric.name for metric in catalog.load_project(run.spec.project).metrics if metric.timing]
     return table.drop_columns(
-        [n for n in ("seconds", "time", "attempt", "node") if n in table.column_names]
+        [n for n in ("seconds", "time", "attempt", "node", *timed) if n in table.column_names]
     ).to_pylist()
 
 

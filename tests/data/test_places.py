@@ -123,5 +123,6 @@ def test_listing_says_where_each_set_is(cache, monkeypatch, tmp_path):
 def test_every_full_set_has_a_sample_of_its_own_subject():
     for name in data.names():
         dataset = data.describe(name)
-        assert dataset.embedded or data.describe(dataset.sample).embedded
+        own = dataset.embedded or (dataset.sample is not None and data.describe(dataset.sample).embedded)
+        assert own or name in ("cifar100", "imagenet")  # of these nothing may be shipped, or too little would say much
         assert dataset == replace(dataset)

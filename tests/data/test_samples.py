@@ -28,6 +28,8 @@ def test_the_names_are_those_promised():
         "cifar10",
         "cifar10-lossless",
         "cifar10-original",
+        "cifar100",
+        "imagenet",
         "letters",
         "spelling",
         "multi30k",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import raybayes as rb
-from raybayes.errors import Interrupted, StoreError
+from raybayes.errors import OutOfTime, StoreError
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
 from raybayes.store.lock import BurstLock
@@ -117,16 +117,17 @@ def test_on_ray_kill_9_resume_extend(tmp_path):
 
 
 @pytest.mark.ray
-def test_on_ray_one_ctrl_c_finishes_reports_checkpoints_and_exits_130(tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGUSR1, 75)])
+def test_on_ray_one_signal_finishes_reports_and_checkpoints(tmp_path, number, code):
     log = tmp_path / "log"
     process = command(
         "sweep", "parabola", "--trials", "6", "--storage", str(tmp_path), "--name", "s",
         "-s", "steps=10", "-s", "sleep_s=0.2", "-s", f"log={log}", "-s", "method=plain",
     )  # fmt: skip
     wait_for(log, 6)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
+    assert process.returncode == code, errors
     assert "raybayes resume" in errors
     stopped = rb.open_sweep(str(tmp_path / "s"))
     states = stopped.trials["state"].to_pylist()
@@ -193,7 +194,21 @@ def test_signals_end_an_in_process_sweep_cleanly(tmp_path):
             seen.append(progress)
             os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.raises(Interrupted, match="2 of 5 trials have ended"):
+    with pytest.raises(OutOfTime, match="2 of 5 trials have ended"):
         rb.sweep("parabola", trials=5, storage=str(tmp_path), name="s", executor="here", watch=watch)
     rb.resume(str(tmp_path / "s"), executor="here")
     assert_whole(tmp_path / "s", trials=5, steps=4)
+
+
+def test_the_wall_time_ends_a_burst_with_a_code_of_its_own_and_the_same_command_goes_on(tmp_path):
+    arguments = ["sweep", "parabola", "--trials", "3", "--local", "--storage", str(tmp_path), "--name", "s"]
+    arguments += ["-s", "steps=40", "-s", "sleep_s=0.05"]
+    first = command(*arguments, "--walltime", "1s")
+    _, errors = first.communicate(timeout=60)
+    assert first.returncode == OutOfTime.exit_code == 75, errors
+    assert "time is over" in errors
+    assert "PAUSED" in rb.open_sweep(str(tmp_path / "s")).trials["state"].to_pylist()
+    again = command(*arguments)
+    _, errors = again.communicate(timeout=60)
+    assert again.returncode == 0, errors
+    assert_whole(tmp_path / "s", trials=3, steps=40)

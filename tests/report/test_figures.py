@@ -13,9 +13,10 @@ from PIL import Image
 
 from raybayes.report import ranking, style
 from raybayes.report.coordinates import parallel_coordinates, pareto
-from raybayes.report.figures import MOST_SLICES, history, importance_bars, learning_curves, slices
+from raybayes.report.figures import MOST_SLICES, history, learning_curves, slices
 from raybayes.report.summary import Objective
 from raybayes.report.timeline import timeline
+from raybayes.report.uncertainty import importance_bars
 
 
 def texts(figure):
@@ -146,14 +147,6 @@ def test_slices_of_many_parameters_say_how_many_are_left_out(sweep, accuracy):
     for i in range(10):
         trials = trials.append_column(f"config.extra{i}", pa.array(range(20)))
     assert any(f"{17 - MOST_SLICES} more parameters not drawn" in text for text in texts(slices(trials, accuracy)))
-
-
-def test_importances_are_bars_with_their_numbers(accuracy):
-    figure = importance_bars({"lr": 0.75, "method": 0.25}, accuracy)
-    [axes] = figure.axes
-    assert [bar.get_width() for bar in axes.patches] == [0.25, 0.75]
-    style.rendered(figure, "png")  # labels of ticks come to be when they are drawn
-    assert {"lr", "method", "0.75", "0.25"} <= set(texts(figure))
 
 
 def test_parallel_coordinates_pass_through_every_finished_trial(sweep, accuracy):

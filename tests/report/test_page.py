@@ -6,11 +6,12 @@ import pyarrow as pa
 import pytest
 
 from raybayes.clock import VirtualClock
-from raybayes.report.page import render, write_page
+from raybayes.report.page import make_page, render, write_page
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
 
 VOID = {"meta", "img", "br"}
+REPORTS = pa.table({"trial": pa.array([], pa.int64())})
 
 
 class Page(HTMLParser):
@@ -50,7 +51,7 @@ def layout(tmp_path):
 
 
 def page_of(layout, *args):
-    shown = write_page(layout, *args, VirtualClock(1_780_000_000.0))
+    shown = write_page(layout, make_page(*args, VirtualClock(1_780_000_000.0)))
     assert shown.endswith("ensembles-lr/report.html")
     return Page(layout.storage.read_bytes(layout.report_page).decode())
 
@@ -77,7 +78,7 @@ def test_the_page_holds_the_whole_result(whole):
 
 def test_it_needs_no_network_and_runs_no_code(whole):
     layout, page = whole
-    assert all(link.startswith("data:image/") for link in page.links)
+    assert all(link.startswith(("data:image/", "#part-")) for link in page.links)
     html = layout.storage.read_bytes(layout.report_page).decode()
     assert "<script" not in html
     assert "@import" not in html
@@ -101,7 +102,7 @@ def test_a_thousand_trials_stay_under_five_megabytes(layout, sweep, summary, acc
     page = page_of(layout, summary(accuracy), trials, reports)
     assert len(layout.storage.read_bytes(layout.report_page)) < 5_000_000
     assert page.rows >= 1000
-    assert "On paper there are the first 25 trials" in page.text
+    assert "On paper: 25 trials and 12 columns at most" in page.text
 
 
 def test_without_a_finished_trial_it_shows_what_there_is(layout, sweep, summary, accuracy):
@@ -137,18 +138,44 @@ def test_a_pareto_front_is_a_table_of_its_trials(summary, accuracy, nll):
             "error": pa.array([None] * n, pa.string()),
         }
     )
-    page = Page(render(summary(accuracy, nll), trials, [], now=0.0))
+    page = Page(render(summary(accuracy, nll), trials, REPORTS, {}, now=0.0))
     assert "Pareto front, 12 trials" in page.text
     assert "4 more are starred in the table of trials." in page.text
     assert page.text.count("★") == 12
 
 
 def test_what_users_wrote_is_text_and_never_html(sweep, summary, accuracy):
-    trials, _ = sweep(12, bad_rate=0.5)
+    trials, reports = sweep(12, bad_rate=0.5)
     evil = "<script>alert(1)</script>"
     for column in ("config.method", "error", "node"):
         at = trials.column_names.index(column)
         trials = trials.set_column(at, column, pa.array([evil] * 12))
-    html = render(summary(accuracy, name=evil, spec={"x": evil}, path=evil, project=evil), trials, [], now=0.0)
+    html = render(
+        summary(accuracy, name=evil, spec={"x": evil}, path=evil, project=evil),
+        trials,
+        reports,
+        {},
+        now=0.0,
+        notice=evil,
+    )
     assert "<script" not in html
     assert evil in Page(html).text
+
+
+def test_what_was_run_says_seeds_machines_duration_and_cost(layout, sweep, summary, accuracy):
+    facts = {"cpus": 4.0, "gpus": 0.5, "repeats": 3, "bursts": 2, "hardware": {"host": "login1", "cpus": 64}}
+    trials, reports = sweep(30, gap_after=20, running=0)
+    hours = sum(trials["seconds"].to_pylist()) / 3600
+    text = Page(render(summary(accuracy, **facts), trials, reports, {}, now=0.0)).text
+    assert "each configuration with 3 seeds derived from it" in text
+    assert "host login1, cpus 64" in text
+    assert re.search(r"duration 1 d 06 h, \d\d m \d\d s of it at work in 2 bursts", text)
+    assert f"{4 * hours:.3g} CPU-hours, {0.5 * hours:.3g} GPU-hours" in text
+    assert re.search(r"up to 6 trials; these slots were taken \d\d% of the working time", text)
+    assert "node0 (" in text
+    assert f"{len(reports):,} reports, one for each epoch" in text
+
+
+def test_the_page_says_why_the_projects_part_is_missing(sweep, summary, accuracy):
+    text = Page(render(summary(accuracy), *sweep(5), {}, now=0.0, notice="no project of that name")).text
+    assert "no project of that name" in text

@@ -104,7 +104,7 @@ def test_errors_are_one_short_line(sweep, accuracy):
 def test_failures_are_grouped_and_only_the_commonest_told(accuracy):
     rows = [
         {"trial": i, "state": "FAIL", "accuracy": None, "steps": 0, "seconds": 0.0, "error": error}
-        for i, error in enumerate(["a", "b", "b", None, "c", "x\nb"])
+        for i, error in enumerate(["a", "b", "b", None, "c", "b\nx"])
     ]
     trials = pa.Table.from_pylist(rows)
     assert failures(trials) == [("b", [1, 2, 5]), ("a", [0]), ("no message", [3]), ("c", [4])]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raybayes.report.timeline import _Bar, lanes_of, timeline, work_time
+from raybayes.report.timeline import Bar, lanes_of, timeline, work_time
 
 spans = st.lists(
     st.tuples(st.integers(0, 100), st.integers(0, 40)).map(lambda pair: (float(pair[0]), float(sum(pair)))),
@@ -18,7 +18,7 @@ spans = st.lists(
 
 @given(spans)
 def test_bars_of_one_lane_never_overlap_and_lanes_are_few(found):
-    placed = lanes_of([_Bar(begin, end, "COMPLETE", "n") for begin, end in found])
+    placed = lanes_of([Bar(begin, end, "COMPLETE", "n") for begin, end in found])
     assert len(placed) == len(found)
     for lane in {lane for _, lane in placed}:
         members = sorted((bar.begin_s, bar.end_s) for bar, mine in placed if mine == lane)

@@ -77,6 +77,7 @@ def test_values_and_messages():
     found = [value_text(value) for value in (True, False, None, "adam", 3, 0.25)]
     assert found == ["yes", "no", "–", "adam", "3", "0.25"]
     assert one_line('Traceback (most recent call last):\n  File "x"\nValueError: no\n\n') == "ValueError: no"
+    assert one_line("ValueError: no\n  File x, line 3\n    raise ValueError") == "ValueError: no"
     assert one_line(None) == one_line("") == one_line(" \n") == ""
 
 

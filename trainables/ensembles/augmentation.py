@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-Augmentation = Literal["none", "shift", "crop-flip"]
+from trainables.ensembles.pictures import Images, Pictures
+
+Augmentation = Literal["none", "shift", "crop-flip", "resized-crop"]
 
 
 def shift(images: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
@@ -43,6 +45,17 @@ def mirrored(images: Tensor, which: Tensor) -> Tensor:
     return torch.where(which.to(images.device)[:, None, None, None], images.flip(-1), images)
 
 
+def cut_anew(images: Images, generator: torch.Generator) -> Images:
+    """Each picture through a fresh random cut, scaled to its size and mirrored with probability 1/2.
+
+    Raises:
+        TypeError: the images are decoded already: what lies outside their middle is gone.
+    """
+    if not isinstance(images, Pictures):
+        raise TypeError("resized-crop needs pictures in files, found decoded images")
+    return images.augmented(generator)
+
+
 def joint(kind: Augmentation, images: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
     """The augmentation of several batches of equal length in one pass, each batch drawn from its own generator.
 
@@ -65,8 +78,13 @@ def joint(kind: Augmentation, images: Tensor, generators: Sequence[torch.Generat
     return mirrored(cut, torch.cat(flips)) if flips else cut
 
 
-def augmentation(kind: Augmentation) -> Callable[[Tensor, torch.Generator], Tensor]:
-    """The function of that name: "shift" moves by up to 2 pixels, "crop-flip" pads by 4, cuts and mirrors."""
+def augmentation(kind: Augmentation) -> Callable[[Images, torch.Generator], Images]:
+    """The function of that name: "shift" moves by up to 2 pixels, "crop-flip" pads by 4, cuts and mirrors.
+
+    "resized-crop", for pictures in files, cuts 8 to 100 % of the area, scales that to the network's input and mirrors.
+    """
+    if kind == "resized-crop":
+        return cut_anew
     if kind == "shift":
         return lambda images, generator: shift(images, 2, generator)
     if kind == "crop-flip":

@@ -33,7 +33,16 @@ Method = Literal[
 Architecture = Literal[
     "mlp", "cnn", "lenet", "resnet20", "vgg16bn", "preresnet110", "preresnet164", "wrn28x10", "resnet50"
 ]
-DataSetName = Literal["mnist-sample", "mnist", "cifar10-sample", "cifar10", "cifar10-lossless"]
+DataSetName = Literal[
+    "mnist-sample",
+    "mnist",
+    "cifar10-sample",
+    "cifar10",
+    "cifar10-lossless",
+    "cifar10-original",
+    "cifar100",
+    "imagenet",
+]
 
 Foreign = Literal["none", "letters-sample", "letters", "mnist-sample", "mnist", "cifar10-sample", "cifar10"]
 
@@ -78,8 +87,11 @@ class FastGeometric(Group):
 
     pretrain: float = Field(1.0, gt=0, le=1, description="Share of `epochs` that the first stage takes. [P] 160 of 300")
     cycle_epochs: int = Field(2, ge=2, le=100, description="Epochs of a cycle, even. [P] 2 for VGG16BN, else 4")
-    max_lr: float = Field(0.05, gt=0, le=10, description="Learning rate at the ends of a cycle. [P] 0.05, VGG16BN 0.01")
-    ratio: float = Field(0.01, gt=0, lt=1, description="Rate in mid-cycle, at the members, over max_lr. [P] 0.01")
+    max_lr: float = Field(0.05, gt=0, le=10, description="Highest rate of a cycle, a1. [P] 0.05, VGG16BN 0.01")
+    ratio: float = Field(0.01, gt=0, lt=1, description="Lowest rate, at the members, over max_lr: a2/a1. [P] 0.01")
+    start_low: bool = Field(
+        False, description="Cycles begin and end low, and the first stage's network is a member. [P] ImageNet only"
+    )
 
 
 class Swag(Group):
@@ -163,7 +175,7 @@ class Mimo(Group):
 class Config(Group):
     """The configuration of one run: data, method, architecture, training, and one group of values a method."""
 
-    dataset: DataSetName = Field("mnist-sample", description="Images to train on; cifar10 is a lossy JPEG copy")
+    dataset: DataSetName = Field("mnist-sample", description="Images to train on; cifar10 is a lossy copy")
     train_images: int = Field(0, ge=0, description="Images of the training split to use, drawn by split_seed; 0 = all")
     test_images: int = Field(
         0, ge=0, description="Images of the test split to score, drawn by split_seed; 0 = all. [P] all; at least 4"
@@ -189,7 +201,12 @@ class Config(Group):
     lr: float = Field(0.05, gt=0, le=10, description="First learning rate. [P] 0.1, VGG16BN 0.05")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD. [P] 0.9")
     wd: float = Field(5e-4, ge=0, le=1, description="Weight decay in SGD. [P] 5e-4, PreResNets 3e-4")
-    augment: bool = Field(True, description="Random shifts by 2 pixels (MNIST); pad 4, crop, flip (CIFAR). [P] on")
+    schedule: Literal["step", "decay30"] = Field(
+        "step", description="Of ordinary training: whole, then linearly to 1 %; or tenths every 30 epochs. [P] ImageNet"
+    )
+    augment: bool = Field(
+        True, description="Shifts by 2 pixels (MNIST); pad 4, crop, flip (CIFAR); random cut, flip (ImageNet). [P] on"
+    )
     tta: bool = Field(
         False, description="Each member sees a fresh random draw of the training augmentation at test time. [P] both"
     )
@@ -198,6 +215,10 @@ class Config(Group):
         "sequential",
         description="Members of a deep ensemble one after the other, or all of a worker's at once (mlp, cnn, lenet):"
         " equal to rounding; auto = the fastest of a few timed steps",
+    )
+    share: Literal["members", "images"] = Field(
+        "members",
+        description="What several workers divide: whole members; or the images of each batch (DDP, for large networks)",
     )
     spread: float = Field(
         1.0, ge=1, le=100, description="deep_ensemble: each member draws lr and wd within this factor, log-uniformly"

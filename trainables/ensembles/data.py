@@ -20,9 +20,14 @@ from raybayes.errors import DataError
 from trainables.ensembles.augmentation import Augmentation
 from trainables.ensembles.config import Config
 from trainables.ensembles.foreign import foreign_images
+from trainables.ensembles.pictures import Images, Pictures, pictures
 
-AUGMENTATION: dict[str, Augmentation] = {"mnist": "shift", "cifar10": "crop-flip"}  # by the data set's first word
-CLASSES = 10
+AUGMENTATION: dict[str, Augmentation] = {  # by the data set's first word
+    "mnist": "shift",
+    "cifar10": "crop-flip",
+    "cifar100": "crop-flip",
+    "imagenet": "resized-crop",
+}
 
 
 @dataclass(frozen=True)
@@ -30,12 +35,12 @@ class Split:
     """Images with their labels.
 
     Args:
-        images: (n, channels, size, size) uint8, on the device of the run.
+        images: (n, channels, size, size) uint8, on the device of the run; or pictures that are decoded when needed.
         labels: (n,) int64, on the device of the run.
         index: (n,) int64, rows of the table that the images came from.
     """
 
-    images: Tensor
+    images: Images
     labels: Tensor
     index: Tensor
 
@@ -64,9 +69,9 @@ class ImageData:
         """All splits that members predict."""
         return self.scored if self.foreign is None else {**self.scored, "foreign": self.foreign}
 
-    def normalise(self, batch: Tensor) -> Tensor:
+    def normalise(self, batch: Images) -> Tensor:
         """uint8 images to float32, channel by channel (x/255 - mean)/std; the same constants under every method."""
-        return normalise(batch, self.pixels)
+        return normalise(batch.decode() if isinstance(batch, Pictures) else batch, self.pixels)
 
 
 def prepare(
@@ -91,7 +96,7 @@ def prepare(
     train_images, train_labels = decoded(tables["train"], pixels)
     test_images, test_labels = decoded(tables["test"], pixels)
 
-    def part(all_images: Tensor, labels: Tensor, rows: Tensor) -> Split:
+    def part(all_images: Images, labels: Tensor, rows: Tensor) -> Split:
         rows = rows.sort().values
         return Split(all_images[rows].to(device), labels[rows].to(device), rows)
 
@@ -107,7 +112,27 @@ def prepare(
         rows = shuffled(len(pictures), min(len(pictures), len(scored["test"])), config.split_seed)
         others = part(pictures, torch.full((len(pictures),), -1), rows)
     train = part(train_images, train_labels, order[held_out:])
-    return ImageData(pixels, CLASSES, AUGMENTATION[config.dataset.split("-")[0]], train, scored, others)
+    classes = classes_of(tables["train"])
+    for name, one in {"train": train, **scored}.items():
+        if (largest := int(one.labels.max())) >= classes:
+            raise DataError(f"{config.dataset}, {name}: found label {largest}, but its classes are 0 to {classes - 1}.")
+    return ImageData(pixels, classes, AUGMENTATION[config.dataset.split("-")[0]], train, scored, others)
+
+
+def classes_of(table: pa.Table) -> int:
+    """How many classes a table's metadata name; the network has a logit for each."""
+    return len((table.schema.metadata or {})[b"classes"].split(b","))
+
+
+def unseen_classes(data: ImageData) -> str | None:
+    """The sentence for training images among which a class is missing: scores then measure that, and no method."""
+    missing = (torch.bincount(data.train.labels, minlength=data.classes) == 0).nonzero().flatten().tolist()
+    if not missing:
+        return None
+    return (
+        f"no image of class {', '.join(map(str, missing))} is among the {len(data.train)} to train on, so its test"
+        " images will be wrong under every method; raise train_images, or lower validation."
+    )
 
 
 def _check_splits(config: Config, tables: Mapping[str, pa.Table]) -> None:
@@ -132,15 +157,21 @@ def _held_out(config: Config, n: int) -> int:
     return held_out
 
 
-_DECODED: list[tuple[pa.Table, Tensor, Tensor]] = []
+_DECODED: list[tuple[pa.Table, Images, Tensor]] = []
 
 
-def decoded(table: pa.Table, pixels: Pixels) -> tuple[Tensor, Tensor]:
-    """A table's images and labels; a process that trains many trials on the same table decodes it once."""
+def decoded(table: pa.Table, pixels: Pixels) -> tuple[Images, Tensor]:
+    """A table's images and labels; a process that trains many trials on the same table decodes it once.
+
+    Pictures in files of their own stay there.
+    """
     for known, stack, labels in _DECODED:
         if known is table:
             return stack, labels
-    stack, labels = images(table, pixels.channels, pixels.height)
+    if "path" in table.column_names:
+        stack, labels = pictures(table, pixels.height)
+    else:
+        stack, labels = images(table, pixels.channels, pixels.height)
     _DECODED[:] = [*_DECODED[-3:], (table, stack, labels)]
     return stack, labels
 

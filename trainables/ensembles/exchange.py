@@ -1,4 +1,5 @@
-"""Results in the columns of the reference code's csv logs (github.com/bayesgroup/pytorch-ensembles), both ways.
+"""Results in the columns of the reference code's csv logs (github.com/bayesgroup/pytorch-ensembles), both ways, and
+scores of the predictions that it caches.
 
 Its notebooks read `dataset, model, method, n_samples, metric, value, info`, with " (ts)" behind the method for
 temperature scaling and "_augment" for test-time augmentation. Reading and writing csv files is `pyarrow.csv`'s.
@@ -6,9 +7,16 @@ temperature scaling and "_augment" for test-time augmentation. Reading and writi
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
 import pyarrow as pa
 
 from raybayes.errors import DataError
+from trainables.ensembles.metrics.protocol import ALL_SCORES, Score, cross_validated
+from trainables.ensembles.metrics.scores import require_probabilities
 
 COLUMNS = ("dataset", "model", "method", "n_samples", "metric", "value", "info")
 _SCALED, _AUGMENTED = " (ts)", "_augment"
@@ -41,3 +49,48 @@ def from_reference(table: pa.Table) -> pa.Table:
         augment, method = method.endswith(_AUGMENTED), method.removesuffix(_AUGMENTED)
         rows.append(row | {"method": method, "augment": augment, "calibrated": calibrated})
     return pa.Table.from_pylist(rows)
+
+
+_CACHED = re.compile(r"logits_([^-]+)-([^-]+)-(.+)-(\d+)-([^-]+)\.npy")
+
+
+def cached_scores(folder: str | Path, scores: Mapping[str, Score] = ALL_SCORES, split_seed: int = 0) -> pa.Table:
+    """Scores of the averaged predictions that the reference keeps as `logits_<dataset>-<model>-<method>-<K>-<run>.npy`.
+
+    They hold log-probabilities of whole ensembles, no members, so neither other sizes nor diversity follow from them.
+    Unlike the reference this checks `<dataset>-targets.npy` against every file.
+
+    Args:
+        folder: with such files and the targets of each of their data sets.
+
+    Returns:
+        Columns dataset, model, method, run, n_samples, metric, value, calibrated, augment, temperature.
+
+    Raises:
+        DataError: no such file; no targets; shapes that do not fit; values that are no log-probabilities.
+    """
+    place = Path(folder)
+    found = [(match, path) for path in sorted(place.glob("*.npy")) if (match := _CACHED.fullmatch(path.name))]
+    if not found:
+        raise DataError(f"{place} has no file named logits_<dataset>-<model>-<method>-<K>-<run>.npy; name its folder.")
+    rows = []
+    for match, path in found:
+        dataset, model, method, size, run = match.groups()
+        lp, targets = _array(path), _array(place / f"{dataset}-targets.npy")
+        require_probabilities(lp, str(path))
+        result = cross_validated(lp, targets, scores, seed=split_seed)
+        shared = {"dataset": dataset, "model": model, "method": method.removesuffix(_AUGMENTED), "run": run,
+                  "n_samples": int(size), "augment": method.endswith(_AUGMENTED)}  # fmt: skip
+        for calibrated, values in ((False, result.raw), (True, result.calibrated)):
+            temperature = result.temperature if calibrated else 1.0
+            more = {"calibrated": calibrated, "temperature": temperature}
+            rows += [shared | more | {"metric": name, "value": value} for name, value in values.items()]
+    return pa.Table.from_pylist(rows)
+
+
+def _array(path: Path) -> np.ndarray:
+    try:
+        found: np.ndarray = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} cannot be read as an array of numbers ({error}); copy it again.") from error
+    return found

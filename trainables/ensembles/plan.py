@@ -129,8 +129,9 @@ def _csgld(config: Config) -> Plan:
 
 def _fge(config: Config) -> Plan:
     cycle = config.fge.cycle_epochs
-    middles = [pretrain_epochs(config) + cycle // 2 + k * cycle for k in range(config.members)]
-    return Plan(runs=1, epochs=middles[-1], snapshots=tuple(middles))
+    first = pretrain_epochs(config) + (0 if config.fge.start_low else cycle // 2)
+    lows = [first + k * cycle for k in range(config.members)]
+    return Plan(runs=1, epochs=lows[-1], snapshots=tuple(lows))
 
 
 def _swag(config: Config) -> Plan:

@@ -11,11 +11,13 @@ FUSED = ("mlp", "cnn", "lenet")  # architectures of which several members can be
 OWN_DROPOUT = ("mlp", "cnn", "lenet", "vgg16bn", "wrn28x10")  # architectures whose authors put dropout somewhere
 POST_HOC = ("swag", "swa", "mc_dropout", "laplace", "last_layer_laplace")  # draw their members after the training
 NO_DROPOUT = ("resnet50",)
+ANY_SIZE = ("mlp", "cnn", "resnet50")  # architectures for images larger than 32 pixels
+OWN_LOSS = ("vi", "batch_ensemble", "packed", "mimo")  # methods whose step is more than the loss of the network
 
 
 def problem(config: Config) -> str | None:
     """Why a configuration cannot run, or None."""
-    for check in (_data, _budget, _dropout, _trajectory, _swag, _posterior, _engine, _pretrained):
+    for check in (_data, _budget, _dropout, _trajectory, _swag, _posterior, _share, _engine, _pretrained):
         if sentence := check(config):
             return sentence
     return None
@@ -28,11 +30,30 @@ def _data(config: Config) -> str | None:
         return f"foreign = {config.foreign} is of the kind that is trained on; choose images of another kind, or none."
     if config.arch == "vgg16bn" and config.dataset.startswith("mnist"):
         return "arch = vgg16bn halves its input five times and needs 32 pixels, MNIST has 28; choose another arch."
+    if config.dataset == "imagenet" and config.arch not in ANY_SIZE:
+        return (
+            f"arch = {config.arch} is made for 28 or 32 pixels, and pictures of imagenet have 224; choose one of"
+            f" {', '.join(ANY_SIZE)}."
+        )
+    if config.dataset == "imagenet" and config.foreign != "none":
+        return f"foreign = {config.foreign} has 28 or 32 pixels, and pictures of imagenet have 224; set foreign = none."
     if config.tta and not config.augment:
         return (
             "tta = true repeats the training augmentation at test time, but augment = false trains without one,"
             " and a network that never saw it fails on it; set augment = true or tta = false."
         )
+    return None
+
+
+def _share(config: Config) -> str | None:
+    if config.share == "members":
+        return None
+    if config.method in OWN_LOSS:
+        return f"share = images is not possible with method = {config.method}; set share = members."
+    if config.engine not in ("sequential", "auto"):
+        return f"share = images trains one member at a time, and engine = {config.engine} several; change one of them."
+    if config.reuse_pretrained:
+        return "share = images does not store its trainings; set reuse_pretrained = false or share = members."
     return None
 
 
@@ -54,6 +75,8 @@ def _engine(config: Config) -> str | None:
             f"engine = {config.engine} gains nothing for arch = {config.arch}, which fills a device alone; set engine ="
             f" sequential, or choose one of {', '.join(FUSED)}."
         )
+    if config.dataset == "imagenet":
+        return f"engine = {config.engine} needs decoded images, and imagenet stays in files; set engine = sequential."
     return (
         f"engine = {config.engine} trains members without dropout, and dropout.always is set; set engine = sequential,"
         " or dropout.always = false."
@@ -71,7 +94,8 @@ def _pretrained(config: Config) -> str | None:
 
 def side_by_side(config: Config) -> bool:
     """Whether several members of this configuration can be trained at once."""
-    return config.method == "deep_ensemble" and config.arch in FUSED and not config.uses_dropout
+    together = config.method == "deep_ensemble" and config.arch in FUSED and not config.uses_dropout
+    return together and config.share == "members" and config.dataset != "imagenet"
 
 
 def _budget(config: Config) -> str | None:

@@ -1,4 +1,4 @@
-"""The settings of the paper for CIFAR-10, as values for `Config`.
+"""The settings of the paper for CIFAR-10, CIFAR-100 and ImageNet, as values for `Config`.
 
 From the released code of Ashukha et al. 2020, arXiv 2002.06470. A run of any of them takes hours on a GPU. Where the
 code deviates from what it set out to do, the values stand for what it did: see the comments.
@@ -16,10 +16,23 @@ _ARCHITECTURES: dict[str, dict[str, Any]] = {
     "preresnet164": {"lr": 0.1, "wd": 3e-4, "epochs": 300},
     "wrn28x10": {"lr": 0.1, "wd": 5e-4, "epochs": 300},
 }
-_SHARED = {"dataset": "cifar10", "batch": 128, "momentum": 0.9, "validation": 0.1, "members": 100}
+_SHARED = {"batch": 128, "momentum": 0.9, "validation": 0.1, "members": 100}
+_CIFAR = {"cifar10": "cifar10-original", "cifar100": "cifar100"}  # the exact pixels
+_IMAGENET = {
+    "dataset": "imagenet", "arch": "resnet50", "batch": 256, "momentum": 0.9, "members": 50, "lr": 0.1, "wd": 1e-4,
+    "epochs": 130, "schedule": "decay30", "validation": 0.02,
+}  # fmt: skip
+_ON_IMAGENET: dict[str, dict[str, Any]] = {
+    "single": {},
+    "deep_ensemble": {},
+    "snapshot": {"sse": {"max_lr": 0.1, "cycle_epochs": 45, "momentum": 0.9}},
+    "fge": {"fge": {"pretrain": 1.0, "cycle_epochs": 2, "max_lr": 1e-3, "ratio": 0.01, "start_low": True}},
+    "vi": {"vi": {"epochs": 45, "lr_mean": 0.01, "lr_sigma": 1e-3, "log_sigma": -6.0, "beta": 1e-3}},
+    "laplace": {"laplace": {"prior": 1.0}},  # a prior precision of 128.1 = N · wd
+}
 
 
-def _values(arch: str, method: str) -> dict[str, Any]:
+def _on_cifar(arch: str, method: str, dataset: str) -> dict[str, Any]:
     epochs = _ARCHITECTURES[arch]["epochs"]
     vgg = arch == "vgg16bn"
     values: dict[str, dict[str, Any]] = {
@@ -45,7 +58,15 @@ def _values(arch: str, method: str) -> dict[str, Any]:
                 "ratio": 0.05 if vgg else 0.01,
             }
         },
-        "swag": {"swag": {"epochs": 300, "start": 160 / 300, "lr": 0.01, "rank": 20, "scale": 0.5}},
+        "swag": {
+            "swag": {
+                "epochs": 300,
+                "start": 160 / 300,
+                "lr": 0.05 if dataset == "cifar100" and arch.startswith("preresnet") else 0.01,
+                "rank": 20,
+                "scale": 0.5,
+            }
+        },
         "mc_dropout": {"epochs": 400, "dropout": {"p": 0.5 if vgg else 0.3}},
         "vi": {
             "vi": {
@@ -68,20 +89,25 @@ def _wd(arch: str) -> float:
 
 _METHODS = ("single", "deep_ensemble", "snapshot", "csgld", "fge", "swag", "mc_dropout", "vi", "laplace")
 RECIPES = [
-    (arch, method)
+    (arch, method, dataset)
+    for dataset in _CIFAR
     for arch in _ARCHITECTURES
     for method in _METHODS
     if method != "mc_dropout" or arch in ("vgg16bn", "wrn28x10")  # the others have no dropout
-]
+] + [("resnet50", method, "imagenet") for method in _ON_IMAGENET]
 
 
-def paper(arch: str, method: str) -> dict[str, Any]:
-    """The paper's values for an architecture and a method on CIFAR-10.
+def paper(arch: str, method: str, dataset: str = "cifar10") -> dict[str, Any]:
+    """The paper's values for an architecture, a method, and a data set: "cifar10", "cifar100" or "imagenet".
 
     Raises:
-        SpecError: the paper has no such run; the message lists those it has.
+        SpecError: the paper has no such run; the message lists those it has on this data set, or all.
     """
-    if (arch, method) not in RECIPES:
-        known = ", ".join(f"{a} with {m}" for a, m in RECIPES)
-        raise SpecError(f"the paper has no recipe for {arch} with {method}; it has {known}.")
-    return {**_SHARED, "arch": arch, "method": method, **_ARCHITECTURES[arch], **_values(arch, method)}
+    if (arch, method, dataset) not in RECIPES:
+        here = [recipe for recipe in RECIPES if recipe[2] == dataset] or RECIPES
+        known = ", ".join(f"{a} with {m} on {d}" for a, m, d in here)
+        raise SpecError(f"the paper has no recipe for {arch} with {method} on {dataset}; it has {known}.")
+    if dataset == "imagenet":
+        return {**_IMAGENET, "method": method, **_ON_IMAGENET[method]}
+    shared = {**_SHARED, "dataset": _CIFAR[dataset], "arch": arch, "method": method}
+    return {**shared, **_ARCHITECTURES[arch], **_on_cifar(arch, method, dataset)}

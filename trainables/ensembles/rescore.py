@@ -17,15 +17,21 @@ import pyarrow.compute as pc
 from raybayes.errors import DataError
 from trainables.ensembles.metrics.average import RunningAverage
 from trainables.ensembles.metrics.dee import deep_ensemble_equivalent
-from trainables.ensembles.metrics.detection import foreign
+from trainables.ensembles.metrics.detection import foreign, misclassification
 from trainables.ensembles.metrics.diversity import RunningDiversity
-from trainables.ensembles.metrics.protocol import ALL_SCORES, REPEATS, CrossValidated, Score, cross_validated, held_out
+from trainables.ensembles.metrics.protocol import (
+    ALL_SCORES,
+    REPEATS,
+    SCORES,
+    CrossValidated,
+    Score,
+    cross_validated,
+    held_out,
+)
 from trainables.ensembles.metrics.reference import ReferenceCurve, reference_curve
-from trainables.ensembles.metrics.scores import Array, Targets, log_likelihood, log_sum_exp
+from trainables.ensembles.metrics.scores import Array, Targets, log_likelihood, require_probabilities
 from trainables.ensembles.metrics.selection import select_greedily
 from trainables.ensembles.metrics.uncertainty import entropy, mutual_information, negative_confidence
-
-NORMALISED = 1e-3  # float32 log-softmax is off by less
 
 RESULTS_SCHEMA = pa.schema(
     [
@@ -96,19 +102,9 @@ def _run(table: pa.Table, trial: int, repeat: int, split: str, member: Targets) 
             " (their row numbers and targets differ); do not mix runs of different data or split_seed."
         )
     stacked = np.stack([lp[rows] for rows in parts])
-    _check_probabilities(stacked, f"trial {trial}, repeat {repeat}, {split}")
+    for number, one in enumerate(stacked):  # a diverged member (nan) is let through: its scores are nan
+        require_probabilities(one, f"trial {trial}, repeat {repeat}, {split}, member {number}")
     return Run(trial, repeat, split, tuple(numbers.tolist()), stacked, target[parts[0]], digests.pop())
-
-
-def _check_probabilities(lp: Array, place: str) -> None:
-    """Refuse what is no logarithm of probabilities; a diverged member (nan) is let through, its scores are nan."""
-    for number, member in enumerate(lp):
-        totals = np.exp(log_sum_exp(member.astype(np.float64)))
-        if (off := np.nanmax(np.abs(totals - 1), initial=0.0)) > NORMALISED:
-            raise DataError(
-                f"{place}, member {number}: probabilities add up to 1 but for {off:.2g}, at most {NORMALISED:g} is"
-                " rounding; store log_softmax of the logits."
-            )
 
 
 def _digest(index: Targets, target: Targets) -> str:
@@ -156,6 +152,10 @@ def rescore(
                 fitted.add(other.lp[number])
                 result = held_out(lp, run.targets, fitted.log_probabilities(), other.targets, scores)
             measures = diversity.measures(lp, run.targets)
+            if "misclassified_auc" in scores:
+                found = misclassification(lp, run.targets, diversity.mutual_information(lp))
+                measures |= {f"misclassified_{name}_mutual_information": value
+                             for name, value in (("auc", found.roc_auc), ("ap", found.average_precision))}
             rows += _rows(run, size, split_seed, result, measures)
     return pa.Table.from_pylist(rows, RESULTS_SCHEMA)
 
@@ -280,15 +280,17 @@ def equivalents(
 class HyperDeep:
     """An ensemble chosen from all members of a sweep.
 
+    The first K of its members are the ensemble that would have been chosen at size K.
+
     Args:
         members: (trial, repeat, member) in the order of choice, repetitions included.
-        validation_cll: its calibrated log-likelihood on the objects it was chosen by: optimistic.
-        test: score -> calibrated value on the test objects.
+        validation_cll: of each size, its calibrated log-likelihood on the objects it was chosen by: optimistic.
+        test: of each size, score -> calibrated value on the test objects.
     """
 
     members: tuple[tuple[int, int, int], ...]
-    validation_cll: float
-    test: dict[str, float]
+    validation_cll: tuple[float, ...]
+    test: tuple[dict[str, float], ...]
 
 
 def hyper_deep_ensemble(predictions: pa.Table, size: int, split_seed: int = 0) -> HyperDeep:
@@ -305,16 +307,20 @@ def hyper_deep_ensemble(predictions: pa.Table, size: int, split_seed: int = 0) -
         raise DataError("some members have validation or test predictions alone; leave out runs that have not ended.")
     candidates = {"val": [m for run in val for m in run.lp], "test": [m for run in test for m in run.lp]}
     chosen = select_greedily(candidates["val"], val[0].targets, size, split_seed)
-    averages = {}
-    for split, pool in candidates.items():
-        averages[split] = RunningAverage()
-        for index in chosen:
-            averages[split].add(pool[index])
-    on_val = cross_validated(
-        averages["val"].log_probabilities(), val[0].targets, {"ll": log_likelihood}, seed=split_seed
-    )
-    on_test = cross_validated(averages["test"].log_probabilities(), test[0].targets, seed=split_seed)
-    return HyperDeep(tuple(names[0][index] for index in chosen), on_val.calibrated["ll"], on_test.calibrated)
+    on_val = _by_size(candidates["val"], chosen, val[0].targets, {"ll": log_likelihood}, split_seed)
+    on_test = _by_size(candidates["test"], chosen, test[0].targets, SCORES, split_seed)
+    return HyperDeep(tuple(names[0][index] for index in chosen), tuple(one["ll"] for one in on_val), tuple(on_test))
+
+
+def _by_size(
+    pool: list[Array], chosen: list[int], targets: Targets, scores: Mapping[str, Score], split_seed: int
+) -> list[dict[str, float]]:
+    """Calibrated scores of the first 1, 2, ... of the chosen members."""
+    average, found = RunningAverage(), []
+    for index in chosen:
+        average.add(pool[index])
+        found.append(cross_validated(average.log_probabilities(), targets, scores, seed=split_seed).calibrated)
+    return found
 
 
 def _same_objects(found: list[Run]) -> None:

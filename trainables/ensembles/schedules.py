@@ -19,6 +19,11 @@ def step(t: float, ratio: float = 0.01) -> float:
     return ratio
 
 
+def decay30(epoch: float) -> float:
+    """The paper's schedule on ImageNet: a tenth every 30 epochs."""
+    return 0.1 ** (int(epoch) // 30)
+
+
 def cosine_restarts(epoch: float, cycle_epochs: float, max_lr: float) -> float:
     """Cosine annealing with warm restarts: max_lr at the start of each cycle, towards 0 at its end.
 

@@ -7,8 +7,9 @@ from math import nan
 from typing import Any
 
 from raybayes.contract import Context, State
+from raybayes.errors import DataError
 from trainables.ensembles.config import Config
-from trainables.ensembles.data import ImageData, prepare
+from trainables.ensembles.data import ImageData, prepare, unseen_classes
 from trainables.ensembles.ensemble import Ensemble, Point
 from trainables.ensembles.fused import Group, settle
 from trainables.ensembles.fused.forward import Engine
@@ -21,15 +22,16 @@ from trainables.ensembles.predictions import curve_table, member_table
 def train(config: Config, ctx: Context) -> None:
     """Train the members of one ensemble, store their predictions, and report the score of the ensemble so far.
 
-    Worker r of W trains runs r, r + W, ...; a method of one run leaves the other workers waiting. One report stands for
+    Worker r of W trains runs r, r + W, ...; a method of one run leaves the other workers waiting, unless `share` is
+    "images": then all workers train every run together, each on its part of every batch. One report stands for
     one step of one run (see `plan`), so a round of several runs (on several workers, or side by side on one) makes as
     many reports, with the same numbers. Until the first member is finished, the first run's network stands for the
     ensemble.
     """
     whole = plan(config)
-    if ctx.rank == 0 and ctx.world_size > whole.runs:
+    if config.share == "members" and ctx.rank == 0 and ctx.world_size > whole.runs:
         ctx.log.warning(
-            "method %s has %d training run(s): %d of %d workers wait",
+            "method %s has %d training run(s): %d of %d workers wait; -s share=images lets them train it together",
             config.method,
             whole.runs,
             ctx.world_size - whole.runs,
@@ -37,6 +39,10 @@ def train(config: Config, ctx: Context) -> None:
         )
     foreign = None if config.foreign == "none" else ctx.data(config.foreign)
     data = prepare(config, ctx.data(config.dataset), ctx.device, foreign)
+    if ctx.rank == 0 and (sentence := unseen_classes(data)) is not None:
+        ctx.log.warning(sentence)
+    if config.share == "images":
+        check_shares(config, len(data.train), ctx.world_size)
     ensemble = Ensemble.of(data, config.split_seed)
     progress = [0] * whole.runs  # steps done of each run
     parked: dict[int, State] = {}  # states of begun runs that this worker will go on with
@@ -47,11 +53,13 @@ def train(config: Config, ctx: Context) -> None:
     if (saved := ctx.resume()) is not None:
         progress, reported, metrics = list(saved["progress"]), saved["reported"], dict(saved["metrics"])
         ensemble.load(saved["ensemble"])
-        mine = range(ctx.rank, whole.runs, ctx.world_size)
+        mine = own_runs(config, ctx, whole.runs)
         parked = {index: saved[f"run/{index}"] for index in mine if f"run/{index}" in saved}
     engine = saved["engine"] if saved is not None else settle(config, data, ctx, whole.runs)
 
     def state() -> State:
+        if config.share == "images" and ctx.rank:
+            return {}  # rank 0 has all of it
         begun = dict(parked)
         for run in group.runs if group is not None else ():
             if progress[run.index] < whole.steps_per_run:
@@ -64,7 +72,8 @@ def train(config: Config, ctx: Context) -> None:
             group = next_group(group, engine, progress, parked, config, data, ctx)
             news = [] if group is None else work(group, progress[group.runs[0].index], ensemble.size == 0, ctx)
             now: Point | None = None
-            for item in itertools.chain.from_iterable(ctx.gather(news)):
+            told = [news] if config.share == "images" else ctx.gather(news)
+            for item in itertools.chain.from_iterable(told):
                 progress[item["run"]] += 1
                 for number, member in item["members"].items():
                     ensemble.add(number, member, whole.cost_epochs(number))
@@ -77,6 +86,21 @@ def train(config: Config, ctx: Context) -> None:
             if ctx.rank == 0:
                 ctx.save_table("curve", curve_table(ensemble.points, config, ctx.seed))
         ctx.report(metrics, state)
+
+
+def own_runs(config: Config, ctx: Context, runs: int) -> range:
+    """The runs that this worker takes part in."""
+    return range(runs) if config.share == "images" else range(ctx.rank, runs, ctx.world_size)
+
+
+def check_shares(config: Config, images: int, workers: int) -> None:
+    """DataError if a batch has fewer than two images for each of the workers that share it."""
+    smallest = images // -(-images // config.batch)
+    if smallest < 2 * workers:
+        raise DataError(
+            f"share = images: a batch of {smallest} for {workers} workers is fewer than 2 images each; raise batch, or"
+            " use fewer workers."
+        )
 
 
 def next_group(
@@ -95,7 +119,7 @@ def next_group(
     steps = plan(config).steps_per_run
     if group is not None and progress[group.runs[0].index] < steps:
         return group
-    left = [index for index in range(ctx.rank, len(progress), ctx.world_size) if progress[index] < steps]
+    left = [index for index in own_runs(config, ctx, len(progress)) if progress[index] < steps]
     if not left:
         return None
     side_by_side = [index for index in left if progress[index] == progress[left[0]]]
@@ -120,7 +144,8 @@ def work(group: Group, step: int, alone: bool, ctx: Context) -> list[dict[str, A
         first = run.index * run.plan.members_per_run + run.plan.members_before(step)
         members = dict(enumerate(completed, start=first))
         for number, member in members.items():
-            store(run, number, member, ctx)
+            if run.config.share == "members" or ctx.rank == 0:
+                store(run, number, member, ctx)
         now = run.current("val") if alone and run.index == 0 and not members else None
         news.append({"run": run.index, "members": members, "now": now})
     return news

@@ -1,26 +1,27 @@
 """Optimisation over orderings by low-variance gradients of a Plackett-Luce distribution."""
 
-from raybayes.contract import Direction, Metric, Project
+from raybayes.contract import Direction, Findings, Finished, Metric, Project
 from trainables.permutations.config import Config, max_steps
 from trainables.permutations.order import BestOrder, minimise_order
 from trainables.permutations.plackett_luce import PlackettLuce
 from trainables.permutations.training import train
 
 _METHODS = {
-    "random_search": ("random search with as many evaluations", ("", "gap", "shd")),
-    "greedy_swaps": ("descent by neighbour swaps with as many evaluations", ("", "gap", "shd")),
-    "annealing": ("simulated annealing with as many evaluations", ("", "gap", "shd")),
+    "random_search": ("random search with as many evaluations", ("", "gap", "shd", "excess")),
+    "greedy_swaps": ("descent by neighbour swaps with as many evaluations", ("", "gap", "shd", "excess")),
+    "annealing": ("simulated annealing with as many evaluations", ("", "gap", "shd", "excess")),
     "two_opt": ("2-opt from random tours with as many evaluations", ("", "gap")),
     "nearest_neighbour": ("the nearest-neighbour tours of all starts", ("", "gap")),
-    "random_order": ("a random order", ("", "shd", "ndcg5", "ndcg10")),
-    "variance_sorting": ("the order of the variances", ("", "shd")),
-    "greedy_order": ("smallest residual variance first", ("", "shd")),
-    "true_order": ("an order of the true graph", ("", "shd")),
-    "exact_optimum": ("the exact optimum over all orders", ("", "shd")),
+    "random_order": ("a random order", ("", "shd", "excess", "ndcg5", "ndcg10")),
+    "variance_sorting": ("the order of the variances", ("", "shd", "excess")),
+    "greedy_order": ("smallest residual variance first", ("", "shd", "excess")),
+    "true_order": ("an order of the true graph", ("", "shd", "excess")),
+    "exact_optimum": ("the exact optimum over all orders", ("", "shd", "excess")),
     "listnet": ("ListNet, as many updates", ("ndcg5", "ndcg10")),
     "listmle": ("ListMLE, as many updates", ("ndcg5", "ndcg10")),
     "lambdarank": ("LambdaRank, as many updates", ("ndcg5", "ndcg10")),
 }
+_KINDS = {"": "cost", "gap": "gap", "shd": "SHD", "excess": "cost above the optimum"}
 
 
 def _controls() -> tuple[Metric, ...]:
@@ -28,8 +29,8 @@ def _controls() -> tuple[Metric, ...]:
     metrics = []
     for name, (meaning, kinds) in _METHODS.items():
         for kind in kinds:
-            unit = {"gap": "%", "shd": "edges"}.get(kind, "")
-            shown = {"": "cost", "gap": "gap", "shd": "SHD"}.get(kind, f"test {kind.upper().replace('G', 'G@')}")
+            unit = {"gap": "%", "shd": "edges", "excess": "nats"}.get(kind, "")
+            shown = _KINDS.get(kind) or f"test {kind.upper().replace('G', 'G@')}"
             better: Direction = "maximize" if kind.startswith("ndcg") else "minimize"
             metrics.append(Metric(f"{name}_{kind}".rstrip("_"), better, unit, f"{shown} of {meaning}", False))
     return tuple(metrics)
@@ -40,24 +41,37 @@ METRICS = (
     Metric("cost_se", "minimize", "", "standard error of that mean over runs"),
     Metric("log_grad_var", "minimize", "", "LogGradVar: 2 log of the gradient's mean deviation, median over runs"),
     Metric("best", "minimize", "", "lowest cost that was evaluated, mean over runs"),
+    Metric("best_se", "minimize", "", "standard error of that mean over runs"),
     Metric("mode", "minimize", "", "cost of the most probable order, ties broken by chance, mean over runs"),
     Metric("evaluations", "minimize", "", "costs that each run has evaluated, all workers"),
     Metric("relaxed_evaluations", "minimize", "", "relaxed costs that each run's control variate has evaluated"),
     Metric("tau", "minimize", "", "median temperature of the control variate", False),
     Metric("eta", "minimize", "", "median scale of the control variate's relaxed cost", False),
     Metric("gap", "minimize", "%", "best tour over the optimum, mean over runs", False),
+    Metric("gap_se", "minimize", "%", "standard error of that mean over runs", False),
     Metric("gap_best", "minimize", "%", "best tour of all runs over the optimum", False),
     Metric("shd", "minimize", "edges", "structural Hamming distance of the best order's graph, mean over runs", False),
+    Metric("shd_se", "minimize", "edges", "standard error of that mean over runs", False),
     Metric("shd_mode", "minimize", "edges", "the same for the most probable order", False),
     Metric("fdr", "minimize", "", "share of the found edges that are wrong", False),
     Metric("tpr", "maximize", "", "share of the true edges that were found", False),
     Metric("fpr", "minimize", "", "wrong edges over the pairs that are not connected", False),
     Metric("edges", "minimize", "edges", "found edges", False),
-    Metric("excess", "minimize", "nats", "best cost above the exact optimum over all orders", False),
+    Metric("excess", "minimize", "nats", "best cost above the exact optimum over all orders, mean over runs", False),
+    Metric("excess_se", "minimize", "nats", "standard error of that mean over runs", False),
     Metric("test_ndcg5", "maximize", "", "NDCG@5 on the test queries, mean over runs", False),
+    Metric("test_ndcg5_se", "minimize", "", "standard error of that mean over test queries", False),
     Metric("test_ndcg10", "maximize", "", "NDCG@10 on the test queries, mean over runs", False),
+    Metric("test_ndcg10_se", "minimize", "", "standard error of that mean over test queries", False),
     *_controls(),
 )
+
+
+def _findings(finished: Finished) -> Findings:
+    from trainables.permutations.study.findings import findings  # it draws: training need not load matplotlib
+
+    return findings(finished)
+
 
 PROJECT = Project(
     name="permutations",
@@ -74,6 +88,7 @@ PROJECT = Project(
     smoke={"evaluations": 200, "reports": 4, "runs": 2},
     data=("tsp-sample", "tsp", "ltr-sample", "ltr", "sachs-sample", "sachs"),
     max_steps=max_steps,
+    findings=_findings,
 )
 
 __all__ = ["METRICS", "PROJECT", "BestOrder", "Config", "PlackettLuce", "max_steps", "minimise_order", "train"]

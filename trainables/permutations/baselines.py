@@ -15,7 +15,7 @@ from torch import Tensor
 
 from trainables.permutations.costs import Cost
 
-BLOCK = 256  # orders evaluated together by random search
+BLOCK = 256  # orders evaluated together by random search; moves of annealing that are drawn together
 
 
 @dataclass(frozen=True)
@@ -97,22 +97,28 @@ def annealing(
     best, best_order = current.clone(), order.clone()
     steps = budget - probe.shape[1]
     hot = values.std(-1, unbiased=False).clamp_min(1e-12) / 2
-    places = torch.arange(n)
-    for step in range(steps):
-        pair = torch.rand(runs, n, generator=generator).topk(2, -1).indices.sort(-1).values
-        low, high = pair[:, :1], pair[:, 1:]
-        if moves == "reverse":
-            inside = (places >= low) & (places <= high)
-            source = torch.where(inside, low + high - places, places)
-        else:
-            source = torch.where(places == low, high, torch.where(places == high, low, places))
-        candidate = order.gather(1, source)
-        value = cost(candidate.unsqueeze(1)).double().squeeze(1)
-        temperature = hot * 1e-3 ** (step / max(1, steps - 1))
-        accept = torch.rand(runs, generator=generator).double().log() < (current - value) / temperature
-        order = torch.where(accept.unsqueeze(-1), candidate, order)
-        current = torch.where(accept, value, current)
-        record = current < best
-        best = torch.where(record, current, best)
-        best_order = torch.where(record.unsqueeze(-1), order, best_order)
+    for start in range(0, steps, BLOCK):
+        count = min(BLOCK, steps - start)
+        cooling = 1e-3 ** (torch.arange(start, start + count, dtype=torch.float64) / max(1, steps - 1))
+        luck = torch.rand(count, runs, generator=generator).double().log() * cooling.unsqueeze(-1) * hot
+        for source, slack in zip(_moves(count, runs, n, moves, generator), luck, strict=True):
+            candidate = order.gather(1, source)
+            value = cost(candidate.unsqueeze(1)).double().squeeze(1)
+            accept = slack < current - value
+            order = torch.where(accept.unsqueeze(-1), candidate, order)
+            current = torch.where(accept, value, current)
+            record = current < best
+            if record.any():
+                best = torch.where(record, current, best)
+                best_order = torch.where(record.unsqueeze(-1), order, best_order)
     return Found(best, best_order, probe.shape[1] + steps)
+
+
+def _moves(count: int, runs: int, n: int, moves: str, generator: torch.Generator) -> Tensor:
+    """(count, runs, n): the place that each place of the new order takes its item from."""
+    pair = torch.rand(count, runs, n, generator=generator).topk(2, -1).indices.sort(-1).values
+    low, high = pair[..., :1], pair[..., 1:]
+    places = torch.arange(n)
+    if moves == "reverse":
+        return torch.where((places >= low) & (places <= high), low + high - places, places)
+    return torch.where(places == low, high, torch.where(places == high, low, places))

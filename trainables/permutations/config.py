@@ -131,13 +131,19 @@ class Config(BaseModel):
         "plackett_luce", description="One logit an item, or one a (place, item) pair; not for sinkhorn, gaussian"
     )
     runs: int = Field(8, ge=1, le=100_000, description="Independent runs, computed together; metrics are their means")
+    restarts: int = Field(1, ge=1, le=10_000, description="Independent starts that share a run's evaluations. [P] 1")
     evaluations: int = Field(50_000, ge=1, description="Costs that a run may evaluate, per worker. [P] 50,000")
     samples: int = Field(1, ge=1, le=100_000, description="Samples per update and worker. [P] 1")
     lr: float = Field(0.01, gt=0, le=10, description="Adam's step size for theta. [P] 0.01")
     lr_decay: Literal["none", "cosine"] = Field("none", description="Course of the step size. [P] none")
     momentum: float = Field(0.9, ge=0, lt=1, description="Share of the past in a moving-average baseline")
     scale_by_std: bool = Field(False, description="Divide advantages by the update's deviation: bias O(1/samples)")
-    entropy: float = Field(0.0, ge=0, le=1e6, description="Weight of log p(b) added to the cost, falling to 0 linearly")
+    entropy: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="Weight of log p(b) added to the cost, in deviations of the first update's costs; falls to 0",
+    )
     init_scale: float = Field(0.0, ge=0, le=100, description="Standard deviation of theta at the start. [P] 0")
     precision: Literal["float64", "float32"] = Field("float64", description="Of all numbers. [P] float64")
     reports: int = Field(100, ge=1, le=10_000, description="Reports of a run, evenly spaced. [P] every 500 updates")
@@ -153,14 +159,27 @@ class Config(BaseModel):
     @property
     def updates(self) -> int:
         """Updates of theta that the budget pays for."""
+        updates = self.evaluations // (self.samples * self.restarts)
         if self.estimator not in CONTROL_VARIATES:
-            return self.evaluations // self.samples
-        return (self.evaluations // self.samples - self.critic.warmup) // self.critic.updates
+            return updates
+        return (updates - self.critic.warmup) // self.critic.updates
 
     @property
     def items(self) -> int | None:
         """Number of items where the configuration alone says it."""
         return {"toy": self.toy.n, "causal": None if self.causal.graph == "sachs" else self.causal.d}.get(self.task)
+
+    @property
+    def place(self) -> str:
+        """Task and instance in words, the same for configurations whose costs can be compared."""
+        causal, scale = self.causal, "standardised" if self.causal.standardise else "raw"
+        data = f"{causal.cells} cells" if causal.graph == "sachs" else f"d = {causal.d}, {causal.edges} d edges"
+        return {
+            "toy": f"toy, n = {self.toy.n}, eps = {self.toy.eps:g}",
+            "causal": f"{causal.graph}, {data}, {causal.score}, {scale}",
+            "ranking": f"{self.dataset or 'ltr-sample'}, NDCG@{self.ranking.k}",
+            "tsp": self.tsp.instance,
+        }[self.task]
 
     @model_validator(mode="after")
     def _possible(self) -> Config:

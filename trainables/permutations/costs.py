@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -30,8 +33,21 @@ class RelaxedCost(Protocol):
     def __call__(self, order: Tensor) -> Tensor: ...
 
     def relaxed(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
-        """Costs (R, S) and their gradients (R, S, n, n) at matrices (R, S, n, n), by differentiable operations."""
+        """Costs (R, S) and their gradients (R, S, n, n) at matrices (R, S, n, n)."""
         ...
+
+    def bend(self, matrix: Tensor, direction: Tensor) -> Tensor:
+        """The gradient's derivative along a direction, both (R, S, n, n): what a learnt temperature needs."""
+        ...
+
+
+@dataclass(frozen=True)
+class RelaxedValue:
+    """A relaxed cost (R, S), its gradient (R, S, n, n), and that gradient's derivative along a direction."""
+
+    value: Tensor
+    gradient: Tensor
+    bend: Callable[[Tensor], Tensor]
 
 
 class Recorder:
@@ -41,14 +57,15 @@ class Recorder:
         cost: what is minimised.
         runs: R.
         dtype: of the costs that come back.
+        restarts: how many of those runs share one budget; the counts here are those of one of them.
 
     Raises:
         SpecError: the cost has another shape than (R, S).
         TrialError: a cost is NaN or infinite.
     """
 
-    def __init__(self, cost: Cost, runs: int, dtype: torch.dtype, device: torch.device) -> None:
-        self.cost, self.runs, self.dtype = cost, runs, dtype
+    def __init__(self, cost: Cost, runs: int, dtype: torch.dtype, device: torch.device, restarts: int = 1) -> None:
+        self.cost, self.runs, self.dtype, self.restarts = cost, runs, dtype, restarts
         self._relaxable = cost if isinstance(cost, RelaxedCost) else None  # asking each time would cost more than f
         self.evaluations = 0
         self.relaxed_evaluations = 0
@@ -91,15 +108,16 @@ class Recorder:
         self.best_order = torch.where(better.unsqueeze(-1), order[rows, where], self.best_order)
         return values
 
-    def relaxed(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
-        """The relaxed cost and its gradient, counted apart."""
+    def relaxed(self, matrix: Tensor) -> RelaxedValue:
+        """The relaxed cost with its derivatives, counted apart."""
         if self._relaxable is None:
             raise SpecError(
                 f"{type(self.cost).__name__} is a black box without an extension to soft permutations; choose "
                 f"critic.of = black_box, or an estimator without a relaxation (reinforce_ema, rloo)."
             )
         self.relaxed_evaluations += matrix.shape[1]
-        return self._relaxable.relaxed(matrix)
+        value, gradient = self._relaxable.relaxed(matrix)
+        return RelaxedValue(value, gradient, functools.partial(self._relaxable.bend, matrix))
 
     def state(self) -> dict[str, object]:
         """What a resumed run needs."""

@@ -1,4 +1,4 @@
-"""The free part rho of a control variate: one small network for each run, with its input gradient in closed form."""
+"""The free part rho of a control variate: one small network for each run, with all its derivatives in closed form."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor
 class Critic:
     """R independent networks: `depth` hidden layers of `width` units, one number out.
 
-    The gradient with respect to the input comes from the chain rule, written out, so that differentiating *it* for the
-    weights takes one ordinary backward pass. Weights start as torch.nn.Linear's do.
+    The gradient for the input, and the gradient of *that* for the weights, come from the chain rule, written out: on
+    networks this small, automatic differentiation takes longer than the arithmetic. Weights start as torch.nn.Linear's.
 
     Args:
         runs: R.
@@ -36,7 +36,7 @@ class Critic:
             bound = 1 / math.sqrt(before)
             for shape, place in (((runs, before, after), self.weights), ((runs, 1, after), self.biases)):
                 draw = (2 * torch.rand(shape, dtype=like.dtype, generator=generator) - 1) * bound
-                place.append(draw.to(like.device).requires_grad_())
+                place.append(draw.to(like.device))
 
     def parameters(self) -> list[Tensor]:
         """Weights and biases, each with the runs in the first dimension."""
@@ -46,15 +46,50 @@ class Critic:
         """rho(x) (R, S) and d rho / dx (R, S, d) at x (R, S, d)."""
         slopes = []
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            x = torch.baddbmm(bias, x, weight)
-            if self._relu:
-                slopes.append((x > 0).to(x.dtype))
-                x = x.relu()
-            else:
-                x = x.tanh()
-                slopes.append(1 - x * x)
+            x, slope = self._activated(torch.baddbmm(bias, x, weight))
+            slopes.append(slope)
         value = torch.baddbmm(self.biases[-1], x, self.weights[-1]).squeeze(-1)
         gradient = self.weights[-1].transpose(-1, -2)  # (R, 1, width)
         for weight, slope in zip(reversed(self.weights[:-1]), reversed(slopes), strict=True):
             gradient = (gradient * slope) @ weight.transpose(-1, -2)
         return value, gradient
+
+    def _activated(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The activation and its derivative."""
+        if self._relu:
+            return x.relu(), (x > 0).to(x.dtype)
+        y = x.tanh()
+        return y, 1 - y * y
+
+    def sensitivity(self, x: Tensor, weight: Tensor, direction: Tensor) -> list[Tensor]:
+        """The gradient of sum_s weight_s rho(x_s) + direction_s · drho/dx_s for `parameters()`, in their order.
+
+        Values and their derivatives along the direction go forward side by side, stacked as samples; then both go back.
+
+        Args:
+            x, direction: (R, S, d).
+            weight: (R, S).
+        """
+        samples = x.shape[1]
+        signal = torch.cat([x, direction], 1)
+        signals, slopes, tangents = [signal], [], []
+        for w, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            before, tangent = (signal @ w).split(samples, 1)
+            y, slope = self._activated(before + bias)
+            signal = torch.cat([y, slope * tangent], 1)
+            signals.append(signal)
+            slopes.append(slope)
+            tangents.append(tangent)
+        back = torch.cat([weight, torch.ones_like(weight)], 1).unsqueeze(-1)
+        weights, biases = [], []
+        for i in range(len(self.weights) - 1, -1, -1):
+            weights.append(signals[i].transpose(-1, -2) @ back)
+            biases.append(back[:, :samples].sum(1, keepdim=True))
+            if i:
+                value, tangent = (back @ self.weights[i].transpose(-1, -2)).split(samples, 1)
+                slope = slopes[i - 1]
+                value = slope * value
+                if not self._relu:  # tanh'' = -2 tanh tanh'; a relu has none
+                    value = value - 2 * signals[i][:, :samples] * slope * tangents[i - 1] * tangent
+                back = torch.cat([value, slope * tangent], 1)
+        return [*reversed(weights), *reversed(biases)]

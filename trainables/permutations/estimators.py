@@ -2,7 +2,7 @@
 
 Each one draws N samples for each of R runs (and G independent groups of N, for measuring its variance), evaluates the
 cost, and returns one gradient a sample; their mean over the N samples is the estimate. Nothing is back-propagated
-through the cost. Control variates keep a graph to their own parameters (tau, eta, rho), never to the distribution's.
+through the cost. Control variates also say how their samples' gradients move with tau, eta and rho (`Estimate.tune`).
 
     score function   f(b) s(b), with s the score of the order (or of the noise), less a baseline
     control variate  (f(b) - c(z~)) s(b) + d c(z)/dtheta - d c(z~)/dtheta,  c(z) = eta (f(sigma_tau(z)) - a) + rho(z)
@@ -18,6 +18,8 @@ References:
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -26,13 +28,14 @@ from torch import Tensor
 
 from raybayes.errors import SpecError
 from trainables.permutations import plackett_luce
-from trainables.permutations.costs import Recorder
+from trainables.permutations.costs import Recorder, RelaxedValue
 from trainables.permutations.critic import Critic
 from trainables.permutations.models import Model, SinkhornModel
-from trainables.permutations.relaxations import RELAXATIONS, permutation_matrix
+from trainables.permutations.relaxations import RELAXATIONS, Relaxed, permutation_matrix
 
 Baseline = Literal["none", "ema", "best", "loo"]
 STATISTICS = 3  # f, f ‖s‖², ‖s‖²
+_LEARNT = ("ema", "best")
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,15 @@ class Estimate:
         values: (R, S), costs; relaxed ones where nothing else was evaluated.
         gradient: (R, S, *shape), one gradient a sample.
         statistics: (R, 3), what `observe` wants: means of f, f ‖s‖² and ‖s‖²; None if it learns nothing.
+        tune: from d loss / d gradient (R, S, *shape) to the loss's gradients for the estimator's `parameters()`; None
+            if there are none.
     """
 
     order: Tensor
     values: Tensor
     gradient: Tensor
     statistics: Tensor | None
+    tune: Callable[[Tensor], list[Tensor]] | None = None
 
 
 class Estimator(Protocol):
@@ -99,18 +105,19 @@ class RunningBaseline:
             return self._averages[:, :1] / (1 - self._momentum**self._seen) if self._seen else self._averages[:, :1]
         if self.kind == "best":
             return self._averages[:, 1:2] / self._averages[:, 2:3].clamp_min(1e-300)
-        return torch.zeros_like(values[:, :1])
+        return self._averages[:, :1]  # never observed: 0
 
     def statistics(self, values: Tensor, score: Tensor) -> Tensor | None:
         """(R, 3): means of f, f ‖s‖² and ‖s‖² of an update's samples; None if they are not wanted."""
-        if self.kind not in ("ema", "best"):
+        if self.kind not in _LEARNT:
             return None
         squares = score.flatten(2).square().sum(-1)
         return torch.stack([values.mean(-1), (values * squares).mean(-1), squares.mean(-1)], -1)
 
     def observe(self, statistics: Tensor) -> None:
-        self._averages = self._momentum * self._averages + (1 - self._momentum) * statistics
-        self._seen += 1
+        if self.kind in _LEARNT:
+            self._averages = self._momentum * self._averages + (1 - self._momentum) * statistics
+            self._seen += 1
 
     def state(self) -> dict[str, Any]:
         return {"averages": self._averages, "seen": self._seen}
@@ -149,7 +156,8 @@ class ScoreFunction:
     Args:
         of: "order" (the order, or the matching model's trace: T-REINFORCE) or "noise" (E-REINFORCE).
         scale_by_std: divide advantages by their standard deviation over the update's samples; adds O(1/N) bias.
-        entropy: weight of log p(b) added to the cost, which keeps the distribution broad.
+        entropy: weight of log p(b) added to the cost, in standard deviations of the first update's costs; it keeps the
+            distribution broad.
     """
 
     def __init__(
@@ -162,13 +170,18 @@ class ScoreFunction:
     ) -> None:
         self._model, self._baseline, self._of, self._scale = model, baseline, of, scale_by_std
         self.entropy = entropy
+        self._unit: Tensor | None = None
 
     def estimate(
         self, theta: Tensor, f: Recorder, samples: int, generator: torch.Generator, groups: int = 1, look: bool = False
     ) -> Estimate:
         draw = self._model.draw(theta, groups * samples, generator)
         values = f.look(draw.order) if look else f(draw.order)
-        costs = values + self.entropy * draw.log_prob() if self.entropy else values
+        costs = values
+        if self.entropy:
+            if self._unit is None:
+                self._unit = values.std(-1, keepdim=True)
+            costs = values + self.entropy * self._unit * draw.log_prob()
         score = draw.score() if self._of == "order" else draw.noise_score()
         advantage = costs - self._baseline(costs, samples)
         if self._scale:
@@ -183,18 +196,31 @@ class ScoreFunction:
         return []
 
     def state(self) -> dict[str, Any]:
-        return self._baseline.state()
+        return {**self._baseline.state(), "unit": self._unit}
 
     def load(self, state: dict[str, Any]) -> None:
         self._baseline.load(state)
+        self._unit = state["unit"]
+
+
+@dataclass(frozen=True)
+class _Control:
+    """c and dc/dz at z, with what they were made of."""
+
+    z: Tensor
+    value: Tensor
+    slope: Tensor
+    centre: Tensor
+    soft: Relaxed | None
+    relaxed: RelaxedValue | None
 
 
 class ControlVariate:
-    """REBAR, RELAX and their centred versions, with closed-form inner gradients.
+    """REBAR, RELAX and their centred versions, with every derivative in closed form.
 
     c(z) = eta (f(sigma_tau(z)) - a) + rho(z); without a relaxation c = rho alone, which needs the cost as a black box.
     The gradient of E‖g‖² for (tau, eta, rho) is the gradient of the estimator's total variance, since E g does not
-    depend on them: `(gradient²).sum()` of one sample is the training loss.
+    depend on them: ‖g‖² of one sample is the training loss.
 
     Args:
         relaxation: "neuralsort", "softsort", or None (black box).
@@ -225,61 +251,81 @@ class ControlVariate:
             raise SpecError("a control variate needs a relaxation of the cost or a critic; found neither.")
         self._model, self._critic, self._centring = model, critic, centring
         self._relax = None if relaxation is None else RELAXATIONS[relaxation]
-        runs = like.shape[0]
         start = torch.tensor([float(tau) if relaxation else 1.0, eta], dtype=like.dtype, device=like.device)
-        self.log_tau = start[0].log().repeat(runs).requires_grad_(learn_tau and relaxation is not None)
-        self.eta = start[1].repeat(runs).requires_grad_(learn_eta and relaxation is not None)
+        self.log_tau, self.eta = start[0].log().repeat(like.shape[0]), start[1].repeat(like.shape[0])
+        self._learn_tau, self._learn_eta = learn_tau and relaxation is not None, learn_eta and relaxation is not None
 
     def estimate(
         self, theta: Tensor, f: Recorder, samples: int, generator: torch.Generator, groups: int = 1, look: bool = False
     ) -> Estimate:
-        theta = theta.detach()
-        total = groups * samples
-        draw = self._model.draw(theta, total, generator)
+        draw = self._model.draw(theta.detach(), groups * samples, generator)
         values = f.look(draw.order) if look else f(draw.order)
         posterior = draw.posterior(generator)
         score = draw.score()
         centre = self._centring(values, samples)
-        both = torch.cat([draw.z, posterior.z], 1)  # one pass through relaxation and critic for both
-        c, slope = self._control(both, f, centre.expand_as(values).repeat(1, 2), look)
-        inner = draw.pull(slope[:, :total]) - posterior.vjp(slope[:, total:])
-        gradient = _per_entry(values - centre - c[:, total:], score) * score + inner
-        return Estimate(draw.order, values, gradient, self._centring.statistics(values, score))
+        at = torch.cat([draw.z, posterior.z], 1)  # one pass through relaxation and critic for both
+        c = self._control(at, f, centre.expand_as(values).repeat(1, 2), look)
+        slope, slope_given = c.slope.chunk(2, 1)
+        inner = draw.pull(slope) - posterior.vjp(slope_given)
+        gradient = _per_entry(values - centre - c.value[:, values.shape[1] :], score) * score + inner
 
-    def _control(self, z: Tensor, f: Recorder, centre: Tensor, look: bool) -> tuple[Tensor, Tensor]:
-        """c (R, S) and dc/dz (R, S, *shape)."""
+        def tune(direction: Tensor) -> list[Tensor]:
+            """A gradient holds -c(z~) s, and the slopes at z and z~ through linear maps: their transposes come here."""
+            weight = -(direction * score).flatten(2).sum(-1)
+            along = torch.cat([draw.push(direction), -posterior.jvp(direction)], 1)
+            return self._sensitivity(c, torch.cat([torch.zeros_like(weight), weight], 1), along)
+
+        return Estimate(draw.order, values, gradient, self._centring.statistics(values, score), tune)
+
+    def _control(self, z: Tensor, f: Recorder, centre: Tensor, look: bool) -> _Control:
         value: Tensor | float = 0.0
         slope: Tensor | float = 0.0
+        soft = relaxed = None
         if self._relax is not None:
             soft = self._relax(z, self.log_tau.exp()[:, None, None, None])
             before = f.relaxed_evaluations
-            cost, gradient = f.relaxed(soft.matrix)
+            relaxed = f.relaxed(soft.matrix)
             if look:
                 f.relaxed_evaluations = before
-            value = self.eta[:, None] * (cost - centre)
-            slope = self.eta[:, None, None] * soft.pull(gradient)
+            value = self.eta[:, None] * (relaxed.value - centre)
+            slope = self.eta[:, None, None] * soft.pull(relaxed.gradient)
         if self._critic is not None:
             rho, gradient = self._critic(z.flatten(2))
             value, slope = value + rho, slope + gradient.unflatten(2, z.shape[2:])
         assert isinstance(value, Tensor)
         assert isinstance(slope, Tensor)
-        return value, slope
+        return _Control(z, value, slope, centre, soft, relaxed)
+
+    def _sensitivity(self, c: _Control, weight: Tensor, direction: Tensor) -> list[Tensor]:
+        """The gradient of sum_s weight_s c(z_s) + direction_s · dc/dz_s for `parameters()`."""
+        found = []
+        if c.soft is not None and c.relaxed is not None and (self._learn_tau or self._learn_eta):
+            moves, gradient = c.soft.along(direction), c.relaxed.gradient
+            if self._learn_tau:
+                entries = _per_entry(weight, gradient) * moves.warmer + moves.moved_warmer
+                bent = (gradient * entries).sum((-1, -2)) + (c.relaxed.bend(moves.warmer) * moves.moved).sum((-1, -2))
+                found.append(self.eta * bent.sum(1))
+            if self._learn_eta:
+                moved = (gradient * moves.moved).sum((-1, -2))
+                found.append((weight * (c.relaxed.value - c.centre) + moved).sum(1))
+        if self._critic is not None:
+            found += self._critic.sensitivity(c.z.flatten(2), weight, direction.flatten(2))
+        return found
 
     def observe(self, statistics: Tensor) -> None:
         self._centring.observe(statistics)
 
     def parameters(self) -> list[Tensor]:
-        own = [tensor for tensor in (self.log_tau, self.eta) if tensor.requires_grad]
+        own = [self.log_tau] * self._learn_tau + [self.eta] * self._learn_eta
         return own + ([] if self._critic is None else self._critic.parameters())
 
     def state(self) -> dict[str, Any]:
-        return {**self._centring.state(), "parameters": [tensor.detach().clone() for tensor in self.parameters()]}
+        return {**self._centring.state(), "parameters": [tensor.clone() for tensor in self.parameters()]}
 
     def load(self, state: dict[str, Any]) -> None:
         self._centring.load(state)
-        with torch.no_grad():
-            for mine, saved in zip(self.parameters(), state["parameters"], strict=True):
-                mine.copy_(saved)
+        for mine, saved in zip(self.parameters(), state["parameters"], strict=True):
+            mine.copy_(saved)
 
 
 class _Stateless:
@@ -317,8 +363,8 @@ class Relaxation(_Stateless):
         draw = self._model.draw(theta.detach(), groups * samples, generator)
         values = f.look(draw.order) if look else f(draw.order)
         soft = self._relax(draw.z, torch.tensor(self._tau, dtype=theta.dtype, device=theta.device))
-        _, gradient = f.relaxed(permutation_matrix(draw.order, theta.dtype) if self._hard else soft.matrix)
-        pulled = draw.pull(soft.pull(gradient))
+        relaxed = f.relaxed(permutation_matrix(draw.order, theta.dtype) if self._hard else soft.matrix)
+        pulled = draw.pull(soft.pull(relaxed.gradient))
         return Estimate(draw.order, values, pulled, None)
 
 
@@ -342,17 +388,26 @@ class Sinkhorn(_Stateless):
         z = draw.z.detach().requires_grad_()
         with torch.enable_grad():
             matrix = self._model.soft(z, self._tau)
-        _, gradient = f.relaxed(matrix.detach())
-        pulled = torch.autograd.grad(matrix, z, gradient)[0]
+        pulled = torch.autograd.grad(matrix, z, f.relaxed(matrix.detach()).gradient)[0]
         return Estimate(draw.order, values, pulled, None)
 
 
 class Exact(_Stateless):
-    """The gradient of the Plackett-Luce expectation by enumeration of all n! orderings (n <= 9)."""
+    """The gradient of the Plackett-Luce expectation from all n! costs (n <= 9), place by place instead of one by one.
+
+    Orderings share their beginnings. With V(S) the expected cost once the places S are filled and q(j | S) the chance
+    that item j comes next, V(S) = sum_j q(j | S) V(S, j), and the gradient for theta_j is
+    sum_S p(S) q(j | S) (V(S, j) - V(S)). In lexicographic order, the beginnings of one length are one axis.
+    """
 
     def __init__(self, n: int, device: torch.device) -> None:
         self._orders = plackett_luce.all_orderings(n, device)
         self._values: Tensor | None = None
+        self._left = [self._remaining(n, place) for place in range(n - 1)]
+
+    def _remaining(self, n: int, place: int) -> Tensor:
+        """(n - place, beginnings of that length), the items not yet placed, in the order of their numbers."""
+        return self._orders[:: math.factorial(n - place), place:].T.contiguous()  # sums over the first axis are quick
 
     def expectation(self, theta: Tensor, f: Recorder) -> tuple[Tensor, Tensor]:
         """E f (R,) and its gradient (R, n)."""
@@ -364,9 +419,19 @@ class Exact(_Stateless):
         return self._moments(theta, self._values)
 
     def _moments(self, theta: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        logits = theta.detach().unsqueeze(1)
-        weights = plackett_luce.log_prob(logits, self._orders).exp() * values
-        return weights.sum(-1), (weights.unsqueeze(-1) * plackett_luce.score(logits, self._orders)).sum(1)
+        chances, gains = [], []
+        for left in reversed(self._left):
+            chance = theta[:, left].softmax(1)  # (R, items left, beginnings)
+            after = values.unflatten(1, (-1, len(left))).transpose(1, 2)
+            values = (chance * after).sum(1)
+            chances.append(chance)
+            gains.append(chance * (after - values.unsqueeze(1)))
+        gradient, reached = torch.zeros_like(theta), torch.ones_like(theta[:, :1])
+        for left, chance, gain in zip(self._left, reversed(chances), reversed(gains), strict=True):
+            weighted = reached.unsqueeze(1) * gain
+            gradient.scatter_add_(1, left.reshape(1, -1).expand(len(theta), -1), weighted.flatten(1))
+            reached = (reached.unsqueeze(1) * chance).transpose(1, 2).flatten(1)
+        return values.squeeze(-1), gradient
 
     def estimate(
         self, theta: Tensor, f: Recorder, samples: int, generator: torch.Generator, groups: int = 1, look: bool = False

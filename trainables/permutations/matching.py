@@ -113,10 +113,20 @@ class Posterior:
     def vjp(self, weights: Tensor) -> Tensor:
         """J^T w with J = dz~/dlogits, (..., n, n). J's entries are >= 0 and its rows sum to 1."""
         w = weights.flatten(-2)
-        gaps = torch.exp((self._gaps.unsqueeze(-1) - self._log_time.unsqueeze(-2)).clamp_max(0)) * self._left
-        steps = (gaps @ w.unsqueeze(-1)).squeeze(-1)
+        steps = (self._reach() @ w.unsqueeze(-1)).squeeze(-1)
         result = (steps.unsqueeze(-2) @ self._shares).squeeze(-2) + w * self._own_share
         return result.unflatten(-1, (self._n, self._n))
+
+    def jvp(self, direction: Tensor) -> Tensor:
+        """J u, (..., n, n)."""
+        u = direction.flatten(-2)
+        steps = (self._shares @ u.unsqueeze(-1)).squeeze(-1)
+        result = (steps.unsqueeze(-2) @ self._reach()).squeeze(-2) + u * self._own_share
+        return result.unflatten(-1, (self._n, self._n))
+
+    def _reach(self) -> Tensor:
+        """(..., step, pair): the share of a step's gap in the time of each pair that was still in the race."""
+        return torch.exp((self._gaps.unsqueeze(-1) - self._log_time.unsqueeze(-2)).clamp_max(0)) * self._left
 
 
 def race(z: Tensor) -> Trace:

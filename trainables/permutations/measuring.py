@@ -31,6 +31,10 @@ class Measured:
     mode: Tensor
     mode_order: Tensor
 
+    def of(self, rows: Tensor) -> Measured:
+        """The same of some of the rows."""
+        return Measured(self.expected[rows], self.log_grad_var[rows], self.mode[rows], self.mode_order[rows])
+
 
 def measure(
     theta: Tensor,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +21,10 @@ class Posterior(Protocol):
 
     def vjp(self, weights: Tensor) -> Tensor:
         """Pull a gradient for z back to the parameters."""
+        ...
+
+    def jvp(self, direction: Tensor) -> Tensor:
+        """How z moves when the parameters move along a direction: the transpose of `vjp`."""
         ...
 
 
@@ -50,6 +55,10 @@ class Draw(Protocol):
         """Pull a gradient for z back to the parameters."""
         ...
 
+    def push(self, direction: Tensor) -> Tensor:
+        """How z moves when the parameters move along a direction: the transpose of `pull`."""
+        ...
+
     def posterior(self, generator: torch.Generator) -> Posterior:
         """z drawn anew, given the same order or trace."""
         ...
@@ -72,37 +81,46 @@ class Model(Protocol):
 
 
 class _PlackettLucePosterior:
-    def __init__(self, posterior: plackett_luce.Posterior, probs: Tensor) -> None:
-        self._posterior, self._probs, self.z = posterior, probs, posterior.z
+    def __init__(self, posterior: plackett_luce.Posterior, draw: _PlackettLuceDraw) -> None:
+        self._posterior, self._draw, self.z = posterior, draw, posterior.z
 
     def vjp(self, weights: Tensor) -> Tensor:
-        pulled = self._posterior.vjp(weights)
-        return pulled - self._probs * pulled.sum(-1, keepdim=True)
+        return self._draw.pull(self._posterior.vjp(weights))
+
+    def jvp(self, direction: Tensor) -> Tensor:
+        return self._posterior.jvp(self._draw.push(direction))
 
 
 class _PlackettLuceDraw:
     def __init__(self, theta: Tensor, samples: int, generator: torch.Generator) -> None:
         self._logits = theta.log_softmax(-1).unsqueeze(-2)
-        self._probs = self._logits.exp()
         self._noise = gumbel((theta.shape[0], samples, theta.shape[-1]), theta, generator)
         self.z = self._logits + self._noise
         self.order = self.z.argsort(-1, descending=True)
+        self._placed = plackett_luce.Placed(self._logits, self.order)
+
+    @functools.cached_property
+    def _probs(self) -> Tensor:
+        return self._logits.exp()
 
     def score(self) -> Tensor:
-        return plackett_luce.score(self._logits, self.order)
+        return self._placed.score()
 
     def noise_score(self) -> Tensor:
         return 1 - torch.exp(-self._noise)
 
     def log_prob(self) -> Tensor:
-        return plackett_luce.log_prob(self._logits, self.order)
+        return self._placed.log_prob()
 
     def pull(self, weights: Tensor) -> Tensor:
         return weights - self._probs * weights.sum(-1, keepdim=True)
 
+    def push(self, direction: Tensor) -> Tensor:
+        return direction - (self._probs * direction).sum(-1, keepdim=True)
+
     def posterior(self, generator: torch.Generator) -> Posterior:
         v = uniform(self.z.shape, self.z, generator)
-        return _PlackettLucePosterior(plackett_luce.Posterior(self._logits, self.order, v), self._probs)
+        return _PlackettLucePosterior(self._placed.posterior(v), self)
 
 
 class PlackettLuceModel:
@@ -137,6 +155,9 @@ class _MatchingDraw:
 
     def pull(self, weights: Tensor) -> Tensor:
         return weights
+
+    def push(self, direction: Tensor) -> Tensor:
+        return direction
 
     def posterior(self, generator: torch.Generator) -> Posterior:
         v, rest = uniform(self.order.shape, self.z, generator), uniform(self.z.shape, self.z, generator)
@@ -184,6 +205,9 @@ class _ReparameterisedDraw:
 
     def pull(self, weights: Tensor) -> Tensor:
         return weights
+
+    def push(self, direction: Tensor) -> Tensor:
+        return direction
 
     def posterior(self, generator: torch.Generator) -> Posterior:
         raise NotImplementedError("the order has no tractable posterior in this model")

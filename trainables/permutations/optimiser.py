@@ -60,48 +60,38 @@ class OrderOptimiser:
         """One step on theta and `critic_updates` steps on the control variate."""
         for _ in range(self._critic_updates - 1 if self._critic_adam else 0):
             self.train_critic(generator)
-        with torch.set_grad_enabled(self._critic_adam is not None):
-            theta = self._theta()
-            estimate = self.estimator.estimate(theta.detach(), self.f, self._samples, generator)
+        theta = self.policy.theta()
         with torch.no_grad():
-            gradient = self._masked(estimate.gradient.detach().mean(1))
-        self._learn_critic(estimate)
-        self._adam.step(self.policy.backward(theta, self._reduce(gradient)), self._lr * lr_factor)
+            estimate = self.estimator.estimate(theta.detach(), self.f, self._samples, generator)
+            gradient = self._reduce(self._masked(estimate.gradient.mean(1)))
+            self._learn_critic(estimate)
+        self._adam.step(self.policy.backward(theta, gradient), self._lr * lr_factor)
         self._observe(estimate)
         return estimate
 
+    @torch.no_grad()
     def train_critic(self, generator: torch.Generator) -> None:
         """One step on the control variate alone, on samples of its own."""
-        with torch.no_grad():
-            theta = self.policy.theta().detach()
-        estimate = self.estimator.estimate(theta, self.f, self._samples, generator)
+        estimate = self.estimator.estimate(self.policy.theta(), self.f, self._samples, generator)
         self._learn_critic(estimate)
         self._observe(estimate)
 
     def _observe(self, estimate: Estimate) -> None:
         if estimate.statistics is not None:
-            self.estimator.observe(self._reduce(estimate.statistics.detach()))
-
-    def _theta(self) -> Tensor:
-        with torch.enable_grad():
-            return self.policy.theta()
+            self.estimator.observe(self._reduce(estimate.statistics))
 
     def _masked(self, gradient: Tensor) -> Tensor:
         return gradient if self._mask is None else gradient * self._mask
 
     def _learn_critic(self, estimate: Estimate) -> None:
-        if self._critic_adam is None:
+        """A step down the mean over samples of ‖gradient‖²; rows are independent, each is trained by its own."""
+        if self._critic_adam is None or estimate.tune is None:
             return
         rows, samples = estimate.gradient.shape[:2]
-        gradient = self._masked_samples(estimate.gradient)
-        loss = gradient.square().sum() / samples  # rows are independent, so their sum trains each by its own variance
-        parameters = self.estimator.parameters()
-        found = torch.autograd.grad(loss, parameters)
-        flat = self._reduce(torch.cat([part.reshape(rows, -1) for part in found], 1))
-        self._critic_adam.step([flat], self._critic_lr)
-
-    def _masked_samples(self, gradient: Tensor) -> Tensor:
-        return gradient if self._mask is None else gradient * self._mask.unsqueeze(1)
+        gradient = estimate.gradient if self._mask is None else estimate.gradient * self._mask.unsqueeze(1)
+        found = estimate.tune(gradient * (2 / samples))
+        flat = torch.cat([part.reshape(rows, -1) for part in found], 1)
+        self._critic_adam.step([self._reduce(flat)], self._critic_lr)
 
     def state(self) -> dict[str, Any]:
         """All that the next update depends on, but for the generator."""

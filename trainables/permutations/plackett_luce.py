@@ -51,7 +51,7 @@ def uniform(shape: tuple[int, ...] | torch.Size, like: Tensor, generator: torch.
 
 def gumbel(shape: tuple[int, ...] | torch.Size, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Standard Gumbel noise."""
-    return -torch.log(-torch.log(uniform(shape, like, generator)))
+    return uniform(shape, like, generator).log_().neg_().log_().neg_()
 
 
 def tail_logsumexp(x: Tensor) -> Tensor:
@@ -78,8 +78,7 @@ def log_prob(logits: Tensor, order: Tensor) -> Tensor:
     k = order.shape[-1]
     n = logits.shape[-1]
     if k == n:
-        permuted = _take(logits, order)
-        return (permuted - tail_logsumexp(permuted)).sum(-1)
+        return Placed(logits, order).log_prob()
     rest = _complete(order, n)
     permuted = _take(logits, rest)
     return (permuted - tail_logsumexp(permuted))[..., :k].sum(-1)
@@ -97,10 +96,38 @@ def score(logits: Tensor, order: Tensor) -> Tensor:
     Returns:
         (..., n), without a graph.
     """
-    permuted = _take(logits.detach(), order)
-    tails = tail_logsumexp(permuted)
-    inner = 1 - torch.exp(permuted + torch.logcumsumexp(-tails, -1))
-    return torch.empty_like(inner).scatter_(-1, order.expand_as(inner), inner)
+    return Placed(logits.detach(), order).score()
+
+
+class Placed:
+    """Logits in the order of an ordering, from which its probability, its score and its Gumbels follow.
+
+    Args:
+        logits: (..., n).
+        order: (..., n).
+    """
+
+    def __init__(self, logits: Tensor, order: Tensor) -> None:
+        self.order = order
+        self.logits = _take(logits, order)
+        self.tails = tail_logsumexp(self.logits)
+
+    def log_prob(self) -> Tensor:
+        """(...)"""
+        return (self.logits - self.tails).sum(-1)
+
+    def score(self) -> Tensor:
+        """(..., n), see `score`."""
+        inner = 1 - torch.exp(self.logits + torch.logcumsumexp(-self.tails, -1))
+        return self.by_item(inner)
+
+    def by_item(self, by_place: Tensor) -> Tensor:
+        """From the order of places to that of items."""
+        return torch.empty_like(by_place).scatter(-1, self.order.expand_as(by_place), by_place)
+
+    def posterior(self, v: Tensor) -> Posterior:
+        """Gumbels given the ordering; v (..., n), uniform and drawn anew."""
+        return Posterior(self, v)
 
 
 class Posterior:
@@ -110,35 +137,39 @@ class Posterior:
     q_k = log(-log v_k) - R_k, T_k = logcumsumexp(q)_k, z~[b[k]] = -T_k, v uniform and independent of what made b.
 
     Args:
-        logits: (..., n); z~ is differentiable in them by `vjp`, and by autograd where they carry a graph.
-        order: (..., n).
+        placed: the ordering and its logits; z~ is differentiable in them by `vjp` and `jvp`, and by autograd where they
+            carry a graph.
         v: (..., n), uniform.
     """
 
-    def __init__(self, logits: Tensor, order: Tensor, v: Tensor) -> None:
-        self._order = order
-        self._permuted = _take(logits, order)
-        self._tails = tail_logsumexp(self._permuted)
-        self._gaps = torch.log(-torch.log(v)) - self._tails
+    def __init__(self, placed: Placed, v: Tensor) -> None:
+        self._placed = placed
+        self._gaps = v.log().neg_().log_() - placed.tails
         self._times = self._gaps.logcumsumexp(-1)
-        self.z = torch.empty_like(self._times).scatter(-1, order, -self._times)
+        self.z = placed.by_item(-self._times)
+        self._entries: Tensor | None = None
 
     def vjp(self, weights: Tensor) -> Tensor:
         """J^T w with J = dz~/dlogits; (..., n). J's entries are >= 0 and its rows sum to 1.
 
-        dz~[b[k]] / dl_j = sum_{i <= min(j, k)} exp(q_i - T_k) exp(l_j - R_i). Summed in the order of k, then of i, as
-        reverse and forward cumulative sums of products whose exponents are at most 0.
+        dz~[b[k]] / dl_j = sum_{i <= min(j, k)} exp(q_i - T_k) exp(l_j - R_i), with exponents of at most 0.
         """
-        w = weights.gather(-1, self._order)
-        inner = (w.unsqueeze(-2) @ self._jacobian()).squeeze(-2)
-        return torch.empty_like(inner).scatter(-1, self._order, inner)
+        w = weights.gather(-1, self._placed.order)
+        return self._placed.by_item((w.unsqueeze(-2) @ self._jacobian()).squeeze(-2))
+
+    def jvp(self, direction: Tensor) -> Tensor:
+        """J u, (..., n)."""
+        u = direction.gather(-1, self._placed.order)
+        return self._placed.by_item((self._jacobian() @ u.unsqueeze(-1)).squeeze(-1))
 
     def _jacobian(self) -> Tensor:
         """(..., n, n) in the order of places: row k holds dz~[b[k]] / dl."""
-        upper = _upper(self._gaps.shape[-1], self._gaps)  # (i, k): 0 where i <= k, else -inf
-        gaps = torch.exp(self._gaps.unsqueeze(-1) - self._times.unsqueeze(-2) + upper)
-        shares = torch.exp(self._permuted.unsqueeze(-2) - self._tails.unsqueeze(-1) + upper)
-        return gaps.transpose(-1, -2) @ shares
+        if self._entries is None:
+            upper = _upper(self._gaps.shape[-1], self._gaps)  # (i, k): 0 where i <= k, else -inf
+            gaps = torch.exp(self._gaps.unsqueeze(-1) - self._times.unsqueeze(-2) + upper)
+            shares = torch.exp(self._placed.logits.unsqueeze(-2) - self._placed.tails.unsqueeze(-1) + upper)
+            self._entries = gaps.transpose(-1, -2) @ shares
+        return self._entries
 
 
 class PlackettLuce(Distribution):
@@ -231,7 +262,7 @@ class PlackettLuce(Distribution):
         """Gumbels given the ordering `value` (..., n). Draw `v` anew: the numbers that made `value` bias the result."""
         if v is None:
             v = uniform(torch.broadcast_shapes(value.shape, self.logits.shape), self.logits, generator)
-        return Posterior(self.logits, value, v)
+        return Placed(self.logits, value).posterior(v)
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
         """All orderings, (n!,) + batch + (n,), for n <= 9."""

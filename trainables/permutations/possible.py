@@ -16,7 +16,7 @@ _DATA = {"tsp": ("tsp-sample", "tsp"), "ranking": ("ltr-sample", "ltr"), "sachs"
 
 def problem(config: Config) -> str | None:
     """Why a configuration cannot run, or None."""
-    for check in (_budget, _samples, _model, _critic, _relaxed, _data, _exact, _causal):
+    for check in (_budget, _samples, _restarts, _model, _critic, _relaxed, _data, _exact, _causal):
         if sentence := check(config):
             return sentence
     return None
@@ -25,8 +25,9 @@ def problem(config: Config) -> str | None:
 def _budget(config: Config) -> str | None:
     if config.updates < 1:
         return (
-            f"evaluations = {config.evaluations} does not pay for one update of {config.samples} samples after the"
-            f" critic's; raise evaluations, or lower samples, critic.warmup or critic.updates."
+            f"evaluations = {config.evaluations} does not pay for one update of {config.samples} samples in each of"
+            f" {config.restarts} starts after the critic's; raise evaluations, or lower samples, restarts,"
+            f" critic.warmup or critic.updates."
         )
     return None
 
@@ -40,6 +41,18 @@ def _samples(config: Config) -> str | None:
         return "critic.centring = loo leaves one sample out and needs samples >= 2, found 1; use ema, or raise samples."
     if config.scale_by_std:
         return "scale_by_std = true needs the deviation of several samples; found samples = 1."
+    if config.entropy:
+        return "entropy > 0 is measured by the deviation of an update's costs and needs samples >= 2; found 1."
+    return None
+
+
+def _restarts(config: Config) -> str | None:
+    if config.restarts == 1:
+        return None
+    if config.task == "ranking":
+        return "restarts > 1 keeps the best order of several, but task = ranking trains scores; set restarts = 1."
+    if config.task == "causal" and config.causal.score == "joint":
+        return "restarts > 1 compares costs, which causal.score = joint changes on the way; set restarts = 1."
     return None
 
 

@@ -1,14 +1,15 @@
-"""Continuous relaxations of orderings, with their gradients in closed form.
+"""Continuous relaxations of orderings, with their derivatives in closed form.
 
 A relaxation sigma_tau maps z (..., n) to a row-stochastic matrix P (..., n, n) that tends to the permutation matrix of
 argsort(z, descending) as tau -> 0: row k is the (soft) one-hot of the item in place k, so P @ x is x in order.
 
-Control variates need d f(P(z)) / dz as an expression that can itself be differentiated for tau. `pull` gives it from
-G = df/dP without a second pass of automatic differentiation.
+A control variate needs df(P(z))/dz, and, to be trained, that gradient's own derivative for the temperature. `pull` and
+`along` give both without automatic differentiation.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,15 +19,50 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Relaxed:
-    """A soft permutation matrix and its pull-back.
+    """A soft permutation matrix, softmax(scores) by rows, with derivatives.
+
+    The scores are piecewise linear in z / tau, so that their derivative for z is one linear map, and the one for
+    log tau is minus the scores themselves.
 
     Args:
         matrix: (..., n, n), rows sum to 1.
-        pull: maps df/dmatrix (..., n, n) to df/dz (..., n); differentiable in the temperature and in its argument.
+        scores: (..., n, n), before the softmax.
+        push: the derivative of the scores along a direction of z, (..., n) -> (..., n, n).
+        pull_scores: its transpose, (..., n, n) -> (..., n).
     """
 
     matrix: Tensor
-    pull: Callable[[Tensor], Tensor]
+    scores: Tensor
+    push: Callable[[Tensor], Tensor]
+    pull_scores: Callable[[Tensor], Tensor]
+
+    def pull(self, gradient: Tensor) -> Tensor:
+        """From df/dmatrix (..., n, n) to df/dz (..., n)."""
+        return self.pull_scores(_through_softmax(self.matrix, gradient))
+
+    def along(self, direction: Tensor) -> Along:
+        """How the matrix moves along a direction (..., n) of z, and along log tau."""
+        pushed = self.push(direction)
+        centred = pushed - (self.matrix * pushed).sum(-1, keepdim=True)
+        moved = self.matrix * centred
+        warmer = -_through_softmax(self.matrix, self.scores)
+        bent = warmer * centred
+        return Along(moved, warmer, bent - moved - self.matrix * bent.sum(-1, keepdim=True))
+
+
+@dataclass(frozen=True)
+class Along:
+    """Derivatives of a soft permutation matrix P, each (..., n, n).
+
+    Args:
+        moved: dP along the direction of z.
+        warmer: dP / dlog tau.
+        moved_warmer: d(moved) / dlog tau.
+    """
+
+    moved: Tensor
+    warmer: Tensor
+    moved_warmer: Tensor
 
 
 def neuralsort(z: Tensor, tau: Tensor) -> Relaxed:
@@ -40,21 +76,23 @@ def neuralsort(z: Tensor, tau: Tensor) -> Relaxed:
         Grover, Wang, Zweig, Ermon, Stochastic optimization of sorting networks via continuous relaxations, ICLR 2019,
         arXiv 1903.08850, theorem 4.
     """
-    n = z.shape[-1]
     gaps = z.unsqueeze(-1) - z.unsqueeze(-2)
-    scaling = torch.arange(n - 1, -n, -2, dtype=z.dtype, device=z.device)
+    scaling = _scaling(z.shape[-1], z.dtype, z.device)  # (2, n): n + 1 - 2i, and -1
     spread = gaps.abs().sum(-1)
-    matrix = ((scaling.unsqueeze(-1) * z.unsqueeze(-2) - spread.unsqueeze(-2)) / tau).softmax(-1)
+    scores = (scaling.T @ torch.stack([z, spread], -2)) / tau
     signs = gaps.sign()  # (m, k): sign(z_m - z_k)
     # d|z_j - z_k| moves column j and column k: sum_k sign(z_m - z_k) (h_m + h_k), as one matrix on the columns of h
     moves = torch.diag_embed(signs.sum(-1)) - signs
-    rows = torch.stack([scaling, torch.ones_like(scaling)])
 
-    def pull(gradient: Tensor) -> Tensor:
-        scaled, columns = (rows @ (_softmax_backward(matrix, gradient) / tau)).split(1, -2)
-        return (scaled - columns @ moves).squeeze(-2)
+    def push(direction: Tensor) -> Tensor:
+        spread = (moves @ direction.unsqueeze(-1)).squeeze(-1)
+        return (scaling.T @ torch.stack([direction, spread], -2)) / tau
 
-    return Relaxed(matrix, pull)
+    def pull_scores(gradient: Tensor) -> Tensor:
+        scaled, columns = (scaling @ (gradient / tau)).split(1, -2)
+        return (scaled + columns @ moves).squeeze(-2)
+
+    return Relaxed(scores.softmax(-1), scores, push, pull_scores)
 
 
 def softsort(z: Tensor, tau: Tensor) -> Relaxed:
@@ -65,21 +103,31 @@ def softsort(z: Tensor, tau: Tensor) -> Relaxed:
     """
     values, order = z.sort(-1, descending=True)
     gaps = values.unsqueeze(-1) - z.unsqueeze(-2)
-    matrix = (-gaps.abs() / tau).softmax(-1)
-    signs = gaps.sign()
+    scores = -gaps.abs() / tau
+    signs = gaps.sign() / tau
 
-    def pull(gradient: Tensor) -> Tensor:
-        h = _softmax_backward(matrix, gradient) / tau * signs
+    def push(direction: Tensor) -> Tensor:
+        return signs * (direction.unsqueeze(-2) - direction.gather(-1, order).unsqueeze(-1))
+
+    def pull_scores(gradient: Tensor) -> Tensor:
+        h = gradient * signs
         return h.sum(-2) - torch.zeros_like(z).scatter(-1, order, h.sum(-1))
 
-    return Relaxed(matrix, pull)
+    return Relaxed(scores.softmax(-1), scores, push, pull_scores)
 
 
 RELAXATIONS: dict[str, Callable[[Tensor, Tensor], Relaxed]] = {"neuralsort": neuralsort, "softsort": softsort}
 
 
-def _softmax_backward(matrix: Tensor, gradient: Tensor) -> Tensor:
-    return matrix * (gradient - (gradient * matrix).sum(-1, keepdim=True))
+@functools.lru_cache(maxsize=16)
+def _scaling(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    rows = torch.arange(n - 1, -n, -2, dtype=dtype, device=device)
+    return torch.stack([rows, -torch.ones_like(rows)])
+
+
+def _through_softmax(matrix: Tensor, tensor: Tensor) -> Tensor:
+    """The softmax's derivative, which is its own transpose."""
+    return matrix * (tensor - (tensor * matrix).sum(-1, keepdim=True))
 
 
 def permutation_matrix(order: Tensor, dtype: torch.dtype) -> Tensor:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
-import pyarrow as pa
 import torch
 from torch import Tensor
 
 from raybayes.contract import Context
+from trainables.permutations import recording
 from trainables.permutations.build import build_estimator, build_model
 from trainables.permutations.config import CONTROL_VARIATES, Config, max_steps
 from trainables.permutations.costs import Recorder
-from trainables.permutations.estimators import ControlVariate, Estimator, ScoreFunction
-from trainables.permutations.measuring import Measured, measure
+from trainables.permutations.estimators import ScoreFunction
+from trainables.permutations.measuring import measure
 from trainables.permutations.optimiser import OrderOptimiser
 from trainables.permutations.tasks.choose import choose
-from trainables.permutations.tasks.problem import Control
-
-Curve = dict[str, list[float]]
 
 
 def train(config: Config, ctx: Context) -> None:
@@ -35,7 +31,7 @@ def train(config: Config, ctx: Context) -> None:
     model = build_model(config)
     rows = torch.zeros(problem.rows, 1, dtype=dtype, device=ctx.device)
     policy = problem.policy(model.shape(problem.n), config.init_scale, rows, ctx.rng("theta"))
-    f = Recorder(problem.cost, problem.rows, dtype, ctx.device)
+    f = Recorder(problem.cost, problem.rows, dtype, ctx.device, config.restarts)
     estimator = build_estimator(config, model, problem.n, rows, ctx.rng("critic"))
     optimiser = OrderOptimiser(
         policy,
@@ -51,7 +47,7 @@ def train(config: Config, ctx: Context) -> None:
     )
     noise = ctx.rng(f"samples/{ctx.rank}")
     steps, updates, update, reported = max_steps(config), config.updates, 0, 0
-    curves: Curve = {name: [] for name in ("run", "evaluations", "cost", "log_grad_var", "best", "mode")}
+    curves: recording.Curve = {name: [] for name in recording.CURVES}
 
     if (saved := ctx.resume()) is not None:
         optimiser.load(saved["optimiser"])
@@ -84,19 +80,32 @@ def train(config: Config, ctx: Context) -> None:
         own, shared = ctx.rng(f"evaluation/{reported}/{ctx.rank}"), ctx.rng(f"mode/{reported}")
         found = measure(theta, estimator, model, f, config.samples, config.eval_samples, own, shared, problem.mask,
                         ctx.all_reduce)  # fmt: skip
-        best, best_order = _best_of_all(ctx, f)
+        best, best_order, start = _winners(*_best_of_all(ctx, f), config.restarts)
+        found = found.of(start)
         reported += 1
-        metrics = _metrics(found, best, f, ctx.world_size, estimator, config.runs)
-        metrics |= problem.measure(best_order, found.mode_order, theta)
-        _extend(curves, found, best, f.evaluations * ctx.world_size, config.runs)
-        if reported == steps:
-            if config.controls and ctx.rank == 0:
-                budget = f.evaluations * ctx.world_size
-                metrics |= _controls(problem.controls(budget, config.runs, ctx.rng("controls")), config.runs, ctx)
-            if ctx.rank == 0:
-                ctx.save_table("curves", pa.table(curves))
-                ctx.save_table("orders", _orders(best, best_order, config.runs))
+        scores = problem.measure(best_order, found.mode_order, theta)
+        metrics = recording.metrics_of(found, best, f, ctx.world_size, estimator, config.runs, scores)
+        recording.extend(curves, found, best, update, int(metrics["evaluations"]), config.runs)
+        if reported == steps and ctx.rank == 0:
+            budget = int(metrics["evaluations"])
+            table = recording.Scores()
+            for name, values in {"cost": best.reshape(config.runs, -1), "expected_cost": found.expected.reshape(
+                                 config.runs, -1), **scores}.items():  # fmt: skip
+                table.add(recording.TRAINED, name.removeprefix("test_"), values, budget)
+            if config.controls:
+                metrics |= table.add_controls(problem.controls(budget, config.runs, ctx.rng("controls")), ctx)
+            ctx.save_table("scores", table.table())
+            ctx.save_table("curves", recording.curves_table(curves, config))
+            ctx.save_table("orders", recording.orders_table(best, best_order, config.runs))
+            for name, kept in problem.pictures(best, best_order).items():
+                ctx.save_table(name, kept)
         ctx.report(metrics, state)
+
+
+def _winners(best: Tensor, order: Tensor, restarts: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each run's starts the one with the lowest cost: its cost (rows,), order (rows, n), and number (rows,)."""
+    start = best.reshape(-1, restarts).argmin(1) + restarts * torch.arange(len(best) // restarts, device=best.device)
+    return best[start], order[start], start
 
 
 def _lr_factor(config: Config, update: int) -> float:
@@ -112,59 +121,3 @@ def _best_of_all(ctx: Context, f: Recorder) -> tuple[Tensor, Tensor]:
     orders = torch.stack([order for _, order in found])
     lowest, who = values.min(0)
     return lowest.to(f.best.device), orders[who, torch.arange(values.shape[1])].to(f.best.device)
-
-
-def _metrics(
-    found: Measured, best: Tensor, f: Recorder, workers: int, estimator: Estimator, runs: int
-) -> dict[str, float]:
-    cost = found.expected.reshape(runs, -1).mean(1)
-    metrics = {
-        "cost": float(cost.mean()),
-        "cost_se": float(cost.std() / math.sqrt(runs)) if runs > 1 else 0.0,
-        "log_grad_var": float(found.log_grad_var.median()),
-        "best": float(best.mean()),
-        "mode": float(found.mode.mean()),
-        "evaluations": float(f.evaluations * workers),
-        "relaxed_evaluations": float(f.relaxed_evaluations * workers),
-    }
-    if isinstance(estimator, ControlVariate):
-        metrics["tau"] = float(estimator.log_tau.detach().exp().median())
-        metrics["eta"] = float(estimator.eta.detach().median())
-    return metrics
-
-
-def _extend(curves: Curve, found: Measured, best: Tensor, evaluations: int, runs: int) -> None:
-    """One row a run; where a run has several distributions (queries), their mean."""
-    per_run = {
-        "cost": found.expected, "log_grad_var": found.log_grad_var, "best": best, "mode": found.mode,
-    }  # fmt: skip
-    curves["run"] += [float(run) for run in range(runs)]
-    curves["evaluations"] += [float(evaluations)] * runs
-    for name, column in per_run.items():
-        curves[name] += column.reshape(runs, -1).mean(1).tolist()
-
-
-def _orders(best: Tensor, order: Tensor, runs: int) -> pa.Table:
-    row = torch.arange(len(best))
-    run = (row * runs).div(len(best), rounding_mode="floor")
-    return pa.table({"run": run.tolist(), "row": row.tolist(), "best": best.tolist(), "order": order.tolist()})
-
-
-def _controls(controls: Iterable[Control], runs: int, ctx: Context) -> dict[str, float]:
-    """Log and store what the other methods reached; the mean over runs of each as a metric."""
-    columns: dict[str, list[Any]] = {"method": [], "metric": [], "run": [], "value": [], "evaluations": []}
-    metrics: dict[str, float] = {}
-    for control in controls:
-        values = control.value.double()
-        if len(values) > runs:  # several distributions a run: one number for each run
-            values = values.reshape(runs, -1).mean(1)
-        ctx.log.info("%s: %s %.6g (mean of %d runs, best %.6g) with %d evaluations a run", control.name,
-                     control.metric, values.mean(), len(values), values.min(), control.evaluations)  # fmt: skip
-        for run, value in enumerate(values.tolist()):
-            row = (control.name, control.metric, run, value, control.evaluations)
-            for column, cell in zip(columns.values(), row, strict=True):
-                column.append(cell)
-        name = control.name if control.metric == "cost" else f"{control.name}_{control.metric}"
-        metrics[name] = float(values.mean())
-    ctx.save_table("controls", pa.table(columns))
-    return metrics

@@ -13,7 +13,7 @@ from trainables.ensembles import PROJECT, Config, train
 from trainables.ensembles.metrics.dee import deep_ensemble_equivalent
 from trainables.ensembles.metrics.protocol import SCORES, cross_validated, held_out
 from trainables.ensembles.metrics.temperature import fit_temperature, scale
-from trainables.ensembles.rescore import pool_curve, rescore, runs
+from trainables.ensembles.rescore import hyper_deep_ensemble, pool_curve, rescore, runs
 from trainables.ensembles.study import RescoreSettings, findings, rescored
 from trainables.ensembles.study.figures import reliability
 
@@ -186,10 +186,31 @@ def test_rescoring_on_other_sizes_orders_and_splits(few, finished):
     chosen = np.random.default_rng(3).permutation(3)[:2]
     lp = np.log(np.mean([np.exp(run.lp[k].astype(float)) for k in chosen], axis=0))
     assert shuffled[0, 1] == pytest.approx(cross_validated(lp, run.targets).calibrated["ll"], abs=1e-9)
+    with pytest.raises(DataError, match="k_max = 4, but no run has more than 3 members; lower it, or use 0 for all"):
+        rescored(few, RescoreSettings(scores="main", k_max=4))
     with pytest.raises(DataError, match="k_max = 4, but 3 members are stored; lower it, or use 0 for all"):
-        rescored(few, RescoreSettings(k_max=4))
+        rescore(few.table("predictions", 0, 0), k_max=4)
     with pytest.raises(ValidationError):
         RescoreSettings(order=-1)
+
+
+def test_a_hyper_deep_ensemble_is_chosen_from_the_whole_sweep(few):
+    found = rescored(few, RescoreSettings(scores="main", hyper_deep=3))
+    chosen = rows(found.tables, "Hyper-deep ensemble, chosen one by one from 12 members")
+    wanted = hyper_deep_ensemble(few.table("predictions"), 3)
+    assert [(row["trial"], row["repeat"], row["member"]) for row in chosen] == list(wanted.members)
+    assert [row["CLL"] for row in chosen] == [one["ll"] for one in wanted.test]
+    assert {row["method"] for row in chosen} <= {"deep_ensemble", "checkpoint"}
+    assert [row["K"] for row in chosen] == [1, 2, 3]
+
+
+def test_a_single_network_stands_beside_larger_ensembles(finished):
+    some = Memory.__new__(Memory)
+    some.parts = {key: value for key, value in finished.parts.items() if key[0] in (0, 1)}
+    some.tables, some.reports = finished.tables, finished.reports.filter(pa.compute.field("trial").isin([0, 1]))
+    results = rescored(some, RescoreSettings(scores="main", k_max=2)).results.to_pylist()
+    sizes = {(row["method"], row["n_samples"]) for row in results}
+    assert sizes == {("deep_ensemble", 1), ("deep_ensemble", 2), ("single", 1)}
 
 
 def test_the_temperature_of_validation_images(finished):

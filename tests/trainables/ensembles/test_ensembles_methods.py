@@ -94,6 +94,13 @@ def test_members_are_taken_where_the_rate_is_lowest():
     assert run.learning_rate(7) == pytest.approx((0.05 + 5e-4) / 2)
 
 
+def test_cycles_that_begin_low_count_the_first_network():
+    run = a_run(method="fge", members=3, epochs=6, fge={"cycle_epochs": 4, "start_low": True})
+    assert run.plan.snapshots == (6, 10, 14)
+    assert run.learning_rate(6) == run.learning_rate(10) == pytest.approx(5e-4)
+    assert run.learning_rate(8) == pytest.approx(0.05)
+
+
 # SWAG
 
 

@@ -19,7 +19,7 @@ from trainables.ensembles import PROJECT, Config, max_steps, train
 from trainables.ensembles.architectures.dropout import set_noise
 from trainables.ensembles.config import Method
 from trainables.ensembles.data import prepare
-from trainables.ensembles.methods import METHODS
+from trainables.ensembles.methods import METHODS, Run
 from trainables.ensembles.metrics.protocol import cross_validated
 from trainables.ensembles.plan import plan
 
@@ -135,6 +135,22 @@ def test_members_do_not_depend_on_the_number_of_workers(before, after, whole, ru
     assert second.reports[-1] == reference.reports[-1]
 
 
+def test_what_a_checkpoint_holds_is_not_trained_again(run_in_memory, monkeypatch):
+    """A worker is lost after the last checkpoint: finished members and finished epochs are kept."""
+    trained, epoch_of = [], Run.train_epoch
+
+    def counted(self, epoch):
+        trained.append((self.index, epoch))
+        epoch_of(self, epoch)
+
+    monkeypatch.setattr(Run, "train_epoch", counted)
+    first = run_in_memory(train, small("deep_ensemble"), workers=2, stop_at=5)  # two members, a half of the third
+    assert sorted(trained) == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)]
+    trained.clear()
+    run_in_memory(train, small("deep_ensemble"), saved=first.saved)
+    assert trained == [(2, 1)]
+
+
 def test_one_trajectory_leaves_other_workers_waiting(whole, run_in_memory, caplog):
     result = run_in_memory(train, small("snapshot"), workers=2)
     assert result.reports == whole("snapshot", run_in_memory).reports == result.every[1]
@@ -239,6 +255,17 @@ def test_too_few_images_are_refused(run_in_memory):
         run_in_memory(train, Config(test_images=9999))
 
 
+def test_a_class_that_is_missing_is_named(run_in_memory, caplog):
+    with caplog.at_level("WARNING", logger="raybayes.test"):
+        run_in_memory(train, Config.model_validate(SMALL | {"method": "single", "epochs": 1, "train_images": 12}))
+    assert "no image of class 0, 2, " in caplog.text
+    assert "is among the 8 to train on" in caplog.text
+    table = raybayes_data.load("mnist-sample")["test"]
+    fewer = table.replace_schema_metadata({"classes": "0,1,2,3,4,5,6,7,8"})
+    with pytest.raises(DataError, match="mnist-sample, train: found label 9, but its classes are 0 to 8"):
+        prepare(Config(), {"train": fewer, "test": table}, torch.device("cpu"))
+
+
 def test_both_runs_of_multi_swag_share_the_workers(whole, run_in_memory):
     reference = whole("multi-swag", run_in_memory)
     result = run_in_memory(train, small("multi-swag"), workers=2)
@@ -267,6 +294,13 @@ IMPOSSIBLE = [
     ({"method": "swag", "swag": {"epochs": 2, "start": 0.9}}, "swag.start = 0.9 of 2 epochs leaves a stage empty"),
     ({"method": "swag", "swag": {"rank": 21}}, "swag.rank = 21, but only 20 weights are collected"),
     ({"method": "swag", "swag": {"runs": 3}}, "4 members cannot be shared equally by swag.runs = 3"),
+    ({"method": "fge", "fge": {"ratio": 1.5}}, "Input should be less than 1"),
+    ({"dataset": "imagenet"} | {"arch": "vgg16bn"}, "arch = vgg16bn is made for 28 or 32 pixels"),
+    ({"dataset": "imagenet", "foreign": "cifar10"}, "foreign = cifar10 has 28 or 32 pixels"),
+    ({"dataset": "imagenet", "engine": "vmap"}, "engine = vmap needs decoded images, and imagenet stays in files"),
+    ({"share": "images", "method": "mimo"}, "share = images is not possible with method = mimo"),
+    ({"share": "images", "engine": "grouped"}, "share = images trains one member at a time"),
+    ({"share": "images", "method": "swag", "reuse_pretrained": True}, "share = images does not store its trainings"),
     ({"method": "vi", "wd": 0}, "wd = 0 is no prior"),
     ({"method": "vi", "vi": {"warmup_epochs": 21}}, "vi.warmup_epochs = 21 is longer than vi.epochs = 20"),
     ({"method": "last_layer_laplace", "arch": "resnet50"}, "use method = laplace with laplace.subset = last"),

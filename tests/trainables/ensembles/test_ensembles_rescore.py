@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from raybayes import data as raybayes_data
 from raybayes.errors import DataError
 from trainables.ensembles import Config, train
-from trainables.ensembles.exchange import from_reference, to_reference
+from trainables.ensembles.exchange import cached_scores, from_reference, to_reference
 from trainables.ensembles.foreign import foreign_images
 from trainables.ensembles.metrics.dee import deep_ensemble_equivalent
 from trainables.ensembles.metrics.protocol import SCORES, cross_validated
@@ -60,7 +60,8 @@ def test_all_scores_are_there_for_every_run_and_size(two_runs):
     rows = rescore(table, split="val").to_pylist()
     assert {(r["trial"], r["repeat"]) for r in rows} == {(3, 0), (1, 2)}
     assert {r["n_samples"] for r in rows} == {1, 2, 3}
-    assert {"ll", "sce", "augrc", "misclassified_auc", "mutual_information"} <= {r["metric"] for r in rows}
+    assert {"ll", "error_top5", "sce", "augrc", "misclassified_auc"} <= {r["metric"] for r in rows}
+    assert {"mutual_information", "misclassified_ap_mutual_information"} <= {r["metric"] for r in rows}
     assert len({r["targets_sha256"] for r in rows}) == 1
 
 
@@ -154,9 +155,23 @@ def test_a_hyper_deep_ensemble_names_its_members(two_runs):
     }
     average = np.log(np.mean([np.exp(by_name[name].astype(np.float64)) for name in found.members], axis=0))
     targets = next(runs(table, "test")).targets
-    assert found.test["ll"] == pytest.approx(cross_validated(average, targets).calibrated["ll"], abs=1e-9)
+    assert found.test[-1]["ll"] == pytest.approx(cross_validated(average, targets).calibrated["ll"], abs=1e-9)
     alone = max(cross_validated(lp, run.targets).calibrated["ll"] for run in runs(table, "val") for lp in run.lp)
-    assert found.validation_cll >= alone - 0.05
+    assert found.validation_cll[0] == pytest.approx(alone, abs=1e-9)  # the first is the best one alone
+    assert hyper_deep_ensemble(table, 2).members == found.members[:2]
+    assert hyper_deep_ensemble(table, 2).test == found.test[:2]
+
+
+def test_wrong_predictions_are_found_by_what_members_disagree_about(two_runs):
+    table = stored(two_runs[0])
+    found = {(r["n_samples"], r["metric"]): r["value"] for r in rescore(table).to_pylist() if not r["calibrated"]}
+    run = next(runs(table, "test"))
+    members = run.lp.astype(np.float64)
+    p = np.exp(members).mean(axis=0)
+    information = -(p * np.log(p)).sum(1) + (np.exp(members) * members).sum(2).mean(0)
+    wrong = p.argmax(1) != run.targets
+    assert found[3, "misclassified_auc_mutual_information"] == pytest.approx(roc_auc_score(wrong, information))
+    assert found[1, "misclassified_auc_mutual_information"] == pytest.approx(0.5)  # one member agrees with itself
 
 
 def test_an_unfinished_run_is_no_candidate(two_runs):
@@ -225,3 +240,32 @@ def test_results_travel_to_the_reference_code_and_back(two_runs):
     assert tta.to_pylist()[0]["augment"]
     with pytest.raises(DataError, match=r"no log of the reference code: dataset, model, .* is missing, found a"):
         from_reference(pa.table({"a": [1]}))
+
+
+def test_averaged_predictions_of_the_reference_code_are_scored_anew(tmp_path):
+    (lp, *_), y = case(np.random.default_rng(2))
+    np.save(tmp_path / "logits_CIFAR10-VGG16BN-sse_augment-50-1.npy", lp.astype(np.float32))
+    with pytest.raises(DataError, match=r"CIFAR10-targets\.npy cannot be read as an array of numbers"):
+        cached_scores(tmp_path)
+    np.save(tmp_path / "CIFAR10-targets.npy", y)
+    found = cached_scores(tmp_path, {"ll": log_likelihood}).to_pylist()
+    wanted = cross_validated(lp.astype(np.float32), y, {"ll": log_likelihood})
+    assert [row.pop("value") for row in found] == [wanted.raw["ll"], wanted.calibrated["ll"]]
+    assert [row.pop("temperature") for row in found] == [1.0, wanted.temperature]
+    assert [row.pop("calibrated") for row in found] == [False, True]
+    same = {"dataset": "CIFAR10", "model": "VGG16BN", "method": "sse", "run": "1", "n_samples": 50, "augment": True}
+    assert found == [{**same, "metric": "ll"}] * 2
+
+
+def test_a_cache_of_the_reference_code_with_other_targets_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"has no file named logits_<dataset>-<model>-<method>-<K>-<run>\.npy"):
+        cached_scores(tmp_path)
+    (lp, *_), y = case(np.random.default_rng(2))
+    np.save(tmp_path / "logits_CIFAR10-VGG16BN-sse-5-1.npy", lp)
+    np.save(tmp_path / "CIFAR10-targets.npy", y[:-1])
+    with pytest.raises(DataError, match=r"log-probabilities \(60, 4\) and targets \(59,\) do not fit"):
+        cached_scores(tmp_path)
+    np.save(tmp_path / "CIFAR10-targets.npy", y)
+    np.save(tmp_path / "logits_CIFAR10-VGG16BN-sse-5-1.npy", 2 * lp)
+    with pytest.raises(DataError, match=r"sse-5-1\.npy: probabilities add up to 1 but for .* store log_softmax"):
+        cached_scores(tmp_path)

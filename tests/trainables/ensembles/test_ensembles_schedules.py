@@ -12,7 +12,7 @@ from trainables.ensembles import PROJECT, Config, max_steps
 from trainables.ensembles.augmentation import augmentation, flip, shift
 from trainables.ensembles.plan import plan, pretrain_epochs
 from trainables.ensembles.recipes import RECIPES, paper
-from trainables.ensembles.schedules import cosine_restarts, step
+from trainables.ensembles.schedules import cosine_restarts, decay30, step
 
 
 def test_step_has_the_papers_corners():
@@ -21,6 +21,10 @@ def test_step_has_the_papers_corners():
     assert step(0.9) == pytest.approx(0.01)
     assert step(0.97) == 0.01
     assert step(0.95, ratio=0.1) == 0.1
+
+
+def test_decay_by_thirties_is_the_schedule_of_imagenet():
+    assert [decay30(epoch) for epoch in (0, 29.9, 30, 60, 129)] == pytest.approx([1, 1, 0.1, 0.01, 1e-4])
 
 
 def test_cosine_restarts_at_each_cycle():
@@ -81,7 +85,7 @@ def test_the_space_holds_the_default_configuration():
         assert set(space.active({"method": method})) <= set(space)
 
 
-@pytest.mark.parametrize("name", ["SPACE", "NEWER", "BUDGET"])
+@pytest.mark.parametrize("name", ["SPACE", "NEWER", "PAPER", "BUDGET", "PARETO", "POST_HOC", "PAPER_SMALL"])
 def test_every_configuration_of_a_space_can_run(name):
     space, rng = catalog.load_space(PROJECT, name), random.Random(0)
     for _ in range(300):
@@ -102,10 +106,12 @@ def drawn(parameter, rng):
 
 def test_the_papers_recipes_are_configurations_of_its_space():
     space = catalog.load_space(PROJECT, "PAPER")
-    assert len(RECIPES) == 4 * 9 - 2
-    for arch, method in RECIPES:
-        config = Config.model_validate(paper(arch, method))
-        assert (config.arch, config.method, config.members) == (arch, method, 100)
+    assert len(RECIPES) == 2 * (4 * 9 - 2) + 6
+    for arch, method, dataset in RECIPES:
+        config = Config.model_validate(paper(arch, method, dataset))
+        assert (config.arch, config.method) == (arch, method)
+        assert config.members == (50 if dataset == "imagenet" else 100)
+        assert config.dataset.startswith(dataset)
         assert space["method"].contains(method)
 
 
@@ -114,5 +120,11 @@ def test_recipes_say_what_the_paper_says():
     assert pretrain_epochs(Config.model_validate(paper("wrn28x10", "fge"))) == 160
     assert pretrain_epochs(Config.model_validate(paper("wrn28x10", "swag"))) == 160
     assert paper("preresnet164", "snapshot")["sse"] == {"max_lr": 0.2, "cycle_epochs": 40, "momentum": 0.0}
-    with pytest.raises(SpecError, match=r"has no recipe for resnet20 with fge; it has .*preresnet110 with fge"):
+    assert paper("preresnet110", "swag", "cifar100")["swag"]["lr"] == 0.05
+    assert paper("preresnet110", "swag")["swag"]["lr"] == 0.01
+    lows = plan(Config.model_validate(paper("resnet50", "fge", "imagenet"))).snapshots
+    assert lows[:3] == (130, 132, 134)  # the first is the network of the first stage
+    with pytest.raises(SpecError, match="no recipe for resnet50 with swag on imagenet; it has resnet50 with single"):
+        paper("resnet50", "swag", "imagenet")
+    with pytest.raises(SpecError, match=r"resnet20 with fge on cifar10; it has .*preresnet110 with fge on"):
         paper("resnet20", "fge")

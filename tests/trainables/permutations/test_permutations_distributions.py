@@ -167,6 +167,7 @@ class TestPosterior:
         jacobian = torch.autograd.functional.jacobian(lambda x: PlackettLuce(x).posterior(order, v).z, logits)
         posterior = PlackettLuce(logits.detach()).posterior(order, v)
         found = torch.stack([posterior.vjp(row) for row in torch.eye(5, dtype=F64)])
+        assert torch.allclose(torch.stack([posterior.jvp(row) for row in torch.eye(5, dtype=F64)], 1), found)
         assert torch.allclose(found, jacobian, atol=1e-13)
         assert torch.allclose(jacobian.sum(-1), torch.ones(5, dtype=F64))
         assert jacobian.min() >= 0
@@ -251,7 +252,9 @@ class TestMatching:
             lambda x: Matching(x).posterior(trace, v, rest).z.flatten(), logits
         ).flatten(1)
         posterior = Matching(logits.detach()).posterior(trace, v, rest)
-        found = torch.stack([posterior.vjp(row.view(3, 3)).flatten() for row in torch.eye(9, dtype=F64)])
+        rows = torch.eye(9, dtype=F64).view(9, 3, 3)
+        found = torch.stack([posterior.vjp(row).flatten() for row in rows])
+        assert torch.allclose(torch.stack([posterior.jvp(row).flatten() for row in rows], 1), found)
         assert torch.allclose(found, jacobian, atol=1e-13)
         assert torch.allclose(jacobian.sum(-1), torch.ones(9, dtype=F64))
         assert jacobian.min() >= 0

@@ -60,7 +60,12 @@ class TestRelaxedCosts:
         cost = costs()[name]
         matrix = torch.rand(1, 4, cost.n, cost.n, dtype=F64, generator=generator()).softmax(-1).requires_grad_()
         value, gradient = cost.relaxed(matrix)
-        assert torch.allclose(gradient, torch.autograd.grad(value.sum(), matrix)[0], atol=1e-12)
+        again = torch.autograd.grad(value.sum(), matrix, create_graph=True)[0]
+        assert torch.allclose(gradient, again, atol=1e-12)
+        direction = torch.randn(matrix.shape, dtype=F64, generator=generator(1))
+        slope = (again * direction).sum()  # the Hessian is symmetric: its product with the direction
+        bent = torch.autograd.grad(slope, matrix)[0] if slope.requires_grad else torch.zeros_like(matrix)
+        assert torch.allclose(cost.bend(matrix, direction), bent, atol=1e-12)
 
 
 class TestToy:
@@ -353,13 +358,13 @@ class TestCausalData:
     def test_sachs_has_its_optimum_by_dynamic_programming(self):
         cells = data.load("sachs-sample")["all"]
         rows = sachs(cells, "observational", "reported17")
-        problem = Causal(CausalValues(graph="sachs", score="bic"), [rows], 2, LIKE)
+        problem = Causal(CausalValues(graph="sachs", score="bic"), [rows], 2, 1, LIKE)
         lowest, order = problem._optima[0]
         assert float(problem.cost(torch.from_numpy(order).expand(2, 1, -1))[0]) == pytest.approx(lowest)
         best = torch.from_numpy(order).expand(2, -1)
         metrics = problem.measure(best, best, LIKE)
-        assert metrics["excess"] < 1e-9
-        assert 0 < metrics["shd"] < 25
+        assert metrics["excess"].tolist() == [0, 0]
+        assert 0 < float(metrics["shd"].mean()) < 25
 
     def test_the_cyclic_reference_is_refused(self):
         cells = pa.table({name: [1.0] for name in ("raf",)}).replace_schema_metadata(

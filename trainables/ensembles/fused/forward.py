@@ -50,7 +50,9 @@ def _grouped(layers: list[tuple[str, nn.Module]], weights: Stacked, images: Tens
         elif isinstance(layer, nn.Flatten):
             x = x.reshape(batch, members, -1).transpose(0, 1)  # (G, B, features)
         elif isinstance(layer, nn.Linear):
-            x = torch.baddbmm(weights[f"{name}.bias"][:, None], x, weights[f"{name}.weight"].transpose(1, 2))
+            # Weight times input, not the other way round: the gradient then has the layout of the weights.
+            y = torch.baddbmm(weights[f"{name}.bias"][:, :, None], weights[f"{name}.weight"], x.transpose(1, 2))
+            x = y.transpose(1, 2)
         else:
             x = layer(x)
     return x

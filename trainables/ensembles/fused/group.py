@@ -13,7 +13,7 @@ from trainables.ensembles.augmentation import joint
 from trainables.ensembles.fused.forward import Engine
 from trainables.ensembles.fused.weights import SideBySide
 from trainables.ensembles.methods import Predictions, Run
-from trainables.ensembles.methods.run import PREDICT_BATCH
+from trainables.ensembles.methods.run import passes
 
 
 class Group:
@@ -76,7 +76,7 @@ class Group:
         """(n, classes) float32 log-probabilities of every network on the CPU."""
         parts: list[list[Tensor]] = [[] for _ in self.runs]
         with torch.no_grad():
-            for part in images.split(PREDICT_BATCH):
+            for part in passes(images):
                 batch = self.runs[0].data.normalise(part)
                 for run, mine in zip(self.runs, parts, strict=True):
                     mine.append(functional.log_softmax(run.model.eval()(batch), dim=1).cpu())

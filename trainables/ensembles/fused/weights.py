@@ -39,11 +39,13 @@ class SideBySide:
         self.flat = torch.cat([p.detach().flatten() for column in zip(*own, strict=True) for p in column])
         self.velocity = torch.zeros_like(self.flat)
         self.weights: dict[str, Tensor] = {}
+        self.velocities: list[Tensor] = []  # views, one a weight
         start = 0
         for position, (name, first) in enumerate(models[0].named_parameters()):
             end, shape = start + len(models) * first.numel(), (len(models), *first.shape)
             self.weights[name] = self.flat[start:end].view(shape).requires_grad_()  # a leaf in the block's memory
             rows, history_rows = self.flat[start:end].view(shape), self.velocity[start:end].view(shape)
+            self.velocities.append(history_rows)
             for row, (parameters, history) in enumerate(zip(own, histories, strict=True)):
                 parameters[position].data = rows[row]
                 if self.momentum:
@@ -74,7 +76,9 @@ class SideBySide:
         gradients = torch.autograd.grad(loss, list(self.weights.values()))
         with torch.no_grad():
             # A first step from zero velocity is v = g, as in torch.optim.SGD, which begins without one.
-            self.velocity.mul_(self.momentum).add_(torch.cat([gradient.flatten() for gradient in gradients]))
+            self.velocity.mul_(self.momentum)
+            for part, gradient in zip(self.velocities, gradients, strict=True):
+                part.add_(gradient)
             if isinstance(self.decay, Tensor):
                 self.velocity.addcmul_(self.flat, self.decay)
             else:

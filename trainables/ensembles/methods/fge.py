@@ -16,7 +16,8 @@ class FastGeometricRun(Run):
             return super().learning_rate(epoch)
         group = self.config.fge
         middle = group.ratio * group.max_lr
-        return schedules.triangle(epoch - self.first_stage, group.cycle_epochs, group.max_lr, middle)
+        begun = group.cycle_epochs / 2 if group.start_low else 0  # half a cycle later it is low
+        return schedules.triangle(epoch - self.first_stage + begun, group.cycle_epochs, group.max_lr, middle)
 
     def before_epoch(self, epoch: int) -> None:
         if epoch == self.first_stage:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainables.ensembles.methods.run import PREDICT_BATCH, Predictions, Run
+from trainables.ensembles.methods.run import Predictions, Run, passes
 
 
 class HeadsRun(Run):
@@ -48,6 +48,6 @@ class HeadsRun(Run):
         with torch.no_grad():
             parts = [
                 functional.log_softmax(self.head_logits(self.data.normalise(part)), dim=2)
-                for part in images.split(PREDICT_BATCH)
+                for part in passes(images)
             ]
         return torch.cat(parts).cpu()

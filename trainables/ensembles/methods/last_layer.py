@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from raybayes.contract import State
 from trainables.ensembles.methods.layers import head_of
-from trainables.ensembles.methods.run import PREDICT_BATCH, Predictions, Run
+from trainables.ensembles.methods.run import Predictions, Run, passes
 from trainables.ensembles.metrics.scores import log_likelihood
 
 DELTAS = [10 ** (-3 + i / 4) for i in range(25)]
@@ -113,7 +113,7 @@ class LastLayerRun(Run):
         self.model.eval()
         blocks = root.reshape(self.data.classes, -1, len(root))  # classes × d × rows
         parts = []
-        for batch in images.split(PREDICT_BATCH):
+        for batch in passes(images):
             phi, logits = self.features(self.data.normalise(batch))
             variance = torch.stack([(phi @ block).square().sum(1) for block in blocks], dim=1)
             parts.append(probit(logits, variance).float())

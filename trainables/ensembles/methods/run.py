@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -25,11 +26,12 @@ from trainables.ensembles.augmentation import augmentation
 from trainables.ensembles.config import Config
 from trainables.ensembles.data import ImageData, Split
 from trainables.ensembles.methods.pretrained import Replay
+from trainables.ensembles.pictures import Images
 from trainables.ensembles.plan import plan, pretrain_epochs
 
 Predictions = dict[str, Tensor]  # split -> (n, classes) float32 log-probabilities on the CPU
 TRAINING = ("init", "epoch", "noise", "langevin", "shuffles", "spread")  # what the generators of the training are for
-PREDICT_BATCH = 1000  # images in one forward pass; bounds memory, changes nothing
+PREDICT_BATCH, PREDICT_PIXELS = 1000, 10_000_000  # most images and pixels of one forward pass: bounds memory alone
 
 
 class Run:
@@ -54,6 +56,7 @@ class Run:
         self.model = self.fresh_model("init")
         self.optimizer = self.fresh_optimizer()
         self.spare: nn.Module | None = None
+        self.joined: tuple[nn.Module, nn.Module] | None = None
         self.replay = Replay(self) if config.reuse_pretrained else None
         self.seconds = 0.0  # wall time of all steps
 
@@ -61,6 +64,8 @@ class Run:
 
     def learning_rate(self, epoch: float) -> float:
         """The learning rate at a time in epochs; the ordinary schedule is set once an epoch."""
+        if self.config.schedule == "decay30":
+            return self.config.lr * schedules.decay30(epoch)
         return self.config.lr * schedules.step(int(epoch) / self.first_stage)
 
     def momentum(self) -> float:
@@ -68,7 +73,7 @@ class Run:
 
     def loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Mean loss of a batch of augmented, normalised images."""
-        return functional.cross_entropy(self.model(images), labels)
+        return functional.cross_entropy(self.network()(images), labels)
 
     def before_epoch(self, epoch: int) -> None:
         """Called before the first batch of an epoch."""
@@ -153,6 +158,14 @@ class Run:
     def convert(self, model: nn.Module) -> None:
         """Change the layers of a network that has no weights yet; they are initialised afterwards."""
 
+    def network(self) -> nn.Module:
+        """The network as a step of training calls it: in DistributedDataParallel where workers share the images."""
+        if self.config.share == "members":
+            return self.model
+        if self.joined is None or self.joined[0] is not self.model:  # cold restarts change the network
+            self.joined = self.model, self.ctx.wrap(self.model)
+        return self.joined[1]
+
     def twin(self) -> nn.Module:
         """A second network with the weights and statistics of this one, to be changed freely; one twin at a time."""
         if self.spare is None:
@@ -175,9 +188,27 @@ class Run:
 
         The batches differ by at most one image, so that none is too small for batch statistics.
         """
+        for images, labels in self.seen_batches(epoch):
+            yield self.data.normalise(images), labels
+
+    def seen_batches(self, epoch: int) -> Iterator[tuple[Images, Tensor]]:
+        """`batches` as uint8 images, not decoded where they lie in files."""
         train, rng = self.data.train, self.rng(f"epoch-{epoch}")
         for rows in self.rows(rng):
-            yield self.data.normalise(self.augment(train.images[rows], rng)), train.labels[rows]
+            yield self.augment(train.images[rows], rng), train.labels[rows]
+
+    def shares(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, float]]:
+        """What this worker takes of every batch: (images, labels, weight of its loss).
+
+        All of it, but where workers share the images: then the mean over workers of weight · loss is the batch's.
+        """
+        if self.config.share == "members":
+            yield from ((images, labels, 1.0) for images, labels in self.batches(epoch))
+            return
+        rank, size = self.ctx.rank, self.ctx.world_size
+        for images, labels in self.seen_batches(epoch):
+            mine = slice(len(labels) * rank // size, len(labels) * (rank + 1) // size)
+            yield self.data.normalise(images[mine]), labels[mine], size * len(labels[mine]) / len(labels)
 
     def rows(self, rng: torch.Generator) -> list[Tensor]:
         """Row numbers of the batches of one epoch, on the device; the first draw from the epoch's generator."""
@@ -189,15 +220,16 @@ class Run:
         """One pass of SGD over the training images."""
         self.before_epoch(epoch)
         self.model.train()
-        set_noise(self.model, self.device_rng(f"noise-{epoch}"))
+        own = f"-rank-{self.ctx.rank}" if self.config.share == "images" else ""  # other images, other dropout
+        set_noise(self.model, self.device_rng(f"noise-{epoch}{own}"))
         n_batches = -(-len(self.data.train) // self.config.batch)
-        for i, (images, labels) in enumerate(self.batches(epoch)):
+        for i, (images, labels, weight) in enumerate(self.shares(epoch)):
             time = epoch + i / n_batches
             rate = self.lr_factor * self.learning_rate(time)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             self.model.zero_grad()
-            self.loss(images, labels).backward()
+            (weight * self.loss(images, labels)).backward()
             self.before_update(epoch, rate)
             self.optimizer.step()
             self.after_update(epoch, i, n_batches)
@@ -207,17 +239,24 @@ class Run:
         return {name: self.log_probabilities(model, self.seen(split, f"{label}/{name}"))
                 for name, split in self.data.predicted.items()}
 
-    def seen(self, split: Split, label: str) -> Tensor:
+    def seen(self, split: Split, label: str) -> Images:
         """The images as a member sees them: as they are, or under `tta` through one draw of the augmentation."""
         return self.augment(split.images, self.rng(f"tta/{label}")) if self.config.tta else split.images
 
-    def log_probabilities(self, model: nn.Module, images: Tensor) -> Tensor:
-        """(n, classes) float32 log-probabilities on the CPU; the model in evaluation mode."""
+    def log_probabilities(self, model: nn.Module, images: Images) -> Tensor:
+        """(n, classes) float32 log-probabilities on the CPU; the model in evaluation mode.
+
+        Workers that share the images predict every so manieth part, and all get the whole.
+        """
         model.eval()
+        rank, size = (self.ctx.rank, self.ctx.world_size) if self.config.share == "images" else (0, 1)
         with torch.no_grad():
-            parts = [functional.log_softmax(model(self.data.normalise(part)), dim=1)
-                     for part in images.split(PREDICT_BATCH)]
-        return torch.cat(parts).cpu()
+            mine = [functional.log_softmax(model(self.data.normalise(part)), dim=1).cpu()
+                    for part in passes(images)[rank::size]]
+        if size == 1:
+            return torch.cat(mine)
+        found = itertools.zip_longest(*self.ctx.gather(mine))
+        return torch.cat([part for turn in found for part in turn if part is not None])
 
     def state(self) -> State:
         """All that the rest of the run depends on, as copies in plain containers."""
@@ -233,6 +272,11 @@ class Run:
         self.load_extra(state["extra"])
         if self.replay is not None:
             self.replay.load(state["replay"])
+
+
+def passes(images: Images) -> Sequence[Images]:
+    """The images in parts that a forward pass without gradients has memory for."""
+    return images.split(max(1, min(PREDICT_BATCH, PREDICT_PIXELS // (images.shape[2] * images.shape[3]))))
 
 
 def copied(value: Any) -> Any:

@@ -40,6 +40,17 @@ class RunningDiversity:
         self.briers += brier(p, targets)
         self.count += 1
 
+    def mutual_information(self, average: Array) -> Array:
+        """H(mean_k p_k) - mean_k H(p_k) of each object in nats, (n,), given the log-probabilities of the ensemble.
+
+        Raises:
+            ValueError: there is no member yet.
+        """
+        if self.entropies is None:
+            raise ValueError("an ensemble without members has no diversity")
+        found: Array = entropy(average) - self.entropies / self.count
+        return found
+
     def measures(self, average: Array, targets: Targets) -> dict[str, float]:
         """What the members so far have in common.
 
@@ -52,13 +63,13 @@ class RunningDiversity:
             member_error, member_brier: means over members.
             ambiguity: member_brier minus the ensemble's Brier score = mean_k |p_k - mean p|^2 (Krogh, Vedelsby 1994).
         """
-        if self.votes is None or self.entropies is None:
+        if self.votes is None:
             raise ValueError("an ensemble without members has no diversity")
         pairs = self.count * (self.count - 1)
         agreeing = (self.votes * (self.votes - 1)).sum(axis=1)
         return {
             "disagreement": float(1 - agreeing.mean() / pairs) if pairs else 0.0,
-            "mutual_information": float((entropy(average) - self.entropies / self.count).mean()),
+            "mutual_information": float(self.mutual_information(average).mean()),
             "member_error": self.errors / self.count,
             "member_brier": self.briers / self.count,
             "ambiguity": self.briers / self.count - brier(average, targets),

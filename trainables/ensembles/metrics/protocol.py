@@ -25,6 +25,7 @@ Score = Callable[[Array, Targets], float]
 SCORES: dict[str, Score] = {"ll": log_likelihood, "error": error, "brier": brier, "ece": ece, "aurc": aurc}
 ALL_SCORES: dict[str, Score] = {
     **SCORES,
+    "error_top5": lambda p, y: error(p, y, top=5),
     "sce": sce,
     "ace": ace,
     "tace": tace,
@@ -83,10 +84,11 @@ def cross_validated(
     fits = []
     for fit, evaluate in halves(len(y), repeats, seed):
         fitted = fit_temperature(p[fit], y[fit], start)
-        scaled = scale(p[evaluate], fitted.value)
+        unscaled, right = p[evaluate], y[evaluate]
+        scaled = scale(unscaled, fitted.value)
         for name, score in scores.items():
-            raw[name].append(score(p[evaluate], y[evaluate]))
-            calibrated[name].append(score(scaled, y[evaluate]))
+            raw[name].append(score(unscaled, right))
+            calibrated[name].append(score(scaled, right))
         fits.append(fitted)
     values = np.array([fit.value for fit in fits])
     return CrossValidated(

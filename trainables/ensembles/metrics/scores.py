@@ -13,6 +13,7 @@ from raybayes.errors import DataError
 
 Array = NDArray[np.float64]
 Targets = NDArray[np.int64]
+NORMALISED = 1e-3  # float32 log-softmax is off by less
 
 
 def checked(lp: ArrayLike, targets: ArrayLike) -> tuple[Array, Targets]:
@@ -37,6 +38,20 @@ def log_sum_exp(values: Array) -> Array:
     shift = np.where(np.isfinite(top), top, 0.0)
     with np.errstate(divide="ignore"):
         return np.log(np.exp(values - shift[..., None]).sum(axis=-1)) + shift
+
+
+def require_probabilities(lp: ArrayLike, place: str) -> None:
+    """Refuse rows (n, classes) that are no logarithms of probabilities; rows with nan are let through.
+
+    Raises:
+        DataError: names the place and how far the sum of a row is from 1.
+    """
+    totals = np.exp(log_sum_exp(np.asarray(lp, np.float64)))
+    if (off := np.nanmax(np.abs(totals - 1), initial=0.0)) > NORMALISED:
+        raise DataError(
+            f"{place}: probabilities add up to 1 but for {off:.2g}, at most {NORMALISED:g} is rounding; store"
+            " log_softmax of the logits."
+        )
 
 
 def target_log_probability(lp: ArrayLike, targets: ArrayLike, floor: float | None = None) -> Array:

@@ -15,6 +15,7 @@ from raybayes.errors import DataError
 from trainables.ensembles.metrics.scores import Array, checked, log_sum_exp
 
 LOWEST, HIGHEST = 1e-2, 1e2  # bounds of b = 1/T
+NEAR = 1e-7  # a step of Newton's that is smaller, relative to b, leaves an error of about its square
 LARGEST_FACTOR = 4.0  # one step changes b by at most this factor
 
 
@@ -51,11 +52,13 @@ def fit_temperature(lp: ArrayLike, targets: ArrayLike, start: float = 1.0) -> Te
     p, y = checked(lp, targets)
     if not np.isfinite(p).all():
         raise DataError("temperature scaling needs finite log-probabilities, found -inf; floor them at log(1e-12).")
-    mean_target = p[np.arange(len(y)), y].mean()
+    top = p.max(axis=1)
+    below = p - top[:, None]  # moments about the largest entry: none of them overflows or cancels
+    mean_target = float((p[np.arange(len(y)), y] - top).mean())
     low, high = LOWEST, HIGHEST  # the optimum lies between them
     b = min(max(1 / start, LOWEST), HIGHEST)
     for _ in range(100):
-        slope, curvature = _derivatives(p, b, mean_target)
+        slope, curvature = _derivatives(below, b, mean_target)
         if abs(slope) <= 1e-14 * max(1.0, abs(mean_target)):
             break
         low, high = (low, b) if slope > 0 else (b, high)
@@ -63,16 +66,23 @@ def fit_temperature(lp: ArrayLike, targets: ArrayLike, start: float = 1.0) -> Te
         step = min(max(step, b / LARGEST_FACTOR, LOWEST), b * LARGEST_FACTOR, HIGHEST)
         if not low <= step <= high:
             step = float(np.sqrt(low * high))
-        if abs(step - b) <= 1e-14 * b:
+        near, b = abs(step - b) <= NEAR * b, step
+        if near:
             break
-        b = step
     return Temperature(1 / b, at_bound=b <= LOWEST * (1 + 1e-9) or b >= HIGHEST * (1 - 1e-9))
 
 
-def _derivatives(lp: Array, b: float, mean_target: float) -> tuple[float, float]:
-    """f'(b) = mean_i(E_i) - mean_i(lp_i,y_i) and f''(b) = mean_i(Var_i), moments of lp_i under softmax(b·lp_i)."""
-    scaled = b * lp
-    weights = np.exp(scaled - log_sum_exp(scaled)[:, None])
-    expected = (weights * lp).sum(axis=1)
-    variance = (weights * np.square(lp - expected[:, None])).sum(axis=1)
-    return float(expected.mean() - mean_target), float(variance.mean())
+def _derivatives(below: Array, b: float, mean_target: float) -> tuple[float, float]:
+    """f'(b) = mean_i(E_i) - mean target and f''(b) = mean_i(Var_i), moments under softmax(b·below_i).
+
+    Args:
+        below: (n, classes) log-probabilities minus the largest of their row.
+        mean_target: mean of `below` at the targets.
+    """
+    weights = b * below
+    np.exp(weights, out=weights)
+    total = weights.sum(axis=1)
+    np.multiply(weights, below, out=weights)
+    expected = weights.sum(axis=1) / total
+    square = np.einsum("ij,ij->i", weights, below) / total
+    return float(expected.mean() - mean_target), float((square - np.square(expected)).mean())

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
 from trainables.ensembles.metrics.average import RunningAverage
 from trainables.ensembles.metrics.reference import ReferenceCurve
@@ -75,6 +76,7 @@ def _cll(listed: list[Entry]) -> Figure:
     curves = {found.label: found.curve("ll", True) for found in listed}
     _lines(axes, listed, {label: (list(curve), list(curve.values())) for label, curve in curves.items()})
     axes.set(xlabel="ensemble size K", ylabel="calibrated log-likelihood (nats)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
@@ -87,6 +89,7 @@ def _dee(fair: list[Entry], curve: ReferenceCurve) -> Figure:
     worth = {found.label: _worth(found, curve) for found in fair}
     _lines(axes, fair, {label: (list(points), list(points.values())) for label, points in worth.items()})
     axes.set(xlabel="ensemble size K", ylabel="deep ensemble equivalent (networks)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
@@ -98,6 +101,9 @@ def _cost(fair: list[Entry], curve: ReferenceCurve) -> Figure:
         points[found.label] = [float(found.cost_epochs[size]) for size in worth], list(worth.values())
     _lines(axes, fair, points)
     axes.set(xscale="log", xlabel="training cost (epochs)", ylabel="deep ensemble equivalent (networks)")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
     return figure
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from typing import Literal
@@ -17,7 +18,7 @@ from raybayes.errors import DataError
 from trainables.ensembles.config import Config
 from trainables.ensembles.metrics.protocol import ALL_SCORES, SCORES
 from trainables.ensembles.plan import plan
-from trainables.ensembles.rescore import rescore
+from trainables.ensembles.rescore import hyper_deep_ensemble, rescore
 from trainables.ensembles.study.comparison import record
 from trainables.ensembles.study.findings import compared
 
@@ -30,12 +31,15 @@ class RescoreSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     split: Literal["test", "val"] = Field("test", description="Images that are scored")
-    k_max: int = Field(0, ge=0, description="Largest ensemble size; 0 = all members of each run")
+    k_max: int = Field(0, ge=0, description="Largest ensemble size, for runs that have so many members; 0 = all")
     splits_seed: int = Field(0, ge=0, description="Seed of the halves of test-time cross-validation")
     repeats: int = Field(5, ge=1, le=1000, description="How often the images are halved; the paper: 5, ImageNet 2")
     order: int | None = Field(None, ge=0, description="Seed of a random order of the members; null = as trained")
     scores: Literal["all", "main"] = Field("all", description="main leaves out class-wise calibration and detection")
     temperature: Literal["halves", "val"] = Field("halves", description="Images that the temperature is fitted on")
+    hyper_deep: int = Field(
+        0, ge=0, le=1000, description="Above 0: size of an ensemble chosen from all members by validation CLL"
+    )
     processes: int = Field(1, ge=1, le=256, description="Runs that are scored at the same time")
 
 
@@ -43,16 +47,43 @@ def rescored(finished: Finished, settings: RescoreSettings) -> Findings:
     """The long table of results of every stored run, and the comparison of methods that follows from it.
 
     Raises:
-        DataError: nothing is stored, a run has fewer members than `k_max`, or its predictions are no probabilities.
+        DataError: nothing is stored, no run has as many members as `k_max`, or its predictions are no probabilities.
     """
     if "predictions" not in finished.tables:
         raise DataError("no predictions are stored here; let a run finish its first member.")
+    chosen = hyper_deep_table(finished, settings) if settings.hyper_deep else {}
     keys = sorted({(row["trial"], row["repeat"]) for row in finished.reports.select(["trial", "repeat"]).to_pylist()})
     stored = (finished.table("predictions", trial, repeat) for trial, repeat in keys)
     tables = [table for table in _all(settings, (table for table in stored if len(table))) if len(table)]
     if not tables:
         raise DataError(f"no run has stored predictions of the split {settings.split!r}; let one finish a member.")
-    return compared(finished, pa.concat_tables(tables), settings.split)
+    results = pa.concat_tables(tables)
+    if settings.k_max > (largest := pc.max(results["n_samples"]).as_py()):
+        raise DataError(
+            f"k_max = {settings.k_max}, but no run has more than {largest} members; lower it, or use 0 for all."
+        )
+    found = compared(finished, results, settings.split)
+    return replace(found, tables={**found.tables, **chosen})
+
+
+def hyper_deep_table(finished: Finished, settings: RescoreSettings) -> dict[str, pa.Table]:
+    """What greedy selection with replacement takes from everything that the sweep has trained; one row a size.
+
+    CLL and error are those of the members so far, on the test images; the choice has not seen these.
+    """
+    predictions = finished.table("predictions")
+    found = hyper_deep_ensemble(predictions, settings.hyper_deep, settings.splits_seed)
+    methods = {trial: record(finished.table("predictions", trial))["config"]["method"] for trial, _, _ in found.members}
+    rows = [
+        {
+            "K": size, "trial": trial, "repeat": repeat, "member": member, "method": methods[trial],
+            "validation CLL": validation, "CLL": test["ll"], "error %": 100 * test["error"],
+        }
+        for size, ((trial, repeat, member), validation, test) in enumerate(
+            zip(found.members, found.validation_cll, found.test, strict=True), start=1)
+    ]  # fmt: skip
+    pool = len(set(zip(*(predictions[name].to_pylist() for name in ("trial", "repeat", "member")), strict=True)))
+    return {f"Hyper-deep ensemble, chosen one by one from {pool} members": pa.Table.from_pylist(rows)}
 
 
 def _all(settings: RescoreSettings, stored: Iterator[pa.Table]) -> Iterator[pa.Table]:
@@ -69,12 +100,13 @@ def one_run(settings: RescoreSettings, predictions: pa.Table) -> pa.Table:
     config = Config.model_validate(facts["config"])
     scores = ALL_SCORES if settings.scores == "all" else SCORES
     known = set(pc.unique(predictions["split"]).to_pylist())
+    k_max = min(settings.k_max, len(pc.unique(predictions["member"])))  # a single network stands beside ensembles
     parts = []
     for split in {settings.split: None, "val": None}:
         if split in known:
             parts.append(rescore(
                 predictions, split, scores if split == settings.split else {"ll": SCORES["ll"]}, settings.splits_seed,
-                settings.repeats, settings.k_max, settings.order,
+                settings.repeats, k_max, settings.order,
                 fit_on="val" if settings.temperature == "val" and split != "val" else None,
             ))  # fmt: skip
     results = pa.concat_tables(parts)

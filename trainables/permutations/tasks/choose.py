@@ -21,12 +21,13 @@ def choose(config: Config, ctx: Context, like: Tensor) -> Problem:
             data = [sachs(cells, config.causal.cells, config.causal.reference)]
         else:
             data = simulated(config.causal, config.runs, ctx.rng("data").initial_seed())
-        return Causal(config.causal, data, config.runs, like)
+        return Causal(config.causal, data, config.runs, config.restarts, like)
     if config.task == "ranking":
         tables = ctx.data(config.dataset or "ltr-sample")
         return Ranking(tables, config.ranking, config.runs, config.updates, config.lr, like)
     if config.task == "tsp":
         file = config.tsp.instance.endswith(".tsp")
         tables = None if file else ctx.data(config.dataset or "tsp-sample")
-        return Tour(load_instance(config.tsp.instance, tables, config.tsp.optimum), config.runs, like)
-    return Toy(config.toy.n, config.toy.eps, config.runs, like)
+        instance = load_instance(config.tsp.instance, tables, config.tsp.optimum)
+        return Tour(instance, config.runs, config.restarts, like)
+    return Toy(config.toy.n, config.toy.eps, config.runs, config.restarts, like)

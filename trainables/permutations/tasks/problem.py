@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -19,7 +20,8 @@ class Control:
 
     Args:
         name: the method.
-        value: the lowest cost of each run, or a score of the same kind as `metric`; (runs,).
+        value: the lowest cost of each run, or a score of the same kind as `metric`; (runs,), or (runs, units) where
+            a run is scored on several units (queries).
         metric: what `value` is: "cost", "gap", "shd", "ndcg5", ...
         evaluations: costs evaluated by each run; 0 for methods that never evaluate the cost.
     """
@@ -66,6 +68,7 @@ class Problem:
     Attributes:
         n: items.
         rows: independent distributions; a multiple of the number of runs.
+        restarts: how many consecutive rows are starts of the same run.
         cost: what is minimised.
         mask: (rows, n) booleans, False at padding; None where there is none.
         device: where the cost's tensors are.
@@ -74,6 +77,7 @@ class Problem:
 
     n: int
     rows: int
+    restarts: int = 1
     cost: Cost
     mask: Tensor | None = None
     device: torch.device = torch.device("cpu")
@@ -93,21 +97,25 @@ class Problem:
     def load(self, state: dict[str, Any]) -> None:
         """The inverse of `state`."""
 
-    def measure(self, best: Tensor, mode: Tensor, theta: Tensor) -> Mapping[str, float]:
-        """Task-specific metrics of a report, from each row's best and most probable order (rows, n)."""
+    def measure(self, best: Tensor, mode: Tensor, theta: Tensor) -> Mapping[str, Tensor]:
+        """Task-specific scores, (runs,) or (runs, units), from each run's best and most probable order (runs, n)."""
+        return {}
+
+    def pictures(self, best: Tensor, order: Tensor) -> Mapping[str, pa.Table]:
+        """Tables behind the task's figures, from each run's best cost (runs,) and its order (runs, n)."""
         return {}
 
     def controls(self, budget: int, runs: int, generator: torch.Generator) -> Iterable[Control]:
         """Other methods with `budget` evaluations a run."""
         for name, found in self.searches(budget, generator):
-            yield Control(name, found.value, "cost", found.evaluations)
+            yield Control(name, found.value.reshape(runs, -1), "cost", found.evaluations)
 
     def searches(self, budget: int, generator: torch.Generator) -> Iterable[tuple[str, Found]]:
         """Random search, greedy swaps and annealing on the cost itself."""
-        cost = _OnItsDevice(self.cost, self.device)
-        yield "random_search", random_search(cost, self.rows, budget, generator)
-        yield "greedy_swaps", greedy_swaps(cost, self.rows, budget, generator)
-        yield "annealing", annealing(cost, self.rows, budget, generator, self.moves)
+        cost, rows = _OnItsDevice(self.cost, self.device), self.rows // self.restarts
+        yield "random_search", random_search(cost, rows, budget, generator)
+        yield "greedy_swaps", greedy_swaps(cost, rows, budget, generator)
+        yield "annealing", annealing(cost, rows, budget, generator, self.moves)
 
 
 class _OnItsDevice:

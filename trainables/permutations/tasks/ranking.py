@@ -104,6 +104,9 @@ class NdcgCost:
         slope = -self._discount.unsqueeze(-1) * self._gain[:, None, None, :]
         return value, slope.expand_as(matrix)
 
+    def bend(self, matrix: Tensor, direction: Tensor) -> Tensor:
+        return torch.zeros_like(direction)  # it is linear
+
 
 class Scorer:
     """Document scores of `runs` independent linear functions or networks with one hidden layer.
@@ -197,21 +200,21 @@ class Ranking(Problem):
         return self._scorer
 
     def _test_ndcg(self, scorer: Scorer, k: int) -> Tensor:
-        """(runs,)"""
+        """(runs, queries)"""
         with torch.no_grad():
             order = scorer.scores(self._test).argsort(dim=-1, descending=True, stable=True)
-        return ndcg(order, self._test.relevance, k).mean(-1)
+        return ndcg(order, self._test.relevance, k)
 
-    def measure(self, best: Tensor, mode: Tensor, theta: Tensor) -> Mapping[str, float]:
+    def measure(self, best: Tensor, mode: Tensor, theta: Tensor) -> Mapping[str, Tensor]:
         assert self._scorer is not None
-        return {f"test_ndcg{k}": float(self._test_ndcg(self._scorer, k).mean()) for k in (5, 10)}
+        return {f"test_ndcg{k}": self._test_ndcg(self._scorer, k) for k in (5, 10)}
 
     def controls(self, budget: int, runs: int, generator: torch.Generator) -> Iterable[Control]:
         yield from super().controls(budget, runs, generator)
         random = torch.rand(runs, 100, *self._test.mask.shape, generator=generator).to(self.device)
         order = random.masked_fill(~self._test.mask, -1.0).argsort(-1, descending=True)
         for k in (5, 10):
-            yield Control("random_order", ndcg(order, self._test.relevance, k).mean((1, 2)).cpu(), f"ndcg{k}", 0)
+            yield Control("random_order", ndcg(order, self._test.relevance, k).mean(1).cpu(), f"ndcg{k}", 0)
         for name, loss in SURROGATES.items():
             scorer = Scorer(self._train, runs, self._config.hidden, 0.0, generator)
             adam = Adam(scorer.parameters(), self._config.weight_decay)

@@ -24,19 +24,22 @@ class ToyCost:
         self.target = torch.full((n, n), off, dtype=like.dtype, device=like.device)
         self.target.fill_diagonal_(1 / n + eps)
         self._floor = float(n + self.target.square().sum())
+        self._rows = n * torch.arange(n, device=like.device)
 
     def __call__(self, order: Tensor) -> Tensor:
-        places = torch.arange(self.n, device=order.device)
-        return self._floor - 2 * self.target[places, order].sum(-1)
+        return self._floor - 2 * self.target.take(self._rows + order).sum(-1)
 
     def relaxed(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
         distance = matrix - self.target
         return distance.square().sum((-1, -2)), 2 * distance
 
+    def bend(self, matrix: Tensor, direction: Tensor) -> Tensor:
+        return 2 * direction
+
 
 class Toy(Problem):
     """The toy for `runs` runs."""
 
-    def __init__(self, n: int, eps: float, runs: int, like: Tensor) -> None:
-        self.n, self.rows, self.device = n, runs, like.device
+    def __init__(self, n: int, eps: float, runs: int, restarts: int, like: Tensor) -> None:
+        self.n, self.rows, self.restarts, self.device = n, runs * restarts, restarts, like.device
         self.cost = ToyCost(n, eps, like)

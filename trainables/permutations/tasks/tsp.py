@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -44,6 +45,11 @@ class TourCost:
         before = torch.cat([home, onward[..., :-1, :]], -2)
         return legs + ends, after + before
 
+    def bend(self, matrix: Tensor, direction: Tensor) -> Tensor:
+        onward = direction @ self._inner
+        none = torch.zeros_like(onward[..., :1, :])
+        return torch.cat([onward[..., 1:, :], none], -2) + torch.cat([none, onward[..., :-1, :]], -2)
+
 
 def load_instance(name: str, tables: Mapping[str, pa.Table] | None, optimum: float | None) -> Instance:
     """An instance of the data set by its name, or the TSPLIB file of that path.
@@ -53,7 +59,7 @@ def load_instance(name: str, tables: Mapping[str, pa.Table] | None, optimum: flo
     """
     if name.endswith(".tsp"):
         found = read_tsplib(Path(name))
-        return Instance(found.name, found.distance, optimum)
+        return dataclasses.replace(found, optimum=optimum)
     assert tables is not None
     table = tables["all"]
     names = table["name"].to_pylist()
@@ -61,7 +67,10 @@ def load_instance(name: str, tables: Mapping[str, pa.Table] | None, optimum: flo
         raise DataError(f"tsp.instance = {name} is not in this data set, which has {', '.join(names)}; or name a file.")
     row = table.slice(names.index(name), 1).to_pylist()[0]
     distance = torch.tensor(row["distance"], dtype=torch.float64).reshape(row["cities"], row["cities"])
-    return Instance(name, distance.numpy(), optimum or float(row["optimum"]))
+    points = (
+        None if row["coords"] is None else [tuple(row["coords"][i : i + 2]) for i in range(0, 2 * len(distance), 2)]
+    )
+    return Instance(name, distance.numpy(), optimum or float(row["optimum"]), points, row["tour"])
 
 
 def two_opt(distance: Tensor, budget: int, runs: int, generator: torch.Generator) -> Found:
@@ -122,22 +131,36 @@ def nearest_neighbour(distance: Tensor, starts: int) -> float:
 class Tour(Problem):
     """One instance, for `runs` runs."""
 
-    def __init__(self, instance: Instance, runs: int, like: Tensor) -> None:
-        self.instance = instance
+    def __init__(self, instance: Instance, runs: int, restarts: int, like: Tensor) -> None:
+        self.instance, self.restarts = instance, restarts
         self._distance = torch.as_tensor(instance.distance, dtype=like.dtype, device=like.device)
         self.cost: TourCost = TourCost(self._distance)
-        self.n, self.rows, self.device, self.moves = self.cost.n, runs, like.device, "reverse"
+        self.n, self.rows, self.device, self.moves = self.cost.n, runs * restarts, like.device, "reverse"
 
     def gap(self, length: Tensor) -> Tensor:
         """100 (L / optimum - 1), in %."""
         assert self.instance.optimum is not None
         return 100 * (length / self.instance.optimum - 1)
 
-    def measure(self, best: Tensor, mode: Tensor, theta: Tensor) -> Mapping[str, float]:
+    def measure(self, best: Tensor, mode: Tensor, theta: Tensor) -> Mapping[str, Tensor]:
         if self.instance.optimum is None:
             return {}
         gap = self.gap(self.cost(best.unsqueeze(1)).squeeze(1))
-        return {"gap": float(gap.mean()), "gap_best": float(gap.min())}
+        return {"gap": gap, "gap_best": gap.min().reshape(1)}
+
+    def pictures(self, best: Tensor, order: Tensor) -> Mapping[str, pa.Table]:
+        """`tour`: the best tour of all runs and, where it is known, an optimal one, on the map."""
+        points = self.instance.points
+        if points is None:
+            return {}
+        found = [*order[best.argmin()].tolist(), self.n]
+        tours = {"found": found} | ({} if self.instance.tour is None else {"optimal": list(self.instance.tour)})
+        rows = [
+            {"tour": name, "place": place, "city": city, "x": points[city][0], "y": points[city][1],
+             "length": float(self._distance[cities, cities[1:] + cities[:1]].sum())}
+            for name, cities in tours.items() for place, city in enumerate(cities)
+        ]  # fmt: skip
+        return {"tour": pa.Table.from_pylist(rows)}
 
     def controls(self, budget: int, runs: int, generator: torch.Generator) -> Iterable[Control]:
         cpu = self._distance.cpu().double()

@@ -10,7 +10,7 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,11 +31,15 @@ class Instance:
         name: as the file says.
         distance: (n, n), symmetric, zero diagonal; integers, in floats.
         optimum: the length of a shortest tour, where known.
+        points: where the cities lie, as the file says; None where it gives distances alone.
+        tour: a shortest tour, where known.
     """
 
     name: str
     distance: Distances
     optimum: float | None = None
+    points: Sequence[tuple[float, float]] | None = None
+    tour: Sequence[int] | None = None
 
 
 def read_tsplib(path: Path) -> Instance:
@@ -59,15 +63,20 @@ def read_tsplib(path: Path) -> Instance:
         raise DataError(f"{path}: found DIMENSION {n}; a tour needs at least 3 cities.")
     kind = header.get("EDGE_WEIGHT_TYPE", "")
     if kind == "EXPLICIT":
-        distance = _explicit(path, header.get("EDGE_WEIGHT_FORMAT", ""), n, sections.get("EDGE_WEIGHT_SECTION", []))
+        points, distance = (
+            None,
+            _explicit(path, header.get("EDGE_WEIGHT_FORMAT", ""), n, sections.get("EDGE_WEIGHT_SECTION", [])),
+        )
     elif kind in _COORDINATES:
-        distance = _RULES[kind](_coordinates(path, n, sections.get("NODE_COORD_SECTION", [])))
+        points = _coordinates(path, n, sections.get("NODE_COORD_SECTION", []))
+        distance = _RULES[kind](points)
         np.fill_diagonal(distance, 0.0)
     else:
         raise DataError(
             f"{path}: found EDGE_WEIGHT_TYPE {kind!r}; read are EXPLICIT, {', '.join(_COORDINATES)}; convert the file."
         )
-    return Instance(header.get("NAME", path.stem).removesuffix(".tsp"), distance)
+    shown = None if points is None else [(float(x), float(y)) for x, y in points]
+    return Instance(header.get("NAME", path.stem).removesuffix(".tsp"), distance, points=shown)
 
 
 def _parts(lines: list[str]) -> tuple[dict[str, str], dict[str, list[str]]]:

@@ -10,7 +10,8 @@ import torch
 from matplotlib.figure import Figure
 from pydantic import BaseModel, ConfigDict, Field
 
-from raybayes.contract import Context, Findings, Finished, Metric, Project, Rescore
+from raybayes.contract import Command, Context, Findings, Finished, Metric, Project, Rescore
+from raybayes.errors import SpecError
 
 
 class Momentum(BaseModel):
@@ -88,6 +89,21 @@ def rescored(finished: Finished, settings: Weights) -> Findings:
     return Findings({"total": pa.table({"loss": [sum(losses)], "loss.se": [0.0]})}, results=results)
 
 
+class Asked(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    power: float = Field(1.0, gt=0, description="of the distance")
+    label: tuple[str, ...] = Field((), description="a name for each point")
+
+
+def distances(finished: Finished, points, asked: Asked) -> Findings:
+    if not points:
+        raise SpecError("distance needs a point at least: raybayes distance 1.5 --run PATH.")
+    x = float(finished.state()["x"].mean())
+    rows = [abs(float(point) - x) ** asked.power for point in points]
+    names = [*asked.label, *points[len(asked.label) :]]
+    return Findings({"distances": pa.table({"point": names, "distance": rows})}, {"A picture": Figure()})
+
+
 PROJECT = Project(
     name="parabola",
     summary="gradient descent on a parabola",
@@ -109,4 +125,5 @@ PROJECT = Project(
         {"The path of a trial": Figure()} if "path" in finished.tables else {},
     ),
     rescore=Rescore(Weights, rescored),
+    commands=(Command("distance", "How far points are from where a run has come.", "POINT", Asked, distances),),
 )

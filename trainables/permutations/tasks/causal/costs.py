@@ -19,7 +19,7 @@ class LeastSquares:
     variances of each variable regressed on its predecessors.
 
     Args:
-        covariance: (R, d, d), one for each run.
+        covariance: (D, d, d), one a data set; orders may come in any multiple of D rows, equally many for each.
     """
 
     def __init__(self, covariance: Tensor) -> None:
@@ -27,8 +27,9 @@ class LeastSquares:
         self._covariance = covariance
 
     def __call__(self, order: Tensor) -> Tensor:
-        runs = torch.arange(order.shape[0], device=order.device)[:, None, None, None]
-        permuted = self._covariance[runs, order.unsqueeze(-1), order.unsqueeze(-2)]
+        rows = torch.arange(order.shape[0], device=order.device)
+        which = (rows * len(self._covariance)).div(len(rows), rounding_mode="floor")[:, None, None, None]
+        permuted = self._covariance[which, order.unsqueeze(-1), order.unsqueeze(-2)]
         factor = torch.linalg.cholesky(permuted)
         return 0.5 * factor.diagonal(dim1=-2, dim2=-1).square().sum(-1)
 
@@ -75,6 +76,16 @@ class Joint:
         per_mask = (slope + self._penalty * weighted.sign()) * self.weights.unsqueeze(1)
         gradient = self._upper @ matrix @ per_mask.transpose(-1, -2) + self._upper.T @ matrix @ per_mask
         return value, gradient
+
+    def bend(self, matrix: Tensor, direction: Tensor) -> Tensor:
+        upper, weights = self._upper, self.weights.unsqueeze(1)
+        mask, turned = (matrix.transpose(-1, -2) @ upper @ other for other in (matrix, direction))
+        moved = turned + direction.transpose(-1, -2) @ upper @ matrix
+        _, weighted, slope = self._value(mask)
+        per_mask = (slope + self._penalty * weighted.sign()) * weights
+        bent = (self._covariance.unsqueeze(1) @ (moved * weights)) * weights
+        first = direction @ per_mask.transpose(-1, -2) + matrix @ bent.transpose(-1, -2)
+        return upper @ first + upper.T @ (direction @ per_mask + matrix @ bent)
 
     def learn(self, order: Tensor) -> None:
         """One step on A at the sampled orders (R, S, d)."""

@@ -111,8 +111,10 @@ class Causal(Problem):
         DataError: see `checked` and `graphs.from_edges`.
     """
 
-    def __init__(self, config: CausalValues, data: Sequence[Rows], runs: int, like: Tensor) -> None:
-        self._config, self.rows, self.device = config, runs, like.device
+    def __init__(self, config: CausalValues, data: Sequence[Rows], runs: int, restarts: int, like: Tensor) -> None:
+        self._config, self.rows, self.restarts, self.device = config, runs * restarts, restarts, like.device
+        self._dtype = like.dtype
+        self._which = [run * len(data) // runs for run in range(runs)]
         self._data = [checked(rows, config.standardise) for rows in data]
         self._covariances = [rows.values.T @ rows.values / len(rows.values) for rows in self._data]
         self.n = self._data[0].values.shape[1]
@@ -134,11 +136,11 @@ class Causal(Problem):
 
     def _cost(self, like: Tensor) -> Cost:
         if self._tables:
-            return _PerRun([tables.TableCost(table, like) for table in self._tables], self.n)
-        stack = torch.tensor(np.stack(self._covariances), dtype=like.dtype, device=like.device)
-        covariance = stack.expand(self.rows, -1, -1).contiguous()
+            return _PerDataSet([tables.TableCost(table, like) for table in self._tables], self.n)
+        covariance = torch.tensor(np.stack(self._covariances), dtype=like.dtype, device=like.device)
         if self._config.score == "joint":
-            return Joint(covariance, self._config.weight_l1, self._config.weight_lr)
+            own = covariance.expand(self.rows, -1, -1).contiguous()
+            return Joint(own, self._config.weight_l1, self._config.weight_lr)
         return LeastSquares(covariance)
 
     def learn(self, order: Tensor) -> None:
@@ -154,37 +156,47 @@ class Causal(Problem):
 
     def graph(self, run: int, order: Order) -> Graph:
         """The fitted graph of a run's order."""
-        which = run % len(self._data)
+        which = self._which[run]
         if self._tables:
             return self._tables[which].graph(order)
         return regress(self._covariances[which], order, self._config.threshold)
 
     def distances(self, orders: Sequence[Order]) -> list[Distance]:
         """How far the graph of each run's order is from the truth."""
-        truths = [self._data[run % len(self._data)].truth for run in range(len(orders))]
-        return [compare(self.graph(run, order), truths[run]) for run, order in enumerate(orders)]
+        return [compare(self.graph(run, order), self._truth(run)) for run, order in enumerate(orders)]
 
-    def measure(self, best: Tensor, mode: Tensor, theta: Tensor) -> Mapping[str, float]:
+    def _truth(self, run: int) -> Graph:
+        return self._data[self._which[run]].truth
+
+    def measure(self, best: Tensor, mode: Tensor, theta: Tensor) -> Mapping[str, Tensor]:
         found = self.distances(list(best.cpu().numpy()))
-        at_mode = self.distances(list(mode.cpu().numpy()))
-        metrics = {
-            "shd": float(np.mean([distance.shd for distance in found])),
-            "shd_mode": float(np.mean([distance.shd for distance in at_mode])),
-            "fdr": float(np.mean([distance.fdr for distance in found])),
-            "tpr": float(np.mean([distance.tpr for distance in found])),
-            "fpr": float(np.mean([distance.fpr for distance in found])),
-            "edges": float(np.mean([distance.edges for distance in found])),
-        }
+        scores = {name: _column(found, name) for name in ("shd", "fdr", "tpr", "fpr", "edges")}
+        scores["shd_mode"] = _column(self.distances(list(mode.cpu().numpy())), "shd")
         if self._optima:
-            values = self.cost(best.unsqueeze(1)).squeeze(1).cpu()
-            optima = [self._optima[run % len(self._optima)][0] for run in range(self.rows)]
-            metrics["excess"] = float(np.mean(np.maximum(values.double().numpy() - optima, 0.0)))
-        return metrics
+            scores["excess"] = self._excess(best)
+        return scores
+
+    def _excess(self, order: Tensor) -> Tensor:
+        """The cost of each run's order above the exact optimum, (runs,); rounding errors count as 0."""
+        optimum = torch.tensor([self._optima[i][0] for i in self._which], dtype=torch.float64)
+        above = self.cost(order.unsqueeze(1)).squeeze(1).cpu().double() - optimum
+        rounding = 8 * torch.finfo(self._dtype).eps * optimum.abs()
+        return torch.where(above > rounding, above, torch.zeros_like(above))
+
+    def pictures(self, best: Tensor, order: Tensor) -> Mapping[str, pa.Table]:
+        """`graphs`: every edge that a run's graph or its truth has."""
+        rows = []
+        for run, listed in enumerate(order.cpu().numpy()):
+            found, truth, names = self.graph(run, listed), self._truth(run), self._data[self._which[run]].names
+            for i, j in np.argwhere(found | truth):
+                rows.append({"run": run, "source": names[i], "target": names[j],
+                             "found": bool(found[i, j]), "true": bool(truth[i, j])})  # fmt: skip
+        return {"graphs": pa.Table.from_pylist(rows)}
 
     def controls(self, budget: int, runs: int, generator: torch.Generator) -> Iterable[Control]:
         for name, found in self.searches(budget, generator):
             yield from self._controls(name, list(found.order.numpy()), found.evaluations)
-        which = [run % len(self._data) for run in range(self.rows)]
+        which = self._which
         fixed = {
             "random_order": [torch.rand(self.n, generator=generator).argsort().numpy() for _ in which],
             "variance_sorting": [np.diag(self._covariances[i]).argsort() for i in which],
@@ -199,12 +211,17 @@ class Causal(Problem):
     def _controls(self, name: str, orders: list[Order], evaluations: int) -> Iterable[Control]:
         tensor = torch.from_numpy(np.stack(orders)).to(self.device)
         yield Control(name, self.cost(tensor.unsqueeze(1)).squeeze(1).cpu(), "cost", evaluations)
-        shd = torch.tensor([float(distance.shd) for distance in self.distances(orders)])
-        yield Control(name, shd, "shd", evaluations)
+        yield Control(name, _column(self.distances(orders), "shd"), "shd", evaluations)
+        if self._optima:
+            yield Control(name, self._excess(tensor), "excess", evaluations)
 
 
-class _PerRun:
-    """Costs of their own for the runs, or one for all."""
+def _column(distances: Sequence[Distance], name: str) -> Tensor:
+    return torch.tensor([float(getattr(distance, name)) for distance in distances])
+
+
+class _PerDataSet:
+    """A cost of its own for each data set; orders come in a multiple of their number of rows, equally many for each."""
 
     def __init__(self, costs: Sequence[Cost], n: int) -> None:
         self._costs, self.n = costs, n
@@ -212,4 +229,5 @@ class _PerRun:
     def __call__(self, order: Tensor) -> Tensor:
         if len(self._costs) == 1:
             return self._costs[0](order)
-        return torch.stack([cost(part) for cost, part in zip(self._costs, order, strict=True)])
+        parts = order.unflatten(0, (len(self._costs), -1))
+        return torch.cat([cost(part) for cost, part in zip(self._costs, parts, strict=True)])

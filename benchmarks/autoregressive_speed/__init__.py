@@ -1,0 +1,1 @@
+"""What the roll-outs of cost-sensitive training cost, beside plain loops, copied memory, and sacrebleu."""

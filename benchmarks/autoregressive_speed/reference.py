@@ -1,0 +1,105 @@
+"""What a user would write otherwise: roll-outs one at a time, or one step of the roll-in at a time, or memory copied.
+
+All of them use the model's own step, so only the arrangement of the work differs.
+"""
+
+from __future__ import annotations
+
+import sacrebleu
+import torch
+from torch import Tensor
+
+from trainables.autoregressive.models import Seq2Seq, Trace
+from trainables.autoregressive.policies import Tried
+from trainables.autoregressive.rules import Limits
+from trainables.autoregressive.sequences import finish
+
+NOBODY = torch.empty(0, dtype=torch.int64)
+
+
+@torch.no_grad()
+def one_at_a_time(model: Seq2Seq, trace: Trace, tried: Tried, limits: Limits, rows: Tensor) -> Tensor:
+    """Some roll-outs (rows of the flattened tried tokens), each alone."""
+    cell, column = tried.mask.nonzero(as_tuple=True)
+    width, eos = int(limits.cap.max()), limits.rules.eos
+    found = torch.full((len(rows), width), eos)
+    for place, row in enumerate(rows.tolist()):
+        n = cell[row]
+        b, t, token = int(tried.sentence[n]), int(tried.time[n]), int(tried.tokens[n, column[row]])
+        found[place, :t], found[place, t] = tried.prefix[b, :t], token
+        if token == eos:
+            continue
+        group = torch.tensor([b]) if model.grouped else NOBODY
+        shared, rows_now = model.branch(trace, group, tried.sentence, tried.time, n.reshape(1, 1))
+        last = torch.tensor([[token]])
+        for at in range(t + 1, int(limits.free[b])):
+            scores, rows_now = model.advance(shared, rows_now, last)
+            if limits.rules.fixed:
+                scores[..., eos] = -torch.inf
+            last = scores.argmax(2)
+            found[place, at] = last
+            if int(last) == eos:
+                break
+    return finish(found, eos)
+
+
+@torch.no_grad()
+def step_by_step(model: Seq2Seq, trace: Trace, tried: Tried, limits: Limits) -> Tensor:
+    """The SeaRNN code's arrangement: for each step of the roll-in all its rows at once, to the common end."""
+    cell, column = tried.mask.nonzero(as_tuple=True)
+    sentence, time, token = tried.sentence[cell], tried.time[cell], tried.tokens[cell, column]
+    width, eos = int(limits.cap.max()), limits.rules.eos
+    found = torch.full((len(cell), width), eos)
+    for t in range(int(time.max()) + 1):
+        rows = (time == t).nonzero().squeeze(1)
+        found[rows, :t] = tried.prefix[sentence[rows], :t]
+        found[rows, t] = token[rows]
+        shared, rows_now = model.branch(trace, NOBODY, tried.sentence, tried.time, cell[rows].unsqueeze(0))
+        last = token[rows].unsqueeze(0)
+        for at in range(t + 1, int(limits.free.max())):
+            scores, rows_now = model.advance(shared, rows_now, last)
+            if limits.rules.fixed:
+                scores[..., eos] = -torch.inf
+            last = scores.argmax(2)
+            found[rows, at] = last[0]
+    inside = torch.arange(width) < limits.free[sentence].unsqueeze(1)
+    kept = inside | (torch.arange(width) <= time.unsqueeze(1))
+    return finish(found.masked_fill(~kept, eos), eos)
+
+
+@torch.no_grad()
+def with_copied_memory(model: Seq2Seq, trace: Trace, tried: Tried, limits: Limits, steps: int) -> Tensor:
+    """The first `steps` steps of all roll-outs with every sentence's memory copied for each of its rows."""
+    cell, column = tried.mask.nonzero(as_tuple=True)
+    sentence, last = tried.sentence[cell], tried.tokens[cell, column].unsqueeze(1)
+    shared, rows = model.branch(trace, sentence, tried.sentence, tried.time, cell.unsqueeze(1))
+    return _steps(model, shared, rows, last, steps)
+
+
+@torch.no_grad()
+def with_shared_memory(model: Seq2Seq, trace: Trace, tried: Tried, limits: Limits, steps: int) -> Tensor:
+    """The same, grouped by sentence: every sentence has equally many rows here."""
+    cell, column = tried.mask.nonzero(as_tuple=True)
+    sentences = len(limits.cap)
+    group = torch.arange(sentences)
+    shared, rows = model.branch(trace, group, tried.sentence, tried.time, cell.reshape(sentences, -1))
+    return _steps(model, shared, rows, tried.tokens[cell, column].reshape(sentences, -1), steps).reshape(
+        len(cell), steps
+    )
+
+
+def _steps(model: Seq2Seq, shared: tuple[Tensor, ...], rows: tuple[Tensor, ...], last: Tensor, steps: int) -> Tensor:
+    found = []
+    for _ in range(steps):
+        scores, rows = model.advance(shared, rows, last)
+        last = scores.argmax(2)
+        found.append(last)
+    return torch.stack(found, 2).flatten(0, 1)
+
+
+def sacrebleu_loop(hyps: list[str], refs: list[str]) -> list[float]:
+    """Sentence BLEU of pairs, one call each."""
+    return [
+        sacrebleu.sentence_bleu(hyp, [ref], smooth_method="add-k", smooth_value=1, tokenize="none").score
+        for hyp, ref in zip(hyps, refs, strict=True)
+    ]

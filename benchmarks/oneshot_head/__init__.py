@@ -1,0 +1,1 @@
+"""The head of the one-shot detector, side by side with the layout of the published code."""

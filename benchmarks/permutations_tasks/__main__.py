@@ -1,0 +1,133 @@
+"""Tours, graphs, Sachs' cells, rankings: `python -m benchmarks.permutations_tasks [--only PART] [--quick]`.
+
+Every part keeps `permutations_<part>.md` and `.parquet` (each number: method, metric, run, unit, evaluations). The full
+data are looked up as everywhere (RAYBAYES_DATA). About 15 minutes of one core in all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+import raybayes as rb
+from benchmarks import measurement
+from raybayes.report.findings import columns
+from trainables.permutations.study.comparison import entries, score_table
+
+RESULTS = Path(__file__).parent.parent / "results"
+RLOO = {"estimator": "rloo", "scale_by_std": True, "lr": 0.1, "reports": 5}
+SMALL = ("burma14", "gr17", "ulysses22", "fri26", "bayg29")
+LARGE = ("att48", "eil51", "berlin52", "brazil58", "st70", "eil101", "bier127", "ch130")
+Settings = dict[str, Any]
+
+
+def tours() -> Iterator[Settings]:
+    """Up to 30 cities many short starts, above that one long one. Found on gr17, ulysses22, fri26, and on att48."""
+    common = {**RLOO, "task": "tsp", "dataset": "tsp", "precision": "float32", "init_scale": 1.0, "entropy": 0.1}
+    for name in SMALL:
+        starts, runs = (32, 8) if name == "bayg29" else (8, 4)
+        many = {"init_scale": 2.0, "samples": 16, "restarts": starts, "evaluations": 16_000 * starts, "runs": runs}
+        yield {**common, **many, "tsp.instance": name}
+    for name in LARGE:
+        yield {**common, "samples": 64, "evaluations": 64_000, "runs": 4, "tsp.instance": name}
+
+
+def graphs() -> Iterator[Settings]:
+    """Erdos-Renyi graphs with d edges, raw and standardised."""
+    common = {**RLOO, "task": "causal", "samples": 64, "runs": 8, "precision": "float32"}
+    for d, evaluations in ((20, 64_000), (50, 32_000)):
+        for standardise in (False, True):
+            yield {**common, "causal.d": d, "causal.standardise": standardise, "evaluations": evaluations}
+
+
+def sachs() -> Iterator[Settings]:
+    """All 7,466 cells: many short starts (found on the cells of the other five experiments), and one long one."""
+    common = {**RLOO, "task": "causal", "dataset": "sachs", "causal.graph": "sachs", "causal.score": "bic",
+              "causal.cells": "all", "evaluations": 128_000, "runs": 8}  # fmt: skip
+    yield {**common, "lr": 0.3, "samples": 8, "restarts": 64, "entropy": 0.3}
+    yield {**common, "samples": 128, "controls": False}
+
+
+def ranking() -> Iterator[Settings]:
+    """A linear score, NDCG@10 as a black box, 100 updates on all queries."""
+    yield {**RLOO, "task": "ranking", "dataset": "ltr", "lr": 0.02, "samples": 16, "evaluations": 1600, "runs": 4}
+
+
+PARTS = {"tours": tours, "graphs": graphs, "sachs": sachs, "ranking": ranking}
+
+
+def command(settings: Mapping[str, Any]) -> str:
+    """The same run by hand."""
+    words = [f"{key}={str(value).lower() if isinstance(value, bool) else value}" for key, value in settings.items()]
+    return "raybayes train permutations --local " + " ".join(f"-s {shlex.quote(word)}" for word in words)
+
+
+def run(settings: Settings, folder: str, name: str) -> tuple[str, pa.Table, pa.Table]:
+    """Place, table to read, and every number."""
+    found = rb.train("permutations", settings, storage=folder, name=name, executor="here")
+    ((place, listed),) = entries(found).items()
+    table = score_table(listed)
+    assert table is not None
+    numbers = found.table("scores").drop_columns(["trial", "repeat", "part"])
+    return place, table, numbers.append_column("place", pa.array([place] * len(numbers)))
+
+
+def section(place: str, settings: Settings, table: pa.Table) -> str:
+    """One run's table in Markdown, under its command."""
+    shown = columns(table)
+    head = f"| {' | '.join(column.header for column in shown)} |"
+    rule = f"|{'|'.join('---:' if column.numeric else '---' for column in shown)}|"
+    body = [f"| {' | '.join(cells)} |" for cells in zip(*(column.cells for column in shown), strict=True)]
+    return "\n".join([f"## {place}", "", f"    {command(settings)}", "", head, rule, *body, ""])
+
+
+def measure(part: str, quick: bool, out: Path | None) -> None:
+    """Run one part, print its page as it grows, and keep it."""
+    before, pages, numbers = measurement.load(), [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for i, settings in enumerate(PARTS[part]()):
+            if quick:
+                settings |= {"evaluations": 64 * settings["samples"], "restarts": 1, "runs": 2, "reports": 2}
+            place, table, scores = run(settings, folder, f"{part}-{i}")
+            pages.append(section(place, settings, table))
+            numbers.append(scores)
+            print(pages[-1], flush=True)
+    if out is None:
+        return
+    machine = measurement.this_machine(before)
+    made = f"`python -m benchmarks.permutations_tasks --only {part}`, {machine.date}, {machine.versions}."
+    head = [f"# Permutations: {part}", "", "Mean ± standard error over n runs (rankings: over n test queries).", ""]
+    head += [made, ""]
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"permutations_{part}.md").write_text("\n".join(head + pages), encoding="utf-8")
+    pq.write_table(pa.concat_tables(numbers), out / f"permutations_{part}.parquet")
+
+
+def main(argv: list[str]) -> int:
+    """Measure the parts, print and keep their pages. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.permutations_tasks", description=__doc__)
+    parser.add_argument("--only", choices=PARTS, help="one part instead of all")
+    parser.add_argument("--quick", action="store_true", help="few evaluations, to see that it runs; keeps no results")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results (%(default)s)")
+    options = parser.parse_args(argv)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for part in [options.only] if options.only else PARTS:
+            measure(part, options.quick, None if options.quick else options.out)
+    finally:
+        torch.set_num_threads(threads)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

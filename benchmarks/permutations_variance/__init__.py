@@ -1,0 +1,1 @@
+"""How much the gradient estimators of the permutation project vary."""

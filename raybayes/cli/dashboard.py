@@ -1,0 +1,58 @@
+"""`raybayes dashboard`: a sweep in a browser."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import webbrowser
+from typing import Annotated
+
+import typer
+
+
+def dashboard(
+    path: Annotated[str, typer.Argument(help="The folder of a sweep.")],
+    port: Annotated[int, typer.Option(help="Port of this machine; 0 takes a free one.")] = 8080,
+    host: Annotated[str, typer.Option(help="Address; 0.0.0.0 lets the whole network in.")] = "127.0.0.1",
+    browser: Annotated[bool, typer.Option("--browser", help="Open a browser of this machine.")] = False,
+) -> int:
+    """Serve Optuna's dashboard, the report and the figures of a sweep. It only reads; Ctrl-C ends it."""
+    from raybayes.serving import Site, serve
+
+    with serve(Site(path), host, port) as server:
+        taken = server.server_port
+        for line in announcement(path, host, taken):
+            print(line, flush=True)
+        if browser:
+            print(opened(f"http://{host}:{taken}/", taken), flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            return 0
+    return 0
+
+
+def announcement(path: str, host: str, port: int) -> list[str]:
+    """Where what is to be seen."""
+    root = f"http://{host}:{port}/"
+    return [
+        f"{root}            {path}: report and figures",
+        f"{root}dashboard/  Optuna's dashboard",
+        f"from another machine: {tunnel(port)}",
+        f"TensorBoard, if it is installed: tensorboard --logdir {path.rstrip('/')}/tensorboard",
+    ]
+
+
+def tunnel(port: int) -> str:
+    """The command that brings the port to a machine with a browser."""
+    return f"ssh -L {port}:127.0.0.1:{port} {getpass.getuser()}@{socket.gethostname()}"
+
+
+def opened(address: str, port: int) -> str:
+    """Open a browser, or say how to reach the address from a machine that has one."""
+    try:
+        if webbrowser.get().open(address):
+            return "a browser was opened"
+    except webbrowser.Error:
+        pass
+    return f"there is no browser on this machine; on yours, run {tunnel(port)} and open http://127.0.0.1:{port}/"

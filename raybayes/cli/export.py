@@ -1,0 +1,34 @@
+"""`raybayes export`: a sweep's tables as files for other programs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Optional
+
+import typer
+
+from raybayes.cli import options
+
+
+def export(
+    path: Annotated[str, typer.Argument(help="The folder of a sweep or run.")],
+    format: Annotated[str, typer.Option(help="csv, parquet or json.")] = "csv",
+    what: Annotated[str, typer.Option(help="trials, reports, or the name of a stored table.")] = "trials",
+    out: Annotated[Optional[str], typer.Option(metavar="FILE", help="Where to; - prints. [default: by name]")] = None,  # noqa: UP045
+    json: options.Json = False,
+) -> int:
+    """Write the trials, the reports or a stored table of a sweep as CSV, Parquet or JSON."""
+    from raybayes.cli.printing import print_json
+    from raybayes.errors import SpecError
+    from raybayes.report.export import KINDS, write_long
+    from raybayes.results import Sweep
+
+    kind = next((kind for kind in KINDS if kind == format.lower()), None)
+    if kind is None:
+        raise SpecError(f"--format: found {format!r}; use {', '.join(KINDS)}.")
+    found = Sweep(path)
+    written = write_long(found.frame(what), out or f"{found.layout.name}-{what}.{kind}", kind)
+    if json:
+        print_json({"file": written})
+    elif written != "-":
+        print(written)
+    return 0

@@ -1,0 +1,106 @@
+"""`raybayes watch`: a sweep while it runs, from any machine that sees its folder."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from raybayes.cli import options
+
+if TYPE_CHECKING:
+    from raybayes.following import Follower
+    from raybayes.report.view import View
+
+
+def watch(
+    path: Annotated[str, typer.Argument(help="The folder of a sweep or run.")],
+    every: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Look once and end.")] = False,
+    json: options.Json = False,
+) -> int:
+    """Watch a sweep until it is finished, through interruptions and restarts. Reads its folder alone; Ctrl-C leaves."""
+    from raybayes.cli.printing import console, print_json
+    from raybayes.following import Follower
+    from raybayes.report.view import screen
+
+    follower = Follower(path)
+    view = follower.look()
+    if json:
+        print_json(_facts(view))
+        return 0
+    out = console()
+    if once:
+        out.print(screen(view, out.width))
+        return 0
+    try:
+        (_live if out.is_terminal else _log)(follower, view, every)
+    except KeyboardInterrupt:  # one look is like another: leaving early loses nothing
+        return 0
+    return 0
+
+
+def _live(follower: Follower, view: View, every: float) -> None:
+    from rich.console import Group
+    from rich.live import Live
+    from rich.text import Text
+
+    from raybayes.cli.printing import console
+    from raybayes.report.view import screen
+
+    out, problem = console(), ""
+    with Live(console=out, auto_refresh=False) as live:
+        while True:
+            lines = [screen(view, out.width), *([Text(problem, style="yellow")] if problem else [])]
+            live.update(Group(*lines), refresh=True)
+            if view.finished:
+                return
+            view, problem = _next(follower, view, every)
+
+
+def _log(follower: Follower, view: View, every: float) -> None:
+    from raybayes.report.ticker import news
+
+    before, told = None, ""
+    while True:
+        for line in news(before, view):
+            _line(line)
+        if view.finished:
+            return
+        before = view
+        view, problem = _next(follower, view, every)
+        if problem and problem != told:
+            _line(problem)
+        told = problem
+
+
+def _next(follower: Follower, view: View, every: float) -> tuple[View, str]:
+    """The next look, or the last one and why there is no newer one: a shared disk may be away for a while."""
+    from raybayes.errors import StoreError
+
+    time.sleep(every)
+    try:
+        return follower.look(), ""
+    except StoreError as error:
+        return view, str(error)
+
+
+def _line(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+def _facts(view: View) -> dict[str, Any]:
+    from raybayes.report.view import seconds_left
+
+    return {
+        "path": view.path,
+        "wanted": view.wanted,
+        "states": dict(view.states),
+        "finished": view.finished,
+        "best": view.best,
+        "seconds_left": seconds_left(view),
+        "worker": None if view.worker is None else vars(view.worker),
+        "usage": dict(view.usage),
+        "trials": view.trials.to_pylist(),
+    }

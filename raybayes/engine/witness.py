@@ -1,0 +1,92 @@
+"""What a burst tells those who watch it, beside its results: event files, use of the machines, metrics for Ray.
+
+A thread of the driver does it every few seconds from what is stored already, so no report waits for it, and nothing
+that goes wrong here can harm the sweep.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from raybayes.errors import StoreError
+from raybayes.store.layout import Layout
+from raybayes.store.reports import Row
+from raybayes.store.trials import read_trials
+
+if TYPE_CHECKING:
+    from raybayes.store.events import EventFiles
+
+EVERY_S = 5.0
+_LOG = logging.getLogger("raybayes.engine")
+
+
+class Witness:
+    """Works while the burst does; a context manager to leave after the burst has closed its tables.
+
+    Args:
+        layout: the sweep's paths.
+        objectives: names of the sweep's objectives.
+        usage: gives how much of the machines is in use, as a JSON document; None where nobody tells.
+        told: gets every new report.
+        pulse: makes the burst write down what it holds, where nobody else asks it to.
+        every_s: seconds between two looks.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        objectives: Sequence[str],
+        usage: Callable[[], Mapping[str, Any]] | None = None,
+        told: Callable[[Sequence[Row]], None] | None = None,
+        pulse: Callable[[], Any] | None = None,
+        every_s: float = EVERY_S,
+    ) -> None:
+        self._layout, self._objectives, self._usage, self._told = layout, objectives, usage, told
+        self._pulse, self._every_s = pulse, every_s
+        self._ended = threading.Event()
+        self._complained = False
+        self._thread = threading.Thread(target=self._work, name="raybayes-witness", daemon=True)
+
+    def __enter__(self) -> Witness:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        from raybayes.store.events import EventFiles
+
+        files = EventFiles(self._layout)
+        while not self._ended.wait(self._every_s):
+            self._guarded(lambda: self._look(files))
+        self._guarded(lambda: self._close(files))
+
+    def _look(self, files: EventFiles) -> None:
+        if self._pulse is not None:
+            self._pulse()
+        rows = files.update()
+        if self._told is not None:
+            self._told(rows)
+        if self._usage is not None:
+            self._layout.storage.write_bytes(self._layout.usage, json.dumps(self._usage()).encode())
+
+    def _close(self, files: EventFiles) -> None:
+        files.close(read_trials(self._layout), self._objectives)
+        self._layout.storage.delete(self._layout.usage)
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except (StoreError, OSError) as error:
+            if not self._complained:  # a full disk, say: the burst itself will say it where it matters
+                self._complained = True
+                _LOG.warning("event files and usage are not kept up for now: %s", error)

@@ -1,0 +1,325 @@
+"""Starts, watches and ends one Ray node: `python -m raybayes.launch.node --folder DIR --head|--worker|--slurm`.
+
+The same program runs under srun, over ssh and on this machine. It takes free ports and a private temp folder, starts
+Ray as its child, and ends it when it is told to (SIGTERM), when Ray ends, or when it dies itself: a janitor process
+waits for that and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from raybayes.errors import ClusterError
+from raybayes.launch import processes
+from raybayes.launch.folder import ClusterFolder, Head, Joined, read_json, write_json
+from raybayes.launch.janitor import SCRATCH_PREFIX, hire, sweep_stale
+from raybayes.launch.network import answers, own_address
+from raybayes.launch.ports import Claim
+from raybayes.launch.rayline import RayNode, environment, start_command
+
+POLL_S = 0.5
+SEEN_EVERY_S = 5.0  # how old the head's list of nodes may be, when nothing changes
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options, which cluster files for `ray up` use too."""
+    made = argparse.ArgumentParser(prog="raybayes.launch.node", description=__doc__)
+    role = made.add_mutually_exclusive_group(required=True)
+    role.add_argument("--head", action="store_true")
+    role.add_argument("--worker", action="store_true")
+    role.add_argument("--slurm", action="store_true", help="task 0 of the step is the head")
+    role.add_argument("--end", action="store_true", help="end this host's nodes of the cluster")
+    made.add_argument("--folder", required=True, help="the cluster's folder, seen by all nodes")
+    made.add_argument("--nodes", type=int, default=1, help="how many nodes will join")
+    made.add_argument("--ip", help="this node's address, if it is not the one that the head is reached from")
+    made.add_argument("--interface", help="take the address of this interface")
+    made.add_argument("--scratch", default="/tmp", help="folder on this node for sockets and logs; short")
+    made.add_argument("--ports", type=int, nargs=2, default=(20000, 30000), metavar=("FIRST", "LAST"))
+    made.add_argument("--cpus", type=int, help="all that this process may use, if not given")
+    made.add_argument("--gpus", type=int, help="all that are visible, if not given")
+    made.add_argument("--object-store-mb", type=int)
+    made.add_argument("--results", help="storage of sweeps that name none")
+    made.add_argument("--autoscaling-config")
+    made.add_argument("--join-timeout-s", type=float, default=300)
+    made.add_argument("--detach", action="store_true", help="come back once the node is up")
+    return made
+
+
+def main(arguments: Sequence[str]) -> int:
+    given = parser().parse_args(arguments)
+    folder = ClusterFolder(Path(given.folder).expanduser())
+    os.umask(0o077)
+    try:
+        if given.end:
+            return end_here(folder)
+        if given.detach:
+            return _detached(folder, list(arguments))
+        return Node(given, folder).run()
+    except ClusterError as error:
+        print(f"{socket.gethostname()}: {error}", file=sys.stderr, flush=True)
+        return error.exit_code
+
+
+class Node:
+    """One Ray node from its start to its end."""
+
+    def __init__(self, given: argparse.Namespace, folder: ClusterFolder) -> None:
+        self._given, self._folder, self._host = given, folder, socket.gethostname()
+        self._index = int(os.environ.get("SLURM_PROCID", "0")) if given.slurm else 0
+        self._is_head = given.head or (given.slurm and self._index == 0)
+        self._wanted = int(os.environ.get("SLURM_NTASKS", given.nodes)) if given.slurm else given.nodes
+        self._cpus = given.cpus or len(os.sched_getaffinity(0))
+        self._gpus = visible_gpus() if given.gpus is None else given.gpus
+        self._ending = threading.Event()
+
+    def run(self) -> int:
+        """Until Ray ends, a signal comes or the folder says stop; the exit code is 3 if Ray ended by itself."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._ending.set())
+        # srun passes the job's warning signal on to every task; the batch program answers it.
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        if not self._folder.token.exists():
+            raise ClusterError(
+                f"{self._folder.path} has no token here; this folder must be shared by all nodes (`raybayes cluster "
+                "up` makes it)."
+            )
+        if self._is_head:
+            self._folder.head.unlink(missing_ok=True)
+            self._folder.joined.unlink(missing_ok=True)
+            head = None
+        else:
+            head = self._wait_for_head()
+        return self._serve(head)
+
+    def _wait_for_head(self) -> Head:
+        deadline = time.monotonic() + self._given.join_timeout_s
+        while not (self._ending.is_set() or self._folder.stop.exists()) and time.monotonic() < deadline:
+            head = self._folder.read_head()
+            if head is not None and answers(head.ip, head.port):
+                return head
+            time.sleep(POLL_S)
+        raise ClusterError(
+            f"the head did not appear in {self._folder.head} within {self._given.join_timeout_s:g} s; see its log "
+            f"in {self._folder.logs}."
+        )
+
+    def _serve(self, head: Head | None) -> int:
+        given = self._given
+        ip = given.ip or own_address(given.interface, None if head is None else head.ip)
+        identity = f"{self._folder.path.name}-{os.urandom(4).hex()}" if head is None else head.id
+        sweep_stale(given.scratch)
+        scratch = _private_folder(given.scratch)
+        mark = f"{identity}/{self._index}@{self._host}/{os.getpid()}"
+        record = self._folder.node(self._index, self._host)
+        with hire(mark, scratch, record) as janitor:
+            claim = Claim(
+                given.ports[0], given.ports[1], self._cpus, mark if head is None else f"{identity}-{self._index}"
+            )
+            inner = Path(scratch) / "r"  # Ray opens its temp folder to everybody; the one around it stays closed
+            inner.mkdir(mode=0o700)
+            node = RayNode(
+                ip, None if head is None else head.address, str(inner), claim.block, self._cpus, self._gpus,
+                given.object_store_mb, given.autoscaling_config and os.path.expanduser(given.autoscaling_config),
+            )  # fmt: skip
+            write_json(record, {
+                "host": self._host, "pid": os.getpid(), "born": processes.born(os.getpid()), "janitor": janitor,
+                "mark": mark, "scratch": scratch, "ports": [claim.block.first, claim.block.size], "head": head is None,
+            })  # fmt: skip
+            announced = Head(
+                identity, self._host, ip, claim.block.service("port"), claim.block.service("dashboard-port")
+            )
+            with self._ray(node, mark) as ray:
+                code = self._watch(ray, announced if head is None else None)
+            claim.release()
+        return code
+
+    @contextlib.contextmanager
+    def _ray(self, node: RayNode, mark: str) -> Iterator[subprocess.Popen[bytes]]:
+        variables = environment(os.environ, self._folder, node, mark, sys.executable, self._given.results)
+        self._folder.authenticate()
+        with self._folder.node_log(self._index, self._host).open("ab") as log:
+            ray = subprocess.Popen(
+                start_command(sys.executable, node), env=variables, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                start_new_session=True, cwd=node.scratch,
+            )  # fmt: skip
+            yield ray
+
+    def _watch(self, ray: subprocess.Popen[bytes], head: Head | None) -> int:
+        """Look after Ray; on the head also tell the folder which nodes have joined."""
+        census = Census(head, self._folder) if head is not None else None
+        while not (self._ending.wait(POLL_S) or self._folder.stop.exists()):
+            if ray.poll() is not None:
+                print(
+                    f"{self._host}: Ray ended by itself (exit code {ray.returncode}); its last words are in "
+                    f"{self._folder.node_log(self._index, self._host)}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                return 3
+            if census is not None:
+                census.take()
+        return 0
+
+
+class Census:
+    """The head's view of who has joined, written to the folder when it changes."""
+
+    def __init__(self, head: Head, folder: ClusterFolder) -> None:
+        self._head, self._folder = head, folder
+        self._announced = False
+        self._client: Any = None
+        self._last: Joined | None = None
+
+    def take(self) -> None:
+        """Look, and write down what is new."""
+        if not self._announced:
+            if not answers(self._head.ip, self._head.port):
+                return
+            write_json(self._folder.head, vars(self._head))
+            self._announced = True
+        hosts, cpus, gpus = self._alive()
+        now = time.time()
+        last = self._last
+        if last is None or last.hosts != hosts or now - last.updated >= SEEN_EVERY_S:
+            self._last = Joined(now, hosts, cpus, gpus)
+            write_json(self._folder.joined, vars(self._last))
+
+    def _alive(self) -> tuple[tuple[str, ...], float, float]:
+        import ray._raylet  # its client and not `ray.init`, which would be one more driver on the cluster
+        from ray.exceptions import RpcError
+
+        try:
+            self._client = self._client or ray._raylet.GcsClient(address=self._head.address)
+            found = self._client.get_all_node_info(timeout=2.0).values()
+        except (RpcError, RuntimeError):  # the next look will tell; if the GCS is gone, `ray start` ends
+            return (), 0.0, 0.0
+        alive = [node for node in found if node.state == 0]
+        total = {name: sum(node.resources_total.get(name, 0.0) for node in alive) for name in ("CPU", "GPU")}
+        return tuple(sorted(node.node_manager_hostname for node in alive)), total["CPU"], total["GPU"]
+
+
+def visible_gpus() -> int:
+    """GPUs that this process may use, by the driver's own list and CUDA_VISIBLE_DEVICES."""
+    told = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if told is not None:
+        return len([part for part in told.split(",") if part.strip() and part.strip() not in ("-1", "NoDevFiles")])
+    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+
+
+def _private_folder(scratch: str) -> str:
+    try:
+        return tempfile.mkdtemp(prefix=f"{SCRATCH_PREFIX}{os.getuid()}-", dir=scratch)
+    except OSError as error:
+        raise ClusterError(
+            f"scratch {scratch!r} cannot be used on {socket.gethostname()} ({error.strerror}); name a folder that "
+            "exists on every node and that you can write."
+        ) from None
+
+
+def end_here(folder: ClusterFolder) -> int:
+    """End this host's nodes of a cluster: the supervisor, or, if it is gone, what it left."""
+    host, left = socket.gethostname(), []
+    for record in [found for found in folder.nodes() if found["host"] == host]:
+        left += end_node(record)
+    forget_ray_up(folder.path.name)
+    print(json.dumps({"host": host, "left": left}), flush=True)
+    return 3 if left else 0
+
+
+def forget_ray_up(cluster: str) -> None:
+    """Remove what `ray up` of a cluster leaves on the launching machine and on the head; among it a private key."""
+    home = Path.home()
+    config = home / "ray_bootstrap_config.yaml"
+    with contextlib.suppress(OSError):
+        if f"cluster_name: {cluster}\n" in config.read_text(encoding="utf-8").replace('"', "").replace(",", "\n"):
+            (home / "ray_bootstrap_key.pem").unlink(missing_ok=True)
+            config.unlink()
+    for suffix in ("state", "lock"):
+        with contextlib.suppress(OSError):
+            (Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / f"cluster-{cluster}.{suffix}").unlink()
+
+
+def end_node(record: dict[str, Any], patience_s: float = 40.0) -> list[int]:
+    """Let a recorded supervisor and its janitor end; what is left then is ended here. Returns what would not die."""
+    if processes.same(record["pid"], record["born"]):
+        os.kill(record["pid"], signal.SIGTERM)
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        if not (processes.same(record["pid"], record["born"]) or _lives(record["janitor"])):
+            break
+        time.sleep(0.2)
+    left = processes.end(record["mark"], record["scratch"])
+    sweep_stale(str(Path(record["scratch"]).parent))
+    return left
+
+
+def _lives(janitor: Sequence[float]) -> bool:
+    return processes.same(int(janitor[0]), janitor[1])
+
+
+def _detached(folder: ClusterFolder, arguments: list[str]) -> int:
+    """Start the node in a session of its own, and come back when it is up or has failed."""
+    rest = [word for word in arguments if word != "--detach"]
+    if "--head" in rest:
+        for path in (folder.head, folder.joined, folder.stop):
+            path.unlink(missing_ok=True)
+        if not folder.token.exists():
+            folder.create()
+    before = read_json(folder.node(0, socket.gethostname()))
+    if before is not None:
+        if "--worker" in rest and _still_ours(before, folder):
+            print(f"{socket.gethostname()}: Ray is up already (process {before['pid']})", flush=True)
+            return 0
+        end_node(before)
+    log = folder.logs / f"supervisor-{socket.gethostname()}.log"
+    with log.open("ab") as out:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "raybayes.launch.node", *rest],
+            stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+        )  # fmt: skip
+    given = parser().parse_args(arguments)
+    deadline = time.monotonic() + given.join_timeout_s
+    while time.monotonic() < deadline:
+        if child.poll() is not None:
+            tail = log.read_text(errors="replace").strip().splitlines()[-1:] or ["no reason was given"]
+            raise ClusterError(f"the node ended at once: {tail[0]}")
+        record = read_json(folder.node(0, socket.gethostname()))
+        if record is not None and record["pid"] == child.pid:
+            head = folder.read_head() if given.head else None
+            manager = record["ports"][0] + 2
+            if head is not None or (given.worker and any(answers(a, manager) for a in _own_addresses())):
+                print(f"{socket.gethostname()}: Ray is up (process {child.pid})", flush=True)
+                return 0
+        time.sleep(POLL_S)
+    child.terminate()
+    raise ClusterError(f"the node was not up within {given.join_timeout_s:g} s; see {folder.logs}.")
+
+
+def _still_ours(record: dict[str, Any], folder: ClusterFolder) -> bool:
+    """Whether a node that runs here belongs to the head that runs now: `ray up` may start a worker twice."""
+    head = folder.read_head()
+    alive = processes.same(record["pid"], record["born"])
+    return alive and head is not None and str(record["mark"]).startswith(f"{head.id}/")
+
+
+def _own_addresses() -> list[str]:
+    import psutil
+
+    return [e.address for entries in psutil.net_if_addrs().values() for e in entries if e.family == socket.AF_INET]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,55 @@
+"""Cost-sensitive training of autoregressive models: learning to search, and the baselines that it must beat."""
+
+from raybayes.contract import Metric, Project
+from trainables.autoregressive.config import Config, grace, max_steps
+from trainables.autoregressive.study import findings
+from trainables.autoregressive.training import train
+
+_SCORES = (
+    ("hamming", "minimize", "%", "wrong symbols of {} (OCR, chunking)"),
+    ("cer", "minimize", "%", "edit distance over target characters of {} (spelling)"),
+    ("bleu", "maximize", "", "sacrebleu's corpus BLEU of {}, no further tokenising (translation, ordering)"),
+    ("kendall", "minimize", "%", "pairs in the wrong order, mean over {} (ordering)"),
+    ("f1", "maximize", "%", "chunk F1 of {} (chunking)"),
+)
+METRICS = (
+    Metric(
+        "val_error", "minimize", "%", "the task's metric on validation: Hamming, CER, 100 - BLEU, Kendall, 100 - F1"
+    ),
+    Metric("val_sequence_error", "minimize", "%", "validation sentences that are not right as a whole"),
+    Metric("loss", "minimize", "", "mean training loss since the last report; not comparable between losses"),
+    Metric("iteration", "minimize", "", "training steps so far"),
+    Metric("rollouts", "minimize", "", "sequences that the model has finished to find costs, all workers"),
+    Metric("rollout_steps", "minimize", "", "model steps in them, padding included"),
+    Metric("rollin_probability", "maximize", "", "probability of the reference in a mixed roll-in"),
+    Metric("lr", "minimize", "", "step size"),
+    *(
+        Metric(f"val_{name}", way, unit, doc.format("the validation sentences"), False)
+        for name, way, unit, doc in _SCORES
+    ),
+    Metric("test_error", "minimize", "%", "the task's metric on the test sentences, last report", False),
+    Metric("test_sequence_error", "minimize", "%", "test sentences that are not right as a whole", False),
+    *(Metric(f"test_{name}", way, unit, doc.format("the test sentences"), False) for name, way, unit, doc in _SCORES),
+)
+
+PROJECT = Project(
+    name="autoregressive",
+    summary="Train encoder-decoders by what each token would cost: learning to search, beside MLE, smoothing and RL.",
+    paper=(
+        "Rémi Leblond, Jean-Baptiste Alayrac, Anton Osokin, Simon Lacoste-Julien. SEARNN: Training RNNs with"
+        " global-local losses. ICLR 2018, arXiv 1706.04499; Irina Saparina, Anton Osokin. Cost-Sensitive Training for"
+        " Autoregressive Models. 2019, arXiv 1912.03771"
+    ),
+    Config=Config,
+    train=train,
+    metrics=METRICS,
+    fidelity="iteration",
+    parallel="data",
+    smoke={"iterations": 6, "reports": 3, "batch": 8, "model.hidden": 16, "eval_rows": 20},
+    data=("letters-sample", "letters", "spelling-sample", "spelling", "multi30k-sample", "multi30k"),
+    max_steps=max_steps,
+    grace=grace,
+    findings=findings,
+)
+
+__all__ = ["METRICS", "PROJECT", "Config", "max_steps", "train"]

@@ -1,0 +1,1 @@
+"""What can be learned: OCR, spelling, translation, word ordering, chunking."""

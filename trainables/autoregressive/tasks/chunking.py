@@ -1,0 +1,50 @@
+"""Words to chunk tags, one tag a word, from a Parquet file of the user's: no such corpus is embedded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from raybayes.data import Column
+from raybayes.data.tables import conform
+from raybayes.errors import DataError
+from trainables.autoregressive.chunks import Tags
+from trainables.autoregressive.rules import Limits, Rules
+from trainables.autoregressive.sequences import References
+from trainables.autoregressive.tasks.data import Data, Split, Vocabulary, split_of, token_source
+
+COLUMNS = (
+    Column("tokens", pa.list_(pa.string()), "words"),
+    Column("tags", pa.list_(pa.string()), "O, B-<type> or I-<type>, one a word"),
+)
+
+
+def load(tables: Mapping[str, pa.Table], where: str) -> Data:
+    """From columns split, tokens and tags.
+
+    Raises:
+        DataError: a column or a split is missing; words and tags differ in number; a tag that training has not.
+    """
+    parts = {}
+    for name in ("train", "val", "test"):
+        rows = conform(split_of(tables, name, where), COLUMNS, where).to_pylist()
+        for row, found in enumerate(rows):
+            if len(found["tokens"]) != len(found["tags"]):
+                raise DataError(
+                    f"{where}: row {row} of {name!r} has {len(found['tokens'])} words but {len(found['tags'])} tags; "
+                    f"give each word one tag."
+                )
+        parts[name] = [(found["tokens"], found["tags"]) for found in rows]
+    names = sorted({tag for _, tags in parts["train"] for tag in tags})
+    words = Vocabulary(Counter(word for tokens, _ in parts["train"] for word in tokens), 2)
+    rules = Rules(len(names), fixed=True)
+    splits = []
+    for name, rows in parts.items():
+        if unknown := sorted({tag for _, tags in rows for tag in tags} - set(names)):
+            raise DataError(f"{where}: split {name!r} has the tag {unknown[0]!r}, which train has not; add it there.")
+        source = token_source([words.numbers(tokens) for tokens, _ in rows], len(words))
+        refs = References.of([[names.index(tag) for tag in tags] for _, tags in rows], rules.eos)
+        splits.append(Split(source, refs, Limits(rules, refs.length, refs.length + 1), [tags for _, tags in rows]))
+    return Data(*splits, names, len(words), True, rules, " ", tags=Tags.of(names))

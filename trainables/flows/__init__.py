@@ -1,0 +1,54 @@
+"""Semi-conditional normalizing flows: a joint density of examples and labels with a cheap marginal."""
+
+from raybayes.contract import Metric, Project, Rescore
+from trainables.flows.build import build_flow
+from trainables.flows.config import Config, max_steps
+from trainables.flows.findings import SampleSettings, findings, resampled
+from trainables.flows.models import SemiConditionalFlow
+from trainables.flows.training import train
+from trainables.flows.weights import Trained, load_trained
+
+METRICS = (
+    Metric("error", "minimize", "", "share of wrong labels on the validation examples"),
+    Metric("bpd", "minimize", "bits/dim", "-log2 p(x) per dimension, validation; pictures: of whole brightness values"),
+    Metric("nll", "minimize", "nats", "-log p(x) of a validation example, density of what the flow sees"),
+    Metric("ce", "minimize", "nats", "-log p(y|x) of a validation example"),
+    Metric("imbalance", "minimize", "nats", "KL(mean of p(y|x) || p(y)), validation; large: collapsed to few classes"),
+    Metric("loss", "minimize", "nats", "the objective, mean over the updates since the last report"),
+    Metric("labelled_nll", "minimize", "nats", "-log p(x, y) of labelled training examples, likewise"),
+    Metric("unlabelled_nll", "minimize", "nats", "-log p(x) of unlabelled training examples, likewise", False),
+    Metric("grad_norm", "minimize", "", "norm of the gradient before clipping, likewise"),
+    Metric("skipped", "minimize", "updates", "updates without a finite gradient since the last report"),
+    Metric("gflops", "minimize", "GFLOP", "floating-point operations of one example in a training step"),
+    Metric("test_error", "minimize", "", "share of wrong labels on the test examples", False),
+    Metric("test_bpd", "minimize", "bits/dim", "bpd on the test examples", False),
+    Metric("test_nll", "minimize", "nats", "nll on the test examples", False),
+    Metric("logreg_error", "minimize", "", "test error of logistic regression on the labelled examples alone", False),
+    Metric("nn_error", "minimize", "", "test error of the nearest labelled example, raw features", False),
+    Metric("true_nll", "minimize", "nats", "moons, circles: nll of the true density on the test points", False),
+    Metric("bayes_error", "minimize", "", "moons, circles: test error of the true posterior", False),
+)
+
+PROJECT = Project(
+    name="flows",
+    summary="Semi-supervised learning by a semi-conditional normalizing flow: few labels, an exact joint density.",
+    paper=(
+        "Andrei Atanov, Alexandra Volokhova, Arsenii Ashukha, Ivan Sosnovik, Dmitry Vetrov. Semi-Conditional"
+        " Normalizing Flows for Semi-Supervised Learning. INNF workshop at ICML 2019, arXiv 1905.00505"
+    ),
+    Config=Config,
+    train=train,
+    metrics=METRICS,
+    fidelity="interval",
+    parallel="data",
+    smoke={"steps": 12, "reports": 3, "batch": 24, "points": 100, "validation": 50, "trunk.steps": 1, "head.steps": 1},
+    data=("mnist-sample", "mnist", "cifar10-sample", "cifar10", "cifar10-lossless", "cifar10-original"),
+    makes=("moons", "circles"),
+    objective=("error", "bpd"),
+    max_steps=max_steps,
+    findings=findings,
+    rescore=Rescore(SampleSettings, resampled),
+)
+
+__all__ = ["METRICS", "PROJECT", "Config", "SemiConditionalFlow", "Trained", "build_flow", "load_trained", "max_steps",
+           "train"]  # fmt: skip

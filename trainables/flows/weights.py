@@ -1,0 +1,130 @@
+"""A trained flow as a table, and back: what a sweep keeps, so that anyone can sample from it later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+
+from raybayes.contract import Finished
+from raybayes.errors import DataError
+from trainables.flows.build import build_flow
+from trainables.flows.config import Config
+from trainables.flows.data import Projection
+from trainables.flows.models import SemiConditionalFlow
+
+_META = b"raybayes.flow"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A flow that was trained, with what its numbers stand for.
+
+    Args:
+        flow: in evaluation mode, on the CPU.
+        config: of its run.
+        projection: from raw features to what the flow sees, if it does not see the raw ones.
+    """
+
+    flow: SemiConditionalFlow
+    config: Config
+    projection: Projection | None
+
+
+def weights_table(
+    flow: SemiConditionalFlow, projection: Projection | None, config: Config, shape: tuple[int, ...]
+) -> pa.Table:
+    """One row a tensor: name, dtype, shape, its bytes. The schema's metadata hold the configuration as JSON."""
+    tensors = {f"flow.{name}": value for name, value in flow.state_dict().items()}
+    if projection is not None:
+        tensors |= {f"projection.{name}": value for name, value in projection.state_dict().items()}
+    arrays = {name: value.detach().cpu().contiguous().numpy() for name, value in tensors.items()}
+    record = {
+        "config": config.model_dump(mode="json"),
+        "shape": shape,
+        "classes": flow.classes,
+        "raw_shape": None if projection is None else projection.shape,
+    }
+    table = pa.table(
+        {
+            "name": list(arrays),
+            "dtype": [array.dtype.name for array in arrays.values()],
+            "shape": pa.array([list(array.shape) for array in arrays.values()], pa.list_(pa.int64())),
+            "data": pa.array([array.tobytes() for array in arrays.values()], pa.large_binary()),
+        }
+    )
+    return table.replace_schema_metadata({_META: json.dumps(record)})
+
+
+def trained_from(table: pa.Table) -> Trained:
+    """The flow of a table that `weights_table` made.
+
+    Raises:
+        DataError: the table is another one, or its tensors do not fit its configuration.
+    """
+    metadata = table.schema.metadata or {}
+    if _META not in metadata:
+        raise DataError("this is no table of a flow's weights: its schema has no 'raybayes.flow'.")
+    record = json.loads(metadata[_META])
+    config = Config(**record["config"])
+    tensors: dict[str, Tensor] = {}
+    for row in table.select(["name", "dtype", "shape", "data"]).to_pylist():
+        array = np.frombuffer(row["data"], row["dtype"]).reshape(row["shape"])
+        tensors[row["name"]] = torch.from_numpy(array.copy())
+    flow = build_flow(config, tuple(record["shape"]), record["classes"], torch.Generator().manual_seed(0))
+    load(flow, {name.removeprefix("flow."): value for name, value in tensors.items() if name.startswith("flow.")})
+    projection = None
+    if record["raw_shape"] is not None:
+        parts = (tensors[f"projection.{name}"] for name in ("mean", "matrix", "back"))
+        projection = Projection(*parts, tuple(record["raw_shape"]))
+    return Trained(flow.eval(), config, projection)
+
+
+def load(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Put tensors into a module of the same architecture; ActNorms that were set stay so.
+
+    Raises:
+        DataError: the architectures differ; lists how.
+    """
+    mine = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    theirs = {name: tuple(value.shape) for name, value in tensors.items()}
+    lines = [f"{name} is missing" for name in mine if name not in theirs]
+    lines += [f"{name} {theirs[name]} is unknown" for name in theirs if name not in mine]
+    lines += [
+        f"{name} has shape {theirs[name]}, wanted {mine[name]}"
+        for name in mine
+        if name in theirs and mine[name] != theirs[name]
+    ]
+    if lines:
+        shown = "; ".join(lines[:8]) + (f"; and {len(lines) - 8} more" if len(lines) > 8 else "")
+        raise DataError(f"these weights are of another architecture: {shown}. Build the flow with their configuration.")
+    module.load_state_dict(dict(tensors))
+
+
+def load_trained(finished: Finished, trial: int | None = None, repeat: int = 0) -> Trained:
+    """The trained flow of a run or of a sweep's trial: `load_trained(raybayes.open_sweep(path), 12)`.
+
+    Args:
+        trial: its number; None: the one with the lowest validation error of those that kept their weights.
+
+    Raises:
+        DataError: no trial, or not this one, kept its weights.
+    """
+    if "weights" not in finished.tables:
+        raise DataError("no trial has kept its weights; train with keep_weights = true and let a trial end.")
+    number = best_with_weights(finished) if trial is None else trial
+    table = finished.table("weights", number, repeat)
+    if not len(table):
+        raise DataError(f"trial {number}, repeat {repeat}, has kept no weights; name one that is complete.")
+    return trained_from(table)
+
+
+def best_with_weights(finished: Finished) -> int:
+    """The trial with the lowest error on the validation examples among those that kept their weights."""
+    kept = [row for row in finished.table("run").to_pylist() if row["weights"]]
+    return min(kept, key=lambda row: (row["error"], row["trial"]))["trial"]

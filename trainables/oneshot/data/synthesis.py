@@ -1,0 +1,235 @@
+"""Scenes made of product pictures pasted on shop photos, with exact boxes; the same for every (seed, index).
+
+Icons are cut out by flood fill from the corners. "easy": small turns and tints; "hard": large ones, half of the objects
+partly covered, and unlabelled objects of other classes.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageEnhance, ImageFilter
+from scipy import ndimage
+
+from trainables.oneshot.data.records import ClassImage, Collection, Picture, Scene, encoded
+from trainables.oneshot.draws import Draws
+
+Preset = Literal["easy", "hard"]
+UNSEEN, VAL = 25, 11  # classes kept apart for the last judgement, and for searches; of 81
+_TOLERANCE, _TRIES, _MOST_OVERLAP, _VISIBLE = 24, 25, 0.02, 0.5
+_TINT = (0.7, 1.3)
+_SPLIT_SEED = 2003_06800  # the classes are the same for every run
+
+
+@dataclass(frozen=True)
+class Style:
+    """How objects may differ from their class image.
+
+    Args:
+        turn: degrees to either side.
+        aspect: range of width / height, relative.
+        colour: range of the saturation's factor; brightness and contrast change by 0.7 to 1.3.
+        blur: largest radius, pixels.
+        covered: share of objects with a patch of 35 % x 35 % of their sides over them.
+        distractors: unlabelled objects of other classes.
+    """
+
+    turn: float
+    aspect: tuple[float, float]
+    colour: tuple[float, float]
+    blur: float
+    covered: float
+    distractors: int
+
+
+STYLES = {
+    "easy": Style(12, (0.85, 1.18), (0.7, 1.3), 1.2, 0.0, 0),
+    "hard": Style(30, (0.6, 1.67), (0.2, 1.5), 2.0, 0.5, 2),
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Size and number: side of a scene in pixels, objects in it, range of sqrt(area) of an object in pixels."""
+
+    side: int = 320
+    objects: int = 5
+    smallest: float = 48.0
+    largest: float = 112.0
+
+
+@dataclass(frozen=True)
+class Icon:
+    """A class: its cut-out (RGBA, cropped to content)."""
+
+    name: str
+    cut_out: Image.Image
+
+
+@dataclass(frozen=True)
+class Material:
+    """Icons and backgrounds, the backgrounds without the classes kept apart."""
+
+    icons: tuple[Icon, ...]
+    backgrounds: tuple[Image.Image, ...]
+    roles: dict[str, str]
+
+
+def cut_out(icon: Image.Image) -> Image.Image:
+    """RGBA, cropped to content: all that is not connected to a corner by pixels of the corner's colour."""
+    pixels = np.array(icon.convert("RGB"), np.int16)
+    outside = np.zeros(pixels.shape[:2], bool)
+    for y, x in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
+        parts, _ = ndimage.label(np.abs(pixels - pixels[y, x]).max(-1) <= _TOLERANCE)
+        outside |= parts == parts[y, x]
+    alpha = Image.fromarray(np.where(outside, 0, 255).astype(np.uint8)).filter(ImageFilter.MinFilter(3))
+    found = icon.convert("RGB")
+    found.putalpha(alpha)
+    return found.crop(alpha.getbbox())
+
+
+def read_material(table: pa.Table) -> Material:
+    """Icons by class, their roles by a fixed shuffle, and the shop photos that may stand behind."""
+    icons: dict[str, Icon] = {}
+    rows = table.to_pylist()
+    for row in rows:  # of ten more icons the source gives no group: they show the same products
+        if row["kind"] == "icon" and not row["group"].endswith(".jpg"):
+            icons[row["name"]] = Icon(row["name"], cut_out(Image.open(io.BytesIO(row["image"]))))
+    names = sorted(icons)
+    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(_SPLIT_SEED)).tolist()
+    roles = {names[at]: "novel" if i < UNSEEN else "val" if i < UNSEEN + VAL else "base" for i, at in enumerate(order)}
+    photos = tuple(
+        Image.open(io.BytesIO(row["image"])).convert("RGB")
+        for row in rows
+        if row["kind"] == "background" and roles.get(row["name"], "base") == "base"
+    )
+    return Material(tuple(icons[name] for name in names), photos, roles)
+
+
+def make_scene(
+    material: Material, labelled: Sequence[str], preset: Preset, layout: Layout, seed: int, index: int
+) -> Scene:
+    """One scene; the same arguments give the same bytes.
+
+    Args:
+        labelled: classes whose objects get boxes; distractors come from the other classes of the same role group.
+    """
+    style = STYLES[preset]
+    draws = Draws(torch.Generator().manual_seed((seed * 1_000_003 + index) % 2**63))
+    canvas = _background(material.backgrounds, layout.side, draws)
+    icons = {icon.name: icon for icon in material.icons}
+    placed: list[NDArray[np.float64]] = []
+    boxes, labels, difficult = [], [], []
+    chosen = [labelled[draws.integer(len(labelled))] for _ in range(layout.objects)]
+    others = [name for name in icons if name not in chosen and material.roles[name] == "base"]
+    extra = [others[draws.integer(len(others))] for _ in range(style.distractors)] if others else []
+    for i, name in enumerate([*extra, *chosen]):
+        sprite = _sprite(icons[name].cut_out, style, layout, draws)
+        at = _place(sprite, placed, layout.side, draws)
+        if at is None:
+            continue
+        visible = _paste(canvas, sprite, at, style, draws)
+        placed.append(np.array([*at, at[0] + sprite.width, at[1] + sprite.height], float))
+        if i >= len(extra):
+            boxes.append(placed[-1].tolist())
+            labels.append(name)
+            difficult.append(visible < _VISIBLE)
+    name = f"{preset}/{seed}/{index}"
+    return Scene(
+        name, Picture(name, encoded(canvas)), layout.side, layout.side,
+        torch.tensor(boxes, dtype=torch.float32).view(-1, 4), tuple(labels), torch.tensor(difficult, dtype=torch.bool),
+    )  # fmt: skip
+
+
+def _background(photos: Sequence[Image.Image], side: int, draws: Draws) -> Image.Image:
+    photo = photos[draws.integer(len(photos))]
+    edge = int(min(photo.size) * draws.uniform(0.6, 1.0))
+    left, top = draws.integer(photo.width - edge + 1), draws.integer(photo.height - edge + 1)
+    return photo.crop((left, top, left + edge, top + edge)).resize((side, side), Image.Resampling.BICUBIC)
+
+
+def _sprite(icon: Image.Image, style: Style, layout: Layout, draws: Draws) -> Image.Image:
+    """The object as it will be pasted: resized, tinted, blurred, turned, cropped to its alpha."""
+    size = draws.uniform(layout.smallest, layout.largest)
+    stretch = draws.ratio(*style.aspect) ** 0.5
+    scale = size / (icon.width * icon.height) ** 0.5
+    wide, high = max(round(icon.width * scale * stretch), 4), max(round(icon.height * scale / stretch), 4)
+    shrink = min(1.0, 0.9 * layout.side / max(wide, high))
+    sized = icon.resize((max(int(wide * shrink), 4), max(int(high * shrink), 4)), Image.Resampling.BICUBIC)
+    colour, alpha = sized.convert("RGB"), sized.getchannel("A")
+    for enhance, span in (
+        (ImageEnhance.Brightness, _TINT),
+        (ImageEnhance.Contrast, _TINT),
+        (ImageEnhance.Color, style.colour),
+    ):
+        colour = enhance(colour).enhance(draws.uniform(*span))
+    colour = colour.filter(ImageFilter.GaussianBlur(draws.uniform(0, style.blur)))
+    colour.putalpha(alpha)
+    turned = colour.rotate(draws.uniform(-style.turn, style.turn), Image.Resampling.BICUBIC, expand=True)
+    return turned.crop(turned.getchannel("A").point(lambda value: 255 if value > 127 else 0).getbbox())
+
+
+def _place(sprite: Image.Image, placed: list[NDArray[np.float64]], side: int, draws: Draws) -> tuple[int, int] | None:
+    """A corner where the object overlaps no other by more than 2 % IoU; None after 25 tries."""
+    if sprite.width > side or sprite.height > side:
+        return None
+    for _ in range(_TRIES):
+        x, y = draws.integer(side - sprite.width + 1), draws.integer(side - sprite.height + 1)
+        box = np.array([x, y, x + sprite.width, y + sprite.height], float)
+        if all(_iou(box, other) < _MOST_OVERLAP for other in placed):
+            return x, y
+    return None
+
+
+def _iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    shared = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None).prod()
+    return float(shared / ((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - shared))
+
+
+def _paste(canvas: Image.Image, sprite: Image.Image, at: tuple[int, int], style: Style, draws: Draws) -> float:
+    """Draw the object, and perhaps something over it; returns the share of it that is visible."""
+    alpha = sprite.getchannel("A")
+    canvas.paste(sprite.convert("RGB"), at, alpha.filter(ImageFilter.GaussianBlur(0.7)))
+    if draws.uniform(0, 1) >= style.covered:
+        return 1.0
+    wide, high = int(0.35 * sprite.width), int(0.35 * sprite.height)
+    x, y = draws.integer(sprite.width - wide + 1), draws.integer(sprite.height - high + 1)
+    colour = tuple(draws.integer(256) for _ in range(3))
+    canvas.paste(colour, (at[0] + x, at[1] + y, at[0] + x + wide, at[1] + y + high))
+    solid = np.array(alpha) > 127
+    return 1.0 - float(solid[y : y + high, x : x + wide].sum() / max(solid.sum(), 1))
+
+
+def synthesise(
+    table: pa.Table, preset: Preset, layout: Layout, train: int, test: int, seed: int, val_only: bool
+) -> Collection:
+    """Training scenes with base and val classes, and test scenes with the classes kept apart.
+
+    Args:
+        val_only: the test scenes hold val classes, and the training scenes base classes alone; else the test scenes
+            hold novel classes, and val classes are trained on.
+    """
+    material = read_material(table)
+    of = {role: sorted(n for n, r in material.roles.items() if r == role) for role in ("base", "val", "novel")}
+    trained, judged = (of["base"], of["val"]) if val_only else (of["base"] + of["val"], of["novel"])
+    scenes = {
+        "train": tuple(make_scene(material, trained, preset, layout, 2 * seed, i) for i in range(train)),
+        "test": tuple(make_scene(material, judged, preset, layout, 2 * seed + 1, i) for i in range(test)),
+    }
+    return Collection(scenes, {icon.name: (_class_image(icon),) for icon in material.icons}, material.roles)
+
+
+def _class_image(icon: Icon) -> ClassImage:
+    """The object on white, as its maker shows it."""
+    ground = Image.new("RGB", icon.cut_out.size, (255, 255, 255))
+    ground.paste(icon.cut_out.convert("RGB"), (0, 0), icon.cut_out.getchannel("A"))
+    buffer = io.BytesIO()
+    ground.save(buffer, "PNG")
+    return ClassImage(Picture(icon.name, buffer.getvalue()))

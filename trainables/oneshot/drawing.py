@@ -1,0 +1,79 @@
+"""Detections drawn on their scene: boxes, parallelograms, scores, and the class images beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito, "Color Universal Design" (2008), without black.
+COLOURS = ("#D55E00", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#F0E442")
+_WIDTH, _COLUMN = 7.0, 0.24  # inches; share of the width that class images take
+_MOST_INSETS = 8
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One detection to draw, in pixels of the stored scene: box (4 numbers), corners (8 numbers)."""
+
+    label: str
+    score: float
+    box: Sequence[float]
+    corners: Sequence[float]
+
+
+def draw(
+    scene: Image.Image,
+    detections: Sequence[Shown],
+    class_images: Mapping[str, Image.Image],
+    wanted: Sequence[Sequence[float]] = (),
+) -> Figure:
+    """A figure of one scene.
+
+    Full lines are boxes, thin ones the transformed windows; dashed white lines the objects that were to be found
+    (`wanted`, boxes). Each class has a colour, which frames its class image at the side.
+    """
+    from matplotlib.figure import Figure
+
+    labels = list(dict.fromkeys([*class_images, *(each.label for each in detections)]))
+    colour = {label: COLOURS[i % len(COLOURS)] for i, label in enumerate(labels)}
+    shown = [label for label in labels if label in class_images][:_MOST_INSETS]
+    share = 1 - _COLUMN if shown else 1.0
+    height = max(_WIDTH * share * scene.height / scene.width, 1.5)
+    figure = Figure(figsize=(_WIDTH, height))
+    axes = figure.add_axes((0, 0, share, 1))
+    axes.imshow(scene)
+    axes.axis("off")
+    for x0, y0, x1, y1 in wanted:
+        axes.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color="white", lw=2.2, alpha=0.7)
+        axes.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color="black", lw=0.9, ls=(0, (4, 3)))
+    for each in sorted(detections, key=lambda one: one.score):
+        _draw_one(axes, each, colour[each.label])
+    axes.set_xlim(0, scene.width)
+    axes.set_ylim(scene.height, 0)
+    step = 1.0 / max(len(shown), 3)
+    for i, label in enumerate(shown):
+        inset = figure.add_axes((share + 0.015, 1 - (i + 1) * step + 0.16 * step, _COLUMN - 0.03, step * 0.72))
+        inset.imshow(class_images[label])
+        inset.set_xticks([])
+        inset.set_yticks([])
+        for side in inset.spines.values():
+            side.set(visible=True, color=colour[label], linewidth=2.5)
+        count = sum(each.label == label for each in detections)
+        inset.set_xlabel(f"{label}: {count}", color="black", fontsize=8, labelpad=3)
+    return figure
+
+
+def _draw_one(axes: Axes, each: Shown, colour: str) -> None:
+    x0, y0, x1, y1 = each.box
+    axes.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color=colour, lw=1.8)
+    xs, ys = [*each.corners[::2], each.corners[0]], [*each.corners[1::2], each.corners[1]]
+    axes.plot(xs, ys, color=colour, lw=0.8, alpha=0.8)
+    style = {"facecolor": colour, "edgecolor": "none", "pad": 1.0, "alpha": 0.85}
+    axes.text(x0 + 2, y0 + 2, f"{each.score:.2f}", color="white", fontsize=6.5, va="top", ha="left", bbox=style)
