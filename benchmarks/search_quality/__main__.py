@@ -154,18 +154,22 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.search_quality", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few seeds and trials, to see that it runs")
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--only", choices=("optuna", "warm", "confirm"), help="one part, kept in a file of its own")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args(argv)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     seeds, trials = (2, 25) if options.quick else (options.seeds, 100)
     before = measurement.load()
     with tempfile.TemporaryDirectory() as folder:
-        found = [
-            *against_optuna(seeds, trials, TASKS[:1] if options.quick else TASKS),
-            *warm_starts(seeds, Path(folder), HPOBENCH[:3] if options.quick else HPOBENCH),
-            *confirmations(seeds, trials, HPOBENCH[4:5] if options.quick else ("kc1", "blood_transfusion", "phoneme")),
-        ]
-    print(write(options.out, "search_quality", "Search quality", NOTES, found, measurement.this_machine(before)))
+        few = options.quick
+        parts = {
+            "optuna": against_optuna(seeds, trials, TASKS[:1] if few else TASKS),
+            "warm": warm_starts(seeds, Path(folder), HPOBENCH[:3] if few else HPOBENCH),
+            "confirm": confirmations(seeds, trials, HPOBENCH[4:5] if few else ("kc1", "blood_transfusion", "phoneme")),
+        }
+        found = [one for name, part in parts.items() if options.only in (None, name) for one in part]
+    name = "search_quality" + (f"_{options.only}" if options.only else "")
+    print(write(options.out, name, "Search quality", NOTES, found, measurement.this_machine(before)))
     return 0
 
 
