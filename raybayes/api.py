@@ -144,8 +144,8 @@ def sweep(
         every_s, retries: as in `train`.
         failed_limit: share of failed trials above which a TrialError is raised at the end.
         report_limit: "10m" or seconds without a report after which a trial is stopped and fails.
-        warm_start: "auto" (finished sweeps of the same project and space in `storage`) or the path of a sweep; its
-            best configurations are tried first, and its trials inform the sampler.
+        warm_start: "auto" (finished sweeps of the same project and space in `storage`) or paths of sweeps, joined by
+            commas; their best configurations are tried first, and their trials inform the sampler.
         confirm: "5x3": repeat the best 5 over 3 fresh seeds at the end and choose the winner by mean.
         walltime, executor, watch: as in `train`.
 

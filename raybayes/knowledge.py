@@ -31,7 +31,10 @@ def prior_of(spec: SweepSpec, plan: Plan, layout: Layout) -> Prior:
         raise SpecError("a grid tries every point in its own order; drop --warm-start or choose another sampler.")
     if spec.scheduler.name == "pbt":
         raise SpecError("scheduler pbt begins with a random population; drop --warm-start or choose another scheduler.")
-    sources = _all(spec, plan, layout) if spec.warm_start == "auto" else [_named(spec, plan)]
+    if spec.warm_start == "auto":
+        sources = _all(spec, plan, layout)
+    else:
+        sources = [_named(path.strip(), spec, plan) for path in spec.warm_start.split(",")]
     known = [Source(sweep.path, sweep.spec.config == spec.config, sweep._records) for sweep in sources]
     return learn(known, plan.space, plan.objectives, plan.first, most=min(MOST, max(1, spec.trials // 3)))
 
@@ -42,8 +45,8 @@ def keep_prior(layout: Layout, prior: Prior) -> None:
         layout.storage.write_bytes(layout.prior, prior.to_json())
 
 
-def _named(spec: SweepSpec, plan: Plan) -> Sweep:
-    found = Sweep(spec.warm_start)
+def _named(path: str, spec: SweepSpec, plan: Plan) -> Sweep:
+    found = Sweep(path)
     if problem := foreign(found, spec, plan):
         raise SpecError(f"warm start from {found.path}: {problem}; name another sweep, or use --warm-start none.")
     return found
@@ -70,9 +73,9 @@ def _unfinished(found: Sweep) -> bool:
 
 def foreign(found: Sweep, spec: SweepSpec, plan: Plan) -> str | None:
     """Why a sweep's trials say nothing about a new one, or None if they do."""
-    if found.spec.kind not in ("sweep", "replay"):
-        return f"it is a {found.spec.kind}, and only a sweep knows a space"
-    if found.spec.project != spec.project:
+    if found.spec.kind != spec.kind:
+        return f"it is a {found.spec.kind}, this one is a {spec.kind}"
+    if found.spec.kind == "sweep" and found.spec.project != spec.project:
         return f"it searched {found.spec.project}, this one searches {spec.project}"
     if found.space != plan.space:
         before, after = found.space.describe(), plan.space.describe()

@@ -59,7 +59,7 @@ class Simulated:
             "report", "complete", "pruned", "failed", "paused"), step, and the metrics.
         seconds: virtual seconds from the first start to the last end.
         utilisation: share of the workers' time that was training, up to the last start of a trial.
-        driver_s: real seconds that the driver has computed.
+        driver_s: CPU seconds that the driver has computed.
     """
 
     sweep: Sweep

@@ -120,7 +120,7 @@ class SweepSpec(Frozen):
     failed_limit: float = Field(0.5, ge=0, le=1, description="share of failed trials above which the exit code is 1")
     report_limit_s: float | None = Field(None, gt=0, description="seconds without a report after which a trial fails")
     narrow: dict[str, Any] = Field(default_factory=dict, description="parameters of the space fixed from now on")
-    warm_start: str = Field("none", description="none, auto (finished sweeps in storage), or the path of a sweep")
+    warm_start: str = Field("none", description="none, auto (finished sweeps in storage), or paths of sweeps")
     confirm: str | None = Field(None, description="TOPxSEEDS: repeat the best at the end and choose by mean, e.g. 5x3")
 
     @field_validator("sampler", "scheduler", mode="before")

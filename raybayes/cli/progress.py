@@ -14,6 +14,7 @@ from rich.text import Text
 
 from raybayes.cli.printing import console
 from raybayes.search.progress import Progress
+from raybayes.search.verdict import with_error
 
 
 class ProgressView(logging.Handler):
@@ -81,8 +82,7 @@ class ProgressView(logging.Handler):
             self._live.update(Group(self._bar, *self._running(progress)))
 
     def _running(self, progress: Progress) -> list[Text]:
-        best = "" if progress.best is None else f"best {progress.best[1]:.5g} (trial {progress.best[0]})"
-        lines = [Text(best, style="green")] if best else []
+        lines = [Text(_best(progress), style="green")] if progress.best else []
         for running in progress.running:
             value = "starting" if running.value is None else f"{running.value:.5g}"
             repeat = f" repeat {running.repeat}" if running.repeat else ""
@@ -90,7 +90,7 @@ class ProgressView(logging.Handler):
         return lines
 
     def _tally(self, progress: Progress) -> str:
-        best = "" if progress.best is None else f", best {progress.best[1]:.5g} in trial {progress.best[0]}"
+        best = f", {_best(progress)}" if progress.best else ""
         return f"  ({sum(progress.states.values())} of {progress.wanted}{best})"
 
     def _line(self, text: str) -> None:
@@ -99,3 +99,9 @@ class ProgressView(logging.Handler):
             self._live.console.print(f"{stamp} {text}", markup=False)
         else:
             print(f"{stamp} {text}", file=sys.stderr, flush=True)
+
+
+def _best(progress: Progress) -> str:
+    assert progress.best is not None
+    (trial, value), (n, error) = progress.best, progress.best_rests_on
+    return f"best {with_error(value, error)} (n = {n}) in trial {trial}"

@@ -403,14 +403,14 @@ class Burst:
         names = {name for metrics in done.values() for name in metrics}
         pooled = {name: mean_and_error([m[name] for m in done.values() if name in m]) for name in sorted(names)}
         errors = {name: error for name, (_, error) in pooled.items() if error is not None}
-        if self._spec.repeats > 1:
-            self._study.note(number, n=len(done), se=errors)
+        notes = {"n": len(done), "se": errors} if self._spec.repeats > 1 else {}
+        self._study.note(number, **notes)
         if self._plan.race is not None:
             self._study.note(number, done=done)
         means = {name: mean for name, (mean, _) in pooled.items()}
-        self._close(number, replace(live, metrics=means), ended(Action.CONTINUE, means, self._plan.objectives))
+        self._close(number, replace(live, metrics=means), ended(Action.CONTINUE, means, self._plan.objectives), notes)
 
-    def _close(self, number: int, live: Live, outcome: Outcome) -> None:
+    def _close(self, number: int, live: Live, outcome: Outcome, notes: Mapping[str, Any] | None = None) -> None:
         missed = violations(self._spec.constraints, live.metrics) if outcome.state is State.COMPLETE else {}
         self._study.note(number, seconds=sum(self._spent[number].values()), steps=live.step)
         self._study.finish(number, outcome, missed)
@@ -421,7 +421,7 @@ class Burst:
             self._params.pop(number),
             outcome.values,
             curve={},
-            notes={"error": outcome.error},
+            notes={"error": outcome.error, **(notes or {})},
             feasible=all(distance <= 0 for distance in missed.values()),
         )
         value = outcome.values[0] if outcome.values else live.metrics.get(self._plan.objectives[0].name)
@@ -475,7 +475,11 @@ class Burst:
         first = front(list(self._closed.values()), self._plan.objectives[:1])
         values = self._closed[first[0]].values if first else None
         best = (first[0], values[0]) if values else None
-        return Progress(self._wanted, dict(states), running, best, tuple(self._ends), self._stopping, len(self._params))
+        notes = self._closed[first[0]].notes if first else {}
+        rests_on = (notes.get("n", 1), notes.get("se", {}).get(name))
+        return Progress(
+            self._wanted, dict(states), running, best, tuple(self._ends), self._stopping, len(self._params), rests_on
+        )
 
     @_one_at_a_time
     def close(self) -> Progress:

@@ -71,7 +71,7 @@ class Replay:
         function: from a job to its reports, each a mapping of metrics, "seconds" among them if it is not 1.
         workers: how many train at once.
         reached: the step and seconds that a paused trial had reached, by (trial, repeat).
-        charge: let the real time that the driver needs for an answer pass on the virtual clock too, answers one after
+        charge: let the CPU time that the driver needs for an answer pass on the virtual clock too, answers one after
             the other; what utilisation is measured by. The replay then depends on the machine.
     """
 
@@ -107,9 +107,9 @@ class Replay:
 
     def _ask(self, call: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
         """The driver's answer, and the virtual time at which the worker has it."""
-        began = time.perf_counter()
+        began = time.process_time()  # not the wall's time, which on a busy machine is that of others
         answer = call(*arguments)
-        took = time.perf_counter() - began
+        took = time.process_time() - began
         self.driver_s += took
         if not self._charge:
             return answer, self._clock.elapsed()

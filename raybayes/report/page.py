@@ -21,7 +21,7 @@ from raybayes.report.figures import history, learning_curves, slices
 from raybayes.report.findings import file_name, findings_html
 from raybayes.report.ranking import best
 from raybayes.report.summary import Objective, Summary
-from raybayes.report.table import counts, failures, state_words
+from raybayes.report.table import counts, failures, result_text, state_words
 from raybayes.report.timeline import timeline
 from raybayes.report.uncertainty import importance_bars
 from raybayes.report.wording import NONE, duration, number, shortened, value_text, with_error
@@ -190,7 +190,7 @@ def _result(summary: Summary, trials: pa.Table) -> dict[str, str]:
     rows = [at[trial] for trial in shown]
     body = [["trial", *(str(trial) for trial in shown)]]
     for objective in summary.objectives:
-        body.append([objective.label, *_results(trials, objective, rows)])
+        body.append([objective.label, *(result_text(trials, objective, row) for row in rows)])
     for name in ranking.parameters(trials):
         values = ranking.values(trials, name)
         if any(values[row] is not None for row in rows):  # parameters of other methods are not part of the result

@@ -122,6 +122,13 @@ def _parameter_column(shown: pa.Table, parameter: str) -> _Column:
     return _Column(parameter, cells, "right" if ranking.is_numeric(shown, parameter) else "left")
 
 
+def result_text(trials: pa.Table, objective: Objective, row: int) -> str:
+    """What a best value is shown as: mean ± standard error, and the number of runs that it is the mean of."""
+    mean, error = (float(ranking.numbers(trials, objective.name + end)[row]) for end in ("", ".se"))
+    runs = ranking.numbers(trials, "n")[row]
+    return with_error(mean, error) + (f" (n = {runs:.0f})" if runs == runs else "")
+
+
 def state_words(trials: pa.Table) -> list[str]:
     """The state of each trial in words; a complete one that breaks a constraint is infeasible."""
     allowed = ranking.feasible(trials)

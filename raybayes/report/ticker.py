@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from raybayes.report import ranking
-from raybayes.report.table import state_words
+from raybayes.report.table import result_text, state_words
 from raybayes.report.view import View, seconds_left, status
 from raybayes.report.wording import duration, number, one_line
 
@@ -38,7 +37,7 @@ def status_kind(view: View) -> str:
 
 def _best_value(view: View) -> str:
     row = view.trials["trial"].to_pylist().index(view.best)
-    return number(float(ranking.numbers(view.trials, view.objectives[0].name)[row]))
+    return result_text(view.trials, view.objectives[0], row)
 
 
 def _over(view: View) -> dict[int, tuple[str, float | None, str]]:

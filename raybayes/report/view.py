@@ -17,7 +17,7 @@ from rich.text import Text
 
 from raybayes.report import ranking
 from raybayes.report.summary import Objective
-from raybayes.report.table import failures, state_words
+from raybayes.report.table import failures, result_text, state_words
 from raybayes.report.wording import duration, number, shortened, with_error
 
 MOST_RUNNING = 12
@@ -181,9 +181,8 @@ def _facts(view: View) -> list[tuple[str, str]]:
         one = ranking.best(view.trials, [objective])
         if one:
             row = view.trials["trial"].to_pylist().index(one[0])
-            mean, error = (ranking.numbers(view.trials, objective.name + end)[row] for end in ("", ".se"))
             curve = f"   {sparkline(best_so_far(view))}" if objective == view.objectives[0] else ""
-            text = f"best {objective.label}  {with_error(float(mean), float(error))} in trial {one[0]}{curve}"
+            text = f"best {objective.label}  {result_text(view.trials, objective, row)} in trial {one[0]}{curve}"
             found.append((text, "bold green"))
     if machines := used(view.usage):
         age = view.now - view.usage.get("time", view.now)

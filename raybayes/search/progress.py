@@ -32,6 +32,7 @@ class Progress:
         states: how many have ended, by state, earlier bursts included.
         running: what trains now.
         best: number and first objective of the best trial so far.
+        best_rests_on: how many runs its value is the mean of, and the standard error.
         ended: trials that ended in this burst, in order.
         stopping: whether the burst is on its way out.
         paused: trials that a later burst will go on with (known at the end).
@@ -44,3 +45,4 @@ class Progress:
     ended: tuple[Ended, ...] = ()
     stopping: bool = False
     paused: int = 0
+    best_rests_on: tuple[int, float | None] = (1, None)

@@ -1,0 +1,1 @@
+"""What is lost, repeated or left running when something is killed, torn, full, or wrong."""

@@ -1,0 +1,146 @@
+"""python -m benchmarks.faults [--quick] [--out FOLDER]"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks import measurement
+from benchmarks.faults import sweeps
+from benchmarks.faults.sweeps import Damage, begin, hit_and_resume, kill, kill_head, look, wait_for_lines
+from raybayes.seeds import derive
+
+Case = Callable[[Path, random.Random], Damage]
+NOTES = f"""
+Each time, a sweep of {sweeps.TRIALS} trials of {sweeps.STEPS} steps is hit at a seeded random moment and goes on:
+processes are real and are killed with SIGKILL; "on Ray" is a private Ray of this machine. Lost: trials without an end.
+Again: finished trials that were run again. Steps: steps of unfinished trials that were trained again (there is no
+checkpoint before 10 s, so up to {sweeps.STEPS - 1} for each trial that was running). Running: RUNNING at the end.
+Recovery: median seconds from the command that goes on (start of Python and Ray included) to the next step of training.
+"""
+
+
+def driver_here(folder: Path, rng: random.Random) -> Damage:
+    return hit_and_resume(folder, rng, ("--local",), kill)
+
+
+def driver_on_ray(folder: Path, rng: random.Random) -> Damage:
+    return hit_and_resume(folder, rng, (), kill)
+
+
+def head(folder: Path, rng: random.Random) -> Damage:
+    return hit_and_resume(folder, rng, (), kill_head)
+
+
+def torn_journal(folder: Path, rng: random.Random) -> Damage:
+    return hit_and_resume(folder, rng, ("--local",), kill, lambda sweep: _tear(sweep / "study.journal", rng))
+
+
+def torn_reports(folder: Path, rng: random.Random) -> Damage:
+    return hit_and_resume(
+        folder, rng, ("--local",), kill, lambda sweep: [_tear(p, rng) for p in (sweep / "reports").glob("*.jsonl")]
+    )
+
+
+def _tear(path: Path, rng: random.Random) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: max(0, len(data) - rng.randint(1, 40))])
+
+
+def signalled(folder: Path, rng: random.Random) -> Damage:
+    """SIGUSR1; the recovery is the time until the command has ended."""
+    process = begin(folder, "--local")
+    wait_for_lines(folder, rng.randint(2, (sweeps.TRIALS - 2) * sweeps.STEPS))
+    began = time.monotonic()
+    process.send_signal(signal.SIGUSR1)
+    process.communicate(timeout=sweeps.WAIT_S)
+    took = time.monotonic() - began
+    sweeps.raybayes("resume", str(folder / "s"), "--local").communicate(timeout=sweeps.WAIT_S)
+    return look(folder, set(), took)
+
+
+def worker(folder: Path, rng: random.Random) -> Damage:
+    """The trial's own process, from within, once; it is started again by the same command."""
+    flags = {"die_at": rng.randint(1, sweeps.STEPS), "marker": folder / "marker"}
+    process = begin(folder, **flags)
+    _, errors = process.communicate(timeout=sweeps.WAIT_S)
+    if process.returncode != 0:
+        raise RuntimeError(errors)
+    return look(folder, set(), None)
+
+
+def vice(**settings: object) -> Case:
+    """Something that the training function does to itself at its second step, in about half of the trials."""
+
+    def case(folder: Path, rng: random.Random) -> Damage:
+        process = begin(folder, "--local", "--seed", str(rng.randint(0, 999)), only_above=0.1, **settings)
+        process.communicate(timeout=sweeps.WAIT_S)
+        return look(folder, set(), None, ended=("COMPLETE", "FAIL"))
+
+    return case
+
+
+CASES: dict[str, tuple[Case, int]] = {
+    "driver killed, in process": (driver_here, 10),
+    "driver killed, on Ray": (driver_on_ray, 1),
+    "head's state server killed": (head, 1),
+    "trial's worker killed, on Ray": (worker, 1),
+    "driver killed, journal torn": (torn_journal, 3),
+    "driver killed, reports torn": (torn_reports, 3),
+    "SIGUSR1 (recovery: seconds to the exit)": (signalled, 3),
+    "exception": (vice(fail_at=2), 1),
+    "no memory": (vice(eat_at=2), 1),
+}
+COLUMNS = ("fault", "times", "trials lost", "run again", "steps repeated, most", "left running", "recovery, median")
+
+
+def run(name: str, case: Case, times: int) -> dict[str, object]:
+    found = []
+    for number in range(times):
+        with tempfile.TemporaryDirectory(prefix="raybayes-faults-") as folder:
+            found.append(case(Path(folder), random.Random(derive(0, name, number))))
+    seconds = [damage.recovery_s for damage in found if damage.recovery_s is not None]
+    values = (
+        name, times, sum(d.lost for d in found), sum(d.again for d in found), max(d.steps for d in found),
+        sum(d.running for d in found), statistics.median(seconds) if seconds else None,
+    )  # fmt: skip
+    row = dict(zip(COLUMNS, values, strict=True))
+    print(row, file=sys.stderr, flush=True)
+    return row
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one fault, once, to see that it runs")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    options = parser.parse_args(argv)
+    before = measurement.load()
+    cases = {name: (case, 1) for name, (case, _) in list(CASES.items())[:1]} if options.quick else CASES
+    rows = [run(name, case, times) for name, (case, times) in cases.items()]
+    machine = measurement.this_machine(before)
+    options.out.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), options.out / "faults.parquet")
+    lines = ["# Faults", "", NOTES.strip(), "",
+             f"Measured {machine.date} on {machine}; load {before:.2f} before, {machine.load_after:.2f} after.",
+             f"Versions: {machine.versions}.", "", f"| {' | '.join(COLUMNS)} |", "| --- |" + " ---: |" * 6]  # fmt: skip
+    for row in rows:
+        *counts, seconds = row.values()
+        lines.append(f"| {' | '.join(map(str, counts))} | {'' if seconds is None else measurement.shown(seconds)} |")
+    page = "\n".join(lines) + "\n"
+    (options.out / "faults.md").write_text(page, encoding="utf-8")
+    print(page)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
