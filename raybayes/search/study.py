@@ -30,7 +30,7 @@ from raybayes.space import Choice, Float, Int, Parameter, Space, Value
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 _NAME = "sweep"
-_NAMES = ("study:metric_names", "dashboard:objective_names")  # where Optuna and its dashboard look for them
+_METRICS = "study:metric_names"  # where Optuna and its dashboard look for them
 _FINAL = {State.COMPLETE: TrialState.COMPLETE, State.PRUNED: TrialState.PRUNED, State.FAIL: TrialState.FAIL}
 _SHOWN = {
     TrialState.COMPLETE: State.COMPLETE,
@@ -80,8 +80,7 @@ class Study:
             raise StoreError(f"{location}: the study was made to {was}, found {now}; start a new sweep for these.")
         if writer and not self.begun:
             names = [objective.name for objective in objectives]
-            for attribute in _NAMES:
-                self._storage.set_study_system_attr(self._study._study_id, attribute, names)
+            self._storage.set_study_system_attr(self._study._study_id, _METRICS, names)
         self._live: dict[int, Trial] = {}
 
     def _opened(self, directions: Sequence[Direction], writer: bool) -> optuna.Study:
