@@ -78,7 +78,7 @@ class Study:
             was = ", ".join(d.name.lower() for d in self._study.directions)
             now = ", ".join(f"{o.direction} {o.name}" for o in objectives)
             raise StoreError(f"{location}: the study was made to {was}, found {now}; start a new sweep for these.")
-        if writer and not self.begun:
+        if writer and _METRICS not in self._storage.get_study_system_attrs(self._study._study_id):
             names = [objective.name for objective in objectives]
             self._storage.set_study_system_attr(self._study._study_id, _METRICS, names)
         self._live: dict[int, Trial] = {}
