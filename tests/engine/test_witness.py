@@ -35,7 +35,7 @@ def test_it_tells_new_reports_and_use_and_ends_with_the_burst(tmp_path):
     with Witness(layout, ["loss"], lambda: usage, told.extend, lambda: pulses.append(1), every_s=0.01):
         log.append(report(1))
         log.flush()
-        until(lambda: told)
+        until(lambda: told and layout.storage.exists(layout.usage))
         assert json.loads(layout.storage.read_bytes(layout.usage)) == usage
         log.append(report(2))
         log.close()
@@ -99,3 +99,51 @@ def test_the_grafana_board_draws_metrics_that_there_are():
     assert drawn == ours
     assert listed == ours
     assert len(json.loads((docs / "grafana-board.json").read_text())["panels"]) == 8
+
+
+class Recorded:
+    """In the place of a Ray metric: what was set, by labels."""
+
+    def __init__(self, name, doc, labels):
+        self.labels, self.values = labels, {}
+
+    def set(self, value, tags):
+        assert set(tags) == set(self.labels)
+        self.values[tuple(tags.values())] = value
+
+    def inc(self, value, tags):
+        self.set(self.values.get(tuple(tags.values()), 0) + value, tags)
+
+
+def test_metrics_for_ray_carry_their_labels(monkeypatch):
+    from raybayes.engine import metrics
+    from raybayes.search.progress import Progress, Running
+
+    monkeypatch.setattr(metrics, "Gauge", Recorded)
+    monkeypatch.setattr(metrics, "Counter", Recorded)
+    exporter = metrics.RayMetrics("s", "loss")
+    exporter.reports([report(1), report(2), {**report(3), "loss": float("nan")}])
+    running = (Running(4, 0, 1, None), Running(4, 1, 1, None))
+    exporter.progress(Progress(10, {"COMPLETE": 3}, running, best=(2, 0.25)))
+    gauges = exporter._gauges
+    assert gauges["raybayes_metric"].values == {("s", "0", "0", "loss"): 0.5}  # NaN is not a number to draw
+    assert gauges["raybayes_step"].values == {("s", "0", "0"): 3}
+    assert exporter._reports.values == {("s",): 3}
+    states = {state: n for (_, state), n in gauges["raybayes_trials"].values.items()}
+    assert states == {"COMPLETE": 3, "PRUNED": 0, "FAIL": 0, "RUNNING": 1, "PAUSED": 0}
+    assert gauges["raybayes_trials_wanted"].values == {("s",): 10}
+    assert gauges["raybayes_best"].values == {("s", "loss"): 0.25}
+
+
+def test_a_job_in_rays_dashboard_says_what_it_works_on(tmp_path):
+    from raybayes.engine.run import about
+    from raybayes.spec import SweepSpec, build
+
+    layout = Layout(open_storage(str(tmp_path)).child("lr-search"))
+    spec = build(SweepSpec, {"project": "parabola", "trials": 7, "scheduler": "asha", "name": "lr-search"}, "test")
+    told = about(layout, spec)
+    assert told["job_name"] == "raybayes sweep lr-search"
+    assert told["raybayes_project"] == "parabola"
+    assert told["raybayes_trials"] == "7"
+    assert told["raybayes_search"] == "tpe, asha"
+    assert all(isinstance(value, str) for value in told.values())  # Ray takes nothing else
