@@ -140,7 +140,6 @@ def connected(need: Resources, about: Mapping[str, str] | None = None) -> Iterat
             )
             stack.callback(ray.shutdown)
         elif not ray.is_initialized():
-            os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "1")  # Train runs show in Ray's state interface
             try:
                 ray.init(
                     address=address,
