@@ -64,11 +64,13 @@ class Witness:
         self._thread.join()
 
     def _work(self) -> None:
-        from raybayes.store.events import EventFiles
+        over = self._ended.wait(self._every_s)
+        from raybayes.store.events import EventFiles  # not earlier: a burst that begins imports enough
 
         files = EventFiles(self._layout)
-        while not self._ended.wait(self._every_s):
+        while not over:
             self._guarded(lambda: self._look(files))
+            over = self._ended.wait(self._every_s)
         self._guarded(lambda: self._close(files))
 
     def _look(self, files: EventFiles) -> None:
