@@ -303,7 +303,7 @@ class TestMining:
 
 
 def smoke(**more):
-    return {**catalog.load_project("oneshot").smoke, **more}
+    return {**catalog.load_project("oneshot").smoke, "evaluation.scenes": 2, **more}
 
 
 class TestTraining:
