@@ -13,6 +13,7 @@ import yaml
 import raybayes as rb
 from raybayes.errors import ClusterError
 from raybayes.launch.launcher import launcher_for
+from raybayes.launch.processes import same
 from raybayes.launch.spec import read_cluster
 from raybayes.launch.submission import running
 
@@ -48,7 +49,7 @@ def test_up_submit_down_and_nothing_left(tmp_path):
         assert "is up already" in raybayes("cluster", "up", file, code=3).stderr
         folder = launcher_for(read_cluster(str(file)), str(file)).folder
         [record] = folder.nodes()
-        assert psutil.pid_exists(record["pid"])
+        assert same(record["pid"], record["born"])
         assert Path(record["scratch"]).stat().st_mode & 0o077 == 0, "Ray's sockets and logs are nobody else's business"
 
         said = raybayes("submit", *at, "--", "sweep", "parabola", "--trials", 3, "--name", "a", "-s", "steps=2").stdout
@@ -64,7 +65,7 @@ def test_up_submit_down_and_nothing_left(tmp_path):
         raybayes("cluster", "down", file)
         short.unlink()
     assert list(scratch.iterdir()) == []
-    assert not psutil.pid_exists(record["pid"])
+    assert not same(record["pid"], record["born"])
     assert not [
         p for p in psutil.process_iter(["cmdline"]) if any(str(short) in word for word in p.info["cmdline"] or [])
     ]
