@@ -88,8 +88,7 @@ def lines(finished: Finished) -> list[Line]:
     runs: dict[tuple[int, int], list[Mapping[str, Any]]] = {}
     for report in finished.reports.to_pylist():
         runs.setdefault((report["trial"], report["repeat"]), []).append(report)
-    groups: dict[str, list[tuple[int, Run]]] = {}
-    varying = _varying(configs.values())
+    found_runs: list[tuple[int, Run]] = []
     for (trial, repeat), reports in sorted(runs.items()):
         newest = {report["step"]: report for report in reports}  # a resumed run reports a step again
         ordered = [newest[step] for step in sorted(newest)]
@@ -97,7 +96,12 @@ def lines(finished: Finished) -> list[Line]:
         if trial not in configs or any(report["step"] not in spent for report in ordered):
             continue  # it has begun, but not saved its tables
         run = Run(trial, repeat, tuple(ordered), tuple(spent[report["step"]] for report in ordered))
-        groups.setdefault(name_of(configs[trial], varying), []).append((trial, run))
+        found_runs.append((trial, run))
+    whole = [(trial, run) for trial, run in found_runs if len(run.reports) >= _steps(configs[trial])]
+    groups: dict[str, list[tuple[int, Run]]] = {}
+    names = names_of(configs)
+    for trial, run in whole or found_runs:  # stopped and unfinished runs would drag equal cost down to theirs
+        groups.setdefault(names[trial], []).append((trial, run))
     found = [
         Line(
             name,
@@ -134,24 +138,40 @@ def _seconds(finished: Finished) -> dict[tuple[int, int], dict[int, float]]:
     return found
 
 
-def _varying(configs: Iterable[Mapping[str, Any]]) -> list[str]:
-    listed = list(configs)
-    names = dict.fromkeys(name for config in listed for name in config)
-    return [name for name in names if len({json.dumps(config.get(name), default=str) for config in listed}) > 1]
+def _steps(config: Mapping[str, Any]) -> int:
+    """Reports of a full run."""
+    reports = int(config["reports"])
+    return reports if config.get("cpu_seconds") is not None else min(reports, int(config["iterations"]))
 
 
-def name_of(config: Mapping[str, Any], varying: Iterable[str]) -> str:
-    """SeaRNN with loss and roll-in/roll-out; MLE with its smoothing; then what else varies in the sweep."""
+def names_of(configs: Mapping[int, Mapping[str, Any]]) -> dict[int, str]:
+    """trial -> SeaRNN with loss and roll-in/roll-out, MLE with its smoothing, or the method; then what else varies
+    between configurations of that name.
+    """
+    groups: dict[str, list[int]] = {}
+    for trial, config in configs.items():
+        groups.setdefault(_short_name(config), []).append(trial)
+    found = {}
+    for name, trials in groups.items():
+        varying = [
+            key
+            for key in configs[trials[0]]
+            if key not in (*NAMED, *POOLED)
+            and len({json.dumps(configs[trial].get(key), default=str) for trial in trials}) > 1
+        ]
+        for trial in trials:
+            found[trial] = ", ".join([name, *(f"{key} {_short(configs[trial][key])}" for key in varying)])
+    return found
+
+
+def _short_name(config: Mapping[str, Any]) -> str:
     method = str(config["method"])
     if method == "searnn":
-        name = f"SeaRNN {str(config['loss']).upper()}, {config['rollin']}/{config['rollout']}"
-    elif method == "mle":
-        smoothing = config.get("label_smoothing") or 0
-        name = f"MLE, smoothing {smoothing:g}" if smoothing else "MLE"
-    else:
-        name = method.replace("_", " ")
-    others = [each for each in varying if each not in (*NAMED, *POOLED) and config.get(each) is not None]
-    return ", ".join([name, *(f"{each} {_short(config[each])}" for each in others)])
+        return f"SeaRNN {str(config['loss']).upper()}, {config['rollin']}/{config['rollout']}"
+    if method != "mle":
+        return method.replace("_", " ")
+    smoothing = config.get("label_smoothing") or 0
+    return f"MLE, smoothing {smoothing:g}" if smoothing else "MLE"
 
 
 def _short(value: Any) -> str:
