@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -35,7 +36,8 @@ def hire(mark: str, scratch: str, record: Path) -> Iterator[tuple[int, float]]:
         yield janitor.pid, processes.born(janitor.pid)
     finally:
         janitor.stdin.close()
-        janitor.wait()
+        if janitor.wait() < 0:  # it was killed itself
+            clean(mark, scratch, record)
 
 
 def clean(mark: str, scratch: str, record: Path) -> int:
@@ -72,5 +74,8 @@ def _cleaning(scratch: str) -> bool:
 
 
 if __name__ == "__main__":
+    # Batch systems signal every process of a job; this one is needed most after that.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
     sys.stdin.buffer.read()  # until the employer closes it, or is gone
     sys.exit(clean(sys.argv[1], sys.argv[2], Path(sys.argv[3])))

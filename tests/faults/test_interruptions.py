@@ -33,7 +33,7 @@ def command(*arguments):
     )
 
 
-def wait_for(path, lines, seconds=90):
+def wait_for(path, lines, seconds=240):
     """Until a log file has so many lines."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -176,6 +176,25 @@ class TestJanitor:
         assert not record.exists()
         assert processes.of_node("mark-j", str(scratch)) == []
 
+    def test_a_signal_to_every_process_as_scancel_sends_it(self, tmp_path):
+        scratch, record = tmp_path / f"rb{os.getuid()}-y", tmp_path / "node.json"
+        scratch.mkdir()
+        code = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))" + SUPERVISOR
+        node = subprocess.Popen(
+            [sys.executable, "-c", code, scratch, record], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert node.stdout.readline() == "ready\n"
+        time.sleep(1)
+        for process in [
+            *processes.psutil.Process(node.pid).children(recursive=True),
+            processes.psutil.Process(node.pid),
+        ]:
+            process.terminate()
+        node.wait(30)
+        node.stdout.close()
+        assert not scratch.exists()
+        assert not record.exists()
+
     def test_folders_of_the_dead_are_swept_and_those_of_the_living_stay(self, tmp_path):
         dead, living, foreign = (tmp_path / f"rb{os.getuid()}-{name}" for name in ("dead", "living", "foreign"))
         for folder in (dead, living, foreign):
