@@ -98,6 +98,6 @@ OCR_FOLDS = Space(
         "method": Choice("mle", "searnn"),
         "label_smoothing": Choice(0.0, 0.2, when={"method": "mle"}),
         "loss": Choice("ll", "kl", when=_SEARNN),
-        "warm_start": Choice(500, when=_SEARNN),  # a learned roll-in of an untrained model teaches little
+        "warm_start": Choice(300, when=_SEARNN),  # a learned roll-in of an untrained model teaches little
     }
 )

@@ -14,7 +14,7 @@ _MOVES = ("affine4", "affine6", "affine6_inverse")
 SPACE = Space(
     {
         "loss.objective": Choice("rll", "contrastive", "hinge"),  # paper: rll
-        "loss.negative_margin": Float(0.2, 0.6),  # paper: 0.5; scores lie between -1 and 1
+        "loss.negative_margin": Float(0.05, 0.6),  # paper: 0.5; scores lie between -1 and 1
         "loss.margin_gap": Float(0.0, 0.4),  # paper: 0.1 (rll); a gap, so that the margins never cross
         "loss.ranked_ratio": Float(1e-4, 1e-1, log=True, when={"loss.objective": "rll"}),  # paper: 0.001
         "loss.hard_ratio": Float(1.0, 10.0, when={"loss.objective": _MINED}),  # paper: 3

@@ -339,3 +339,15 @@ def test_an_unreadable_description_is_named(entry):
 def test_a_description_may_name_a_single_condition_value():
     table = {"m": {"choice": ["sse", "one"]}, "x": {"int": [1, 2], "when": {"m": "sse"}}}
     assert Space.from_description(table).active({"m": "sse"}) == ("m", "x")
+
+
+def test_constants_are_single_values_without_a_condition():
+    space = Space(
+        {
+            "preset": Choice("small"),
+            "lr": Float(0.1, 0.1),
+            "depth": Int(1, 3),
+            "width": Choice(8, when={"depth": 2}),
+        }
+    )
+    assert space.constants() == {"preset": "small", "lr": 0.1}

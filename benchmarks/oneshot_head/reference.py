@@ -32,10 +32,22 @@ def _one_class(head: Head, one: Tensor, scene: Tensor) -> tuple[Tensor, Tensor]:
     features = normalise(scene)
     kernel = one.transpose(2, 3).reshape(1, one.shape[1], g * g)
     correlation = torch.einsum("bcn,bchw->bnhw", kernel, features)
-    predicted = head.transform(correlation)
+    predicted = _transform(head, correlation)
     maps = _matrices(predicted, inverse=head.kind == "affine6_inverse")
     grid = functional.affine_grid(maps, [h * w, 1, g, g], align_corners=True).view(h, w, g, g, 2)
     return _scores(correlation, grid, head.geometry.border), _boxes(grid, g)
+
+
+def _transform(head: Head, correlation: Tensor) -> Tensor:
+    """TransformNet with ordinary convolutions."""
+    assert head.transform is not None
+    positive = correlation.relu()
+    positive = positive / (positive.norm(dim=1, keepdim=True) + 1e-6)
+    first, *rest = head.transform.conv
+    hidden = functional.conv2d(positive, first.weight, first.bias, padding=3)
+    for layer in rest:
+        hidden = layer(hidden)
+    return head.transform.linear(hidden)
 
 
 def _matrices(predicted: Tensor, inverse: bool) -> Tensor:

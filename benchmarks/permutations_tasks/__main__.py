@@ -53,7 +53,7 @@ def sachs() -> Iterator[Settings]:
     """All 7,466 cells: many short starts (found on the cells of the other five experiments), and one long one."""
     common = {**RLOO, "task": "causal", "dataset": "sachs", "causal.graph": "sachs", "causal.score": "bic",
               "causal.cells": "all", "evaluations": 128_000, "runs": 8}  # fmt: skip
-    yield {**common, "lr": 0.3, "samples": 8, "restarts": 64, "entropy": 0.3}
+    yield {**common, "lr": 0.5, "samples": 4, "restarts": 256, "entropy": 0.3}
     yield {**common, "samples": 128, "controls": False}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 
@@ -16,10 +17,16 @@ from raybayes.search.progress import Progress
 from raybayes.search.verdict import with_error
 
 
-class ProgressView:
-    """Shows what a burst is doing; use it as a context manager and hand `show` to the call that works."""
+class ProgressView(logging.Handler):
+    """Shows what a burst is doing; use it as a context manager and hand `show` to the call that works.
 
-    def __init__(self, title: str, quiet: bool) -> None:
+    Args:
+        quiet: show nothing.
+        trial_log: also what training functions in this process write into `ctx.log`.
+    """
+
+    def __init__(self, title: str, quiet: bool, trial_log: bool = False) -> None:
+        super().__init__(logging.INFO)
         self._console: Console = console()
         self._quiet, self._title = quiet, title
         self._seen, self._stopping, self._started = 0, False, time.monotonic()
@@ -32,6 +39,8 @@ class ProgressView:
         )
         self._task = self._bar.add_task(title, total=None)
         self._live: Live | None = None
+        self._trials = logging.getLogger("raybayes.trial") if trial_log and not quiet else None
+        self._level_before = logging.NOTSET
 
     def __enter__(self) -> ProgressView:
         if not self._quiet and self._console.is_terminal:
@@ -39,9 +48,20 @@ class ProgressView:
             self._live.start()
         elif not self._quiet:
             self._line(f"{self._title}: starting")
+        if self._trials is not None:
+            self._level_before = self._trials.level
+            self._trials.setLevel(logging.INFO)
+            self._trials.addHandler(self)
         return self
 
+    def emit(self, record: logging.LogRecord) -> None:
+        """A line of a training function."""
+        self._line(record.getMessage())
+
     def __exit__(self, *_: object) -> None:
+        if self._trials is not None:
+            self._trials.removeHandler(self)
+            self._trials.setLevel(self._level_before)
         if self._live is not None:
             self._live.stop()
 

@@ -31,7 +31,7 @@ def train(
     from raybayes.cli.specfile import config_values
 
     values = config_values(settings or [], config)
-    with ProgressView(name or project, quiet=json) as view:
+    with ProgressView(name or project, quiet=json, trial_log=True) as view:
         found = api.train(
             project,
             values,

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,8 +105,11 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def connected(need: Resources) -> Iterator[Cluster]:
+def connected(need: Resources, about: Mapping[str, str] | None = None) -> Iterator[Cluster]:
     """Join the cluster of RAY_ADDRESS (or the one this process is in already), else start a private local Ray.
+
+    Args:
+        about: what Ray's dashboard and jobs API say of this program, beside what a submitter said.
 
     Raises:
         ClusterError: the cluster does not answer.
@@ -138,7 +141,13 @@ def connected(need: Resources) -> Iterator[Cluster]:
             stack.callback(ray.shutdown)
         elif not ray.is_initialized():
             try:
-                ray.init(address=address, log_to_driver=False, logging_level="ERROR", namespace="raybayes")
+                ray.init(
+                    address=address,
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                    namespace="raybayes",
+                    job_config=ray.job_config.JobConfig(metadata=dict(about or {})),
+                )
             except (ConnectionError, RuntimeError, ValueError) as error:
                 raise ClusterError(f"Ray at {address} does not answer ({error}); check RAY_ADDRESS.") from None
             stack.callback(ray.shutdown)

@@ -7,6 +7,7 @@ not pass through Tune's event loop, and Train's dropping of metrics without a ch
 from __future__ import annotations
 
 import os
+import uuid
 from typing import Any
 
 import ray
@@ -25,6 +26,10 @@ class BurstActor:
 
     def __init__(self) -> None:
         self._burst: Burst | None = None
+
+    def __repr__(self) -> str:
+        """What Ray's dashboard and logs call this actor."""
+        return "raybayes desk"
 
     def open(self, layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...], wait_s: float) -> None:
         """Take the sweep; raises what `Burst` raises. Apart from the constructor, so that errors come back whole."""
@@ -107,7 +112,9 @@ def open_desk(layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...
         StoreError: another burst works on the sweep.
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    handle = ray.remote(BurstActor).options(num_cpus=0, scheduling_strategy=here, max_restarts=0).remote()
+    name = f"raybayes {layout.name} {uuid.uuid4().hex[:6]}"  # told in Ray's dashboard; unique, as Ray wants it
+    options = {"num_cpus": 0, "scheduling_strategy": here, "max_restarts": 0, "name": name}
+    handle = ray.remote(BurstActor).options(**options).remote()
     try:
         ray.get(handle.open.remote(layout, spec, plan, roots, wait_s))
     except ray.exceptions.RayTaskError as error:

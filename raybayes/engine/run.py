@@ -119,7 +119,7 @@ def run_on_ray(
     """
     from raybayes.engine import cluster as machines
 
-    with machines.connected(spec.resources) as cluster:
+    with machines.connected(spec.resources, about(layout, spec)) as cluster:
         before()
         import ray
 
@@ -141,6 +141,17 @@ def run_on_ray(
         ray.kill(desk)
     watch(last)
     return last, interrupt.signal
+
+
+def about(layout: Layout, spec: SweepSpec) -> dict[str, str]:
+    """The metadata of the Ray job that works on a sweep; `job_name` is Ray's own word for what to call it."""
+    return {
+        "job_name": f"raybayes {spec.kind} {layout.name}",
+        "raybayes_project": spec.project,
+        "raybayes_storage": layout.storage.display,
+        "raybayes_trials": str(spec.trials),
+        "raybayes_search": f"{spec.sampler}, {spec.scheduler}",
+    }
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from raybayes.engine.group import Joined
 from raybayes.engine.job import Job, describe_error
 from raybayes.engine.perform import perform, threads_of
 from raybayes.spec import Resources
+from raybayes.store.layout import Layout
 
 
 def backend_of(resources: Resources) -> str:
@@ -84,7 +85,7 @@ def _trainer(job: Job, desk: RemoteDesk, resources: Resources) -> TorchTrainer:
         torch_config=TorchConfig(backend=backend_of(resources)),
         run_config=ray.train.RunConfig(
             # A name is never used twice: Train would take a finished run of that name for this one and train nothing.
-            name=f"{job.project}-{job.trial:05d}-{job.repeat}-{uuid.uuid4().hex[:8]}",
+            name=f"{Layout(job.storage).name}-{job.trial:05d}-{job.repeat}-{uuid.uuid4().hex[:8]}",
             storage_path=job.storage.full(_SCRATCH),
             storage_filesystem=job.storage.fs,
             failure_config=ray.train.FailureConfig(max_failures=0),

@@ -34,6 +34,10 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         self._desk, self._spec = RemoteDesk(desk), spec
         self._job: Job = config["job"]
 
+    def __repr__(self) -> str:
+        """What Ray's dashboard and logs call this actor: its sweep, because it serves many trials."""
+        return f"raybayes trials of {self._spec.name}" if hasattr(self, "_spec") else "raybayes trials"
+
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._job = new_config["job"]
         return True

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from raybayes.errors import StoreError
 from raybayes.store.layout import Layout
-from raybayes.store.reports import Row
+from raybayes.store.reports import Row, next_burst
 from raybayes.store.trials import read_trials
 
 if TYPE_CHECKING:
@@ -49,10 +49,11 @@ class Witness:
         self._layout, self._objectives, self._usage, self._told = layout, objectives, usage, told
         self._pulse, self._every_s = pulse, every_s
         self._ended = threading.Event()
-        self._complained = False
+        self._complained, self._burst = False, 0
         self._thread = threading.Thread(target=self._work, name="raybayes-witness", daemon=True)
 
     def __enter__(self) -> Witness:
+        self._burst = next_burst(self._layout)  # nothing of this one is reported yet
         self._thread.start()
         return self
 
@@ -63,19 +64,21 @@ class Witness:
         self._thread.join()
 
     def _work(self) -> None:
-        from raybayes.store.events import EventFiles
+        over = self._ended.wait(self._every_s)
+        from raybayes.store.events import EventFiles  # not earlier: a burst that begins imports enough
 
         files = EventFiles(self._layout)
-        while not self._ended.wait(self._every_s):
+        while not over:
             self._guarded(lambda: self._look(files))
+            over = self._ended.wait(self._every_s)
         self._guarded(lambda: self._close(files))
 
     def _look(self, files: EventFiles) -> None:
         if self._pulse is not None:
             self._pulse()
-        rows = files.update()
-        if self._told is not None:
-            self._told(rows)
+        news = files.update()
+        if self._told is not None:  # of earlier bursts, only the event files want to know
+            self._told([row for burst, row in news if burst >= self._burst])
         if self._usage is not None:
             self._layout.storage.write_bytes(self._layout.usage, json.dumps(self._usage()).encode())
 

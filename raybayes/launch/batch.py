@@ -175,8 +175,9 @@ class Batch:
             asked = subprocess.run(
                 ["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], capture_output=True, text=True, check=False
             )
-            if asked.returncode == 0:
-                return 0  # Slurm ends this start and begins the next
+            # Slurm ends this start to begin the next, and scontrol itself may be the first that it kills.
+            if asked.returncode <= 0:
+                return 0
             _say(f"Slurm refused to requeue the job ({asked.stderr.strip()}); submit the same command, it goes on")
         write_json(self._folder.result, {"exit_code": code, "starts": restart + 1})
         self._folder.token.unlink(missing_ok=True)

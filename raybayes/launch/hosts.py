@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from raybayes.errors import ClusterError
-from raybayes.launch import checks, node, ssh
+from raybayes.launch import checks, ending, node, ssh
 from raybayes.launch.checks import Finding
 from raybayes.launch.folder import ClusterFolder, write_json
 from raybayes.launch.hostsfile import HostsFile
@@ -138,5 +138,5 @@ class HostsLauncher:
             except ClusterError as error:
                 left.append(str(error))
         self.folder.forget()
-        node.forget_ray_up(self._spec.name)
+        ending.forget_ray_up(self._spec.name)
         return left

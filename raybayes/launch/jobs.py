@@ -59,20 +59,22 @@ class RayJobs:
         self._client: Any = self._ask(lambda: JobSubmissionClient(address))
 
     def _ask(self, call: Callable[[], Any]) -> Any:
+        from ray.exceptions import AuthenticationError
+
         try:
             return call()
+        except AuthenticationError:
+            token = os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")
+            raise ClusterError(
+                f"{self._address} does not accept the token in {token}: it is another user's cluster, or an older "
+                "one's file; use the cluster file that started it."
+            ) from None
         except OSError:  # requests' errors are among them
             raise ClusterError(
                 f"{self._address} does not answer; see raybayes cluster status, or open the tunnel that it prints."
             ) from None
         except RuntimeError as error:
             said = " ".join(str(error).split())
-            if "401" in said or "403" in said or "uthenti" in said:
-                token = os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")
-                raise ClusterError(
-                    f"{self._address} does not accept the token in {token}: it is another user's cluster, or an "
-                    "older one's file; use the cluster file that started it."
-                ) from None
             if "404" in said or "does not exist" in said:
                 raise ClusterError(f"{self._address} has no such job; see raybayes jobs list.") from None
             raise ClusterError(f"{self._address}: {said[:400]}") from None

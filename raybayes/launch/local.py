@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import time
+from pathlib import Path
 
 from raybayes.errors import ClusterError
-from raybayes.launch import checks, node, processes
+from raybayes.launch import checks, ending, processes
 from raybayes.launch.checks import Finding
 from raybayes.launch.folder import ClusterFolder, read_json, write_json
 from raybayes.launch.launcher import Say, Status, refuse_second
@@ -63,17 +65,22 @@ class LocalLauncher:
             )  # fmt: skip
         say(f"started process {started.pid}; waiting for Ray")
         write_json(self.folder.record, {"pid": started.pid, "born": processes.born(started.pid)})
+        try:
+            return self._wait(started, log)
+        except (ClusterError, KeyboardInterrupt):
+            self.down(say)
+            raise
+
+    def _wait(self, started: subprocess.Popen[bytes], log: Path) -> Status:
         deadline = time.monotonic() + self._spec.join_timeout_s
         while time.monotonic() < deadline:
             if started.poll() is not None:
                 tail = log.read_text("utf-8", errors="replace").strip().splitlines()[-1:] or [f"see {self.folder.logs}"]
-                self.folder.forget()
                 raise ClusterError(f"the node ended at once: {tail[0]}")
             status = self.status()
             if status.state == "up":
                 return status
             time.sleep(_POLL_S)
-        self.down(say)
         raise ClusterError(f"Ray was not up within {self._spec.join_timeout_s:g} s; see {self.folder.logs}.")
 
     def status(self) -> Status:
@@ -89,9 +96,10 @@ class LocalLauncher:
         return Status("up", detail, joined.hosts, 1, joined.cpus, joined.gpus, head)
 
     def down(self, say: Say) -> list[str]:
-        left: list[int] = []
-        for record in self.folder.nodes():
-            say(f"ending process {record['pid']} and its Ray")
-            left += node.end_node(record)
+        started = read_json(self.folder.record)
+        if started is not None and processes.same(started["pid"], started["born"]):
+            say(f"ending process {started['pid']} and its Ray")
+            os.kill(started["pid"], signal.SIGTERM)
+        left = [pid for record in self.folder.nodes() for pid in ending.end_node(record)]
         self.folder.forget()
         return [f"process {pid} on this machine" for pid in left]

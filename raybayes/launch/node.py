@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -24,14 +23,16 @@ from typing import Any
 
 from raybayes.errors import ClusterError
 from raybayes.launch import processes
-from raybayes.launch.folder import ClusterFolder, Head, Joined, read_json, write_json
+from raybayes.launch.census import Census
+from raybayes.launch.ending import end_here, end_node
+from raybayes.launch.folder import ClusterFolder, Head, read_json, write_json
 from raybayes.launch.janitor import SCRATCH_PREFIX, hire, sweep_stale
 from raybayes.launch.network import answers, own_address
 from raybayes.launch.ports import Claim
 from raybayes.launch.rayline import RayNode, environment, start_command
 
 POLL_S = 0.5
-SEEN_EVERY_S = 5.0  # how old the head's list of nodes may be, when nothing changes
+_STARTS = 4
 
 
 def parser() -> argparse.ArgumentParser:
@@ -141,10 +142,20 @@ class Node:
             announced = Head(
                 identity, self._host, ip, claim.block.service("port"), claim.block.service("dashboard-port")
             )
-            with self._ray(node, mark) as ray:
-                code = self._watch(ray, announced if head is None else None)
+            for attempt in range(1, _STARTS + 1):
+                with self._ray(node, mark) as ray:
+                    code = self._watch(ray, announced if head is None else None)
+                if code == 0 or attempt == _STARTS or not self._too_slow():
+                    break
+                print(f"{self._host}: the machine is busy; Ray is started again", file=sys.stderr, flush=True)
+                processes.end(mark, scratch)
             claim.release()
         return code
+
+    def _too_slow(self) -> bool:
+        """Whether Ray gave up on a busy machine: `ray start` waits 30 s for its own processes, which is fixed there."""
+        log = self._folder.node_log(self._index, self._host).read_text("utf-8", errors="replace")
+        return "timed out during startup" in log[-2000:]
 
     @contextlib.contextmanager
     def _ray(self, node: RayNode, mark: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -174,43 +185,6 @@ class Node:
         return 0
 
 
-class Census:
-    """The head's view of who has joined, written to the folder when it changes."""
-
-    def __init__(self, head: Head, folder: ClusterFolder) -> None:
-        self._head, self._folder = head, folder
-        self._announced = False
-        self._client: Any = None
-        self._last: Joined | None = None
-
-    def take(self) -> None:
-        """Look, and write down what is new."""
-        if not self._announced:
-            if not answers(self._head.ip, self._head.port):
-                return
-            write_json(self._folder.head, vars(self._head))
-            self._announced = True
-        hosts, cpus, gpus = self._alive()
-        now = time.time()
-        last = self._last
-        if last is None or last.hosts != hosts or now - last.updated >= SEEN_EVERY_S:
-            self._last = Joined(now, hosts, cpus, gpus)
-            write_json(self._folder.joined, vars(self._last))
-
-    def _alive(self) -> tuple[tuple[str, ...], float, float]:
-        import ray._raylet  # its client and not `ray.init`, which would be one more driver on the cluster
-        from ray.exceptions import RpcError
-
-        try:
-            self._client = self._client or ray._raylet.GcsClient(address=self._head.address)
-            found = self._client.get_all_node_info(timeout=2.0).values()
-        except (RpcError, RuntimeError):  # the next look will tell; if the GCS is gone, `ray start` ends
-            return (), 0.0, 0.0
-        alive = [node for node in found if node.state == 0]
-        total = {name: sum(node.resources_total.get(name, 0.0) for node in alive) for name in ("CPU", "GPU")}
-        return tuple(sorted(node.node_manager_hostname for node in alive)), total["CPU"], total["GPU"]
-
-
 def visible_gpus() -> int:
     """GPUs that this process may use, by the driver's own list and CUDA_VISIBLE_DEVICES."""
     told = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -227,47 +201,6 @@ def _private_folder(scratch: str) -> str:
             f"scratch {scratch!r} cannot be used on {socket.gethostname()} ({error.strerror}); name a folder that "
             "exists on every node and that you can write."
         ) from None
-
-
-def end_here(folder: ClusterFolder) -> int:
-    """End this host's nodes of a cluster: the supervisor, or, if it is gone, what it left."""
-    host, left = socket.gethostname(), []
-    for record in [found for found in folder.nodes() if found["host"] == host]:
-        left += end_node(record)
-    forget_ray_up(folder.path.name)
-    print(json.dumps({"host": host, "left": left}), flush=True)
-    return 3 if left else 0
-
-
-def forget_ray_up(cluster: str) -> None:
-    """Remove what `ray up` of a cluster leaves on the launching machine and on the head; among it a private key."""
-    home = Path.home()
-    config = home / "ray_bootstrap_config.yaml"
-    with contextlib.suppress(OSError):
-        if f"cluster_name: {cluster}\n" in config.read_text(encoding="utf-8").replace('"', "").replace(",", "\n"):
-            (home / "ray_bootstrap_key.pem").unlink(missing_ok=True)
-            config.unlink()
-    for suffix in ("state", "lock"):
-        with contextlib.suppress(OSError):
-            (Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / f"cluster-{cluster}.{suffix}").unlink()
-
-
-def end_node(record: dict[str, Any], patience_s: float = 40.0) -> list[int]:
-    """Let a recorded supervisor and its janitor end; what is left then is ended here. Returns what would not die."""
-    if processes.same(record["pid"], record["born"]):
-        os.kill(record["pid"], signal.SIGTERM)
-    deadline = time.monotonic() + patience_s
-    while time.monotonic() < deadline:
-        if not (processes.same(record["pid"], record["born"]) or _lives(record["janitor"])):
-            break
-        time.sleep(0.2)
-    left = processes.end(record["mark"], record["scratch"])
-    sweep_stale(str(Path(record["scratch"]).parent))
-    return left
-
-
-def _lives(janitor: Sequence[float]) -> bool:
-    return processes.same(int(janitor[0]), janitor[1])
 
 
 def _detached(folder: ClusterFolder, arguments: list[str]) -> int:

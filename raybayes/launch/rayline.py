@@ -13,7 +13,7 @@ from raybayes.launch.processes import MARK
 
 TICKET = "trial_slot"  # admits trials of several workers; see engine/cluster.py
 # Ray sets OMP_NUM_THREADS for each worker to the cores that it was given; a value inherited from the shell would win.
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "RAYBAYES_THREADS")
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 _EVERYWHERE = (
     "node-manager-port",

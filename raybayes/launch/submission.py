@@ -80,6 +80,8 @@ def submit(
     cwd = Path.cwd()
     spec = read_cluster(file) if file is not None else None
     results = spec.results if isinstance(spec, LocalCluster | SlurmCluster) else None
+    if isinstance(spec, HostsFile):
+        results = spec.option("--results")
     wanted = for_cluster(arguments, cwd, results, name)
     cluster = running(file)
     if cluster is None:

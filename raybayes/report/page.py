@@ -164,7 +164,7 @@ def render(
 
 
 def _contents(titles: Sequence[str]) -> str:
-    links = " · ".join(f'<a href="#part-{i}">{escape(title)}</a>' for i, title in enumerate(titles))
+    links = " · ".join(f'<a href="#part-{i}">{escape(shortened(title, 40))}</a>' for i, title in enumerate(titles))
     return f'<nav class="screen-only">{links}</nav>'
 
 

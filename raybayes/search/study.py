@@ -31,7 +31,7 @@ from raybayes.space import Choice, Float, Int, Parameter, Space, Value
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 _NAME = "sweep"
-_NAMES = ("study:metric_names", "dashboard:objective_names")  # where Optuna and its dashboard look for them
+_METRICS = "study:metric_names"  # where Optuna and its dashboard look for them
 _FINAL = {State.COMPLETE: TrialState.COMPLETE, State.PRUNED: TrialState.PRUNED, State.FAIL: TrialState.FAIL}
 _SHOWN = {
     TrialState.COMPLETE: State.COMPLETE,
@@ -89,10 +89,9 @@ class Study:
             was = ", ".join(d.name.lower() for d in self._study.directions)
             now = ", ".join(f"{o.direction} {o.name}" for o in objectives)
             raise StoreError(f"{location}: the study was made to {was}, found {now}; start a new sweep for these.")
-        if writer and not self.begun:
+        if writer and _METRICS not in self._storage.get_study_system_attrs(self._study._study_id):
             names = [objective.name for objective in objectives]
-            for attribute in _NAMES:
-                self._storage.set_study_system_attr(self._study._study_id, attribute, names)
+            self._storage.set_study_system_attr(self._study._study_id, _METRICS, names)
         self._live: dict[int, Trial] = {}
 
     def _open(self, directions: Sequence[Direction], writer: bool) -> None:

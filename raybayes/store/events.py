@@ -42,8 +42,8 @@ class EventFiles:
         self._held: dict[str, list[bytes]] = {}  # on an object store: what is to be written at the end
         self._attempts: dict[tuple[int, int], int] = {}
 
-    def update(self) -> list[Row]:
-        """Write what has been reported since the last call, and return it.
+    def update(self) -> list[tuple[int, Row]]:
+        """Write what has been reported since the last call, and return it as (burst, report).
 
         Raises:
             StoreError: the storage refuses.
@@ -65,7 +65,7 @@ class EventFiles:
             else:
                 self._held.setdefault(path, []).extend(records)
             self._begun.add(path)
-        return [row for _, row in news]
+        return news
 
     def close(self, trials: pa.Table | None, objectives: Sequence[str]) -> None:
         """Write the rest, and the configuration of each trial as TensorBoard's hyperparameters.

@@ -1,12 +1,14 @@
 """Commands that projects offer on their runs: found by the run alone, checked like everything else."""
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
 
 import raybayes as rb
 from raybayes.cli.main import main
+from raybayes.cli.progress import ProgressView
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +92,15 @@ def test_a_run_without_a_stored_state(finished, tmp_path):
     found = rb.open_sweep(finished)
     with pytest.raises(rb.StoreError, match="trial 7 has no stored state; trials with one: 0"):
         found.state(7)
+
+
+def test_train_shows_what_the_training_function_logs(capsys):
+    log = logging.getLogger("raybayes.trial.0.0.rank0")
+    with ProgressView("run", quiet=False, trial_log=True):
+        log.info("scenes are brought to %d pixels", 320)
+    log.info("nobody hears this")
+    with ProgressView("sweep", quiet=False):
+        log.info("nor this")
+    errors = capsys.readouterr().err
+    assert errors.count("scenes are brought to 320 pixels") == 1
+    assert "this" not in errors

@@ -127,6 +127,7 @@ def host(folder, name):
         "PidFile": "none", "AuthorizedKeysFile": folder / "authorized_keys", "StrictModes": "no",
         "PermitRootLogin": "yes", "UsePAM": "no", "MaxSessions": "100", "MaxStartups": "100",
     }  # fmt: skip
+    options["SetEnv"] = f"PYTHONPATH={os.environ['PYTHONPATH']}"  # as if raybayes were installed there
     flags = [part for key, value in options.items() for part in ("-o", f"{key}={value}")]
     spawn(folder, f"sshd-{name}", "/usr/sbin/sshd", "-D", "-e", "-h", str(folder / "hostkey"), *flags)
     spawn(folder, f"slurmd-{name}", "/usr/sbin/slurmd", "-D", "-N", name)

@@ -22,6 +22,10 @@ hosts = [f"h{i}" for i in range(joined)]
 (folder / "joined.json").write_text(json.dumps({"updated": 0, "hosts": hosts, "cpus": 1, "gpus": 0}))
 while not (folder / "stop").exists(): time.sleep(0.02)
 """
+SCONTROL = """
+if "KILLS" in os.environ: os.kill(os.getpid(), 15)
+sys.exit(int(os.environ.get("REFUSES", "0")))
+"""
 # A sweep that ends at once with the given code, or runs until USR1 or TERM, which it answers with 75.
 DRIVER = """
 import os, signal, sys, time
@@ -40,7 +44,7 @@ def job(tmp_path, programs, monkeypatch):
     folder.create()
     driver = tmp_path / "driver.py"
     driver.write_text(DRIVER)
-    programs(srun=SRUN, scontrol="sys.exit(int(os.environ.get('REFUSES', '0')))")
+    programs(srun=SRUN, scontrol=SCONTROL)
     before = {number: signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)}
 
     def start(command="sweep p", requeues=5, timeout_s=20.0, **variables):
@@ -125,6 +129,12 @@ def test_the_number_of_returns_is_limited(job, programs):
 def test_a_refused_requeue_says_what_to_do(job, capfd):
     assert job(DRIVER=75, REFUSES=1) == 75
     assert "submit the same command, it goes on" in capfd.readouterr().out
+
+
+def test_a_requeue_that_kills_its_own_messenger_is_no_refusal(job):
+    assert job(DRIVER=75, KILLS=1) == 0
+    assert job.folder.token.exists()
+    assert not job.folder.result.exists()
 
 
 def test_a_lost_cluster_is_tried_again_three_times_at_most(job, programs):

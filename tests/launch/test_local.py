@@ -13,6 +13,7 @@ import yaml
 import raybayes as rb
 from raybayes.errors import ClusterError
 from raybayes.launch.launcher import launcher_for
+from raybayes.launch.processes import same
 from raybayes.launch.spec import read_cluster
 from raybayes.launch.submission import running
 
@@ -22,9 +23,9 @@ PROJECTS = ROOT / "tests" / "projects"
 
 def raybayes(*arguments, code=0, **environment):
     """The program, where the projects of the tests are."""
-    variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"):
-        variables.pop(name, None)
+    foreign = ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH")
+    variables = {name: value for name, value in os.environ.items() if name not in foreign}
+    variables |= {"PYTHONPATH": str(ROOT), **environment}
     command = [sys.executable, "-m", "raybayes", *map(str, arguments)]
     ran = subprocess.run(command, capture_output=True, text=True, cwd=PROJECTS, env=variables, timeout=200, check=False)
     assert ran.returncode == code, ran.stdout + ran.stderr
@@ -48,7 +49,7 @@ def test_up_submit_down_and_nothing_left(tmp_path):
         assert "is up already" in raybayes("cluster", "up", file, code=3).stderr
         folder = launcher_for(read_cluster(str(file)), str(file)).folder
         [record] = folder.nodes()
-        assert psutil.pid_exists(record["pid"])
+        assert same(record["pid"], record["born"])
         assert Path(record["scratch"]).stat().st_mode & 0o077 == 0, "Ray's sockets and logs are nobody else's business"
 
         said = raybayes("submit", *at, "--", "sweep", "parabola", "--trials", 3, "--name", "a", "-s", "steps=2").stdout
@@ -57,13 +58,14 @@ def test_up_submit_down_and_nothing_left(tmp_path):
         head = f"http://{up['head']['ip']}:{up['head']['dashboard_port']}"
         wrong = tmp_path / "wrong"
         wrong.write_text("0" * 64)
-        answer = raybayes("jobs", "list", code=3, RAY_API_SERVER_ADDRESS=head, **{"RAY_AUTH_TOKEN_PATH": str(wrong)})
+        other = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(wrong), "RAY_API_SERVER_ADDRESS": head}
+        answer = raybayes("jobs", "list", code=3, **other)
         assert "does not accept the token" in answer.stderr
     finally:
         raybayes("cluster", "down", file)
         short.unlink()
     assert list(scratch.iterdir()) == []
-    assert not psutil.pid_exists(record["pid"])
+    assert not same(record["pid"], record["born"])
     assert not [
         p for p in psutil.process_iter(["cmdline"]) if any(str(short) in word for word in p.info["cmdline"] or [])
     ]

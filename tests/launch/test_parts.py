@@ -17,6 +17,7 @@ from raybayes.launch.arguments import for_cluster, name_of
 from raybayes.launch.folder import ClusterFolder, Head, read_json, write_json
 from raybayes.launch.janitor import sweep_stale
 from raybayes.launch.network import own_address
+from raybayes.launch.node import visible_gpus
 from raybayes.launch.ports import SERVICES, Block, Claim, candidates, size_for
 
 
@@ -218,6 +219,13 @@ class TestChecks:
         assert own_address("lo", None) == "127.0.0.1"
         with pytest.raises(ClusterError, match=r"interface 'ib9' has no IPv4 address .*: there are|there are: .*lo"):
             own_address("ib9", None)
+
+
+class TestGpus:
+    @pytest.mark.parametrize(("told", "count"), [("0,1,2,3", 4), ("2", 1), ("", 0), ("-1", 0), ("NoDevFiles", 0)])
+    def test_what_the_batch_system_gave_counts(self, monkeypatch, told, count):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", told)
+        assert visible_gpus() == count
 
 
 class TestPacking:

@@ -2,10 +2,11 @@
 
 import pyarrow as pa
 import pytest
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from raybayes.errors import SpecError, StoreError
-from raybayes.report.export import write_long
+from raybayes.report.export import write_figures, write_long
 from raybayes.report.findings import columns, file_name, findings_html, findings_table
 
 
@@ -51,3 +52,22 @@ def test_a_table_that_is_not_there_or_cannot_be_written(tmp_path):
     with pytest.raises(StoreError, match="cannot be written"):
         write_long(pa.table({"a": [1]}), str(tmp_path / "no" / "x.csv"), "csv")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_csv_says_what_it_cannot_hold(tmp_path):
+    with pytest.raises(SpecError, match=r"CSV cannot hold columns of type list<item: int64>; write --parquet"):
+        write_long(pa.table({"a": [[1]]}), str(tmp_path / "x.csv"), "csv")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_figures_become_files_named_by_their_captions(tmp_path):
+    figure = Figure(figsize=(1, 1))
+    figure.subplots().plot([0, 1])
+    (written,) = write_figures({"Samples by class, trial 3": figure}, str(tmp_path / "new"))
+    assert written == str(tmp_path / "new" / "samples-by-class-trial-3.png")
+    assert (tmp_path / "new" / "samples-by-class-trial-3.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(SpecError, match="draws no figure"):
+        write_figures({}, str(tmp_path / "none"))
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(StoreError, match="cannot be written"):
+        write_figures({"x": figure}, str(tmp_path / "taken"))

@@ -309,6 +309,7 @@ TYPES = {
     "feasible": pa.bool_(),
     "steps": pa.int64(),
     "loss": pa.float64(),
+    "n": pa.int64(),
     "config.lr": pa.float64(),
     "config.n": pa.int64(),
     "config.kind": pa.string(),
@@ -345,7 +346,7 @@ def test_the_columns_of_the_table_do_not_depend_on_the_trials():
         assert table.num_rows == len(records)
     row = trials_table([done], WIDE, (LOSS,)).to_pylist()[0]
     assert row == {
-        **{"trial": 3, "state": "COMPLETE", "feasible": True, "steps": 4, "loss": 0.25},
+        **{"trial": 3, "state": "COMPLETE", "feasible": True, "steps": 4, "loss": 0.25, "n": 1},
         **{"config.lr": 1.0, "config.n": 2, "config.kind": None, "config.on": False, "config.power": 2},
         **{"config.share": 1.0, "config.either": "3", "config.flag": "True", "config.inner.k": None},
         **{"seconds": 2.0, "started": 10.0, "ended": 20.0, "node": "n1", "attempts": 3, "error": None},

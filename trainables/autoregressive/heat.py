@@ -22,7 +22,7 @@ _LIKELIEST = 15
 @torch.no_grad()
 def cost_map(model: Seq2Seq, split: Split, data: Data, config: Config) -> pa.Table:
     """Cost of every tried token after a ground-truth prefix, finished by the model, one row each."""
-    part = split.pick(torch.arange(min(SENTENCES, len(split)), device=split.refs.length.device))
+    part = split.thinned(SENTENCES)
     training = model.training
     model.eval()
     rolled = ground_truth(part.refs)

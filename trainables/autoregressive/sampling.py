@@ -94,6 +94,10 @@ def choose_tokens(
     tokens = tokens.clamp_max(vocabulary - 1)
     if possible is not None:
         mask &= possible.gather(1, tokens)
+        # An order may have used up all that was drawn; a cell without any token would have no loss.
+        likeliest = scores.masked_fill(~possible, -torch.inf).argmax(1, keepdim=True)
+        tokens = torch.cat([tokens, likeliest], 1)
+        mask = torch.cat([mask, ~mask.any(1, keepdim=True)], 1)
     return _packed(rolled, row, time, tokens, mask)
 
 

@@ -192,11 +192,13 @@ def _due(config: Config, now: dict[str, Any], steps: int, watch: Stopwatch, ctx:
 def _follow(now: dict[str, Any], outcome: Outcome, config: Config, ctx: Context) -> None:
     """Counters of all workers, and the running mean of sampled costs."""
     now["iteration"] += 1
-    counted = ctx.all_reduce(torch.tensor([float(outcome.rows), float(outcome.steps)], dtype=torch.float64))
+    counted = ctx.all_reduce(
+        torch.tensor([float(outcome.rows), float(outcome.steps)], dtype=torch.float64, device=ctx.device)
+    )
     now["rows"] += round(float(counted[0]) * ctx.world_size)
     now["row_steps"] += round(float(counted[1]) * ctx.world_size)
     if outcome.cost is not None:
-        cost = float(ctx.all_reduce(torch.tensor([outcome.cost], dtype=torch.float64)))
+        cost = float(ctx.all_reduce(torch.tensor([outcome.cost], dtype=torch.float64, device=ctx.device)))
         kept = config.baseline_momentum
         now["baseline"] = cost if now["baseline"] is None else kept * now["baseline"] + (1 - kept) * cost
 

@@ -52,7 +52,7 @@ PROJECT = Project(
         "model.pool_border": 0,
         "inference.pyramid": 1,
         "loss.negative_margin": 0.0,
-        "evaluation.scenes": 2,
+        "evaluation.scenes": 1,
         "evaluation.pictures": 1,
     },
     data=("grocery-sample", "oneshot-sample", "oneshot-cards", "oneshot-logos", "shelf-demo"),

@@ -95,9 +95,9 @@ class LossValues(Group):
     """What is minimised."""
 
     objective: Objective = Field("rll", description="Of recognition. [P] rll")
-    negative_margin: float = Field(0.5, ge=-1, le=1, description="Score below which negatives are content. [P] 0.5")
+    negative_margin: float = Field(0.15, ge=-1, le=1, description="Score below which negatives are content. [P] 0.5")
     margin_gap: float = Field(
-        0.1, ge=0, le=2, description="Positive margin minus negative margin. [P] 0.1; contrastive 0.5"
+        0.35, ge=0, le=2, description="Positive margin minus negative margin. [P] 0.1; contrastive 0.5"
     )
     ranked_ratio: float = Field(1e-3, gt=0, lt=1, description="Weight of a negative at its margin (rll). [P] 0.001")
     hard_ratio: float = Field(3.0, gt=0, le=100, description="Hardest negatives per positive (other objectives). [P] 3")
@@ -138,14 +138,14 @@ class OptimValues(Group):
 
     name: Literal["adam", "sgd"] = Field("adam", description="Optimiser. [P] sgd")
     backbone_lr: float = Field(5e-5, gt=0, le=1, description="Step size of the backbone. [P] 1e-4")
-    transform_lr: float = Field(1e-3, gt=0, le=1, description="Step size of TransformNet. [P] 1e-4")
+    transform_lr: float = Field(3e-4, gt=0, le=1, description="Step size of TransformNet. [P] 1e-4")
     momentum: float = Field(0.9, ge=0, lt=1, description="Of sgd. [P] 0.9")
     weight_decay: float = Field(1e-4, ge=0, le=1, description="L2 penalty. [P] 1e-4")
     milestones: tuple[float, ...] = Field((), description="Shares of the steps at which step sizes fall. [P] 0.5, 0.75")
     decay: float = Field(0.1, gt=0, le=1, description="Factor at a milestone. [P] 0.1")
     max_grad_norm: float = Field(100.0, gt=0, le=1e6, description="L2 norm that gradients are cut to. [P] 100")
     train_backbone: bool = Field(True, description="Else its weights stay as they are. [P] true")
-    frozen_blocks: int = Field(0, ge=0, le=31, description="First blocks of the backbone that stay as they are. [P] 0")
+    frozen_blocks: int = Field(6, ge=0, le=31, description="First blocks of the backbone that stay as they are. [P] 0")
     freeze_transform: bool = Field(False, description="TransformNet stays as it is. [P] false")
     freeze_transform_bn: bool = Field(True, description="Its BatchNorm keeps its statistics. [P] true (V2), false (V1)")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -91,3 +93,11 @@ def _control_variate(config: Config, model: Model, n: int, like: Tensor, generat
         learn_tau=values.learn_tau,
         learn_eta=values.learn_eta and not plain_relax,
     )
+
+
+def course(config: Config, estimator: Estimator, update: int) -> float:
+    """Before the update of that number: let the entropy's weight fall; returns the factor of the step size."""
+    done = update / config.updates
+    if config.entropy and isinstance(estimator, ScoreFunction):
+        estimator.entropy = config.entropy * (1 - done)
+    return 1.0 if config.lr_decay == "none" else 0.5 * (1 + math.cos(math.pi * done))

@@ -403,16 +403,24 @@ class Exact(_Stateless):
     def __init__(self, n: int, device: torch.device) -> None:
         self._orders = plackett_luce.all_orderings(n, device)
         self._values: Tensor | None = None
+        self._counted = False  # a resumed run looks its costs up again without counting them twice
         self._left = [self._remaining(n, place) for place in range(n - 1)]
 
     def _remaining(self, n: int, place: int) -> Tensor:
         """(n - place, beginnings of that length), the items not yet placed, in the order of their numbers."""
         return self._orders[:: math.factorial(n - place), place:].T.contiguous()  # sums over the first axis are quick
 
+    def state(self) -> dict[str, Any]:
+        return {"counted": self._counted}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self._counted = state["counted"]
+
     def expectation(self, theta: Tensor, f: Recorder) -> tuple[Tensor, Tensor]:
         """E f (R,) and its gradient (R, n)."""
         if self._values is None:
-            self._values = f(self._orders.expand(theta.shape[0], -1, -1))
+            everything = self._orders.expand(theta.shape[0], -1, -1)
+            self._values, self._counted = f.look(everything) if self._counted else f(everything), True
         if theta.shape[0] > 1 and bool((theta == theta[:1]).all() & (self._values == self._values[:1]).all()):
             mean, gradient = self._moments(theta[:1], self._values[:1])  # all runs are the same run
             return mean.expand(theta.shape[0]), gradient.expand_as(theta)

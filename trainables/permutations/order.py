@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from raybayes.errors import SpecError
-from trainables.permutations.build import build_estimator, build_model
+from trainables.permutations.build import build_estimator, build_model, course
 from trainables.permutations.config import CONTROL_VARIATES, LEAVE_ONE_OUT, RELAXED, Config
 from trainables.permutations.costs import Recorder
 from trainables.permutations.optimiser import OrderOptimiser
@@ -73,6 +73,8 @@ def minimise_order(
         raise SpecError(f"found n = {n!r}; an order needs n >= 2 items.")
     if runs < 1 or evaluations < runs:
         raise SpecError(f"found evaluations = {evaluations} for runs = {runs}; each run needs at least one evaluation.")
+    if "restarts" in settings:
+        raise SpecError("found restarts; here the runs are the starts that share the evaluations: raise runs instead.")
     config = _configured(evaluations // runs, runs, settings)
     model = build_model(config)
     generator = torch.Generator().manual_seed(seed)
@@ -83,7 +85,15 @@ def minimise_order(
     optimiser = OrderOptimiser(
         Free(theta), estimator, recorder, config.samples, config.lr, config.critic.lr, config.critic.updates
     )
-    history = torch.stack([optimiser.update(generator).values.detach().mean(-1) for _ in range(config.updates)])
+    if config.estimator in CONTROL_VARIATES:
+        for _ in range(config.critic.warmup):
+            optimiser.train_critic(generator)
+    history = torch.stack(
+        [
+            optimiser.update(generator, course(config, estimator, update)).values.mean(-1)
+            for update in range(config.updates)
+        ]
+    )
     winner = int(recorder.best.argmin())
     return BestOrder(
         recorder.best_order[winner], float(recorder.best[winner]), recorder.evaluations * runs, theta, history

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from raybayes.errors import DataError
+from trainables.permutations.tasks.tsplib import read_tsplib
 
 if TYPE_CHECKING:
     from trainables.permutations.config import Config
@@ -16,7 +20,7 @@ _DATA = {"tsp": ("tsp-sample", "tsp"), "ranking": ("ltr-sample", "ltr"), "sachs"
 
 def problem(config: Config) -> str | None:
     """Why a configuration cannot run, or None."""
-    for check in (_budget, _samples, _restarts, _model, _critic, _relaxed, _data, _exact, _causal):
+    for check in (_budget, _samples, _restarts, _model, _critic, _relaxed, _data, _tour, _exact, _causal):
         if sentence := check(config):
             return sentence
     return None
@@ -110,6 +114,16 @@ def _data(config: Config) -> str | None:
     return f"dataset = {config.dataset} is not for this task, which takes {allowed}."
 
 
+def _tour(config: Config) -> str | None:
+    if config.task != "tsp" or not config.tsp.instance.endswith(".tsp"):
+        return None
+    try:
+        read_tsplib(Path(config.tsp.instance))
+    except DataError as error:
+        return str(error)
+    return None
+
+
 def _exact(config: Config) -> str | None:
     if config.estimator != "exact":
         return None
@@ -131,6 +145,11 @@ def _causal(config: Config) -> str | None:
             return f"causal.edges = {causal.edges} edges a variable do not fit into d = {causal.d}; at most (d - 1)/2."
         if causal.rows <= causal.d:
             return f"causal.rows = {causal.rows} is not more than d = {causal.d}; the covariance would be singular."
+    elif causal.reference == "cdt18":
+        return (
+            "causal.reference = cdt18 has the cycle plcg -> pip2 -> pip3 -> plcg, so that no order of the variables can"
+            " recover it; choose reported17, consensus20 or cmu19."
+        )
     elif causal.cells == "all" and config.dataset != "sachs":
         return "causal.cells = all needs the full data; set dataset = sachs, or causal.cells = observational."
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -10,10 +9,9 @@ from torch import Tensor
 
 from raybayes.contract import Context
 from trainables.permutations import recording
-from trainables.permutations.build import build_estimator, build_model
+from trainables.permutations.build import build_estimator, build_model, course
 from trainables.permutations.config import CONTROL_VARIATES, Config, max_steps
 from trainables.permutations.costs import Recorder
-from trainables.permutations.estimators import ScoreFunction
 from trainables.permutations.measuring import measure
 from trainables.permutations.optimiser import OrderOptimiser
 from trainables.permutations.tasks.choose import choose
@@ -71,9 +69,7 @@ def train(config: Config, ctx: Context) -> None:
 
     while reported < steps:
         while update < (reported + 1) * updates // steps:
-            if isinstance(estimator, ScoreFunction) and config.entropy:
-                estimator.entropy = config.entropy * (1 - update / updates)
-            estimate = optimiser.update(noise, _lr_factor(config, update))
+            estimate = optimiser.update(noise, course(config, estimator, update))
             problem.learn(estimate.order)
             update += 1
         theta = policy.theta().detach()
@@ -106,12 +102,6 @@ def _winners(best: Tensor, order: Tensor, restarts: int) -> tuple[Tensor, Tensor
     """Of each run's starts the one with the lowest cost: its cost (rows,), order (rows, n), and number (rows,)."""
     start = best.reshape(-1, restarts).argmin(1) + restarts * torch.arange(len(best) // restarts, device=best.device)
     return best[start], order[start], start
-
-
-def _lr_factor(config: Config, update: int) -> float:
-    if config.lr_decay == "none":
-        return 1.0
-    return 0.5 * (1 + math.cos(math.pi * update / config.updates))
 
 
 def _best_of_all(ctx: Context, f: Recorder) -> tuple[Tensor, Tensor]:

@@ -258,7 +258,7 @@ def test_two_workers_take_the_step_of_one(values):
         {"task": "translation", "translation.direction": "de-en", "model.kind": "transformer", "cells": 2,
          "tokens.mode": "topk", "tokens.k": 3, "rollin": "gt", "cost": "bleu1", "beam": 2, "length_penalty": 1.0},
         {"task": "translation", "method": "mle", "model.kind": "transformer", "lr_warmup": 5, "lr_decay": "cosine"},
-        {**POINTER, "loss": "listmle"},
+        {**POINTER, "loss": "listmle", "tokens.mode": "uniform", "tokens.k": 1},
         {**POINTER, "method": "self_critical"},
         {**POINTER, "method": "mle", "beam": 3},
         {"ocr.split": "words", "method": "mixer", "mixer_every": 1, "lr_decay": "plateau", "patience": 0},

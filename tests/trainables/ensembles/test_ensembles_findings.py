@@ -10,10 +10,11 @@ from pydantic import ValidationError
 
 from raybayes.errors import DataError
 from trainables.ensembles import PROJECT, Config, train
+from trainables.ensembles.hyper_deep import hyper_deep_ensemble
 from trainables.ensembles.metrics.dee import deep_ensemble_equivalent
 from trainables.ensembles.metrics.protocol import SCORES, cross_validated, held_out
 from trainables.ensembles.metrics.temperature import fit_temperature, scale
-from trainables.ensembles.rescore import hyper_deep_ensemble, pool_curve, rescore, runs
+from trainables.ensembles.rescore import pool_curve, rescore, runs
 from trainables.ensembles.study import RescoreSettings, findings, rescored
 from trainables.ensembles.study.figures import reliability
 

@@ -14,12 +14,13 @@ from raybayes.errors import DataError
 from trainables.ensembles import Config, train
 from trainables.ensembles.exchange import cached_scores, from_reference, to_reference
 from trainables.ensembles.foreign import foreign_images
+from trainables.ensembles.hyper_deep import hyper_deep_ensemble
 from trainables.ensembles.metrics.dee import deep_ensemble_equivalent
 from trainables.ensembles.metrics.protocol import SCORES, cross_validated
 from trainables.ensembles.metrics.reference import ReferenceCurve, reference_curve
 from trainables.ensembles.metrics.scores import log_likelihood
 from trainables.ensembles.metrics.selection import select_greedily
-from trainables.ensembles.rescore import detect_foreign, equivalents, hyper_deep_ensemble, pool_curve, rescore, runs
+from trainables.ensembles.rescore import detect_foreign, equivalents, pool_curve, rescore, runs
 
 SMALL = {"train_images": 60, "test_images": 40, "epochs": 2, "members": 3, "batch": 16}
 

@@ -5,7 +5,7 @@ import pytest
 from trainables.ensembles import Config, train
 from trainables.ensembles.metrics.dee import deep_ensemble_equivalent
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a minute of training where nothing else runs
 
 SIZE = 5
 METHODS = {

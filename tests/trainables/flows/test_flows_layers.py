@@ -169,7 +169,7 @@ def test_logit_and_bits_per_dim_of_known_pictures():
     assert bpd(torch.full(shape, 128, dtype=torch.uint8)) == pytest.approx(7.3998, abs=2e-3)
     assert bpd(torch.zeros(shape, dtype=torch.uint8)) == pytest.approx(13.4431, abs=2e-3)
     uniform = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
-    assert bpd(uniform) == pytest.approx(8.3489, abs=2e-3)
+    assert bpd(uniform) == pytest.approx(8.3489, abs=0.01)  # 4 deviations of the mean
 
 
 def test_quantise_undoes_dequantise():

@@ -160,6 +160,12 @@ class TestUnbiasedness:
         orders = all_orderings(4)
         assert mean[0] == pytest.approx(float(cost(orders.unsqueeze(0)).mean()))
         assert recorder.evaluations == 24
+        first, resumed = Exact(4, theta.device), Exact(4, theta.device)
+        first.expectation(theta, recorder)
+        resumed.load(first.state())
+        again, _ = resumed.expectation(theta, recorder)
+        assert torch.equal(again, mean)
+        assert recorder.evaluations == 48
 
 
 class TestComponents:

@@ -31,6 +31,7 @@ def test_it_finds_the_optimum_of_a_small_schedule():
 @pytest.mark.parametrize(
     "settings",
     [{"estimator": "reinforce_ema"}, {"estimator": "relax"}, {"estimator": "relax_centred", "critic.width": 16},
+     {"estimator": "relax", "critic.warmup": 5}, {"entropy": 0.3, "lr_decay": "cosine"},
      {"model": "matching"}, {"estimator": "gaussian", "samples": 4}, {"estimator": "rloo", "samples": 2}],
 )  # fmt: skip
 def test_other_settings_work_too(settings):
@@ -62,6 +63,7 @@ def test_one_seed_one_answer_and_the_global_generator_is_left_alone():
         (4, {"samples": 1}, "needs samples >= 2; found 1"),
         (4, {"estimator": "relax", "critic.tau": 0.0}, "critic.tau"),
         (4, {"learning_rate": 0.1}, "learning_rate"),
+        (4, {"restarts": 3}, "raise runs instead"),
         (4, {"estimator": "straight_through"}, "needs a relaxation of f"),
         (4, {"estimator": "relax", "critic.of": "relaxed"}, "needs a relaxation of f"),
     ],

@@ -65,6 +65,13 @@ def test_the_controls_have_as_many_evaluations(tmp_path):
     assert {row["evaluations"] for row in rows} == {256}
 
 
+def test_a_broken_file_is_refused_before_anything_runs(tmp_path):
+    path = tmp_path / "tiny.tsp"
+    path.write_text("TYPE: TSP\nDIMENSION: 3\nEDGE_WEIGHT_TYPE: EUC_2D\nNODE_COORD_SECTION\n1 0 0\n2 3 4\nEOF\n")
+    with pytest.raises(SpecError, match="has 2 rows; DIMENSION 3 wants 3 rows"):
+        catalog.configure(PROJECT, {"task": "tsp", "tsp.instance": str(path)})
+
+
 def test_restarts_share_the_budget_and_the_best_of_them_counts(tmp_path):
     values = {"task": "tsp", "tsp.instance": "burma14", "estimator": "rloo", "samples": 8, "init_scale": 2.0, "runs": 2}
     values |= {"evaluations": 1600, "reports": 2, "restarts": 5, "entropy": 0.1}
@@ -165,6 +172,8 @@ def test_two_workers_halve_the_variance_and_agree(tmp_path):
         ({**CAUSAL, "causal.edges": 5}, "do not fit into d = 10"),
         ({**CAUSAL, "causal.rows": 10}, "covariance would be singular"),
         ({**CAUSAL, "causal.graph": "sachs", "causal.cells": "all"}, "dataset = sachs"),
+        ({**CAUSAL, "causal.graph": "sachs", "causal.reference": "cdt18"}, "the cycle plcg -> pip2 -> pip3 -> plcg"),
+        ({"task": "tsp", "tsp.instance": "nowhere.tsp"}, "nowhere.tsp: cannot be read"),
     ],
 )
 def test_impossible_configurations(values, message):

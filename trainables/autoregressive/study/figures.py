@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.ticker import ScalarFormatter
 
 from trainables.autoregressive.study.comparison import Line, mean_and_error
 
@@ -12,7 +17,7 @@ from trainables.autoregressive.study.comparison import Line, mean_and_error
 COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#8C8C8C")
 DASHES = ("-", "--", ":")
 _SHOWN = 12  # lines of a figure, the best ones
-_POINTS = 60
+_LEAST = 1e-2  # %, so that no error leaves the logarithmic axis
 _COLUMNS = 40  # tokens of a heat map, the cheapest ones
 
 
@@ -24,18 +29,13 @@ def curves(found: list[Line], axis: str) -> Figure:
     for i, line in enumerate(found[:_SHOWN]):
         style = {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i // len(COLOURS) % len(DASHES)]}
         x, mean, error = _course(line, axis, metric)
-        axes.plot(
-            x,
-            mean,
-            label=f"{line.name} (n = {len(line.runs)})",
-            linewidth=1.3,
-            marker="" if len(x) > 1 else "o",
-            **style,
-        )
+        axes.plot(x, mean, label=f"{line.name} (n = {len(line.runs)})", linewidth=1.3, marker=".", **style)
         axes.fill_between(x, mean - error, mean + error, color=style["color"], alpha=0.15, linewidth=0)
     what = "test" if metric == "test_error" else "validation"
     axes.set(xlabel="processor time of training (s)" if axis == "seconds" else "iterations", ylabel=f"{what} error (%)")
     axes.set_yscale("log")
+    for ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        ticks(ScalarFormatter())
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
     return figure
 
@@ -45,17 +45,16 @@ def _everywhere(line: Line, metric: str) -> bool:
 
 
 def _course(line: Line, axis: str, metric: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """x, mean and standard error where all runs of a line are; 0 for the error of a single run."""
-    starts, ends = [], []
-    for run in line.runs:
-        x = [report["iteration"] for report in run.reports] if axis == "iteration" else run.seconds
-        starts.append(x[0])
-        ends.append(x[-1])
-    places = np.linspace(max(starts), max(min(ends), max(starts)), _POINTS if min(ends) > max(starts) else 1)
-    pairs = [mean_and_error(line.values(axis, where, metric)) for where in places]
-    kept = [(x, mean, error or 0.0) for x, (mean, error) in zip(places, pairs, strict=True) if mean is not None]
-    x, mean, error = (np.array(column) for column in zip(*kept, strict=True)) if kept else (np.empty(0),) * 3
-    return x, np.maximum(mean, 1e-2), error
+    """x, mean and standard error at each report that all runs of a line have made; 0 for the error of a single run."""
+    points = []
+    for number in range(min(len(run.reports) for run in line.runs)):
+        reports = [run.reports[number] for run in line.runs]
+        spent = [run.seconds[number] for run in line.runs]
+        x = [report["iteration"] for report in reports] if axis == "iteration" else spent
+        mean, error = mean_and_error(report[metric] for report in reports)
+        points.append((float(np.mean(x)), mean, error or 0.0))
+    x, mean, error = (np.array(column) for column in zip(*points, strict=True))
+    return x, np.maximum(mean, _LEAST), error
 
 
 def heat(costs: pa.Table) -> Figure:
@@ -78,7 +77,8 @@ def heat(costs: pa.Table) -> Figure:
     return figure
 
 
-def _panel(ax, panel, largest):  # type: ignore[no-untyped-def]
+def _panel(ax: Axes, panel: list[dict[str, Any]], largest: float) -> AxesImage:
+    """One sentence; the image, for the colour bar."""
     times = sorted({row["time"] for row in panel})
     truth = {row["time"]: row["truth"] for row in panel}
     cheapest: dict[str, float] = {}

@@ -16,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from raybayes.contract import Findings, Finished
 from raybayes.errors import DataError
 from trainables.ensembles.config import Config
+from trainables.ensembles.hyper_deep import hyper_deep_ensemble
 from trainables.ensembles.metrics.protocol import ALL_SCORES, SCORES
 from trainables.ensembles.plan import plan
-from trainables.ensembles.rescore import hyper_deep_ensemble, rescore
+from trainables.ensembles.rescore import rescore
 from trainables.ensembles.study.comparison import record
 from trainables.ensembles.study.findings import compared
 

@@ -38,7 +38,7 @@ def choose(config: Config, tables: Callable[[str], Mapping[str, pa.Table]]) -> O
         )  # fmt: skip
     else:
         collection = read_shipped(tables(str(config.dataset)))
-    found = split(collection, config.evaluation.classes, notes)
+    found = split(collection, config.evaluation.classes, config.inference.class_images, notes)
     if config.steps and not any((~scene.difficult).any() for scene in found.train):
         raise DataError(
             "the training set has no positives: no scene holds a box of a training class that is not difficult; add"

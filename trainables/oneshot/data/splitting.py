@@ -10,13 +10,14 @@ from trainables.oneshot.data.records import Collection, OneShotData, Scene
 Judged = Literal["unseen", "novel", "seen"]
 
 
-def split(collection: Collection, judged: Judged, notes: tuple[str, ...] = ()) -> OneShotData:
+def split(collection: Collection, judged: Judged, used: int = 1, notes: tuple[str, ...] = ()) -> OneShotData:
     """Choose classes and scenes.
 
     "unseen" judges the val classes where the data names some, else the novel ones; "novel" judges the novel classes
     and trains on the val classes too; "seen" judges training classes on scenes that were not trained on. Scenes are
     split as the data say. Where they do not say it, those that hold a judged class are judged and not trained on; for
-    "seen" these are the last fifth. A class is not judged in the scene that its class image was cut from.
+    "seen" these are the last fifth. A class is not judged in the scenes that its class images were cut from, the first
+    `used` of them.
 
     Raises:
         DataError: there is no class or scene to judge, or a class has no class image.
@@ -45,7 +46,7 @@ def split(collection: Collection, judged: Judged, notes: tuple[str, ...] = ()) -
     wanted = frozenset((*seen, *unseen))
     return OneShotData(
         train=tuple(s for s in (scene.only(frozenset(trained)) for scene in train) if s.labels),
-        evaluate=_independent(tuple(scene.only(wanted) for scene in evaluate), collection),
+        evaluate=_independent(tuple(scene.only(wanted) for scene in evaluate), collection, used),
         class_images=collection.class_images,
         trained=trained,
         seen=seen,
@@ -71,9 +72,9 @@ def _scenes(collection: Collection, judged: frozenset[str]) -> tuple[tuple[Scene
     )
 
 
-def _independent(scenes: tuple[Scene, ...], collection: Collection) -> tuple[Scene, ...]:
+def _independent(scenes: tuple[Scene, ...], collection: Collection, used: int) -> tuple[Scene, ...]:
     sources = {
-        (image.cut_from, name) for name, images in collection.class_images.items() for image in images[:1]
+        (image.cut_from, name) for name, images in collection.class_images.items() for image in images[:used]
         if image.cut_from is not None
     }  # fmt: skip
     found = []

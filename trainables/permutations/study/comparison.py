@@ -14,7 +14,7 @@ import pyarrow as pa
 from raybayes.contract import Finished
 
 Array = npt.NDArray[np.float64]
-SHOWN = (0.02, 0.1, 0.2, 0.4, 1.0)  # of the evaluations: the paper's toy at 1,000, 5,000, 10,000, 20,000 and 50,000
+SHOWN = (0.1, 0.4, 1.0)  # of the evaluations: the paper's toy at 5,000, 20,000 and 50,000; more do not fit a terminal
 ROUNDING = 1e-12
 LEFT = 0.1  # a curve has arrived when this share of the way from its start to the optimum is left
 SCORES = ("gap", "excess", "shd", "ndcg5", "ndcg10", "cost")  # the order of columns
@@ -107,7 +107,7 @@ def curve_table(listed: Sequence[Entry]) -> pa.Table:
     for entry in listed:
         arrived = np.flatnonzero(entry.curves["cost"].mean(0) <= goal)
         when = f"{entry.evaluations[arrived[0]]:,.0f}" if len(arrived) else "never"
-        rows.append({**_along(entry, "cost", _last(listed)), f"to {goal:.4g}": when})
+        rows.append({"estimator": entry.label, f"to {goal:.4g}": when, **_along(entry, "cost", _last(listed))})
     return pa.Table.from_pylist(rows)
 
 

@@ -1,0 +1,1 @@
+"""The shared trunk against full passes, and own layers against a library's Glow."""
