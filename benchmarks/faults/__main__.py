@@ -25,7 +25,7 @@ NOTES = f"""
 Each time, a sweep of {sweeps.TRIALS} trials of {sweeps.STEPS} steps is hit at a seeded random moment and goes on:
 processes are real and are killed with SIGKILL; "on Ray" is a private Ray of this machine. Lost: trials without an end.
 Again: finished trials that were run again. Steps: steps of unfinished trials that were trained again (there is no
-checkpoint before 10 s, so up to {sweeps.STEPS - 1} for each trial that was running). Running: RUNNING at the end.
+checkpoint before 10 s, so up to all {sweeps.STEPS} for each trial that was running). Running: RUNNING at the end.
 Recovery: median seconds from the command that goes on (start of Python and Ray included) to the next step of training.
 """
 
