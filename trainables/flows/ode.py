@@ -134,7 +134,7 @@ class OdeFlow(Layer):
         def field(s: float, state: State) -> State:
             # The divergence needs gradients of g even where the caller wants none.
             with torch.enable_grad():
-                at = state[0] if state[0].requires_grad else state[0].detach().requires_grad_()
+                at = state[0] if graph and state[0].requires_grad else state[0].detach().requires_grad_()
                 g = self.slope(at, (duration * s).view(1), labels)
                 divergence = torch.zeros_like(state[1])
                 for i in range(at.shape[-1]):
