@@ -4,21 +4,31 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from raybayes import catalog
+
+WITH_RAY = ("tests/engine/", "tests/faults/", "tests/launch/test_local.py")  # two Rays at once starve each other
 
 # A busy machine must not fail a property by its clock; the number of examples keeps the whole run short.
 settings.register_profile("raybayes", deadline=None, max_examples=30)
 settings.load_profile("raybayes")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What must share a process under `pytest -n`: the tests with Ray, the tests of a file, those of one project."""
-    for item in items:
-        project = getattr(item, "callspec", None) and item.callspec.params.get("project")
-        group = "ray" if item.get_closest_marker("ray") else f"{item.path.name} {project or ''}".strip()
-        item.add_marker(pytest.mark.xdist_group(group))
+class Together(LoadScopeScheduling):
+    """Which tests share a process under `pytest -n`: those that start Ray, those of a file, those of one project."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, name = nodeid.partition("::")
+        if file.startswith(WITH_RAY):
+            return "ray"
+        return f"{file} {name.partition('[')[2]}" if file.startswith("tests/contract/") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
+    return Together(config, log)
 
 
 @pytest.fixture(autouse=True, scope="session")
