@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 from raybayes.engine.burst import Burst
+from raybayes.errors import ClusterError
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Progress
 from raybayes.spec import SweepSpec
@@ -127,7 +128,11 @@ def run_on_ray(
                 from raybayes.engine.tune import run_trials
 
                 _beside(lambda: run_trials(desk, spec, cluster, concurrency))
-        last: Progress = ray.get(desk.close.remote())
+        try:
+            last: Progress = ray.get(desk.close.remote())
+        except ray.exceptions.RayError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ClusterError(f"the sweep's desk was lost ({reason}); all is stored, go on with resume.") from None
         ray.kill(desk)
     watch(last)
     return last, interrupt.signal
