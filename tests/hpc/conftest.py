@@ -30,7 +30,8 @@ def slurm(rack):
         settings = {
             "kind": "slurm", "name": name, "partition": "debug", "nodes": 3, "cpus_per_task": 1, "memory": "500M",
             "time": "00:30:00", "shared": f"{rack.folder}/shared", "scratch": "/mnt", "object_store_mb": 80,
-            "python": sys.executable, "setup": [f"export PYTHONPATH={ROOT}"], "join_timeout_s": 400, **changes,
+            "python": sys.executable, "setup": [f"export PYTHONPATH={ROOT}"], "join_timeout_s": 400,
+            "environment": {"RAY_memory_monitor_refresh_ms": "0"}, **changes,
         }  # fmt: skip
         (rack.folder / "work" / f"{name}.yaml").write_text(yaml.safe_dump(settings))
         return f"{name}.yaml"

@@ -127,7 +127,8 @@ def host(folder, name):
         "PidFile": "none", "AuthorizedKeysFile": folder / "authorized_keys", "StrictModes": "no",
         "PermitRootLogin": "yes", "UsePAM": "no", "MaxSessions": "100", "MaxStartups": "100",
     }  # fmt: skip
-    options["SetEnv"] = f"PYTHONPATH={os.environ['PYTHONPATH']}"  # as if raybayes were installed there
+    # As if raybayes were installed there; and Ray must not end a trial because others fill the real machine's memory.
+    options["SetEnv"] = f"PYTHONPATH={os.environ['PYTHONPATH']} RAY_memory_monitor_refresh_ms=0"
     flags = [part for key, value in options.items() for part in ("-o", f"{key}={value}")]
     spawn(folder, f"sshd-{name}", "/usr/sbin/sshd", "-D", "-e", "-h", str(folder / "hostkey"), *flags)
     spawn(folder, f"slurmd-{name}", "/usr/sbin/slurmd", "-D", "-N", name)
