@@ -11,12 +11,8 @@ from types import FrameType
 from typing import Any
 
 from raybayes.engine.burst import Burst
-<<<<<<< HEAD
 from raybayes.engine.witness import Witness
-from raybayes.errors import StoreError
-=======
-from raybayes.errors import ClusterError
->>>>>>> cluster
+from raybayes.errors import ClusterError, StoreError
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Progress
 from raybayes.spec import SweepSpec
@@ -140,20 +136,23 @@ def run_on_ray(
                 else:
                     from raybayes.engine.tune import run_trials
 
-<<<<<<< HEAD
                     _beside(lambda: run_trials(desk, spec, cluster, concurrency))
-            last: Progress = ray.get(desk.close.remote())
-=======
-                _beside(lambda: run_trials(desk, spec, cluster, concurrency))
-        try:
-            last: Progress = ray.get(desk.close.remote())
-        except ray.exceptions.RayError as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ClusterError(f"the sweep's desk was lost ({reason}); all is stored, go on with resume.") from None
->>>>>>> cluster
+            last = _closed(desk)
         ray.kill(desk)
     watch(last)
     return last, interrupt.signal
+
+
+def _closed(desk: Any) -> Progress:
+    """Close the desk; its final progress."""
+    import ray
+
+    try:
+        last: Progress = ray.get(desk.close.remote())
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ClusterError(f"the sweep's desk was lost ({reason}); all is stored, go on with resume.") from None
+    return last
 
 
 def about(layout: Layout, spec: SweepSpec) -> dict[str, str]:
