@@ -38,7 +38,7 @@ raybayes took less: 0.05 is twenty times as fast.
 OCR size: 64 sequences of 3 to 14 letters, GRU of 128 units without attention, all 26 letters tried in every cell of the
 target. *one at a time* is measured on 300 roll-outs of the same batch, drawn at random, and scaled to all;
 *step by step* makes for each step of the roll-in one decode of all (sentence, letter) pairs to the longest sequence's
-end, as the SeaRNN code does. A training step is roll-in, roll-outs, loss, backward pass and Adam, all 27 tokens, learned
+end, as the SeaRNN code does. A training step is roll-in, roll-outs, loss, backward pass, Adam; all 27 tokens, learned
 roll-in, mixed roll-out.
 Attention: 64 sentences, 24 roll-outs each, 20 source words, memory 512, 256 units, dot, 10 steps; with 4,000 words the
 output layer, which both sides have, takes most of the time.
