@@ -45,26 +45,33 @@ def one_at_a_time(model: Seq2Seq, trace: Trace, tried: Tried, limits: Limits, ro
 
 @torch.no_grad()
 def step_by_step(model: Seq2Seq, trace: Trace, tried: Tried, limits: Limits) -> Tensor:
-    """The SeaRNN code's arrangement: for each step of the roll-in all its rows at once, to the common end."""
+    """The SeaRNN code's arrangement: for each step of the roll-in all (sentence, token) pairs, to the common end.
+
+    Sentences that have ended go on with the others, and their rows are thrown away. All try the same tokens.
+    """
     cell, column = tried.mask.nonzero(as_tuple=True)
-    sentence, time, token = tried.sentence[cell], tried.time[cell], tried.tokens[cell, column]
+    sentence, time = tried.sentence[cell], tried.time[cell]
+    sentences, k = len(limits.cap), tried.tokens.shape[1]
     width, eos = int(limits.cap.max()), limits.rules.eos
+    everyone = torch.arange(sentences)
+    row = everyone.repeat_interleave(k).unsqueeze(0)
     found = torch.full((len(cell), width), eos)
     for t in range(int(time.max()) + 1):
-        rows = (time == t).nonzero().squeeze(1)
-        found[rows, :t] = tried.prefix[sentence[rows], :t]
-        found[rows, t] = token[rows]
-        shared, rows_now = model.branch(trace, NOBODY, tried.sentence, tried.time, cell[rows].unsqueeze(0))
-        last = token[rows].unsqueeze(0)
+        tokens = torch.full((sentences * k, width), eos)
+        last = tried.tokens[0].repeat(sentences).unsqueeze(0)
+        tokens[:, t] = last[0]
+        shared, rows_now = model.branch(trace, NOBODY, everyone, torch.full_like(everyone, t), row)
         for at in range(t + 1, int(limits.free.max())):
             scores, rows_now = model.advance(shared, rows_now, last)
             if limits.rules.fixed:
                 scores[..., eos] = -torch.inf
             last = scores.argmax(2)
-            found[rows, at] = last[0]
+            tokens[:, at] = last[0]
+        mine = (time == t).nonzero().squeeze(1)
+        found[mine] = tokens[sentence[mine] * k + column[mine]]
+        found[mine, :t] = tried.prefix[sentence[mine], :t]
     inside = torch.arange(width) < limits.free[sentence].unsqueeze(1)
-    kept = inside | (torch.arange(width) <= time.unsqueeze(1))
-    return finish(found.masked_fill(~kept, eos), eos)
+    return finish(found.masked_fill(~inside, eos), eos)
 
 
 @torch.no_grad()

@@ -311,3 +311,13 @@ def test_draws_depend_on_their_name_and_index_alone():
     assert float(one.var()) == pytest.approx(1 / 12, abs=0.003)
     normal = Draws(1).normal("n", index)
     assert float(normal.std()) == pytest.approx(1, abs=0.03)
+
+
+def test_roll_outs_with_attention_copy_no_table_of_the_vocabulary():
+    """The input table of V rows is one tensor, however many sentences there are."""
+    model, _source, _refs, _limits, _rolled, _, trace = setting("dot", "free")
+    cell = torch.zeros(4, 3, dtype=torch.int64)
+    shared, _ = model.branch(trace, torch.arange(4), torch.tensor([0]), torch.tensor([0]), cell)
+    assert trace.shared[0].shape[0] == 1
+    assert shared[0].data_ptr() == trace.shared[0].data_ptr()
+    assert shared[1].shape[0] == 4

@@ -46,15 +46,12 @@ class Trace(NamedTuple):
     """What a pass over fed tokens leaves for roll-outs, all detached.
 
     Args:
-        shared: (B, ...) tensors of the sentences: memory, masks, embedding tables.
+        shared: tensors of the sentences, (B, ...), and tables that all of them have in common, (1, ...).
         states: (B, T, ...) after each fed token, or the caches of all of them.
     """
 
     shared: Rows
     states: Rows
-
-    def pick(self, sentence: Tensor) -> Trace:
-        return Trace(tuple(x[sentence] for x in self.shared), tuple(x[sentence] for x in self.states))
 
 
 class Seq2Seq(nn.Module):

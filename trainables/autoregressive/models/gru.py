@@ -109,8 +109,6 @@ class GruSeq2Seq(Seq2Seq):
     def _shared(self, source: Source, memory: Tensor, embeddings: Tensor) -> Rows:
         layer = self.layers[0]
         table = linear(embeddings, layer.weight_ih_l0, layer.bias_ih_l0)
-        if len(table) != len(memory):
-            table = table.expand(len(memory), -1, -1)
         if not self.grouped:
             return (table,)
         keys = self.keys(memory) if self.attention == "additive" else memory
@@ -145,12 +143,13 @@ class GruSeq2Seq(Seq2Seq):
         for layer, states in zip(self.layers, trace.states, strict=True):
             state = states[sentence, time]  # (N, H): the recurrent half is computed once a cell, not once a row
             rows += [state[cell], linear(state, layer.weight_hh_l0, layer.bias_hh_l0)[cell]]
-        shared = trace.shared if self.grouped else (trace.shared[0][:1],)
-        return tuple(part[group] for part in shared) if self.grouped else shared, tuple(rows)
+        table, *others = trace.shared
+        if self._own_tables:
+            table = table[group]  # the one table of the others is never copied
+        return (table, *(part[group] for part in others)), tuple(rows)
 
     def advance(self, shared: Rows, rows: Rows, tokens: Tensor) -> tuple[Tensor, Rows]:
-        table = shared[0] if self._own_tables else shared[0][:1]
-        gates, after = self._look_up(table, tokens), []
+        gates, after = self._look_up(shared[0], tokens), []
         for i, layer in enumerate(self.layers):
             state, recurrent = rows[2 * i], rows[2 * i + 1]
             if not recurrent.shape[2]:
