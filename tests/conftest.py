@@ -26,6 +26,11 @@ class Together(LoadScopeScheduling):
         return f"{file} {name.partition('[')[2]}" if file.startswith("tests/contract/") else file
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long group first, so that the other process does all else meanwhile."""
+    items.sort(key=lambda item: not item.nodeid.startswith(WITH_RAY))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
     return Together(config, log)
