@@ -216,7 +216,7 @@ def utilisation(events: list[Event], workers: int, began: float, until: float) -
             since[event.worker] = event.time
         elif event.kind != "report":
             busy += max(0.0, min(event.time, until) - min(since.pop(event.worker), until))
-    return busy / (workers * (until - began)) if until > began else 1.0
+    return min(1.0, busy / (workers * (until - began))) if until > began else 1.0  # sums of times round
 
 
 def _as_table(events: list[Event]) -> pa.Table:

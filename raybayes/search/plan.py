@@ -125,7 +125,7 @@ def _check_prunable(spec: SweepSpec, objectives: Sequence[Objective], metrics: S
     if len(objectives) > 1 and spec.scheduler.name not in RANKING:
         raise SpecError(
             f"scheduler {spec.scheduler.name} needs one objective, found {', '.join(names)}; use --scheduler "
-            f"{' or '.join([*RANKING, 'none'])}."
+            f"{' or '.join([*RANKING, 'none'])}, or --objective {names[0]}."
         )
     every = [metric.name for metric in metrics if metric.every_report]
     late = [name for name in names if name not in every]

@@ -299,7 +299,7 @@ class TestMistakesWithFiles:
         code, output, _ = run("data", "check", "letters", "--data", "data")
         assert code == 2
         assert "word" in output
-        assert "letters.parquet" in output
+        assert "letters.parquet" in output.replace("\n", "")  # a long path is broken over lines
 
     def test_changing_what_a_sweep_is(self, run):
         run(*PARABOLA, "--trials", 1, "--name", "a")

@@ -55,7 +55,7 @@ def test_a_table_that_is_not_there_or_cannot_be_written(tmp_path):
 
 
 def test_csv_says_what_it_cannot_hold(tmp_path):
-    with pytest.raises(SpecError, match=r"CSV cannot hold columns of type list<item: int64>; write --parquet"):
+    with pytest.raises(SpecError, match=r"the column 'a' \(list<item: int64>\); use --format parquet"):
         write_long(pa.table({"a": [[1]]}), str(tmp_path / "x.csv"), "csv")
     assert list(tmp_path.iterdir()) == []
 

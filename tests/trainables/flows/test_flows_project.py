@@ -101,7 +101,7 @@ def test_new_samples_come_from_the_command_line(finished, tmp_path, capsys):
     assert [path.suffix for path in (tmp_path / "pictures").iterdir()] == [".png"]
     assert "Density and samples" in finished.findings().figures.popitem()[0]
     assert main(["rescore", finished.path, "--csv", str(tmp_path / "x.csv")]) == 2
-    assert "CSV cannot hold columns" in capsys.readouterr().err
+    assert "CSV cannot hold the column 'values'" in capsys.readouterr().err
     assert main(["rescore", finished.path, "-s", "trial=4"]) == 2
     assert "trial 4, repeat 0, has kept no weights" in capsys.readouterr().err
 
@@ -132,6 +132,6 @@ def test_the_configuration_of_a_trial_keeps_its_preset(tmp_path):
 
 
 def test_a_scheduler_says_how_to_name_one_objective(capsys):
-    assert main(["sweep", "flows", "--scheduler", "asha", "--dry-run"]) == 2
-    assert "use --objective error, or --scheduler none" in capsys.readouterr().err.replace("\n", " ")
-    assert main(["sweep", "flows", "--scheduler", "asha", "--objective", "error", "--dry-run"]) == 0
+    assert main(["sweep", "flows", "--scheduler", "median", "--dry-run"]) == 2
+    assert "use --scheduler asha or hyperband or none, or --objective error." in capsys.readouterr().err.replace("\n", " ")
+    assert main(["sweep", "flows", "--scheduler", "median", "--objective", "error", "--dry-run"]) == 0
