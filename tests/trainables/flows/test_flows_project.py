@@ -133,5 +133,6 @@ def test_the_configuration_of_a_trial_keeps_its_preset(tmp_path):
 
 def test_a_scheduler_says_how_to_name_one_objective(capsys):
     assert main(["sweep", "flows", "--scheduler", "median", "--dry-run"]) == 2
-    assert "use --scheduler asha or hyperband or none, or --objective error." in capsys.readouterr().err.replace("\n", " ")
+    refusal = capsys.readouterr().err.replace("\n", " ")
+    assert "use --scheduler asha or hyperband or none, or --objective error." in refusal
     assert main(["sweep", "flows", "--scheduler", "median", "--objective", "error", "--dry-run"]) == 0
