@@ -9,7 +9,12 @@ from xdist.scheduler import LoadScopeScheduling
 
 from raybayes import catalog
 
-WITH_RAY = ("tests/engine/", "tests/faults/", "tests/launch/test_local.py")  # two Rays at once starve each other
+WITH_RAY = (  # two Rays at once starve each other
+    "tests/engine/test_executors.py",
+    "tests/faults/test_interruptions.py",
+    "tests/faults/test_on_a_cluster.py",
+    "tests/launch/test_local.py",
+)
 
 # A busy machine must not fail a property by its clock; the number of examples keeps the whole run short.
 settings.register_profile("raybayes", deadline=None, max_examples=30)
