@@ -13,24 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 from torch import Tensor
 
-LOSSES = (
-    "ll",
-    "ll-all",
-    "kl",
-    "llcas",
-    "hinge",
-    "inv-kl",
-    "js",
-    "l2",
-    "risk",
-    "rank-logistic",
-    "rank-margin",
-    "listmle",
-)
+from trainables.autoregressive.config import LossName
+
+LOSSES: tuple[LossName, ...] = get_args(LossName)
 SCALED = ("kl", "llcas", "hinge", "inv-kl", "js", "l2", "rank-margin")  # those in which the cost scale T_c occurs
 TRANSFORMS = ("raw", "ranks", "best-vs-rest")
 _TINY = 1e-12
