@@ -17,6 +17,7 @@ from raybayes.knowledge import keep_prior, prior_of
 from raybayes.machine import describe_machine
 from raybayes.results import Sweep
 from raybayes.search.plan import Plan, make_plan
+from raybayes.search.preview import preview
 from raybayes.search.progress import Progress
 from raybayes.space import Choice, Space
 from raybayes.spec import SweepSpec, build, default_storage, differences, nest, parse_confirm, parse_duration
@@ -274,7 +275,7 @@ def prepare(spec: SweepSpec, layout: Layout | None = None) -> Prepared:
         spec = spec.model_copy(update={"objective": spec.objective or project.objective})
     defaults = catalog.filled(project, {**space.constants(), **fixed})
     plan = make_plan(spec, space, project.metrics, defaults)
-    _require_data(spec, project, plan.space, defaults)
+    _require_data(spec, project, plan, defaults)
     layout = layout or Layout(open_storage(spec.storage).child(spec.name))
     return Prepared(spec, project, replace(plan, prior=prior_of(spec, plan, layout)), layout)
 
@@ -289,15 +290,24 @@ def _dotted(config: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _require_data(spec: SweepSpec, project: Project, space: Space, defaults: Mapping[str, Any]) -> None:
-    """A project's data set is its config field `dataset`, by convention; look for it before anything starts."""
-    if "dataset" in space:
-        names = [value for value in getattr(space["dataset"], "values", ()) if isinstance(space["dataset"], Choice)]
+def _require_data(spec: SweepSpec, project: Project, plan: Plan, defaults: Mapping[str, Any]) -> None:
+    """A project's data set is its config field `dataset`, by convention; look for it before anything starts.
+
+    A file of the user's is read, too, and shown to the project. What trials vary is as in the first of them.
+    """
+    if "dataset" in plan.space:
+        searched = plan.space["dataset"]
+        names = list(searched.values) if isinstance(searched, Choice) else []
     else:
         names = [defaults.get("dataset")]
     for name in names:
-        if isinstance(name, str) and name not in project.makes:
-            data.origin(name, spec.data)
+        if not isinstance(name, str) or name in project.makes:
+            continue
+        data.origin(name, spec.data)
+        if project.check is not None and data.is_path(name):
+            point = plan.given(0) or preview(plan, 1)[0]
+            config = catalog.configure(project, {**defaults, **point, "dataset": name})
+            project.check(config, data.load(name, spec.data))
 
 
 def start(

@@ -79,6 +79,7 @@ FINE_TUNE = Space(
 
 # The paper's grid on OCR, roll-in x roll-out x loss, with MLE and label smoothing beside (--sampler grid --trials 21):
 #   raybayes sweep autoregressive --space PAPER_OCR --sampler grid --trials 21 --repeats 3 -s dataset=letters
+#       -s cpu_seconds=60 -s test_every_report=true
 PAPER_OCR = Space(
     {
         "method": Choice("searnn", "mle"),
@@ -86,6 +87,7 @@ PAPER_OCR = Space(
         "rollin": Choice("gt", "learned", "mixed", when=_SEARNN),
         "rollout": Choice("reference", "learned", "mixed", when=_SEARNN),
         "loss": Choice("ll", "kl", when=_SEARNN),
+        "warm_start": Choice(500, when=_SEARNN),  # a learned roll-in of an untrained model teaches little
     }
 )
 
@@ -98,6 +100,6 @@ OCR_FOLDS = Space(
         "method": Choice("mle", "searnn"),
         "label_smoothing": Choice(0.0, 0.2, when={"method": "mle"}),
         "loss": Choice("ll", "kl", when=_SEARNN),
-        "warm_start": Choice(600, when=_SEARNN),  # a learned roll-in of an untrained model teaches little
+        "warm_start": Choice(500, when=_SEARNN),  # as in PAPER_OCR
     }
 )

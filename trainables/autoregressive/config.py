@@ -184,6 +184,9 @@ class Config(BaseModel):
     warm_start: int = Field(0, ge=0, description="Iterations of plain MLE before the method begins. [S] 0 .. 1000")
 
     batch: int = Field(64, ge=1, le=4096, description="Sentences a step, all workers together. [C] 64")
+    pool: int = Field(
+        1, ge=1, le=10_000, description="Batches sorted by length together, for speed; 1: every batch is drawn freely"
+    )
     iterations: int = Field(1000, ge=1, le=10_000_000, description="Training steps. [C] 10,000")
     cpu_seconds: float | None = Field(
         None, gt=0, description="Stop after so much processor time of training instead of `iterations`; not repeatable"

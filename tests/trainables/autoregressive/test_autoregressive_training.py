@@ -20,11 +20,13 @@ from trainables.autoregressive.draws import Draws
 from trainables.autoregressive.methods import METHODS, Step
 from trainables.autoregressive.methods.sequences import sequence_log_p
 from trainables.autoregressive.optimiser import Optimiser
+from trainables.autoregressive.order import Order
 from trainables.autoregressive.possible import COSTS_OF, FITTING
 from trainables.autoregressive.rollin import ground_truth
+from trainables.autoregressive.schedules import lr_factor, rollin_probability
 from trainables.autoregressive.stopwatch import Stopwatch
 from trainables.autoregressive.tasks.choose import build_model, load_task
-from trainables.autoregressive.training import Order, averaged, lr_factor, rollin_probability
+from trainables.autoregressive.training import averaged
 
 HERE = {"executor": "here", "every_s": 0.0}
 TINY = {"iterations": 3, "reports": 1, "batch": 6, "model.hidden": 8, "eval_rows": 6, "train_rows": 60}
@@ -56,7 +58,7 @@ def one_step(values, data_of=None, iteration=0):
     ctx, config = Alone(), catalog.configure(PROJECT, {"batch": 8, "model.hidden": 12, **values})
     found = data_of or load_task(config, ctx)
     model = build_model(config, found, ctx.rng("weights"), ctx.rng("noise")).train()
-    index, sentence = Order(found.train, config.batch, ctx).batch(iteration)
+    index, sentence = Order(found.train, config.batch, config.pool, ctx).batch(iteration)
     step = Step(
         config,
         model,
@@ -227,7 +229,7 @@ def test_two_workers_take_the_step_of_one(values):
     def gradients(ctx):
         found = load_task(config, ctx)
         model = build_model(config, found, ctx.rng("weights"), ctx.rng("noise")).train()
-        index, sentence = Order(found.train, config.batch, ctx).batch(3)
+        index, sentence = Order(found.train, config.batch, config.pool, ctx).batch(3)
         batch = found.train.pick(index)
         step = Step(config, model, model, batch, sentence, None, Draws(7, 3), 3, 0.5, 0.3, Stopwatch())
         loss = averaged(METHODS[config.method](step), config, ctx)
