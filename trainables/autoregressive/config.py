@@ -34,7 +34,17 @@ LossName = Literal[
     "rank-margin",
     "listmle",
 ]
-CostName = Literal["hamming", "edit", "bleu", "bleu1", "bleu1_searnn", "gleu", "kendall", "chunk_f1"]
+CostName = Literal[
+    "hamming",
+    "hamming_count",
+    "edit",
+    "bleu",
+    "bleu1",
+    "bleu1_searnn",
+    "gleu",
+    "kendall",
+    "chunk_f1",
+]
 PolicyName = Literal[
     "copy",
     "best-suffix-bleu",

@@ -17,14 +17,15 @@ DATA = {
 }
 # task -> the costs that make sense for it, that of its metric first
 COSTS_OF = {
-    "ocr": ("hamming",),
+    "ocr": ("hamming", "hamming_count"),
     "spelling": ("edit", "bleu", "bleu1", "bleu1_searnn", "gleu"),
     "translation": ("bleu", "bleu1", "bleu1_searnn", "gleu", "edit"),
     "ordering": ("kendall",),
-    "chunking": ("hamming", "chunk_f1"),
+    "chunking": ("hamming", "hamming_count", "chunk_f1"),
 }
 FITTING = {
     "hamming": ("copy",),
+    "hamming_count": ("copy",),
     "edit": ("edit-optimal", "best-suffix-bleu", "best-suffix-bleu1", "best-suffix-gleu", "copy"),
     "bleu": ("best-suffix-bleu", "best-suffix-bleu1", "best-suffix-gleu", "edit-optimal", "copy"),
     "bleu1": ("best-suffix-bleu1", "best-suffix-bleu", "best-suffix-gleu", "edit-optimal", "copy"),

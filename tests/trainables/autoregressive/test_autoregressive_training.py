@@ -248,7 +248,7 @@ def test_two_workers_take_the_step_of_one(values):
 @pytest.mark.parametrize(
     "values",
     [
-        {"rollout": "learned", "loss": "llcas"},
+        {"rollout": "learned", "loss": "llcas", "cost": "hamming_count", "temperature": 5.0},
         {"rollin": "mixed", "rollout": "matched", "loss": "rank-logistic", "model.layers": 2},
         {"rollin": "sampled", "rollout": "focused", "focus_growth": 0.5, "loss": "js", "transform": "ranks"},
         {"task": "spelling", "rollin": "mixed-cells", "loss": "hinge", "model.attention": "additive"},
@@ -323,6 +323,20 @@ def test_dropout_leaves_roll_outs_alone():
     assert torch.equal(traces[0].states[0], traces[1].states[0])
 
 
+def test_batches_of_a_pool_are_of_like_length_and_no_sentence_comes_twice():
+    found = load_task(catalog.configure(PROJECT, {}), Alone())
+
+    def spread(pool):
+        order = Order(found.train, 20, pool, Alone())
+        batches = [order.batch(i)[0] for i in range(len(found.train) // 20)]
+        assert len(torch.cat(batches).unique()) == 20 * len(batches)
+        lengths = [found.train.refs.length[batch] for batch in batches]
+        return sum(float(length.max() - length.min()) for length in lengths) / len(batches)
+
+    assert spread(1000) < 1.5
+    assert spread(1) > 6
+
+
 def test_schedules():
     def at(name, iteration):
         config = catalog.configure(PROJECT, {"rollin_schedule": name, "iterations": 101, "rollin_probability": 0.3})
@@ -341,7 +355,7 @@ def test_schedules():
     ("values", "message"),
     [
         ({"beam": 0}, "beam"),
-        ({"cost": "bleu"}, "cost = bleu does not fit task = ocr, for which there are hamming"),
+        ({"cost": "bleu"}, "cost = bleu does not fit task = ocr, for which there are hamming, hamming_count"),
         ({"reference": "edit-optimal"}, "does not fit cost = hamming; these do: copy"),
         ({"task": "spelling", "reference": "max-f1"}, "these do: edit-optimal, best-suffix-bleu"),
         ({"task": "translation", "reference": "align-order"}, "these do: best-suffix-bleu"),
@@ -432,21 +446,37 @@ def test_files_that_do_not_fit(values, columns, message, tmp_path):
         load_task(config, Alone())
 
 
-def test_a_file_without_its_columns_is_named_by_the_command(tmp_path, capsys):
-    path = parquet(tmp_path, {"fold": [0], "word": ["ab"]})
-    arguments = [
-        "train",
-        "autoregressive",
-        "--local",
-        "-s",
-        f"dataset={path}",
-        "--storage",
-        str(tmp_path),
-        "--name",
-        "r",
-    ]
-    assert main(arguments) != 0
-    assert "column 'letters' is missing; found fold, word" in capsys.readouterr().err
+@pytest.mark.parametrize("command", [["train"], ["sweep", "--trials", "2"]])
+@pytest.mark.parametrize(
+    ("settings", "columns", "message"),
+    [
+        ([], {"fold": [0], "word": ["ab"]}, "column 'letters' is missing; found fold, word; wanted"),
+        (
+            [],
+            {"fold": [0], "word": ["a"], "letters": [[77]], "images": [b"x" * 16]},
+            "target sequence 0 has the token 77, which is outside the vocabulary; allowed are 0 .. 25",
+        ),
+        (
+            [],
+            {"fold": [0, 1], "word": ["a", ""], "letters": [[1], []], "images": [b"x" * 16, b""]},
+            "target sequence 1 is empty; drop it",
+        ),
+        (["task=spelling"], {"misspelt": ["a"], "correct": ["b"]}, "column 'source' is missing"),
+        (
+            ["task=chunking"],
+            {**TAGGED, "tags": [["O"], ["B-NP"], ["O"]]},
+            "split 'val' has the tag 'B-NP', which train has not",
+        ),
+    ],
+)
+def test_files_are_refused_before_anything_starts(command, settings, columns, message, tmp_path, capsys):
+    path = parquet(tmp_path, columns)
+    chosen = [part for setting in [f"dataset={path}", *settings] for part in ("-s", setting)]
+    where = ["--storage", str(tmp_path / "runs"), "--name", "r"]
+    assert main([command[0], "autoregressive", *command[1:], "--local", *chosen, *where]) == 2
+    *_, said = capsys.readouterr().err.strip().splitlines()
+    assert f"mine.parquet: {message}" in said
+    assert not (tmp_path / "runs").exists()
 
 
 def test_equal_words_keep_their_order_in_a_shuffle():
