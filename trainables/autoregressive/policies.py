@@ -198,8 +198,12 @@ class Tried:
 
 def reference_costs(policy: str, cost: str, tried: Tried, refs: References, tags: Tags | None = None) -> Tensor:
     """(N, k) float64: the cost of each token when the reference policy goes on after it."""
-    closed = {("copy", "hamming"): _copy_hamming, ("copy", "hamming_count"): _copy_hamming_count,
-              ("edit-optimal", "edit"): _edit_optimal_edit, ("align-order", "kendall"): _align_order_kendall}  # fmt: skip
+    closed = {
+        ("copy", "hamming"): _copy_hamming,
+        ("copy", "hamming_count"): _copy_hamming_count,
+        ("edit-optimal", "edit"): _edit_optimal_edit,
+        ("align-order", "kendall"): _align_order_kendall,
+    }
     if (policy, cost) in closed:
         return closed[policy, cost](tried, refs)
     return completed_costs(policy, cost, tried, refs, tags)
