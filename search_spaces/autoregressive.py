@@ -82,12 +82,12 @@ FINE_TUNE = Space(
 #       -s cpu_seconds=60 -s test_every_report=true
 PAPER_OCR = Space(
     {
-        "method": Choice("searnn", "mle"),
+        "method": Choice("mle", "searnn"),
         "label_smoothing": Choice(0.0, 0.1, 0.3, when={"method": "mle"}),
         "rollin": Choice("gt", "learned", "mixed", when=_SEARNN),
         "rollout": Choice("reference", "learned", "mixed", when=_SEARNN),
         "loss": Choice("ll", "kl", when=_SEARNN),
-        "warm_start": Choice(500, when=_SEARNN),  # a learned roll-in of an untrained model teaches little
+        "warm_start": Choice(300, when=_SEARNN),  # a learned roll-in of an untrained model teaches little
     }
 )
 
