@@ -77,9 +77,10 @@ FINE_TUNE = Space(
     }
 )
 
-# The paper's grid on OCR, roll-in x roll-out x loss, with MLE and label smoothing beside (--sampler grid --trials 21):
+# The paper's grid on OCR, roll-in x roll-out x loss, with MLE and label smoothing beside (--sampler grid --trials 21).
+# A learned roll-in of an untrained model teaches little, hence the warm start:
 #   raybayes sweep autoregressive --space PAPER_OCR --sampler grid --trials 21 --repeats 3 -s dataset=letters
-#       -s cpu_seconds=60 -s test_every_report=true
+#       -s cpu_seconds=60 -s warm_start=500 -s test_every_report=true
 PAPER_OCR = Space(
     {
         "method": Choice("mle", "searnn"),
@@ -87,7 +88,6 @@ PAPER_OCR = Space(
         "rollin": Choice("gt", "learned", "mixed", when=_SEARNN),
         "rollout": Choice("reference", "learned", "mixed", when=_SEARNN),
         "loss": Choice("ll", "kl", when=_SEARNN),
-        "warm_start": Choice(300, when=_SEARNN),  # a learned roll-in of an untrained model teaches little
     }
 )
 
@@ -100,6 +100,6 @@ OCR_FOLDS = Space(
         "method": Choice("mle", "searnn"),
         "label_smoothing": Choice(0.0, 0.2, when={"method": "mle"}),
         "loss": Choice("ll", "kl", when=_SEARNN),
-        "warm_start": Choice(600, when=_SEARNN),  # a learned roll-in of an untrained model teaches little
+        "warm_start": Choice(600, when=_SEARNN),  # as above
     }
 )

@@ -191,7 +191,9 @@ class Config(BaseModel):
     )
     mixer_step: int = Field(2, ge=1, le=50, description="mixer: places that go over to REINFORCE at a time")
     mixer_every: int = Field(100, ge=1, description="mixer: iterations between that")
-    warm_start: int = Field(0, ge=0, description="Iterations of plain MLE before the method begins. [S] 0 .. 1000")
+    warm_start: int = Field(
+        0, ge=0, description="Iterations of MLE before the method begins; changes nothing for mle. [S] 0 .. 1000"
+    )
 
     batch: int = Field(64, ge=1, le=4096, description="Sentences a step, all workers together. [C] 64")
     pool: int = Field(

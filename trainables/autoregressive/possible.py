@@ -121,8 +121,6 @@ def _method(config: Config) -> str | None:
         return f"label_smoothing belongs to method = mle; found {config.method}: set it to 0 or change the method."
     if config.label_smoothing and config.task == "ordering":
         return "label_smoothing spreads over tokens that an order has used up; task = ordering cannot use it."
-    if config.warm_start and config.method == "mle":
-        return "warm_start is MLE before another method; with method = mle leave it 0."
     if config.method == "ocd" and config.task not in ("ocr", "chunking", "spelling", "translation"):
         return "method = ocd distils the edit distance and needs task = spelling, translation, ocr or chunking."
     return None

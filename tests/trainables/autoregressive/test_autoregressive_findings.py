@@ -103,6 +103,17 @@ def test_the_grid_has_the_controls_beside():
     assert rows["ll"].to_pylist() == rows["kl"].to_pylist() == [42.5] * 3
 
 
+def test_the_grid_shows_what_was_best_on_validation():
+    grid = [{**SEARNN, "rollin": i, "loss": x, "lr": lr}
+            for i in ("gt", "learned") for x in ("ll", "kl") for lr in (0.001, 0.002)]  # fmt: skip
+    sweep = Sweep([(c, 10) for c in grid], seeds=1)
+    for row in sweep.rows["reports"]:
+        if row["trial"] % 2:  # lr 0.002: better on test, worse on validation
+            row["test_error"], row["val_error"] = row["test_error"] - 10, row["val_error"] + 10
+    rows = findings(sweep).tables["Roll-in × roll-out × loss, with the controls beside"]
+    assert rows["ll"].to_pylist() == [42.0, 42.0]
+
+
 def test_a_real_sweep_has_all_of_it(tmp_path):
     sweep = rb.sweep(
         "autoregressive",

@@ -367,7 +367,6 @@ def test_schedules():
         ({"dataset": "multi30k"}, "takes letters-sample or letters or the path of a Parquet file"),
         ({"task": "chunking"}, "has no sample; set dataset to a Parquet file"),
         ({"label_smoothing": 0.1}, "label_smoothing belongs to method = mle; found searnn"),
-        ({"method": "mle", "warm_start": 5}, "leave it 0"),
         ({"warm_start": 2000}, "leaves nothing of iterations = 1000"),
         ({**POINTER, "method": "ocd"}, "distils the edit distance"),
         ({**POINTER, "loss": "ll-all"}, "used up; use ll"),
