@@ -32,15 +32,15 @@ def train(config: Config, ctx: Context) -> None:
     With several workers each takes its share of every batch, and losses are averaged over the whole batch, so that W
     workers and one do the same. One report stands for an equal share of the iterations (or of the processor time).
     """
-    run = Run(config, ctx)
+    training = Training(config, ctx)
     if (saved := ctx.resume()) is not None:
-        run.restore(saved)
-    run.describe()
-    while not run.finished:
+        training.restore(saved)
+    training.describe()
+    while not training.finished:
         losses: list[float] = []
-        while not run.report_is_due():
-            losses.append(run.step())
-        ctx.report(run.measured(losses), run.state)
+        while not training.report_is_due():
+            losses.append(training.step())
+        ctx.report(training.measured(losses), training.state)
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Now:
     waited: int = 0
 
 
-class Run:
+class Training:
     """One worker's side of a run: data, model, optimiser, and how far they have come."""
 
     def __init__(self, config: Config, ctx: Context) -> None:
