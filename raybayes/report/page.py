@@ -195,8 +195,6 @@ def _result(summary: Summary, trials: pa.Table) -> dict[str, str]:
         values = ranking.values(trials, name)
         if any(values[row] is not None for row in rows):  # parameters of other methods are not part of the result
             body.append([name, *(value_text(values[row]) for row in rows)])
-    if ranking.repeated(trials):
-        body.append(["seeds", *(number(trials["n"][row].as_py()) for row in rows)])
     body.append(["training time", *(duration(float(ranking.numbers(trials, "seconds")[row])) for row in rows)])
     lines = "".join(
         f"<tr{' class=objective' if 0 < i <= len(summary.objectives) else ''}><th>{escape(line[0])}</th>"

@@ -117,7 +117,7 @@ def test_repeats_are_counted_and_the_verdict_stands_above(sweep, summary, accura
     trials = trials.append_column("n", pa.array([3] * 12, pa.int64()))
     page = Page(render(summary(accuracy, verdict="Trial 3 & more."), trials, reports, {}, 0.0))
     assert "Best trial Trial 3 & more. trial" in page.text
-    assert re.search(r"accuracy \(%\) [\d.]+ ± [\d.]+ .* seeds 3 training time", page.text)
+    assert re.search(r"accuracy \(%\) [\d.]+ ± [\d.]+ \(n = 3\)", page.text)
     assert "accuracy (%) seeds steps time" in page.text
 
 
