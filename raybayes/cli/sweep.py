@@ -89,84 +89,57 @@ def sweep(
     return watched(lambda watch, executor: api.start(wanted, executor, watch, walltime), wanted.name, local, json)
 
 
-def resume(
-    path: Annotated[str, typer.Argument(help="The sweep's folder.")],
-    settings: options.Narrow = None,
-    scheduler: Annotated[Optional[str], typer.Option(help="Another scheduler from now on.")] = None,  # noqa: UP045
-    concurrency: options.Concurrency = None,
-    time_budget: options.TimeBudget = None,
-    report_limit: options.ReportLimit = None,
-    keep_checkpoints: options.KeepCheckpoints = None,
-    data: options.Data = None,
-    walltime: options.Walltime = None,
-    local: options.Local = False,
-    json: options.Json = False,
-) -> int:
-    """Go on with an interrupted sweep: unfinished trials first, from their last checkpoints."""
-    from raybayes import api
-
-    changes = burst_changes(
-        scheduler=scheduler,
-        concurrency=concurrency,
-        time_budget=time_budget,
-        report_limit=report_limit,
-        keep_checkpoints=keep_checkpoints,
-        data=data,
-        settings=settings,
-        walltime=walltime,
-    )
-    return watched(lambda w, e: api.resume(path, executor=e, watch=w, **changes), path, local, json)
-
-
-def extend(
-    path: Annotated[str, typer.Argument(help="The sweep's folder.")],
-    trials: Annotated[int, typer.Option(help="How many more.")],
-    settings: options.Narrow = None,
-    scheduler: Annotated[Optional[str], typer.Option(help="Another scheduler from now on.")] = None,  # noqa: UP045
-    concurrency: options.Concurrency = None,
-    time_budget: options.TimeBudget = None,
-    report_limit: options.ReportLimit = None,
-    keep_checkpoints: options.KeepCheckpoints = None,
-    data: options.Data = None,
-    walltime: options.Walltime = None,
-    local: options.Local = False,
-    json: options.Json = False,
-) -> int:
-    """Add trials to a sweep, finished or not."""
-    from raybayes import api
-
-    changes = burst_changes(
-        scheduler=scheduler,
-        concurrency=concurrency,
-        time_budget=time_budget,
-        report_limit=report_limit,
-        keep_checkpoints=keep_checkpoints,
-        data=data,
-        settings=settings,
-        walltime=walltime,
-    )
-    return watched(lambda w, e: api.extend(path, trials, executor=e, watch=w, **changes), path, local, json)
-
-
 def burst_changes(
-    *,
-    time_budget: str | None = None,
-    report_limit: str | None = None,
-    keep_checkpoints: int | None = None,
-    settings: list[str] | None = None,
-    **plain: Any,
+    settings: options.Narrow = None,
+    scheduler: Annotated[Optional[str], typer.Option(help="Another scheduler from now on.")] = None,  # noqa: UP045
+    concurrency: options.Concurrency = None,
+    time_budget: options.TimeBudget = None,
+    report_limit: options.ReportLimit = None,
+    keep_checkpoints: options.KeepCheckpoints = None,
+    data: options.Data = None,
+    walltime: options.Walltime = None,
 ) -> dict[str, Any]:
     """What the flags of a command change for the bursts from now on; flags that were not given change nothing."""
     from raybayes.spec import parse_duration, parse_settings
 
     given = {
-        **plain,
+        "scheduler": scheduler,
+        "concurrency": concurrency,
+        "data": data,
+        "walltime": walltime,
         "time_budget_s": parse_duration(time_budget),
         "report_limit_s": parse_duration(report_limit),
         "checkpoints": None if keep_checkpoints is None else {"keep": keep_checkpoints},
         "narrow": parse_settings(settings) if settings else None,
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+@options.taking(burst_changes)
+def resume(
+    path: Annotated[str, typer.Argument(help="The sweep's folder.")],
+    changes: dict[str, Any],
+    local: options.Local = False,
+    json: options.Json = False,
+) -> int:
+    """Go on with an interrupted sweep: unfinished trials first, from their last checkpoints."""
+    from raybayes import api
+
+    return watched(lambda w, e: api.resume(path, executor=e, watch=w, **changes), path, local, json)
+
+
+@options.taking(burst_changes)
+def extend(
+    path: Annotated[str, typer.Argument(help="The sweep's folder.")],
+    trials: Annotated[int, typer.Option(help="How many more.")],
+    changes: dict[str, Any],
+    local: options.Local = False,
+    json: options.Json = False,
+) -> int:
+    """Add trials to a sweep, finished or not."""
+    from raybayes import api
+
+    return watched(lambda w, e: api.extend(path, trials, executor=e, watch=w, **changes), path, local, json)
 
 
 def watched(call: Any, title: str, local: bool, json: bool) -> int:
