@@ -44,8 +44,11 @@ class FileValues(Group):
 
 
 class SynthValues(Group):
-    """Scenes made of the product pictures of grocery-sample."""
+    """Scenes made of product pictures pasted on shop photos."""
 
+    icons: str = Field(
+        "", description="Folder of pictures to paste, one a class, with alpha or a plain ground; empty: the products"
+    )  # fmt: skip
     preset: Literal["easy", "hard"] = Field("hard", description="How much objects differ from their class image")
     side: int = Field(320, ge=64, le=2048, description="Pixels along a side of a scene")
     objects: int = Field(5, ge=1, le=50, description="Labelled objects in a scene, at most")

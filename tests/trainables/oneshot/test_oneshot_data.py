@@ -4,7 +4,7 @@ import io
 
 import pytest
 import torch
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageDraw
 
 from raybayes import data
 from raybayes.errors import DataError
@@ -279,6 +279,53 @@ class TestSynthesis:
             assert {label for scene in found.evaluate for label in scene.labels} <= {*found.unseen}
             assert len(found.trained) == (45 if judged == "unseen" else 56)
             assert len(found.unseen) > 5
+
+
+@pytest.fixture
+def stickers(tmp_path):
+    """Discs of eleven colours: ten on transparent ground, one on white."""
+    for i in range(11):
+        disc = Image.new("RGBA", (60, 40), (255, 255, 255, 255) if i == 10 else (255, 0, 0, 0))
+        ImageDraw.Draw(disc).ellipse((20, 10, 40, 30), fill=(20 * i, 60, 200 - 15 * i, 255))
+        disc.save(tmp_path / f"disc{i}.png")
+    return tmp_path
+
+
+class TestIcons:
+    """The synthesiser with pictures of one's own."""
+
+    def config(self, folder):
+        synth = {"icons": str(folder), "train_scenes": 3, "test_scenes": 3}
+        return Config(synth=synth, evaluation={"classes": "novel"}, model={"weights": "random"})
+
+    def test_scenes_show_them(self, stickers):
+        found = read(self.config(stickers))
+        assert (len(found.trained), len(found.class_images)) == (8, 11), "25 of 81 are novel, 3 of 11"
+        assert {label for scene in found.evaluate for label in scene.labels} <= {f"disc{i}" for i in range(11)}
+        assert all("disc" in label for scene in found.train for label in scene.labels)
+
+    def test_alpha_and_plain_ground_are_cut_alike(self, stickers):
+        found = {icon.name: icon.cut_out for icon in read_material(data.load("grocery-sample")["all"], stickers).icons}
+        assert found["disc3"].size == (21, 21)
+        assert abs(found["disc10"].width - 21) <= 2, "a ring of one pixel is taken off a plain ground"
+        corner, centre = found["disc3"].getpixel((0, 0)), found["disc3"].getpixel((10, 10))
+        assert (corner[3], centre) == (0, (60, 60, 155, 255))
+
+    @pytest.mark.parametrize(
+        ("spoil", "words"),
+        [
+            (lambda folder: Image.new("RGB", (9, 9)).save(folder / "z.png"), ["z.png cannot be cut out", "its ground"]),
+            (lambda folder: (folder / "z.png").write_bytes(b"no"), ["z.png cannot be cut out", "alpha channel"]),
+            (lambda folder: [file.unlink() for file in folder.glob("disc?.png")], ["too few pictures in", ": 1; give 8 or more"]),
+            (lambda folder: folder.rename(folder.with_name("gone")), ["synth.icons: there is no folder"]),
+        ],
+    )
+    def test_mistakes(self, stickers, spoil, words):
+        spoil(stickers)
+        with pytest.raises(DataError) as error:
+            read(self.config(stickers))
+        for word in words:
+            assert word in str(error.value)
 
 
 class TestShipped:

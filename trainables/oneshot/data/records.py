@@ -15,7 +15,7 @@ from torch import Tensor
 from raybayes.errors import DataError
 
 _QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations in which width and height change places
-_BROKEN = (OSError, SyntaxError, ValueError, IndexError, struct.error, Image.DecompressionBombError)
+BROKEN = (OSError, SyntaxError, ValueError, IndexError, struct.error, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Picture:
             with Image.open(self._file()) as picture:
                 turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in _QUARTER_TURNS
                 whole = picture.size[::-1] if turned else picture.size
-        except _BROKEN as error:
+        except BROKEN as error:
             raise self._broken(error) from None
         return whole if self.crop is None else self._part(whole).size
 
@@ -49,7 +49,7 @@ class Picture:
         try:
             with Image.open(self._file()) as picture:
                 pixels = ImageOps.exif_transpose(picture).convert("RGB")
-        except _BROKEN as error:
+        except BROKEN as error:
             raise self._broken(error) from None
         return pixels if self.crop is None else pixels.crop(self._part(pixels.size).box)
 
