@@ -167,6 +167,7 @@ class InferenceValues(Group):
     top_k: int = Field(
         300, ge=1, le=1_000_000, description="Boxes kept of each class, view and level before NMS. [P] all"
     )
+    most: int = Field(300, ge=1, le=1_000_000, description="Detections kept of each class in a scene. [P] all")
     class_views: Literal["none", "horflip", "rotation90", "horflip_rotation90"] = Field(
         "none", description="Further views of each class image: 2, 4 or 8 in all. [P] none"
     )
@@ -191,6 +192,9 @@ class EvaluationValues(Group):
     pixel_offset: Literal[0, 1] = Field(0, description="Pixels added to every side of a box. [P] 1")
     precision_goal: float = Field(0.9, gt=0, le=1, description="Precision that score thresholds are calibrated for")
     raw: bool = Field(True, description="Store the boxes before NMS, for raybayes rescore")
+    most_raw: int = Field(
+        10_000_000, ge=1, le=10_000_000_000, description="Boxes that raw may hold, 72 bytes each; more are refused"
+    )  # fmt: skip
     pictures: int = Field(4, ge=0, le=100, description="Scenes whose detections the report draws")
 
 

@@ -316,7 +316,10 @@ class TestIcons:
         [
             (lambda folder: Image.new("RGB", (9, 9)).save(folder / "z.png"), ["z.png cannot be cut out", "its ground"]),
             (lambda folder: (folder / "z.png").write_bytes(b"no"), ["z.png cannot be cut out", "alpha channel"]),
-            (lambda folder: [file.unlink() for file in folder.glob("disc?.png")], ["too few pictures in", ": 1; give 8 or more"]),
+            (
+                lambda folder: [file.unlink() for file in folder.glob("disc?.png")],
+                ["too few pictures in", ": 1; give 8 or more"],
+            ),
             (lambda folder: folder.rename(folder.with_name("gone")), ["synth.icons: there is no folder"]),
         ],
     )

@@ -149,7 +149,9 @@ def _icons(folder: Path) -> dict[str, Icon]:
         raise DataError(f"synth.icons: there is no folder {folder}; give one that holds <class>.png.")
     files = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
     if len(files) < _FEWEST:
-        raise DataError(f"synth.icons: too few pictures in {folder}: {len(files)}; give {_FEWEST} or more, one a class.")
+        raise DataError(
+            f"synth.icons: too few pictures in {folder}: {len(files)}; give {_FEWEST} or more, one a class."
+        )
     icons = {}
     for path in files:
         try:
