@@ -16,9 +16,10 @@ _LEAST_CELLS = 100  # smaller maps do not fill a tile
 
 
 class TiledConv2d(nn.Conv2d):
-    """`nn.Conv2d` with stride 1 and padding that keeps the size; faster on a CPU without gradients, in float32 even under autocast.
+    """`nn.Conv2d` with stride 1 and padding that keeps the size; faster on a CPU without gradients.
 
-    The kernel's frequencies are kept until the weights change: at most 170 MB for 225 -> 128 channels.
+    There it is float32, also under autocast. The kernel's frequencies are kept until the weights change: at most 170 MB
+    for 225 -> 128 channels.
     """
 
     _known: dict[int, tuple[tuple[int, int], Tensor]] | None = None
