@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from raybayes import __version__, catalog, data
 from raybayes.contract import Project
-from raybayes.errors import Interrupted, OutOfTime, SpecError, TrialError
+from raybayes.errors import DataError, Interrupted, OutOfTime, RefusedDataError, SpecError, TrialError
 from raybayes.knowledge import keep_prior, prior_of
 from raybayes.machine import describe_machine
 from raybayes.results import Sweep
@@ -27,6 +27,7 @@ from raybayes.store.layout import Layout
 
 Executor = Literal["ray", "here"]
 Watch = Callable[[Progress], None]
+_REFUSED = f"{DataError.__module__}.{DataError.__name__}: "  # how a stored error starts that is about the data
 
 
 def silent(progress: Progress) -> None:
@@ -78,7 +79,8 @@ def train(
         The run: `.reports`, `.table(name)`, `.path`.
 
     Raises:
-        RaybayesError: the sentences that the command line prints; `TrialError` if the training function failed.
+        RaybayesError: the sentences that the command line prints; `TrialError` if the training function failed, of
+            the kind `RefusedDataError` if it refused its data.
     """
     values = {
         "kind": "train",
@@ -415,6 +417,9 @@ def _judge(found: Sweep, last: Progress, told: signal.Signals | None) -> None:
     ended = sum(last.states.values())
     if spec.kind == "train" and failed:
         error = found.trials["error"].to_pylist()[0] or "no reason was kept"
+        headline = error.partition("\n")[0]
+        if (sentence := headline.removeprefix(_REFUSED)) != headline:
+            raise RefusedDataError(f"{found.path}: {sentence}")
         raise TrialError(f"{found.path}: the training function failed: {error}")
     if ended and failed / ended > spec.failed_limit:
         errors = [error.splitlines()[0] for error in found.trials["error"].to_pylist() if error]
