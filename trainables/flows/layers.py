@@ -158,22 +158,23 @@ class Mix(Layer):
             return
         permutation, lower, upper = torch.linalg.lu(weight)
         diagonal = upper.diagonal()
+        self.permuted = start != "eye"
         self.register_buffer("order", permutation.argmax(1))  # row i of P L U is row order[i] of L U
         self.register_buffer("sign", diagonal.sign())
         self.log_diagonal = nn.Parameter(diagonal.abs().log())
         self.triangles = nn.Parameter(lower.tril(-1) + upper.triu(1))  # L below the diagonal, U above it
 
     def factors(self) -> tuple[Tensor, Tensor]:
-        """L with a unit diagonal, and U with its diagonal; form lu only."""
-        unit = torch.eye(len(self.log_diagonal), device=self.triangles.device, dtype=self.triangles.dtype)
-        return self.triangles.tril(-1) + unit, self.triangles.triu(1) + torch.diag(self.sign * self.log_diagonal.exp())
+        """L without its diagonal of ones, and U with its diagonal; form lu only."""
+        return self.triangles.tril(-1), self.triangles.triu(1) + torch.diag(self.sign * self.log_diagonal.exp())
 
     def matrix(self) -> Tensor:
         """W, (channels, channels)."""
         if self.form == "dense":
             return self.weight
         lower, upper = self.factors()
-        return (lower @ upper)[self.order]
+        product = torch.addmm(upper, lower, upper)
+        return product[self.order] if self.permuted else product
 
     def log_det(self) -> Tensor:
         """log|det W|."""
@@ -183,9 +184,15 @@ class Mix(Layer):
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         log_det = (self._pixels(x) * self.log_det()).expand(self._free(x))
-        weight = self.matrix()
-        y = functional.conv2d(x, weight[:, :, None, None]) if self.pictures else functional.linear(x, weight)
-        return y, log_det
+        if self.pictures:
+            return functional.conv2d(x, self.matrix()[:, :, None, None]), log_det
+        if self.form == "dense" or x.numel() >= x.shape[-1] ** 2:
+            return functional.linear(x, self.matrix()), log_det
+        # Fewer rows than channels: two products with the rows cost less than the product of the factors.
+        lower, upper = self.factors()
+        y = functional.linear(x, upper)
+        y = y + functional.linear(y, lower)
+        return y[..., self.order] if self.permuted else y, log_det
 
     def inverse(self, y: Tensor, labels: Tensor | None = None) -> Tensor:
         rows = y.movedim(-3, -1) if self.pictures else y

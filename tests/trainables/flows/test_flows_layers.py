@@ -1,4 +1,4 @@
-"""Layers against independent truths: autograd Jacobians, closed forms, and another library's couplings."""
+"""Layers against autograd Jacobians and closed forms; other libraries are in test_flows_libraries.py."""
 
 import math
 
