@@ -107,7 +107,7 @@ def main(argv: list[str]) -> int:
     before, load_before = torch.get_num_threads(), measurement.load()
     torch.set_num_threads(1)
     try:
-        found = measure({"cpu": 1}, 1) if options.quick else measure({"cpu": 5, "paper": 3}, 15)
+        found = measure({"cpu": 1}, 1) if options.quick else measure({"cpu": 5, "paper": 2}, 15)
         notes = NOTES + cost_table()
     finally:
         torch.set_num_threads(before)

@@ -184,15 +184,9 @@ class Mix(Layer):
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         log_det = (self._pixels(x) * self.log_det()).expand(self._free(x))
-        if self.pictures:
-            return functional.conv2d(x, self.matrix()[:, :, None, None]), log_det
-        if self.form == "dense" or x.numel() >= x.shape[-1] ** 2:
-            return functional.linear(x, self.matrix()), log_det
-        # Fewer rows than channels: two products with the rows cost less than the product of the factors.
-        lower, upper = self.factors()
-        y = functional.linear(x, upper)
-        y = y + functional.linear(y, lower)
-        return y[..., self.order] if self.permuted else y, log_det
+        weight = self.matrix()
+        y = functional.conv2d(x, weight[:, :, None, None]) if self.pictures else functional.linear(x, weight)
+        return y, log_det
 
     def inverse(self, y: Tensor, labels: Tensor | None = None) -> Tensor:
         rows = y.movedim(-3, -1) if self.pictures else y

@@ -69,11 +69,10 @@ def test_the_lu_form_is_normflows(pictures):
         same(mix(x), theirs.inverse(x))
         torch.testing.assert_close(mix.inverse(x), theirs(x)[0])
         return
-    for rows in (2, 7):  # fewer rows than channels, and more, are computed in different ways
-        x = examples(5)[:rows]
-        image, log_det = theirs.inverse(x[:, :, None, None])
-        same(mix(x), (image[:, :, 0, 0], log_det))
-        torch.testing.assert_close(mix.inverse(x), theirs(x[:, :, None, None])[0][:, :, 0, 0])
+    x = examples(5)
+    image, log_det = theirs.inverse(x[:, :, None, None])
+    same(mix(x), (image[:, :, 0, 0], log_det))
+    torch.testing.assert_close(mix.inverse(x), theirs(x[:, :, None, None])[0][:, :, 0, 0])
 
 
 def test_the_dense_form_is_normflows():
