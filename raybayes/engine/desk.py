@@ -13,7 +13,8 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raybayes.engine.burst import Burst, Key, Process
+from raybayes.engine.books import Key, Process
+from raybayes.engine.burst import Burst
 from raybayes.engine.job import Decision, Job, Report, Start
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Progress
