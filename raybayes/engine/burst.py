@@ -18,6 +18,7 @@ from raybayes.engine.books import Books, Key, Live, Process
 from raybayes.engine.evolution import Evolution
 from raybayes.engine.job import Decision, Job, Report, Start
 from raybayes.engine.line import Line
+from raybayes.engine.losses import Losses
 from raybayes.search.outcome import State, ended, not_finite
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Progress
@@ -68,6 +69,7 @@ class Burst:
         self._books = Books(layout, spec, plan)
         self._line = Line(layout, spec, plan, roots, self._books)
         self._live: dict[Key, Live] = {}
+        self._losses: dict[Key, Losses] = {}
         self._evolution = (
             Evolution(plan.population, layout, spec, plan, self._books, self._line) if plan.population else None
         )
@@ -88,9 +90,9 @@ class Burst:
         if self._plan.race is not None:  # all candidates of a race side by side
             while self._books.room:
                 self._line.enter(self._books.ask())
-        elif self._books.room and (not self._line or self._plan.population is not None):
+        elif self._books.room and (self._plan.population is not None or not self._line.ready(self._clock.elapsed())):
             self._line.enter(self._books.ask())
-        job = self._line.take()
+        job = self._line.take(self._clock.elapsed())
         if job is None:
             return None
         # A trial that was interrupted after its last report makes no further one: its metrics come from the store.
@@ -118,8 +120,8 @@ class Burst:
     @_one_at_a_time
     def report(self, key: Key, report: Report) -> Decision:
         """One step of a trial: kept, judged, answered."""
-        if key not in self._live:  # it was given up as hanging, and has woken since
-            return Decision(Action.PRUNE)
+        if key not in self._live or report.attempt != self._books.attempts[key[0]][key[1]]:
+            return Decision(Action.PRUNE)  # it was given up as hanging or lost, and has woken since
         live = self._live[key]
         live.heard = self._clock.elapsed()
         live.step, live.seconds, live.metrics = report.step, report.seconds, {**live.metrics, **report.metrics}
@@ -174,12 +176,37 @@ class Burst:
         return self._live[key].error if key in self._live else None
 
     @_one_at_a_time
-    def finish(self, key: Key, error: str | None) -> None:
-        """A worker's function has returned, or raised `error`."""
-        live = self._live.pop(key, None)
+    def lost(self, key: Key, reason: str, broken: bool = False) -> bool:
+        """The process that a job was given to is gone: the job goes on in another one, or fails after the retries.
+
+        Args:
+            reason: how the executor explains it.
+            broken: it could not even be made, so that the next one cannot either.
+
+        Returns:
+            Whether the job was still in training: the process may have told the job's end before its own.
+        """
+        live = self._live.get(key)
         if live is None:
-            return  # told twice: the worker and the tuner saw the same end
+            return False
+        losses = self._losses.setdefault(key, Losses())
+        now, counts = self._clock.elapsed(), broken or live.process is not None
+        error = losses.one_more(now, counts, self._spec.retries, reason)
+        if error is not None or key[0] in self._books.closed:
+            self.finish(key, error)
+            return True
+        del self._live[key]
+        self._books.recalled[key] = live.metrics  # of a trial that was lost after its last report
+        self._line.put_back(live.job, now + losses.pause_s)
+        return True
+
+    @_one_at_a_time
+    def finish(self, key: Key, error: str | None, attempt: int | None = None) -> None:
+        """A worker's function has returned, or raised `error`; `attempt` tells which one's, if that is not plain."""
         number, repeat = key
+        if key not in self._live or attempt not in (None, self._books.attempts[number][repeat]):
+            return  # it was given up as hanging or lost, and has woken since
+        live = self._live.pop(key)
         self._books.spent[number][repeat] = live.seconds
         if number in self._books.closed:
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raybayes.engine.books import Books
+from raybayes.engine.books import Books, Key
 from raybayes.engine.job import Job
 from raybayes.search.plan import Plan
 from raybayes.spec import SweepSpec
@@ -19,6 +19,7 @@ class Line:
     def __init__(self, layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...], books: Books) -> None:
         self._layout, self._spec, self._plan, self._roots, self._books = layout, spec, plan, roots, books
         self._jobs: list[Job] = []
+        self._resting: dict[Key, float] = {}  # jobs that were lost, and when they may go on
         self.reached: dict[int, int] = {}
 
     def __len__(self) -> int:
@@ -57,14 +58,27 @@ class Line:
     def append(self, job: Job) -> None:
         self._jobs.append(job)
 
+    def put_back(self, job: Job, until: float) -> None:
+        """The worker of a job was lost: it comes first, but not before `until`."""
+        self._jobs.insert(0, job)
+        self._resting[job.key] = until
+
+    def ready(self, now: float) -> bool:
+        """Whether a job may be taken."""
+        return any(self._resting.get(job.key, now) <= now for job in self._jobs)
+
     def drop(self, number: int) -> None:
         """Forget the jobs of a trial that has ended."""
         self._jobs = [job for job in self._jobs if job.trial != number]
 
-    def take(self) -> Job | None:
-        """The next job."""
+    def take(self, now: float) -> Job | None:
+        """The next job, if one may be taken."""
         if self._plan.race is not None:  # the first seed of each candidate before the second of any
             self._jobs.sort(key=lambda job: (job.repeat, job.trial))
         if self._plan.population is not None:  # the member that is furthest behind, so that all stay side by side
             self._jobs.sort(key=lambda job: self.reached.get(job.trial, 0))
-        return self._jobs.pop(0) if self._jobs else None
+        for place, job in enumerate(self._jobs):
+            if self._resting.get(job.key, now) <= now:
+                self._resting.pop(job.key, None)
+                return self._jobs.pop(place)
+        return None

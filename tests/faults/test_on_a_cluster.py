@@ -50,7 +50,6 @@ def test_a_trial_that_hangs_fails_and_the_others_go_on(machines, tmp_path):
         assert row["steps"] == (1 if is_bad else 3)
 
 
-@pytest.mark.skip(reason="not reliable yet: until Ray notices that a node is dead, restarts on it spend the retries")
 def test_a_node_dies_with_its_trials(machines, tmp_path):
     node = machines.add_node(num_cpus=1, resources={TICKET: 1}, object_store_memory=100 * 2**20)
     log = tmp_path / "log"
