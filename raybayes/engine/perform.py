@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import torch
@@ -27,7 +28,7 @@ def perform(job: Job, desk: Desk, group: Group, device: torch.device, threads: i
     worker = Worker(job, project, desk, group, device, steps, grace)
     if worker.attempt == 0:  # the desk knows the end of this job; only its worker was started again
         return
-    with isolated(derive(job.seed, "global", job.trial, job.repeat), threads):
+    with contextlib.closing(worker), isolated(derive(job.seed, "global", job.trial, job.repeat), threads):
         try:
             project.train(config, worker)
         except Stop as stop:
