@@ -50,7 +50,7 @@ def test_a_trial_that_hangs_fails_and_the_others_go_on(machines, tmp_path):
     assert 0 < sum(bad) < 4
     rows = assert_whole(sweep, 4, {"FAIL": sum(bad), "COMPLETE": 4 - sum(bad)})
     for row, is_bad in zip(rows, bad, strict=True):
-        assert ("did not report for" in (row["error"] or "")) == is_bad
+        assert ("did not report for" in (row["failure"] or "")) == is_bad
         assert row["steps"] == (1 if is_bad else 3)
 
 

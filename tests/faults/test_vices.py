@@ -20,7 +20,7 @@ def test_a_trial_that_fails(tmp_path, vice, words):
     bad = [vice == "nan_at" or row["config.lr"] > 0.2 for row in rows]
     assert any(bad)
     assert [row["state"] == "FAIL" for row in rows] == bad
-    assert [words in (row["error"] or "") for row in rows] == bad
+    assert [words in (row["failure"] or "") for row in rows] == bad
     assert {row["attempts"] for row in rows} == {1}, "a mistake of the function is not retried"
 
 
