@@ -37,10 +37,9 @@ State = dict[str, Any]
 Wrapped = TypeVar("Wrapped")
 
 
-COLUMNS = frozenset(  # of every sweep's tables of trials and reports
-    ("trial", "repeat", "attempt", "step", "seconds", "time", "node")
-    + ("state", "feasible", "steps", "n", "started", "ended", "attempts", "failure")
-)
+_OF_REPORTS = frozenset({"trial", "repeat", "attempt", "step", "seconds", "time", "node"})
+_OF_TRIALS = frozenset({"trial", "state", "feasible", "steps", "n", "seconds", "started", "ended", "node", "attempts"})
+COLUMNS = _OF_REPORTS | _OF_TRIALS | {"failure"}  # of every sweep's tables
 
 
 @dataclass(frozen=True)
