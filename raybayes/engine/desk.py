@@ -61,8 +61,8 @@ class BurstActor:
     def error_of(self, key: Key) -> str | None:
         return self.burst.error_of(key)
 
-    def lost(self, key: Key, reason: str, broken: bool) -> bool:
-        return self.burst.lost(key, reason, broken)
+    def lost(self, key: Key, reason: str, counts: bool | None = None) -> bool:
+        return self.burst.lost(key, reason, counts)
 
     def finish(self, key: Key, error: str | None, attempt: int | None = None) -> None:
         self.burst.finish(key, error, attempt)

@@ -25,7 +25,7 @@ from raybayes.engine.context import Alone
 from raybayes.engine.desk import RemoteDesk
 from raybayes.engine.job import Job
 from raybayes.engine.perform import attempt, threads_of
-from raybayes.errors import ClusterError
+from raybayes.errors import ClusterError, StoreError
 from raybayes.spec import Resources, SweepSpec
 
 _LOG = logging.getLogger("raybayes.engine")
@@ -88,16 +88,26 @@ class Bridge(Searcher):  # type: ignore[misc]
 
 
 class Mourner(tune.Callback):  # type: ignore[misc]
-    """Tells the desk which jobs have lost their process."""
+    """Tells the desk which jobs have lost their process.
+
+    Attributes:
+        refused: what the storage said when it refused something; the burst is told to stop then.
+    """
 
     def __init__(self, desk: Any) -> None:
         self._desk = desk
+        self.refused: str | None = None
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        error = _error_of(trial)
-        broken = isinstance(error, ray.exceptions.RayActorError) and error.actor_init_failed
+        error, counts = _error_of(trial), None
+        if isinstance(error, ray.exceptions.RayActorError) and error.actor_init_failed:
+            counts = True  # the next process cannot be made either
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, StoreError):
+            self.refused, counts = str(cause), False
+            ray.get(self._desk.stop.remote())
         job: Job = trial.config["job"]
-        if ray.get(self._desk.lost.remote(job.key, _reason(error), broken)):
+        if ray.get(self._desk.lost.remote(job.key, _reason(error), counts)):
             _LOG.warning("trial %d: its worker was lost: %s", job.trial, _reason(error))
 
 
@@ -121,7 +131,9 @@ def run_trials(desk: Any, spec: SweepSpec, cluster: Cluster, concurrency: int) -
 
     Raises:
         ClusterError: the cluster, or the desk's process, was lost. Everything is stored.
+        StoreError: the storage has refused what a trial had to store; the burst is at its end.
     """
+    mourner = Mourner(desk)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it would call a sweep incomplete that lost a worker
     # With Tune's default of one pending trial, a trial waits until the one before it has been taken up by its actor,
     # and short trials never overlap.
@@ -143,7 +155,7 @@ def run_trials(desk: Any, spec: SweepSpec, cluster: Cluster, concurrency: int) -
             name=spec.name,
             storage_path=scratch,
             verbose=0,
-            callbacks=[Mourner(desk)],
+            callbacks=[mourner],
             failure_config=tune.FailureConfig(max_failures=0),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # ours are in the sweep's store
         ),
@@ -155,6 +167,8 @@ def run_trials(desk: Any, spec: SweepSpec, cluster: Cluster, concurrency: int) -
         raise ClusterError(f"the Ray cluster was lost ({reason}); everything is stored, go on with resume.") from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    if mourner.refused is not None:
+        raise StoreError(mourner.refused)
 
 
 def _trial_name(trial: Any) -> str:
