@@ -30,13 +30,13 @@ from raybayes.store.layout import Layout
 LATENCY_S, BYTES_PER_S = 0.5, 8e6
 STATE_MB, STEP_S, EVERY_S = 8, 0.1, 2.0
 NOTES = f"""
-A trial makes a step of {STEP_S:g} s (the processor is free meanwhile, as when a GPU computes) and has a state of
-{STATE_MB} MB. The storage is slowed on purpose: {LATENCY_S:g} s a file and {BYTES_PER_S / 1e6:g} MB/s, so that a checkpoint
-of two files takes {2 * LATENCY_S + STATE_MB * 1e6 / BYTES_PER_S:g} s to arrive. One is wanted every {EVERY_S:g} s.
-"beside the training" is what raybayes does; "waited for" writes the same files while the training waits, either every
-time, or (as raybayes did before) so seldom that {COST:.0%} of the time go into it. Share: the part of the trial's time in
-which it waited for checkpoints. Age: seconds since the state of the newest whole checkpoint was taken, mean over the
-trial's steps: what a kill costs. Mean ± standard error over n trials.
+A trial makes a step of {STEP_S:g} s (the processor is free meanwhile, as when a GPU computes); its state has
+{STATE_MB} MB. The storage is slowed on purpose: {LATENCY_S:g} s a file and {BYTES_PER_S / 1e6:g} MB/s, so that a
+checkpoint of two files takes {2 * LATENCY_S + STATE_MB * 1e6 / BYTES_PER_S:g} s to arrive. One is wanted every
+{EVERY_S:g} s. "beside the training" is what raybayes does; "waited for" writes the same files while the training waits,
+either every time, or (as raybayes did before) so seldom that {COST:.0%} of the time go into it. Share: the part of the
+trial's time in which it waited for checkpoints. Age: seconds since the state of the newest whole checkpoint was taken,
+mean over the trial's steps: what a kill costs. Mean ± standard error over n trials.
 """
 
 
@@ -85,6 +85,7 @@ def trial(wait: bool, spaced: bool, seconds: float) -> Trial:
             found |= set(newest)
             ages.append(time.monotonic() - taken[newest[0] if newest else 0])
             before = time.monotonic()
+            saver.poll()
             due = saver.due if spaced else before - max(taken.values()) >= EVERY_S
             if due:
                 saver.save(step, {"step": step, **state}, wait)

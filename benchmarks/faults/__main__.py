@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,7 +31,7 @@ processes are real and are killed with SIGKILL; "on Ray" is a private Ray of thi
 Again: finished trials that were run again. Steps: the most steps that were trained again after a fault (there is no
 checkpoint before 10 s, so up to all {sweeps.STEPS} for each trial that was running). Running: RUNNING at the end.
 Recovery: median seconds from the command that goes on (start of Python and Ray included) to the next step of training;
-of a node, from its death to the next step of its trial.
+of a node, from its death to the next step of its trial. Load: mean number of running processes in the last minute.
 """
 HERE = ("--local",)
 
@@ -89,7 +90,7 @@ def signalled(folder: Path, rng: random.Random) -> Damage:
 
 def full_disk(folder: Path, rng: random.Random) -> Damage:
     """No file may grow beyond a size: writes end in the middle of a line; then there is room again."""
-    process = begin(folder, *HERE, file_limit=rng.randint(2500, 6000))
+    process = begin(folder, *HERE, file_limit=rng.randint(4000, 7000))
     process.communicate(timeout=sweeps.WAIT_S)
     return sweeps.resume_and_look(folder, [sweeps.Cut(len(sweeps.trained(folder)), sweeps.finished(folder))], HERE,
                                   lambda folder: None)  # fmt: skip
@@ -142,8 +143,8 @@ CASES: dict[str, tuple[Case, int]] = {
 COLUMNS = ("fault", "times", "trials lost", "run again", "steps repeated, most", "left running", "recovery, median")
 
 
-def run(name: str, case: Case, times: int) -> dict[str, object]:
-    found = []
+def run(name: str, case: Case, times: int) -> dict[str, Any]:
+    found, before = [], measurement.load()
     for number in range(times):
         with tempfile.TemporaryDirectory(prefix="raybayes-faults-") as folder:
             found.append(case(Path(folder), random.Random(derive(0, name, number))))
@@ -152,7 +153,9 @@ def run(name: str, case: Case, times: int) -> dict[str, object]:
         name, times, sum(d.lost for d in found), sum(d.again for d in found), max(d.steps for d in found),
         sum(d.running for d in found), statistics.median(seconds) if seconds else None,
     )  # fmt: skip
-    row = dict(zip(COLUMNS, values, strict=True))
+    machine = measurement.this_machine(before)
+    facts = {"load": machine.load_after, "machine": str(machine), "versions": machine.versions, "date": machine.date}
+    row = {**dict(zip(COLUMNS, values, strict=True)), **facts}
     print(row, file=sys.stderr, flush=True)
     return row
 
@@ -160,23 +163,27 @@ def run(name: str, case: Case, times: int) -> dict[str, object]:
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one fault, once, to see that it runs")
-    parser.add_argument("--only", metavar="TEXT", help="the faults that have this in their names; nothing is kept")
+    parser.add_argument(
+        "--only", metavar="TEXT", help="the faults that have this in their names; the others' results stay"
+    )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args(argv)
-    before = measurement.load()
     cases = {name: (case, 1) for name, (case, _) in list(CASES.items())[:1]} if options.quick else CASES
-    rows = [run(name, case, times) for name, (case, times) in cases.items() if (options.only or "") in name]
-    if options.only is not None:
-        return 0
-    machine = measurement.this_machine(before)
     options.out.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows), options.out / "faults.parquet")
-    lines = ["# Faults", "", NOTES.strip(), "",
-             f"Measured {machine.date} on {machine}; load {before:.2f} before, {machine.load_after:.2f} after.",
-             f"Versions: {machine.versions}.", "", f"| {' | '.join(COLUMNS)} |", "| --- |" + " ---: |" * 6]  # fmt: skip
+    kept = options.out / "faults.parquet"
+    known = {row["fault"]: row for row in pq.read_table(kept).to_pylist()} if options.only and kept.exists() else {}
+    for name, (case, times) in cases.items():
+        if (options.only or "") in name:
+            known[name] = run(name, case, times)
+    rows = [known[name] for name in cases if name in known]
+    pq.write_table(pa.Table.from_pylist(rows), kept)
+    lines = ["# Faults", "", NOTES.strip(), "", f"Measured {', '.join(sorted({row['date'] for row in rows}))} on "
+             f"{rows[0]['machine']}. Versions: {rows[-1]['versions']}.", "",
+             f"| {' | '.join((*COLUMNS, 'load'))} |", "| --- |" + " ---: |" * 7]  # fmt: skip
     for row in rows:
-        *counts, seconds = row.values()
-        lines.append(f"| {' | '.join(map(str, counts))} | {'' if seconds is None else measurement.shown(seconds)} |")
+        *counts, seconds = (row[name] for name in COLUMNS)
+        shown = "" if seconds is None else measurement.shown(seconds)
+        lines.append(f"| {' | '.join(map(str, counts))} | {shown} | {row['load']:.0f} |")
     page = "\n".join(lines) + "\n"
     (options.out / "faults.md").write_text(page, encoding="utf-8")
     print(page)
