@@ -58,6 +58,7 @@ def _kill(cluster: Cluster, node: Any, folder: Path, step: int) -> tuple[Cut, fl
     began, rate = time.monotonic(), last[0][3]
     cluster.remove_node(node, allow_graceful=False)
     cut = Cut(len(trained(folder)), finished(folder))
-    while not any(line[3] == rate for line in trained(folder)[cut.made :]):
+    # A process may outlive its node for a moment; what it still does is not written down.
+    while not any(line[3] == rate and line[1] not in mine for line in trained(folder)[cut.made :]):
         time.sleep(0.02)
     return cut, time.monotonic() - began
