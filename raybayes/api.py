@@ -24,6 +24,7 @@ from raybayes.spec import SweepSpec, build, default_storage, differences, nest, 
 from raybayes.store.documents import write_spec
 from raybayes.store.filesystem import ensure_writable, open_storage
 from raybayes.store.layout import Layout
+from raybayes.store.lock import BurstLock
 
 Executor = Literal["ray", "here"]
 Watch = Callable[[Progress], None]
@@ -339,7 +340,7 @@ def start(
 
 def run(prepared: Prepared, executor: Executor, watch: Watch, walltime: str | float | None = None) -> Sweep:
     """One burst of a prepared sweep; raises as `start` does."""
-    from raybayes.engine.run import run_here, run_on_ray
+    from raybayes.engine.run import PREDECESSOR_S, run_here, run_on_ray
 
     walltime_s = parse_duration(walltime)
     spec, layout = prepared.spec, prepared.layout
@@ -351,8 +352,13 @@ def run(prepared: Prepared, executor: Executor, watch: Watch, walltime: str | fl
         raise SpecError("nothing in this process can stop a trial that hangs; drop --local or the report limit.")
 
     def write() -> None:
-        write_spec(layout, describe(prepared))
-        keep_prior(layout, prepared.plan.prior)
+        lock = BurstLock(layout)
+        lock.acquire(wait_s=PREDECESSOR_S)  # a burst that is refused must not have changed the other's folder
+        try:
+            write_spec(layout, describe(prepared))
+            keep_prior(layout, prepared.plan.prior)
+        finally:
+            lock.release()
 
     roots = catalog.roots()
     if executor == "here":
@@ -416,13 +422,13 @@ def _judge(found: Sweep, last: Progress, told: signal.Signals | None) -> None:
     failed = last.states.get("FAIL", 0)
     ended = sum(last.states.values())
     if spec.kind == "train" and failed:
-        error = found.trials["error"].to_pylist()[0] or "no reason was kept"
+        error = found.trials["failure"].to_pylist()[0] or "no reason was kept"
         headline = error.partition("\n")[0]
         if (sentence := headline.removeprefix(_REFUSED)) != headline:
             raise RefusedDataError(f"{found.path}: {sentence}")
         raise TrialError(f"{found.path}: the training function failed: {error}")
     if ended and failed / ended > spec.failed_limit:
-        errors = [error.splitlines()[0] for error in found.trials["error"].to_pylist() if error]
+        errors = [error.splitlines()[0] for error in found.trials["failure"].to_pylist() if error]
         raise TrialError(
             f"{found.path}: {failed} of {ended} trials failed, more than the limit of {spec.failed_limit:.0%}; "
             f"the first one: {errors[0] if errors else 'no reason was kept'}"

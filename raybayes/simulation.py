@@ -204,19 +204,16 @@ def _run(
     events = _as_table(replay.events)
     parquet.write_table(layout.storage, layout.events, events)
     found = Sweep(layout.storage.display, keep=folder)
-    share = utilisation(replay.events, workers, began, replay.last_start)
+    share = utilisation(replay.trained, workers, began, replay.last_start)
     return Simulated(found, events, clock.elapsed() - began, share, replay.driver_s)
 
 
-def utilisation(events: list[Event], workers: int, began: float, until: float) -> float:
-    """Share of the workers' time between two moments that lies between the start and the end of a job; 1 for none."""
-    busy, since = 0.0, {}
-    for event in events:
-        if event.kind == "start":
-            since[event.worker] = event.time
-        elif event.kind != "report":
-            busy += max(0.0, min(event.time, until) - min(since.pop(event.worker), until))
-    return min(1.0, busy / (workers * (until - began))) if until > began else 1.0  # sums of times round
+def utilisation(trained: Iterable[tuple[float, float]], workers: int, began: float, until: float) -> float:
+    """Share of the workers' time between two moments that lies in these spans of training; 1 where there is no time."""
+    if until <= began:
+        return 1.0
+    busy = sum(min(end, until) - min(start, until) for start, end in trained)
+    return min(1.0, busy / (workers * (until - began)))  # sums of times round
 
 
 def _as_table(events: list[Event]) -> pa.Table:

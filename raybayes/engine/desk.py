@@ -13,7 +13,8 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raybayes.engine.burst import Burst, Key, Process
+from raybayes.engine.books import Key, Process
+from raybayes.engine.burst import Burst
 from raybayes.engine.job import Decision, Job, Report, Start
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Progress
@@ -60,8 +61,11 @@ class BurstActor:
     def error_of(self, key: Key) -> str | None:
         return self.burst.error_of(key)
 
-    def finish(self, key: Key, error: str | None) -> None:
-        self.burst.finish(key, error)
+    def lost(self, key: Key, reason: str, counts: bool | None = None) -> bool:
+        return self.burst.lost(key, reason, counts)
+
+    def finish(self, key: Key, error: str | None, attempt: int | None = None) -> None:
+        self.burst.finish(key, error, attempt)
 
     def give_up_silent(self) -> list[Process]:
         return self.burst.give_up_silent()
@@ -81,10 +85,12 @@ class RemoteDesk:
 
     def __init__(self, handle: Any) -> None:
         self.handle = handle
+        self._attempts: dict[Key, int] = {}  # of the jobs that began through this view
 
     def start(self, key: Key, node: str) -> Start:
         process: Process = (ray.get_runtime_context().get_node_id(), os.getpid())
         answer: Start = ray.get(self.handle.start.remote(key, node, process))
+        self._attempts[key] = answer.attempt
         return answer
 
     def report(self, key: Key, report: Report) -> Decision:
@@ -102,7 +108,7 @@ class RemoteDesk:
         return answer
 
     def finish(self, key: Key, error: str | None) -> None:
-        ray.get(self.handle.finish.remote(key, error))
+        ray.get(self.handle.finish.remote(key, error, self._attempts.pop(key, None)))
 
 
 def open_desk(layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...], wait_s: float) -> Any:

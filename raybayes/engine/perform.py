@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import torch
@@ -10,6 +11,7 @@ from raybayes import catalog
 from raybayes.contract import Action, Stop
 from raybayes.engine.context import Group, Worker
 from raybayes.engine.job import Desk, Job, describe_error, isolated
+from raybayes.errors import StoreError
 from raybayes.seeds import derive
 
 
@@ -27,7 +29,7 @@ def perform(job: Job, desk: Desk, group: Group, device: torch.device, threads: i
     worker = Worker(job, project, desk, group, device, steps, grace)
     if worker.attempt == 0:  # the desk knows the end of this job; only its worker was started again
         return
-    with isolated(derive(job.seed, "global", job.trial, job.repeat), threads):
+    with contextlib.closing(worker), isolated(derive(job.seed, "global", job.trial, job.repeat), threads):
         try:
             project.train(config, worker)
         except Stop as stop:
@@ -38,10 +40,18 @@ def perform(job: Job, desk: Desk, group: Group, device: torch.device, threads: i
 
 
 def attempt(job: Job, desk: Desk, group: Group, device: torch.device, threads: int) -> str | None:
-    """`perform`, and the error as text if the training function failed: the trial fails, the sweep goes on."""
+    """`perform`, and the error as text if the training function failed: the trial fails, the sweep goes on.
+
+    Raises:
+        StoreError: the storage has refused something (it is full, say). That is not the trial's fault, and no other
+            trial would fare better: the burst must end.
+    """
     try:
         perform(job, desk, group, device, threads)
     except Exception as error:
+        # It has a cause where the storage is it; one that comes from the desk has Ray's name for it.
+        if isinstance(error, StoreError) and getattr(error, "cause", error.__cause__) is not None:
+            raise
         return describe_error(error)
     return None
 

@@ -91,6 +91,7 @@ class Replay:
         self._count = itertools.count()
         self._driver_free = clock.elapsed()
         self.events: list[Event] = []
+        self.trained: list[tuple[float, float]] = []  # when a worker was training: from, until
         self.driver_s = 0.0
         self.last_start = clock.elapsed()
 
@@ -135,6 +136,7 @@ class Replay:
     def _wait(self, worker: int, training: _Training, at: float) -> None:
         """Until the next report is due; where there is none, the trial ends now."""
         took = 0.0 if training.ahead is None else float(training.ahead.get(SECONDS, 1.0))
+        self.trained.append((at, at + took))
         heapq.heappush(self._queue, (at + took, next(self._count), worker, training))
 
     def _report(self, worker: int, training: _Training, now: Mapping[str, float]) -> None:

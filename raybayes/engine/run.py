@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raybayes.engine.burst import Burst
 from raybayes.engine.witness import Witness
@@ -17,6 +17,9 @@ from raybayes.search.plan import Plan
 from raybayes.search.progress import Progress
 from raybayes.spec import SweepSpec
 from raybayes.store.layout import Layout
+
+if TYPE_CHECKING:
+    from raybayes.engine.cluster import Cluster
 
 Watch = Callable[[Progress], None]
 POLL_S = 0.5
@@ -134,9 +137,7 @@ def run_on_ray(
                 if spec.kind == "train":
                     _beside(lambda: _train(desk, spec))
                 else:
-                    from raybayes.engine.tune import run_trials
-
-                    _beside(lambda: run_trials(desk, spec, cluster, concurrency))
+                    _tune(desk, spec, cluster, concurrency)
             last = _closed(desk)
         ray.kill(desk)
     watch(last)
@@ -186,6 +187,19 @@ def _witnessed(layout: Layout, plan: Plan, private: bool, watch: Watch) -> Itera
 
     with Witness(layout, names, usage=lambda: usage(False), told=metrics.reports):
         yield both
+
+
+def _tune(desk: Any, spec: SweepSpec, cluster: Cluster, concurrency: int) -> None:
+    import ray
+
+    from raybayes.engine.tune import run_trials
+
+    try:
+        _beside(lambda: run_trials(desk, spec, cluster, concurrency))
+    except StoreError:  # the disk is full, say; what can still be written is
+        with contextlib.suppress(ray.exceptions.RayError):
+            ray.get(desk.close.remote())
+        raise
 
 
 def _train(desk: Any, spec: SweepSpec) -> None:

@@ -1,4 +1,8 @@
-"""The Ray Tune loop of a burst: Tune places, starts, reuses and restarts the trials; the desk decides the rest."""
+"""The Ray Tune loop of a burst: Tune places and starts trials and reuses their processes; the desk decides all else.
+
+Tune restarts nothing either. A job whose process is gone goes back to the desk, which hands it out again: to a node
+that is dead but not yet known to be, Tune would send it again until all retries are spent.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import tempfile
 from typing import Any
 
 import ray
+import ray.cloudpickle as cloudpickle
 import ray.exceptions
 import torch
 from ray import tune
@@ -20,10 +25,10 @@ from raybayes.engine.context import Alone
 from raybayes.engine.desk import RemoteDesk
 from raybayes.engine.job import Job
 from raybayes.engine.perform import attempt, threads_of
-from raybayes.errors import ClusterError
+from raybayes.errors import ClusterError, StoreError
 from raybayes.spec import Resources, SweepSpec
 
-LOST = "its worker was lost {} times (killed, out of memory, or its node died)"
+_LOG = logging.getLogger("raybayes.engine")
 
 
 class TrialActor(tune.Trainable):  # type: ignore[misc]
@@ -58,10 +63,10 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
 class Bridge(Searcher):  # type: ignore[misc]
     """Hands the desk's jobs to Tune, one for each free slot. It remembers nothing: the study does."""
 
-    def __init__(self, desk: Any, concurrency: int, retries: int) -> None:
+    def __init__(self, desk: Any, concurrency: int) -> None:
         super().__init__(metric="done", mode="max")
-        self._desk, self._concurrency, self._retries = desk, concurrency, retries
-        self._live: dict[str, tuple[int, int]] = {}
+        self._desk, self._concurrency = desk, concurrency
+        self._live: set[str] = set()
 
     def suggest(self, trial_id: str) -> Any:
         if len(self._live) >= self._concurrency:
@@ -69,13 +74,11 @@ class Bridge(Searcher):  # type: ignore[misc]
         job, over = ray.get(self._desk.next_job.remote())
         if job is None:
             return Searcher.FINISHED if over else None
-        self._live[trial_id] = job.key
+        self._live.add(trial_id)
         return {"job": job}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        key = self._live.pop(trial_id, None)
-        if key is not None and error:
-            ray.get(self._desk.finish.remote(key, LOST.format(self._retries + 1)))
+        self._live.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save."""
@@ -84,13 +87,54 @@ class Bridge(Searcher):  # type: ignore[misc]
         """Nothing to restore."""
 
 
+class Mourner(tune.Callback):  # type: ignore[misc]
+    """Tells the desk which jobs have lost their process.
+
+    Attributes:
+        refused: what the storage said when it refused something; the burst is told to stop then.
+    """
+
+    def __init__(self, desk: Any) -> None:
+        self._desk = desk
+        self.refused: str | None = None
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        error, counts = _error_of(trial), None
+        if isinstance(error, ray.exceptions.RayActorError) and error.actor_init_failed:
+            counts = True  # the next process cannot be made either
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, StoreError):
+            self.refused, counts = str(cause), False
+            ray.get(self._desk.stop.remote())
+        job: Job = trial.config["job"]
+        if ray.get(self._desk.lost.remote(job.key, _reason(error), counts)):
+            _LOG.warning("trial %d: its worker was lost: %s", job.trial, _reason(error))
+
+
+def _error_of(trial: Any) -> Exception | None:
+    """The exception that Tune has kept of a trial."""
+    if trial.pickled_error_file is None:
+        return None
+    with open(trial.pickled_error_file, "rb") as file:
+        error: Exception = cloudpickle.load(file)
+    return error
+
+
+def _reason(error: Exception | None) -> str:
+    """What Ray says of a death, without its names for the process (lines that begin with a tab) and its advice."""
+    told = [line.strip() for line in str(error or "").splitlines() if line.strip() and not line.startswith("\t")]
+    return told[-1].partition(" Some common causes")[0] if told else "Ray does not say why"
+
+
 def run_trials(desk: Any, spec: SweepSpec, cluster: Cluster, concurrency: int) -> None:
     """Work through a burst with Ray Tune, `concurrency` trials at once.
 
     Raises:
         ClusterError: the cluster, or the desk's process, was lost. Everything is stored.
+        StoreError: the storage has refused what a trial had to store; the burst is at its end.
     """
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    mourner = Mourner(desk)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it would call a sweep incomplete that lost a worker
     # With Tune's default of one pending trial, a trial waits until the one before it has been taken up by its actor,
     # and short trials never overlap.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(2, concurrency))
@@ -101,7 +145,7 @@ def run_trials(desk: Any, spec: SweepSpec, cluster: Cluster, concurrency: int) -
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            search_alg=Bridge(desk, concurrency, spec.retries),
+            search_alg=Bridge(desk, concurrency),
             num_samples=-1,
             reuse_actors=True,
             trial_name_creator=_trial_name,
@@ -111,7 +155,8 @@ def run_trials(desk: Any, spec: SweepSpec, cluster: Cluster, concurrency: int) -
             name=spec.name,
             storage_path=scratch,
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=spec.retries),
+            callbacks=[mourner],
+            failure_config=tune.FailureConfig(max_failures=0),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # ours are in the sweep's store
         ),
     )
@@ -122,6 +167,8 @@ def run_trials(desk: Any, spec: SweepSpec, cluster: Cluster, concurrency: int) -
         raise ClusterError(f"the Ray cluster was lost ({reason}); everything is stored, go on with resume.") from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    if mourner.refused is not None:
+        raise StoreError(mourner.refused)
 
 
 def _trial_name(trial: Any) -> str:

@@ -91,6 +91,15 @@ class TestSameNumbers:
         )
 
 
+    def test_a_killed_worker_of_a_trial_of_several_goes_on_from_its_checkpoint(self, tmp_path):
+        config = {"steps": 3, "die_at": 3, "marker": str(tmp_path / "died")}
+        sweep = rb.sweep("parabola", trials=2, config=config, workers=2, storage=str(tmp_path), name="s", every_s=0.0)
+        rows = sweep.trials.to_pylist()
+        assert [(row["state"], row["attempts"]) for row in rows] == [("COMPLETE", 2), ("COMPLETE", 1)]
+        steps = [(row["trial"], row["step"]) for row in sweep.reports.to_pylist()]
+        assert steps == [(trial, step) for trial in (0, 1) for step in (1, 2, 3)]
+
+
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_cluster")
 class TestTuneTrials:
@@ -110,7 +119,7 @@ class TestTuneTrials:
             failed_limit=1.0,
         )
         assert set(sweep.trials["state"].to_pylist()) == {"FAIL"}
-        assert set(sweep.trials["error"].to_pylist()) == {"loss was reported as nan"}
+        assert set(sweep.trials["failure"].to_pylist()) == {"loss was reported as nan"}
         steps = [int(line.split()[0]) for line in (tmp_path / "log").read_text().splitlines()]
         assert max(steps) == 2, "a trial burned time after its NaN"
 

@@ -1,5 +1,6 @@
 """Simulated sweeps: the code of real ones, another kind of time."""
 
+import itertools
 import math
 from collections import Counter
 
@@ -7,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 import raybayes as rb
+from raybayes.engine import replay
 from raybayes.errors import SpecError
 from raybayes.space import Choice, Float, Int, Space
 
@@ -80,7 +82,7 @@ def test_numbers_mappings_and_failures():
 
     rows = rb.simulate(number, SPACE, trials=40, workers=4, sampler="random").sweep.trials.to_pylist()
     for row in rows:
-        x, error = row["config.x"], row["error"] or ""
+        x, error = row["config.x"], row["failure"] or ""
         assert row["state"] == ("COMPLETE" if x <= 0.6 else "FAIL")
         assert ("too large" in error, "nan" in error) == (x > 0.8, 0.6 < x <= 0.8)
 
@@ -109,6 +111,14 @@ def test_a_time_budget_pauses_and_a_second_call_goes_on_to_the_same_end(tmp_path
         rb.simulate(curve, Space({"x": Float(0.0, 2.0)}), **options, name="cut")
     with pytest.raises(SpecError, match=r"call rb\.simulate again"):
         rb.resume(str(tmp_path / "cut"), executor="here")
+
+
+def test_waiting_for_the_driver_is_not_training(monkeypatch):
+    """Two reports of a second each, and four answers of half a second each, for every trial."""
+    ticks = itertools.count(step=0.5)
+    monkeypatch.setattr(replay.time, "process_time", lambda: next(ticks))
+    found = rb.simulate(lambda config: [{"loss": 1.0}] * 2, SPACE, trials=20, charge_driver=True, name="s")
+    assert found.utilisation == pytest.approx(0.5, abs=0.03)
 
 
 def test_repeats_and_the_drivers_time():
