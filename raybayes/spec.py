@@ -68,6 +68,13 @@ class Checkpoints(Frozen):
     every_s: float = Field(10.0, ge=0, description="least seconds of training between two checkpoints of a trial")
 
 
+class Reuse(Frozen):
+    """When the processes of a slot, which train one trial after the other, are replaced by fresh ones."""
+
+    trials: int = Field(50, ge=1, description="trials that a slot's processes train; 1: each trial has its own")
+    growth_gib: float = Field(2.0, gt=0, description="growth of a process's memory after which it is replaced")
+
+
 class Choice(Frozen):
     """A named part with options: written `tpe`, or `asha:eta=4,grace=2`."""
 
@@ -116,6 +123,7 @@ class SweepSpec(Frozen):
     seed: int = Field(0, ge=0)
     data: str | None = Field(None, description="folder of the full data sets")
     checkpoints: Checkpoints = Field(default_factory=Checkpoints)
+    reuse: Reuse = Field(default_factory=Reuse)
     retries: int = Field(2, ge=0, description="restarts of a trial whose worker was lost")
     failed_limit: float = Field(0.5, ge=0, le=1, description="share of failed trials above which the exit code is 1")
     report_limit_s: float | None = Field(None, gt=0, description="seconds without a report after which a trial fails")

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 
 from raybayes.clock import WALL, Clock
 from raybayes.contract import Action
-from raybayes.engine.books import Books, Key, Live, Process
+from raybayes.engine.books import Books, Live, Process
 from raybayes.engine.evolution import Evolution
-from raybayes.engine.job import Decision, Job, Report, Start
+from raybayes.engine.job import Decision, Done, Job, Key, Report, Start
 from raybayes.engine.line import Line
 from raybayes.engine.losses import Losses
 from raybayes.search.outcome import State, ended, not_finite
@@ -90,7 +90,7 @@ class Burst:
         if self._plan.race is not None:  # all candidates of a race side by side
             while self._books.room:
                 self._line.enter(self._books.ask())
-        elif self._books.room and (self._plan.population is not None or not self._line.ready(self._clock.elapsed())):
+        elif self._books.room and (self._plan.population is not None or not self._line.count(self._clock.elapsed())):
             self._line.enter(self._books.ask())
         job = self._line.take(self._clock.elapsed())
         if job is None:
@@ -99,6 +99,22 @@ class Burst:
         self._live[job.key] = Live(job, metrics=self._books.recalled.pop(job.key, {}))
         self._books.flush()
         return job
+
+    @_one_at_a_time
+    def turn(self, done: Done | None) -> Job | None:
+        """The end of a job in order, and the next one: what both promise is on disk after one write."""
+        if done is not None:
+            self._finish(done.key, None, done.attempt)
+        job = self.next_job()
+        if job is None:
+            self._books.flush()
+        return job
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs could be taken now."""
+        with self._mutex:
+            return 0 if self._stopping else self._line.count(self._clock.elapsed()) + self._books.room
 
     @property
     def over(self) -> bool:
@@ -203,6 +219,10 @@ class Burst:
     @_one_at_a_time
     def finish(self, key: Key, error: str | None, attempt: int | None = None) -> None:
         """A worker's function has returned, or raised `error`; `attempt` tells which one's, if that is not plain."""
+        self._finish(key, error, attempt)
+        self._books.flush()
+
+    def _finish(self, key: Key, error: str | None, attempt: int | None) -> None:
         number, repeat = key
         if key not in self._live or attempt not in (None, self._books.attempts[number][repeat]):
             return  # it was given up as hanging or lost, and has woken since
@@ -221,7 +241,6 @@ class Burst:
         else:
             self._books.close(number, live.step, live.metrics, outcome)
             self._line.drop(number)
-        self._books.flush()
 
     def _complete(self, live: Live) -> None:
         number, repeat = live.job.key

@@ -15,7 +15,7 @@ from torch import nn
 from raybayes import data
 from raybayes.clock import WALL, Clock
 from raybayes.contract import Action, Project, State, Stop
-from raybayes.engine.job import Decision, Desk, Job, Report
+from raybayes.engine.job import Decision, Desk, Job, Report, Spent
 from raybayes.errors import StoreError, TrialError
 from raybayes.seeds import derive
 from raybayes.store import checkpoints, tables
@@ -113,6 +113,7 @@ class Worker:
         self._saved_step = 0
         self._spacing_s = job.every_s
         self._unsaved: Callable[[], State] | None = None
+        self.spent = Spent()
 
     # -- what the contract promises --------------------------------------------------------------------------
 
@@ -155,6 +156,7 @@ class Worker:
         return {**states[0], **own}
 
     def report(self, metrics: Mapping[str, float], state: Callable[[], State] | None = None) -> None:
+        began = self._clock.elapsed()
         self._step += 1
         self._unsaved = state
         decision: Decision | None = None
@@ -168,6 +170,7 @@ class Worker:
             going_on = answer.action in (Action.CONTINUE, Action.PAUSE)
             decision = Decision(answer.action, going_on and (answer.checkpoint or due))
         decision = self._group.broadcast(decision)
+        self.spent.reporting += self._clock.elapsed() - began
         if decision.checkpoint:
             self.save()
         if decision.action is not Action.CONTINUE:
@@ -194,6 +197,7 @@ class Worker:
             self._desk.saving(self._job.key, self._step)
             self._stored(lambda: self._publish(records))
         self._saved_at, self._saved_step = self._clock.elapsed(), self._step
+        self.spent.saving += self._saved_at - began
         if self._job.every_s:  # 0 asks for one at every report, whatever it costs
             self._spacing_s = max(self._job.every_s, (self._saved_at - began) / COST)
 

@@ -13,9 +13,10 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raybayes.engine.books import Key, Process
+from raybayes.engine.books import Process
 from raybayes.engine.burst import Burst
-from raybayes.engine.job import Decision, Job, Report, Start
+from raybayes.engine.job import Decision, Done, Key, Report, Start
+from raybayes.engine.roster import Roster, Turn
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Progress
 from raybayes.spec import SweepSpec
@@ -27,6 +28,7 @@ class BurstActor:
 
     def __init__(self) -> None:
         self._burst: Burst | None = None
+        self._roster: Roster | None = None
 
     def __repr__(self) -> str:
         """What Ray's dashboard and logs call this actor."""
@@ -35,16 +37,33 @@ class BurstActor:
     def open(self, layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...], wait_s: float) -> None:
         """Take the sweep; raises what `Burst` raises. Apart from the constructor, so that errors come back whole."""
         self._burst = Burst(layout, spec, plan, roots, wait_s)
+        self._roster = Roster(self._burst)
 
     @property
     def burst(self) -> Burst:
         assert self._burst is not None, "the desk was used before it was opened"
         return self._burst
 
-    def next_job(self) -> tuple[Job | None, bool]:
-        """The next job, and whether none will ever come again."""
-        job = self.burst.next_job()
-        return job, job is None and self.burst.over
+    @property
+    def roster(self) -> Roster:
+        assert self._roster is not None, "the desk was used before it was opened"
+        return self._roster
+
+    def open_slot(self) -> tuple[int | None, bool]:
+        """A new slot's number if one is needed now, and whether none will ever be."""
+        return self.roster.open(), self.roster.over
+
+    def turn(self, slot: int, done: Done | None) -> Turn:
+        return self.roster.turn(slot, done)
+
+    def leave(self, slot: int, done: Done | None) -> None:
+        self.roster.leave(slot, done)
+
+    def close_slot(self, slot: int, reason: str, broken: bool = False) -> str | None:
+        return self.roster.close(slot, reason, broken)
+
+    def problem(self) -> str | None:
+        return self.roster.problem
 
     def start(self, key: Key, node: str, process: Process) -> Start:
         return self.burst.start(key, node, process)
@@ -57,15 +76,6 @@ class BurstActor:
 
     def failed(self, key: Key, error: str) -> None:
         self.burst.failed(key, error)
-
-    def error_of(self, key: Key) -> str | None:
-        return self.burst.error_of(key)
-
-    def lost(self, key: Key, reason: str, broken: bool) -> bool:
-        return self.burst.lost(key, reason, broken)
-
-    def finish(self, key: Key, error: str | None, attempt: int | None = None) -> None:
-        self.burst.finish(key, error, attempt)
 
     def give_up_silent(self) -> list[Process]:
         return self.burst.give_up_silent()
@@ -85,12 +95,17 @@ class RemoteDesk:
 
     def __init__(self, handle: Any) -> None:
         self.handle = handle
-        self._attempts: dict[Key, int] = {}  # of the jobs that began through this view
+
+    def turn(self, slot: int, done: Done | None) -> Turn:
+        answer: Turn = ray.get(self.handle.turn.remote(slot, done))
+        return answer
+
+    def leave(self, slot: int, done: Done | None) -> None:
+        ray.get(self.handle.leave.remote(slot, done))
 
     def start(self, key: Key, node: str) -> Start:
         process: Process = (ray.get_runtime_context().get_node_id(), os.getpid())
         answer: Start = ray.get(self.handle.start.remote(key, node, process))
-        self._attempts[key] = answer.attempt
         return answer
 
     def report(self, key: Key, report: Report) -> Decision:
@@ -102,13 +117,6 @@ class RemoteDesk:
 
     def failed(self, key: Key, error: str) -> None:
         ray.get(self.handle.failed.remote(key, error))
-
-    def error_of(self, key: Key) -> str | None:
-        answer: str | None = ray.get(self.handle.error_of.remote(key))
-        return answer
-
-    def finish(self, key: Key, error: str | None) -> None:
-        ray.get(self.handle.finish.remote(key, error, self._attempts.pop(key, None)))
 
 
 def open_desk(layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...], wait_s: float) -> Any:
