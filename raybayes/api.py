@@ -119,6 +119,7 @@ def sweep(
     keep_checkpoints: int = 5,
     every_s: float = 10.0,
     retries: int = 2,
+    isolate: bool = False,
     failed_limit: float = 0.5,
     report_limit: str | float | None = None,
     warm_start: str = "none",
@@ -142,6 +143,8 @@ def sweep(
         storage: as in `train`.
         keep_checkpoints: finished trials that keep their newest checkpoint: the best ones.
         every_s, retries: as in `train`.
+        isolate: a process (or group of them) for each trial alone. By default a slot's processes train one trial after
+            the other, which gives the same numbers and saves a second a trial, or ten with several workers.
         failed_limit: share of failed trials above which a TrialError is raised at the end.
         report_limit: "10m" or seconds without a report after which a trial is stopped and fails.
         warm_start: "auto" (finished sweeps of the same project and space in `storage`) or paths of sweeps, joined by
@@ -174,6 +177,7 @@ def sweep(
         "data": data,
         "checkpoints": {"keep": keep_checkpoints, "every_s": every_s},
         "retries": retries,
+        "reuse": {"trials": 1} if isolate else {},
         "failed_limit": failed_limit,
         "report_limit_s": parse_duration(report_limit),
         "warm_start": warm_start,
@@ -199,7 +203,7 @@ def resume(
 
     Args:
         changes: what may differ from burst to burst: trials, scheduler, concurrency, time_budget_s, retries, data,
-            checkpoints, failed_limit, report_limit_s, and narrow: {parameter: value} that is fixed from now on.
+            checkpoints, reuse, failed_limit, report_limit_s, and narrow: {parameter: value} that is fixed from now on.
 
     Raises:
         SpecError: a change of what the sweep is (project, space, objective, ...).
@@ -224,7 +228,7 @@ def extend(path: str, trials: int, **changes: Any) -> Sweep:
 
 
 _BURST = (
-    "trials", "scheduler", "concurrency", "time_budget_s", "retries", "data", "checkpoints", "failed_limit",
+    "trials", "scheduler", "concurrency", "time_budget_s", "retries", "data", "checkpoints", "reuse", "failed_limit",
     "report_limit_s", "narrow", "confirm",
 )  # fmt: skip
 
@@ -240,7 +244,7 @@ def _changed(found: Sweep, changes: Mapping[str, Any]) -> SweepSpec:
                 f"change only {', '.join(_BURST)}."
             )
     old = found.spec.model_dump()
-    merged = {name: {**old[name], **changes.get(name, {})} for name in ("narrow", "checkpoints")}
+    merged = {name: {**old[name], **changes.get(name, {})} for name in ("narrow", "checkpoints", "reuse")}
     return build(SweepSpec, {**old, **changes, **merged}, f"resume {found.path}")
 
 
@@ -335,6 +339,8 @@ def run(prepared: Prepared, executor: Executor, watch: Watch, walltime: str | fl
         raise SpecError(
             f"{spec.resources.workers} workers cannot train in one process; drop --local or use --workers 1."
         )
+    if executor == "here" and spec.reuse.trials == 1 and spec.trials > 1:
+        raise SpecError("one process trains all trials of a sweep without Ray; drop --local, or say --reuse.")
     if executor == "here" and spec.report_limit_s is not None:
         raise SpecError("nothing in this process can stop a trial that hangs; drop --local or the report limit.")
 

@@ -71,7 +71,7 @@ class Checkpoints(Frozen):
 class Reuse(Frozen):
     """When the processes of a slot, which train one trial after the other, are replaced by fresh ones."""
 
-    trials: int = Field(50, ge=1, description="trials that a slot's processes train; 1: each trial has its own")
+    trials: int = Field(500, ge=1, description="trials that a slot's processes train; 1: each trial has its own")
     growth_gib: float = Field(2.0, gt=0, description="growth of a process's memory after which it is replaced")
 
 

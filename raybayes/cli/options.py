@@ -32,6 +32,10 @@ Walltime = Annotated[
 ]
 TimeBudget = Annotated[Name, typer.Option(metavar="TIME", help="End the burst cleanly after 90s, 30m, 2h, ...")]
 KeepCheckpoints = Annotated[Optional[int], typer.Option(help="Best trials of the sweep that keep theirs.")]  # noqa: UP045
+Isolate = Annotated[
+    Optional[bool],  # noqa: UP045
+    typer.Option("--isolate/--reuse", help="A fresh process (or group) for each trial alone. [default: reuse]"),
+]
 ReportLimit = Annotated[
     Name, typer.Option(metavar="TIME", help="A trial that does not report for so long is stopped and fails.")
 ]

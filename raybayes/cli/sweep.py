@@ -40,6 +40,7 @@ def sweep(
     seed: Annotated[Optional[int], typer.Option(help="Seed of every random draw. [default: 0]")] = None,  # noqa: UP045
     keep_checkpoints: options.KeepCheckpoints = None,
     report_limit: options.ReportLimit = None,
+    isolate: options.Isolate = None,
     warm_start: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -76,6 +77,7 @@ def sweep(
         "name": name,
         "seed": seed,
         "report_limit_s": report_limit,
+        "reuse": reuse_of(isolate),
         "warm_start": warm_start,
         "confirm": confirm,
     }
@@ -96,6 +98,7 @@ def resume(
     concurrency: options.Concurrency = None,
     time_budget: options.TimeBudget = None,
     report_limit: options.ReportLimit = None,
+    isolate: options.Isolate = None,
     keep_checkpoints: options.KeepCheckpoints = None,
     data: options.Data = None,
     walltime: options.Walltime = None,
@@ -110,6 +113,7 @@ def resume(
         concurrency=concurrency,
         time_budget=time_budget,
         report_limit=report_limit,
+        isolate=isolate,
         keep_checkpoints=keep_checkpoints,
         data=data,
         settings=settings,
@@ -126,6 +130,7 @@ def extend(
     concurrency: options.Concurrency = None,
     time_budget: options.TimeBudget = None,
     report_limit: options.ReportLimit = None,
+    isolate: options.Isolate = None,
     keep_checkpoints: options.KeepCheckpoints = None,
     data: options.Data = None,
     walltime: options.Walltime = None,
@@ -140,6 +145,7 @@ def extend(
         concurrency=concurrency,
         time_budget=time_budget,
         report_limit=report_limit,
+        isolate=isolate,
         keep_checkpoints=keep_checkpoints,
         data=data,
         settings=settings,
@@ -152,6 +158,7 @@ def burst_changes(
     *,
     time_budget: str | None = None,
     report_limit: str | None = None,
+    isolate: bool | None = None,
     keep_checkpoints: int | None = None,
     settings: list[str] | None = None,
     **plain: Any,
@@ -163,10 +170,18 @@ def burst_changes(
         **plain,
         "time_budget_s": parse_duration(time_budget),
         "report_limit_s": parse_duration(report_limit),
+        "reuse": reuse_of(isolate),
         "checkpoints": None if keep_checkpoints is None else {"keep": keep_checkpoints},
         "narrow": parse_settings(settings) if settings else None,
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def reuse_of(isolate: bool | None) -> dict[str, Any] | None:
+    """What --isolate and --reuse set; None: what the spec says."""
+    from raybayes.spec import Reuse
+
+    return None if isolate is None else {"trials": 1 if isolate else Reuse().trials}
 
 
 def watched(call: Any, title: str, local: bool, json: bool) -> int:

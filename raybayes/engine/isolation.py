@@ -33,7 +33,7 @@ def isolated(seed: int, threads: int) -> Iterator[None]:
         seed: of the global generators.
         threads: of one torch operation.
     """
-    undo = [_generators(), *_torch_settings(), _folder(), _environment(), _process_groups()]
+    undo = [_generators(), _torch_settings(), _folder(), _environment(), _process_groups()]
     devices = list(range(torch.cuda.device_count()))
     torch.set_num_threads(threads)
     try:
@@ -59,24 +59,48 @@ def _generators() -> Undo:
     return back
 
 
-def _torch_settings() -> list[Undo]:
+def _torch_settings() -> Undo:
     """Everything of torch that is one for the whole process and changes numbers or speed."""
-    cudnn = torch.backends.cudnn
-    threads, dtype, grad = torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled()
-    device, precision = torch.get_default_device(), torch.get_float32_matmul_precision()
-    strict, warn = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    flags = cudnn.benchmark, cudnn.deterministic
+    before = _settings()
 
     def back() -> None:
-        if torch.get_default_device() != device:
-            torch.set_default_device(device)
-        torch.set_default_dtype(dtype)
-        torch.set_grad_enabled(grad)
-        torch.set_float32_matmul_precision(precision)
-        torch.use_deterministic_algorithms(strict, warn_only=warn)
-        cudnn.benchmark, cudnn.deterministic = flags
+        now = _settings()
+        for name, put in _PUT.items():
+            if now[name] != before[name]:  # not in vain: some of these import half of torch
+                put(before[name])
 
-    return [lambda: torch.set_num_threads(threads), back]
+    return back
+
+
+def _settings() -> dict[str, Any]:
+    cudnn = torch.backends.cudnn
+    return {
+        "threads": torch.get_num_threads(),
+        "dtype": torch.get_default_dtype(),
+        "gradients": torch.is_grad_enabled(),
+        "device": torch.get_default_device(),
+        "precision": torch.get_float32_matmul_precision(),
+        "deterministic": (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_deterministic_algorithms_warn_only_enabled(),
+        ),
+        "cudnn": (cudnn.benchmark, cudnn.deterministic),
+    }
+
+
+def _put_cudnn(flags: tuple[bool, bool]) -> None:
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = flags
+
+
+_PUT: dict[str, Callable[[Any], Any]] = {
+    "threads": torch.set_num_threads,
+    "dtype": torch.set_default_dtype,
+    "gradients": torch.set_grad_enabled,
+    "device": torch.set_default_device,
+    "precision": torch.set_float32_matmul_precision,
+    "deterministic": lambda flags: torch.use_deterministic_algorithms(flags[0], warn_only=flags[1]),
+    "cudnn": _put_cudnn,
+}
 
 
 def _folder() -> Undo:
