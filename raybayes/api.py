@@ -120,6 +120,7 @@ def sweep(
     every_s: float = 10.0,
     retries: int = 2,
     isolate: bool = False,
+    ask_ahead: Literal["auto", "always", "never"] = "auto",
     failed_limit: float = 0.5,
     report_limit: str | float | None = None,
     warm_start: str = "none",
@@ -145,6 +146,9 @@ def sweep(
         every_s, retries: as in `train`.
         isolate: a process (or group of them) for each trial alone. By default a slot's processes train one trial after
             the other, which gives the same numbers and saves a second a trial, or ten with several workers.
+        ask_ahead: whether configurations are looked for before a slot is free, so that none waits for the sampler:
+            "auto" does it where that saves 2 % of a trial's time or more. A sweep with concurrency 1 never does, unless
+            "always", and so depends on its seed alone.
         failed_limit: share of failed trials above which a TrialError is raised at the end.
         report_limit: "10m" or seconds without a report after which a trial is stopped and fails.
         warm_start: "auto" (finished sweeps of the same project and space in `storage`) or paths of sweeps, joined by
@@ -178,6 +182,7 @@ def sweep(
         "checkpoints": {"keep": keep_checkpoints, "every_s": every_s},
         "retries": retries,
         "reuse": {"trials": 1} if isolate else {},
+        "ask_ahead": ask_ahead,
         "failed_limit": failed_limit,
         "report_limit_s": parse_duration(report_limit),
         "warm_start": warm_start,
@@ -203,7 +208,8 @@ def resume(
 
     Args:
         changes: what may differ from burst to burst: trials, scheduler, concurrency, time_budget_s, retries, data,
-            checkpoints, reuse, failed_limit, report_limit_s, and narrow: {parameter: value} that is fixed from now on.
+            checkpoints, reuse, ask_ahead, failed_limit, report_limit_s, and narrow: {parameter: value} that is fixed
+            from now on.
 
     Raises:
         SpecError: a change of what the sweep is (project, space, objective, ...).
@@ -228,8 +234,8 @@ def extend(path: str, trials: int, **changes: Any) -> Sweep:
 
 
 _BURST = (
-    "trials", "scheduler", "concurrency", "time_budget_s", "retries", "data", "checkpoints", "reuse", "failed_limit",
-    "report_limit_s", "narrow", "confirm",
+    "trials", "scheduler", "concurrency", "time_budget_s", "retries", "data", "checkpoints", "reuse", "ask_ahead",
+    "failed_limit", "report_limit_s", "narrow", "confirm",
 )  # fmt: skip
 
 

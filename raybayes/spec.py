@@ -123,6 +123,9 @@ class SweepSpec(Frozen):
     seed: int = Field(0, ge=0)
     data: str | None = Field(None, description="folder of the full data sets")
     checkpoints: Checkpoints = Field(default_factory=Checkpoints)
+    ask_ahead: Literal["auto", "always", "never"] = Field(
+        "auto", description="look for configurations before a slot is free; auto: where that saves 2 % of a trial"
+    )
     reuse: Reuse = Field(default_factory=Reuse)
     retries: int = Field(2, ge=0, description="restarts of a trial whose worker was lost")
     failed_limit: float = Field(0.5, ge=0, le=1, description="share of failed trials above which the exit code is 1")

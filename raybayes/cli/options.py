@@ -32,6 +32,12 @@ Walltime = Annotated[
 ]
 TimeBudget = Annotated[Name, typer.Option(metavar="TIME", help="End the burst cleanly after 90s, 30m, 2h, ...")]
 KeepCheckpoints = Annotated[Optional[int], typer.Option(help="Best trials of the sweep that keep theirs.")]  # noqa: UP045
+AskAhead = Annotated[
+    Name,
+    typer.Option(
+        metavar="auto|always|never", help="Look for configurations before a slot is free. [default: auto, if it pays]"
+    ),
+]
 Isolate = Annotated[
     Optional[bool],  # noqa: UP045
     typer.Option("--isolate/--reuse", help="A fresh process (or group) for each trial alone. [default: reuse]"),

@@ -41,6 +41,7 @@ def sweep(
     keep_checkpoints: options.KeepCheckpoints = None,
     report_limit: options.ReportLimit = None,
     isolate: options.Isolate = None,
+    ask_ahead: options.AskAhead = None,
     warm_start: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -78,6 +79,7 @@ def sweep(
         "seed": seed,
         "report_limit_s": report_limit,
         "reuse": reuse_of(isolate),
+        "ask_ahead": ask_ahead,
         "warm_start": warm_start,
         "confirm": confirm,
     }
@@ -99,6 +101,7 @@ def resume(
     time_budget: options.TimeBudget = None,
     report_limit: options.ReportLimit = None,
     isolate: options.Isolate = None,
+    ask_ahead: options.AskAhead = None,
     keep_checkpoints: options.KeepCheckpoints = None,
     data: options.Data = None,
     walltime: options.Walltime = None,
@@ -114,6 +117,7 @@ def resume(
         time_budget=time_budget,
         report_limit=report_limit,
         isolate=isolate,
+        ask_ahead=ask_ahead,
         keep_checkpoints=keep_checkpoints,
         data=data,
         settings=settings,
@@ -131,6 +135,7 @@ def extend(
     time_budget: options.TimeBudget = None,
     report_limit: options.ReportLimit = None,
     isolate: options.Isolate = None,
+    ask_ahead: options.AskAhead = None,
     keep_checkpoints: options.KeepCheckpoints = None,
     data: options.Data = None,
     walltime: options.Walltime = None,
@@ -146,6 +151,7 @@ def extend(
         time_budget=time_budget,
         report_limit=report_limit,
         isolate=isolate,
+        ask_ahead=ask_ahead,
         keep_checkpoints=keep_checkpoints,
         data=data,
         settings=settings,

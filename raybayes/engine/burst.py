@@ -16,6 +16,7 @@ from raybayes.clock import WALL, Clock
 from raybayes.contract import Action
 from raybayes.engine.books import Books, Live, Process
 from raybayes.engine.evolution import Evolution
+from raybayes.engine.foresight import Foresight
 from raybayes.engine.job import Decision, Done, Job, Key, Report, Start
 from raybayes.engine.line import Line
 from raybayes.engine.losses import Losses
@@ -70,6 +71,7 @@ class Burst:
         self._line = Line(layout, spec, plan, roots, self._books)
         self._live: dict[Key, Live] = {}
         self._losses: dict[Key, Losses] = {}
+        self._foresight = Foresight(spec)
         self._evolution = (
             Evolution(plan.population, layout, spec, plan, self._books, self._line) if plan.population else None
         )
@@ -89,9 +91,9 @@ class Burst:
             return None
         if self._plan.race is not None:  # all candidates of a race side by side
             while self._books.room:
-                self._line.enter(self._books.ask())
+                self._ask()
         elif self._books.room and (self._plan.population is not None or not self._line.count(self._clock.elapsed())):
-            self._line.enter(self._books.ask())
+            self._ask()
         job = self._line.take(self._clock.elapsed())
         if job is None:
             return None
@@ -99,6 +101,21 @@ class Burst:
         self._live[job.key] = Live(job, metrics=self._books.recalled.pop(job.key, {}))
         self._books.flush()
         return job
+
+    def _ask(self) -> None:
+        began = self._clock.elapsed()
+        self._line.enter(self._books.ask())
+        self._foresight.asked(self._clock.elapsed() - began)
+
+    @_one_at_a_time
+    def ask_ahead(self) -> bool:
+        """Look for one configuration that no slot has asked for yet, if that pays; whether it did."""
+        planned = self._plan.race is not None or self._plan.population is not None
+        waiting = self._line.count(self._clock.elapsed())
+        if self._stopping or planned or not self._books.room or not self._foresight.pays(len(self._live), waiting):
+            return False
+        self._ask()
+        return True
 
     @_one_at_a_time
     def turn(self, done: Done | None) -> Job | None:
@@ -228,6 +245,7 @@ class Burst:
             return  # it was given up as hanging or lost, and has woken since
         live = self._live.pop(key)
         self._books.spent[number][repeat] = live.seconds
+        self._foresight.trained(live.seconds)
         if number in self._books.closed:
             return
         outcome = ended(live.action, live.metrics, self._plan.objectives, error)

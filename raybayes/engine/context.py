@@ -101,12 +101,12 @@ class Worker:
         self._job, self._project, self._desk, self._group, self._clock = job, project, desk, group, clock
         self._max_steps, self._grace = max_steps, grace
         self._layout = Layout(job.storage)
-        self._node = socket.gethostname()
+        self.node = socket.gethostname()
         self.rank, self.world_size, self.device = group.rank, group.size, device
         self.seed = derive(job.seed, "trial", job.trial, job.repeat)
         self.log = logging.getLogger(f"raybayes.trial.{job.trial}.{job.repeat}.rank{group.rank}")
         self._known = {metric.name: metric for metric in project.metrics}
-        self.attempt = group.broadcast(desk.start(job.key, self._node).attempt if group.rank == 0 else None)
+        self.attempt = group.broadcast(desk.start(job.key, self.node).attempt if group.rank == 0 else None)
         self._step = 0
         self._seconds_before = 0.0
         self._began = self._saved_at = clock.elapsed()
@@ -164,7 +164,7 @@ class Worker:
             self._check(metrics)
             numbers = {name: float(value) for name, value in metrics.items()}
             last, early = self._step == self._max_steps, self._step < self._grace
-            report = Report(self._step, self.attempt, self._seconds(), numbers, last, early, self._node)
+            report = Report(self._step, self.attempt, self._seconds(), numbers, last, early, self.node)
             answer = self._desk.report(self._job.key, report)
             due = self._clock.elapsed() - self._saved_at >= self._spacing_s
             going_on = answer.action in (Action.CONTINUE, Action.PAUSE)

@@ -7,6 +7,7 @@ not pass through Tune's event loop, and Train's dropping of metrics without a ch
 from __future__ import annotations
 
 import os
+import threading
 import uuid
 from typing import Any
 
@@ -21,6 +22,8 @@ from raybayes.search.plan import Plan
 from raybayes.search.progress import Progress
 from raybayes.spec import SweepSpec
 from raybayes.store.layout import Layout
+from raybayes.store.profile import ProfileLog
+from raybayes.store.reports import next_burst
 
 
 class BurstActor:
@@ -29,6 +32,8 @@ class BurstActor:
     def __init__(self) -> None:
         self._burst: Burst | None = None
         self._roster: Roster | None = None
+        self._profile: ProfileLog | None = None
+        self._turned = threading.Event()
 
     def __repr__(self) -> str:
         """What Ray's dashboard and logs call this actor."""
@@ -37,7 +42,17 @@ class BurstActor:
     def open(self, layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...], wait_s: float) -> None:
         """Take the sweep; raises what `Burst` raises. Apart from the constructor, so that errors come back whole."""
         self._burst = Burst(layout, spec, plan, roots, wait_s)
-        self._roster = Roster(self._burst)
+        self._profile = ProfileLog(layout, next_burst(layout))
+        self._roster = Roster(self._burst, note=self._profile.append)
+        threading.Thread(target=self._look_ahead, args=(self._burst,), name="raybayes-ahead", daemon=True).start()
+
+    def _look_ahead(self, burst: Burst) -> None:
+        """While slots train, look for what they will ask for next."""
+        while True:
+            self._turned.wait()
+            self._turned.clear()
+            while burst.ask_ahead():
+                pass
 
     @property
     def burst(self) -> Burst:
@@ -54,7 +69,9 @@ class BurstActor:
         return self.roster.open(), self.roster.over
 
     def turn(self, slot: int, done: Done | None) -> Turn:
-        return self.roster.turn(slot, done)
+        turn = self.roster.turn(slot, done)
+        self._turned.set()
+        return turn
 
     def leave(self, slot: int, done: Done | None) -> None:
         self.roster.leave(slot, done)
@@ -87,6 +104,8 @@ class BurstActor:
         return self.burst.progress()
 
     def close(self) -> Progress:
+        if self._profile is not None:
+            self._profile.flush()
         return self.burst.close()
 
 

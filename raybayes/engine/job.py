@@ -91,6 +91,7 @@ class Done:
     key: Key
     attempt: int
     spent: Spent
+    node: str = ""
 
 
 class Desk(Protocol):

@@ -35,7 +35,7 @@ def perform(job: Job, desk: Desk, group: Group, device: torch.device, threads: i
             _train(project, config, worker)
     spent = worker.spent
     spent.training = WALL.elapsed() - began - spent.starting - spent.reporting - spent.saving
-    return Done(job.key, worker.attempt, spent)
+    return Done(job.key, worker.attempt, spent, worker.node)
 
 
 def _train(project: Project, config: Any, worker: Worker) -> None:

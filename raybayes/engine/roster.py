@@ -7,7 +7,9 @@ or because it was lost.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from raybayes.clock import WALL, Clock
 from raybayes.engine.burst import Burst
@@ -29,8 +31,10 @@ class Turn:
 class Slot:
     """What the desk knows of a slot."""
 
+    opened: float  # when it was called for, on the clock's elapsed time
     key: Key | None = None  # the job that it holds
     turned: bool = False  # whether it has said a word
+    start_s: float = 0.0  # that its processes took to start, until its first job has ended
 
 
 class Roster:
@@ -38,13 +42,16 @@ class Roster:
 
     Args:
         burst: what there is to do.
+        note: gets where the time of a slot went with each job: the columns of `raybayes.store.profile`.
 
     Attributes:
         problem: why no slot can be started at all, once that is plain.
     """
 
-    def __init__(self, burst: Burst, clock: Clock = WALL) -> None:
-        self._burst, self._clock = burst, clock
+    def __init__(
+        self, burst: Burst, clock: Clock = WALL, note: Callable[[Mapping[str, Any]], None] = lambda row: None
+    ) -> None:
+        self._burst, self._clock, self._note = burst, clock, note
         self._slots: dict[int, Slot] = {}
         self._opened = 0
         self._starts = Losses()  # of slots that never said a word
@@ -64,7 +71,7 @@ class Roster:
         if free >= self._burst.waiting:
             return None
         self._opened += 1
-        self._slots[self._opened] = Slot()
+        self._slots[self._opened] = Slot(self._clock.elapsed())
         return self._opened
 
     def turn(self, number: int, done: Done | None) -> Turn:
@@ -72,15 +79,28 @@ class Roster:
         slot = self._slots.get(number)
         if slot is None:  # it was taken for dead, and has woken since
             return Turn(over=True)
+        if not slot.turned:
+            slot.start_s = self._clock.elapsed() - slot.opened
         slot.turned, self._starts = True, Losses()
+        self._keep(number, slot, done)
         job = self._burst.turn(done)
         slot.key = None if job is None else job.key
         return Turn(job, over=job is None and self._burst.over)
 
     def leave(self, number: int, done: Done | None) -> None:
         """A slot goes; its last job has ended in order."""
-        if self._slots.pop(number, None) is not None and done is not None:
+        slot = self._slots.pop(number, None)
+        if slot is not None and done is not None:
+            self._keep(number, slot, done)
             self._burst.finish(done.key, None, done.attempt)
+
+    def _keep(self, number: int, slot: Slot, done: Done | None) -> None:
+        if done is not None:
+            spent = {**vars(done.spent), "starting": done.spent.starting + slot.start_s}
+            slot.start_s = 0.0
+            trial, repeat = done.key
+            place = {"slot": number, "node": done.node, "trial": trial, "repeat": repeat, "ended": self._clock.now()}
+            self._note({**place, **spent})
 
     def close(self, number: int, reason: str = "", broken: bool = False) -> str | None:
         """A slot has left or was lost; what it held goes on elsewhere, or fails.

@@ -15,7 +15,7 @@ from raybayes.engine import isolation, serve
 from raybayes.engine.burst import Burst
 from raybayes.engine.context import Alone
 from raybayes.engine.isolation import Upkeep, isolated
-from raybayes.engine.roster import Roster
+from raybayes.engine.roster import Roster, Slot
 from raybayes.engine.serve import Seat
 from raybayes.spec import Reuse, SweepSpec
 
@@ -98,7 +98,7 @@ def test_a_slot_without_work_leaves_while_others_train(tmp_path, monkeypatch):
     other = office.roster.open()
     idle = serve.Seat(99, Alone(), torch.device("cpu"), 1)
     job = office.roster.turn(other, None).job
-    office.roster._slots[99] = type(office.roster._slots[other])()
+    office.roster._slots[99] = Slot(0.0)
     serve.serve(idle, office, Reuse())
     assert job is not None
     assert not office.roster.over
