@@ -416,10 +416,10 @@ def _judge(found: Sweep, last: Progress, told: signal.Signals | None) -> None:
     failed = last.states.get("FAIL", 0)
     ended = sum(last.states.values())
     if spec.kind == "train" and failed:
-        error = found.trials["error"].to_pylist()[0] or "no reason was kept"
+        error = found.trials["failure"].to_pylist()[0] or "no reason was kept"
         raise TrialError(f"{found.path}: the training function failed: {error}")
     if ended and failed / ended > spec.failed_limit:
-        errors = [error.splitlines()[0] for error in found.trials["error"].to_pylist() if error]
+        errors = [error.splitlines()[0] for error in found.trials["failure"].to_pylist() if error]
         raise TrialError(
             f"{found.path}: {failed} of {ended} trials failed, more than the limit of {spec.failed_limit:.0%}; "
             f"the first one: {errors[0] if errors else 'no reason was kept'}"

@@ -20,6 +20,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
+from raybayes.errors import SpecError
+
 if TYPE_CHECKING:  # the contract stays pure Python: these are names for readers and type checkers only
     import logging
 
@@ -35,6 +37,11 @@ State = dict[str, Any]
 Wrapped = TypeVar("Wrapped")
 
 
+_OF_REPORTS = frozenset({"trial", "repeat", "attempt", "step", "seconds", "time", "node"})
+_OF_TRIALS = frozenset({"trial", "state", "feasible", "steps", "n", "seconds", "started", "ended", "node", "attempts"})
+COLUMNS = _OF_REPORTS | _OF_TRIALS | {"failure"}  # of every sweep's tables
+
+
 @dataclass(frozen=True)
 class Metric:
     """One number that a project reports.
@@ -47,6 +54,9 @@ class Metric:
         every_report: whether each report must carry it. A metric that only the last report carries
             (a score of the finished ensemble, say) sets False.
         timing: whether it is a measured time, which two equal runs do not share.
+
+    Raises:
+        SpecError: the name is that of a column which every table of trials or reports has.
     """
 
     name: str
@@ -55,6 +65,13 @@ class Metric:
     doc: str = ""
     every_report: bool = True
     timing: bool = False
+
+    def __post_init__(self) -> None:
+        if self.name in COLUMNS or self.name.endswith((".se", ".searched")) or self.name.startswith("config."):
+            raise SpecError(
+                f"a metric cannot be called {self.name!r}, because the tables of every sweep use this name themselves; "
+                f"choose another one, such as {self.name.replace('.', '_')}_value."
+            )
 
 
 class Action(enum.StrEnum):

@@ -292,13 +292,13 @@ class Sweep:
         Raises:
             StoreError: the trial has stored none, or a sweep kept only those of better trials.
         """
-        from raybayes.store import checkpoints
+        from raybayes.store import checkpoints, retention
 
         single = self.spec.kind == "train"
         number = trial if trial is not None else 0 if single else int(self.best["trial"])
         ref = checkpoints.newest(self.layout, number, repeat)
         if ref is None:
-            kept = sorted(checkpoints.holders(self.layout))
+            kept = sorted(retention.holders(self.layout))
             raise StoreError(
                 f"{self.path}: trial {number} has no stored state; "
                 + (f"trials with one: {', '.join(map(str, kept))}." if kept else "let it make its first checkpoint.")

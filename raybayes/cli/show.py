@@ -144,7 +144,7 @@ def print_run(found: Sweep, as_json: bool, findings: bool = False) -> None:
     rows = found.reports.to_pylist()
     names = [name for name in found.reports.column_names if name not in FIXED.names]
     last = {name: row[name] for row in rows for name in names if row[name] is not None}
-    trial = found.trials.to_pylist()[0] if len(found.trials) else {"state": "RUNNING", "seconds": 0.0, "error": None}
+    trial = found.trials.to_pylist()[0] if len(found.trials) else {"state": "RUNNING", "seconds": 0.0, "failure": None}
     if as_json:
         facts = {"path": found.path, "state": trial["state"], "reports": len(rows), "metrics": last}
         more = {"findings": findings_rows(found.findings())} if findings else {}
@@ -156,8 +156,8 @@ def print_run(found: Sweep, as_json: bool, findings: bool = False) -> None:
         table.add_row(name, f"{value:.6g}", str(sum(row[name] is not None for row in rows)))
     out.print(table)
     out.print(f"{trial['state']} after {len(rows)} reports and {trial['seconds']:.1f} s of training", markup=False)
-    if trial["error"]:
-        out.print(trial["error"], markup=False)
+    if trial["failure"]:
+        out.print(trial["failure"], markup=False)
     if found.tables:
         out.print(f"tables: {', '.join(found.tables)}", markup=False)
     if findings:

@@ -23,7 +23,7 @@ from raybayes.search.progress import Ended, Progress, Running
 from raybayes.search.ranking import front, ranked
 from raybayes.search.study import Study, TrialRecord, trials_table
 from raybayes.spec import SweepSpec
-from raybayes.store import checkpoints
+from raybayes.store import checkpoints, retention
 from raybayes.store.layout import Layout
 from raybayes.store.reports import FIXED, ReportLog, compact_reports, next_burst, read_reports
 from raybayes.store.trials import write_trials
@@ -70,7 +70,7 @@ class Books:
         self.closed: dict[int, TrialRecord] = {}
         self.ends: list[Ended] = []
         self._founders = 0  # trials that descend from no other
-        self.holders = checkpoints.holders(layout)  # trials that have a checkpoint on disk
+        self.holders = retention.holders(layout)  # trials that have a checkpoint on disk
         self._synced = WALL.elapsed()  # what a disk has kept is a matter of real time, also in a replay
         checkpoints.stale_parts(layout)
 
@@ -214,7 +214,7 @@ class Books:
         done = [self.closed[n] for n in self.holders if n in self.closed]
         best = ranked([record for record in done if record.state is State.COMPLETE], self._plan.objectives)
         keep = self._spec.checkpoints.keep
-        checkpoints.retain(self._layout, unfinished=unfinished, ranking=best, keep_best=keep)
+        retention.retain(self._layout, unfinished=unfinished, ranking=best, keep_best=keep)
         self.holders &= unfinished | set(best[:keep])
 
     def flush(self, sync: bool = False) -> None:

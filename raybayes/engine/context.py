@@ -6,7 +6,7 @@ import functools
 import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import pyarrow as pa
 import torch
@@ -16,14 +16,11 @@ from raybayes import data
 from raybayes.clock import WALL, Clock
 from raybayes.contract import Action, Project, State, Stop
 from raybayes.engine.job import Decision, Desk, Job, Report, Spent
-from raybayes.errors import StoreError, TrialError
+from raybayes.engine.saver import Saver
+from raybayes.errors import TrialError
 from raybayes.seeds import derive
 from raybayes.store import checkpoints, tables
-from raybayes.store.checkpoints import FileRecord
 from raybayes.store.layout import Layout
-
-Written = TypeVar("Written")
-COST = 0.03  # most of a trial's time that may go into checkpoints: on slow storage they come less often
 
 
 class Group(Protocol):
@@ -109,9 +106,9 @@ class Worker:
         self.attempt = group.broadcast(desk.start(job.key, self.node).attempt if group.rank == 0 else None)
         self._step = 0
         self._seconds_before = 0.0
-        self._began = self._saved_at = clock.elapsed()
+        self._began = clock.elapsed()
         self._saved_step = 0
-        self._spacing_s = job.every_s
+        self._saver = Saver(job, desk, group, clock, self.log)
         self._unsaved: Callable[[], State] | None = None
         self.spent = Spent()
 
@@ -159,20 +156,20 @@ class Worker:
         began = self._clock.elapsed()
         self._step += 1
         self._unsaved = state
-        decision: Decision | None = None
+        told: tuple[Decision, bool] | None = None
         if self.rank == 0:
             self._check(metrics)
             numbers = {name: float(value) for name, value in metrics.items()}
             last, early = self._step == self._max_steps, self._step < self._grace
             report = Report(self._step, self.attempt, self._seconds(), numbers, last, early, self.node)
-            answer = self._desk.report(self._job.key, report)
-            due = self._clock.elapsed() - self._saved_at >= self._spacing_s
-            going_on = answer.action in (Action.CONTINUE, Action.PAUSE)
-            decision = Decision(answer.action, going_on and (answer.checkpoint or due))
-        decision = self._group.broadcast(decision)
+            told = self._desk.report(self._job.key, report), self._saver.due
+        decision, due = self._group.broadcast(told)
         self.spent.reporting += self._clock.elapsed() - began
-        if decision.checkpoint:
-            self.save()
+        began = self._clock.elapsed()
+        self._saver.poll()
+        if decision.action in (Action.CONTINUE, Action.PAUSE) and (decision.checkpoint or due):
+            self._save(wait=decision.checkpoint)
+        self.spent.saving += self._clock.elapsed() - began
         if decision.action is not Action.CONTINUE:
             raise Stop(decision.action)
 
@@ -183,40 +180,21 @@ class Worker:
     # -- what the executor calls -----------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Write the state of the last report, unless it is on disk already. Every rank must call it."""
-        if self._unsaved is None or self._saved_step == self._step:
-            return
-        trial, repeat = self._job.key
+        """Have the state of the last report stored when this returns. Every rank must call it."""
         began = self._clock.elapsed()
-        content = {"step": self._step, "seconds": self._seconds(), "state": self._unsaved()}
-        record = self._stored(
-            lambda: checkpoints.save_rank(self._layout, trial, repeat, self._step, self.rank, content)
-        )
-        records = self._group.gather(record)
-        if self.rank == 0 and None not in records:
-            self._desk.saving(self._job.key, self._step)
-            self._stored(lambda: self._publish(records))
-        self._saved_at, self._saved_step = self._clock.elapsed(), self._step
-        self.spent.saving += self._saved_at - began
-        if self._job.every_s:  # 0 asks for one at every report, whatever it costs
-            self._spacing_s = max(self._job.every_s, (self._saved_at - began) / COST)
+        self._save(wait=True)
+        self._saver.settle()
+        self.spent.saving += self._clock.elapsed() - began
 
-    def _publish(self, records: list[FileRecord]) -> None:
-        trial, repeat = self._job.key
-        checkpoints.publish(self._layout, trial, repeat, self._step, records, self.world_size)
-        for older in checkpoints.steps(self._layout, trial, repeat):
-            if older < self._step:
-                checkpoints.delete(self._layout, trial, repeat, older)
+    def close(self) -> None:
+        """The trial has ended, however it did: leave no thread and no file of this machine behind."""
+        self._saver.close()
 
-    def _stored(self, write: Callable[[], Written]) -> Written | None:
-        """Write; a storage that refuses costs this checkpoint, and not the trial."""
-        try:
-            return write()
-        except StoreError as error:
-            if error.__cause__ is None:  # the state itself is what cannot be stored
-                raise
-            self.log.warning("step %d: no checkpoint was written: %s", self._step, error)
-            return None
+    def _save(self, wait: bool) -> None:
+        if self._unsaved is not None and self._saved_step != self._step:
+            content = {"step": self._step, "seconds": self._seconds(), "state": self._unsaved()}
+            self._saver.save(self._step, content, wait)
+            self._saved_step = self._step
 
     def _seconds(self) -> float:
         return self._seconds_before + self._clock.elapsed() - self._began

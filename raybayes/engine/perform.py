@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
@@ -30,7 +31,7 @@ def perform(job: Job, desk: Desk, group: Group, device: torch.device, threads: i
     grace = project.grace(config) if project.grace is not None else 0
     worker = Worker(job, project, desk, group, device, steps, grace)
     if worker.attempt:  # else the desk knows the end of this job; only its worker was started again
-        with isolated(derive(job.seed, "global", job.trial, job.repeat), threads):
+        with contextlib.closing(worker), isolated(derive(job.seed, "global", job.trial, job.repeat), threads):
             worker.spent.starting = WALL.elapsed() - began
             _train(project, config, worker)
     spent = worker.spent

@@ -167,7 +167,7 @@ def _lines_below(trials: pa.Table, legend: str, shown: int, dropped: list[str], 
 def failures(trials: pa.Table) -> list[tuple[str, list[int]]]:
     """(last line of the error, trials that failed with it), the most frequent first."""
     causes: dict[str, list[int]] = {}
-    for trial, state, error in zip(*(trials[name].to_pylist() for name in ("trial", "state", "error")), strict=True):
+    for trial, state, error in zip(*(trials[name].to_pylist() for name in ("trial", "state", "failure")), strict=True):
         if state == "FAIL":
             causes.setdefault(one_line(error) or "no message", []).append(trial)
     return sorted(causes.items(), key=lambda item: (-len(item[1]), item[1]))

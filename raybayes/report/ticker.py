@@ -44,6 +44,6 @@ def _over(view: View) -> dict[int, tuple[str, float | None, str]]:
     found = {}
     for row, word in zip(view.trials.to_pylist(), state_words(view.trials), strict=True):
         if word not in ("running", "paused"):
-            error = one_line(row["error"]) if word == "failed" else ""
+            error = one_line(row["failure"]) if word == "failed" else ""
             found[row["trial"]] = (word, row.get(view.objectives[0].name), error)
     return found

@@ -286,7 +286,7 @@ def trials_table(records: Sequence[TrialRecord], space: Space, objectives: Seque
     columns["ended"] = pa.array([r.ended for r in records], pa.float64())
     columns["node"] = pa.array([r.notes.get("node") for r in records], pa.string())
     columns["attempts"] = pa.array([sum(r.notes.get("tries", {}).values()) for r in records], pa.int64())
-    columns["error"] = pa.array([r.notes.get("error") for r in records], pa.string())
+    columns["failure"] = pa.array([r.notes.get("error") for r in records], pa.string())
     return pa.table(columns)
 
 

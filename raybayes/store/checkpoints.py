@@ -14,8 +14,9 @@ import json
 import logging
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from raybayes.clock import WALL, Clock
 from raybayes.errors import StoreError
@@ -24,12 +25,11 @@ from raybayes.store.layout import Layout
 from raybayes.store.schema import SCHEMA, refuse_newer
 from raybayes.store.states import State
 
-Key = tuple[int, int, int]  # trial, repeat, step
-
 _LOG = logging.getLogger("raybayes.store")
 _MANIFEST = "manifest.json"
 _TRIAL = re.compile(r"(\d{5,})(?:-r([1-9]\d*))?")
 _STEP = re.compile(r"\d{8,}")
+_PART = 4 * 2**20  # bytes
 _LEFT_OVER = re.compile(r"\.(\d{8,})\.(part|replaced)")
 
 
@@ -75,15 +75,55 @@ def save_rank(layout: Layout, trial: int, repeat: int, step: int, rank: int, sta
     Raises:
         StoreError: something else is in the state (the message says where and what), or the storage refuses.
     """
+    _refuse_foreign(trial, step, state)
+    name = f"rank-{rank}.pt"
+    with layout.storage.writing(f"{layout.unpublished(trial, repeat, step)}/{name}") as file:
+        size, sha256 = states.dump(state, file)
+    return FileRecord(name, size, sha256)
+
+
+def stage_rank(folder: Path, trial: int, repeat: int, step: int, rank: int, state: State) -> FileRecord:
+    """Write one rank's state into a folder of this machine, for `upload_rank`; raises what `save_rank` does."""
+    _refuse_foreign(trial, step, state)
+    name = f"rank-{rank}.pt"
+    try:
+        with open(folder / name, "wb") as file:
+            size, sha256 = states.dump(state, file)
+    except OSError as error:
+        raise StoreError(f"{folder / name}: cannot write this: {error.strerror}; free some space there.") from error
+    return FileRecord(name, size, sha256)
+
+
+def upload_rank(
+    layout: Layout, trial: int, repeat: int, step: int, staged: Path, goes_on: Callable[[], None] = lambda: None
+) -> int:
+    """Copy a staged file to where `save_rank` would have written it; its bytes.
+
+    Args:
+        goes_on: called between parts of the copy; what it raises ends the copy, and nothing appears.
+    """
+    copied = 0
+    place = f"{layout.unpublished(trial, repeat, step)}/{staged.name}"
+    with layout.storage.writing(place) as target, open(staged, "rb") as source:
+        while part := source.read(_PART):
+            goes_on()
+            target.write(part)
+            copied += len(part)
+    return copied
+
+
+def forget(layout: Layout, trial: int, repeat: int, step: int) -> None:
+    """Remove what was written of a checkpoint that will not be published."""
+    if layout.storage.local or not layout.storage.exists(f"{layout.checkpoint(trial, repeat, step)}/{_MANIFEST}"):
+        layout.storage.delete(layout.unpublished(trial, repeat, step))
+
+
+def _refuse_foreign(trial: int, step: int, state: State) -> None:
     if problem := states.foreign(state):
         raise StoreError(
             f"trial {trial}, step {step}: {problem}, which a checkpoint does not hold; "
             "use tensors, numbers, strings, and mappings, lists or tuples of them."
         )
-    name = f"rank-{rank}.pt"
-    with layout.storage.writing(f"{layout.unpublished(trial, repeat, step)}/{name}") as file:
-        size, sha256 = states.dump(state, file)
-    return FileRecord(name, size, sha256)
 
 
 def publish(
@@ -145,7 +185,7 @@ def newest(layout: Layout, trial: int, repeat: int) -> CheckpointRef | None:
         StoreError: a newer raybayes wrote the newest checkpoint.
     """
     for step in reversed(steps(layout, trial, repeat)):
-        ref = _look(layout, trial, repeat, step)
+        ref = look(layout, trial, repeat, step)
         problem = ref if isinstance(ref, str) else _wrong_hash(ref)
         if problem is None and isinstance(ref, CheckpointRef):
             return ref
@@ -193,7 +233,7 @@ def stale_parts(layout: Layout) -> list[str]:
     Only the holder of the sweep's lock may call it, before its first trial starts.
     """
     removed = []
-    for trial, repeat in _trials(layout):
+    for trial, repeat in trials(layout):
         home = layout.trial(trial, repeat)
         for name in layout.storage.list(home):
             path = f"{home}/{name}"
@@ -211,54 +251,14 @@ def total_bytes(layout: Layout) -> int:
     return sum(layout.storage.sizes(layout.checkpoints).values())
 
 
-def to_delete(
-    present: Collection[Key], unfinished: Collection[int], ranking: Sequence[int], keep_best: int
-) -> list[Key]:
-    """Which checkpoints a sweep no longer needs, sorted.
-
-    Of every unfinished trial the newest step is kept, to resume from; of the best `keep_best` finished trials too,
-    as results. A trial keeps all its repeats. Everything else goes.
-
-    Args:
-        present: (trial, repeat, step) of every checkpoint.
-        unfinished: trials that run, wait, or are paused.
-        ranking: finished trials worth keeping, best first; those that failed or were pruned need not be in it.
-        keep_best: how many of the ranking keep their newest step.
-    """
-    kept = set(unfinished) | set(ranking[:keep_best])
-    newest_step: dict[tuple[int, int], int] = {}
-    for trial, repeat, step in present:
-        newest_step[trial, repeat] = max(step, newest_step.get((trial, repeat), step))
-    return sorted(key for key in present if key[0] not in kept or key[2] != newest_step[key[0], key[1]])
-
-
-def retain(layout: Layout, unfinished: Collection[int], ranking: Sequence[int], keep_best: int) -> list[Key]:
-    """Delete what `to_delete` names, and return it.
-
-    A checkpoint with a missing or short file does not count as the newest, so the one before it stays.
-    """
-    present = [(trial, repeat, step) for trial, repeat in _trials(layout) for step in steps(layout, trial, repeat)]
-    whole = [key for key in present if isinstance(_look(layout, *key), CheckpointRef)]
-    wanted = set(unfinished) | set(ranking[:keep_best])
-    broken = [key for key in present if key not in whole and key[0] not in wanted]
-    doomed = sorted([*to_delete(whole, unfinished, ranking, keep_best), *broken])
-    for key in doomed:
-        delete(layout, *key)
-    return doomed
-
-
-def holders(layout: Layout) -> set[int]:
-    """Numbers of the trials that have a folder of checkpoints."""
-    return {trial for trial, _ in _trials(layout)}
-
-
-def _trials(layout: Layout) -> Iterator[tuple[int, int]]:
+def trials(layout: Layout) -> Iterator[tuple[int, int]]:
+    """(trial, repeat) of every folder of checkpoints."""
     for name in layout.storage.list(layout.checkpoints):
         if match := _TRIAL.fullmatch(name):
             yield int(match[1]), int(match[2] or 0)
 
 
-def _look(layout: Layout, trial: int, repeat: int, step: int) -> CheckpointRef | str:
+def look(layout: Layout, trial: int, repeat: int, step: int) -> CheckpointRef | str:
     """The checkpoint as its manifest tells it, sizes compared, or what is wrong with it."""
     storage, folder = layout.storage, layout.checkpoint(trial, repeat, step)
     try:

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 import raybayes as rb
-from raybayes.store import checkpoints
+from raybayes.store import checkpoints, retention
 
 HERE = {"executor": "here", "every_s": 0.0}
 
@@ -82,7 +82,7 @@ class TestRetention:
 
     def test_none_is_kept_if_none_is_wanted(self, tmp_path):
         sweep = rb.sweep("parabola", trials=3, keep_checkpoints=0, storage=str(tmp_path), **HERE)
-        assert checkpoints.holders(sweep.layout) == set()
+        assert retention.holders(sweep.layout) == set()
 
 
 class TestSearches:

@@ -112,7 +112,7 @@ class TestTuneTrials:
             failed_limit=1.0,
         )
         assert set(sweep.trials["state"].to_pylist()) == {"FAIL"}
-        assert set(sweep.trials["error"].to_pylist()) == {"loss was reported as nan"}
+        assert set(sweep.trials["failure"].to_pylist()) == {"loss was reported as nan"}
         steps = [int(line.split()[0]) for line in (tmp_path / "log").read_text().splitlines()]
         assert max(steps) == 2, "a trial burned time after its NaN"
 

@@ -67,7 +67,7 @@ def test_the_retries_end_and_the_error_says_why(tmp_path, retries):
     failed = told.rows()[0]
     assert failed["state"] == "FAIL"
     times = "once" if retries == 0 else "3 times"
-    assert failed["error"] == f"its worker was lost {times}; the last time: it took too much memory"
+    assert failed["failure"] == f"its worker was lost {times}; the last time: it took too much memory"
 
 
 def test_a_worker_that_never_began_costs_no_retry_and_the_next_is_sent_later(tmp_path):
@@ -95,7 +95,7 @@ def test_where_no_worker_ever_begins_the_trial_fails_in_the_end(tmp_path):
     told.clock.advance(START_LIMIT_S + 1)
     assert told.take() == key
     told.burst.lost(key, "the node is dead")
-    assert told.rows()[0]["error"] == "no worker could be started for it in 121 s; the last time: the node is dead"
+    assert told.rows()[0]["failure"] == "no worker could be started for it in 121 s; the last time: the node is dead"
 
 
 def test_a_worker_that_cannot_be_made_counts(tmp_path):
@@ -104,7 +104,7 @@ def test_a_worker_that_cannot_be_made_counts(tmp_path):
     for _ in range(2):
         assert told.burst.lost(key, "ModuleNotFoundError: no module named torch", broken=True)
         told.take()
-    assert "no module named torch" in told.rows()[0]["error"]
+    assert "no module named torch" in told.rows()[0]["failure"]
 
 
 def test_a_process_that_was_taken_for_dead_is_told_to_stop_and_not_listened_to(tmp_path):

@@ -80,7 +80,7 @@ def test_numbers_mappings_and_failures():
 
     rows = rb.simulate(number, SPACE, trials=40, workers=4, sampler="random").sweep.trials.to_pylist()
     for row in rows:
-        x, error = row["config.x"], row["error"] or ""
+        x, error = row["config.x"], row["failure"] or ""
         assert row["state"] == ("COMPLETE" if x <= 0.6 else "FAIL")
         assert ("too large" in error, "nan" in error) == (x > 0.8, 0.6 < x <= 0.8)
 

@@ -1,12 +1,16 @@
 """Faults of trials, workers and machines, on a real Ray of two nodes: nothing lost, nothing twice, nothing RUNNING."""
 
+import importlib
 import threading
 import time
 from collections import Counter
 
+import psutil
 import pytest
 import ray
+from ray._private.ray_constants import PROCESS_TYPE_RAYLET
 from ray.cluster_utils import Cluster as LocalCluster
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import raybayes as rb
 from raybayes.engine.cluster import TICKET
@@ -46,26 +50,33 @@ def test_a_trial_that_hangs_fails_and_the_others_go_on(machines, tmp_path):
     assert 0 < sum(bad) < 4
     rows = assert_whole(sweep, 4, {"FAIL": sum(bad), "COMPLETE": 4 - sum(bad)})
     for row, is_bad in zip(rows, bad, strict=True):
-        assert ("did not report for" in (row["error"] or "")) == is_bad
+        assert ("did not report for" in (row["failure"] or "")) == is_bad
         assert row["steps"] == (1 if is_bad else 3)
 
 
 def test_a_node_dies_with_its_trials(machines, tmp_path):
     node = machines.add_node(num_cpus=1, resources={TICKET: 1}, object_store_memory=100 * 2**20)
+    there = NodeAffinitySchedulingStrategy(node.node_id, soft=False)
+    ray.get(ray.remote(importlib.import_module).options(scheduling_strategy=there).remote("raybayes.engine.tune"))
     log = tmp_path / "log"
+    raylet = psutil.Process(node.all_processes[PROCESS_TYPE_RAYLET][0].process.pid)
 
     def kill():
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and (not log.exists() or len(log.read_text().splitlines()) < 14):
+        """Once a trial of that node has made 3 steps, and is not at its end."""
+        while True:
             time.sleep(0.05)
-        machines.remove_node(node, allow_graceful=False)
+            mine = {str(child.pid) for child in raylet.children(recursive=True)}
+            lines = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+            if (last := [line for line in lines if line[1] in mine][-1:]) and 3 <= int(last[0][0]) <= 6:
+                machines.remove_node(node, allow_graceful=False)
+                return
 
-    killer = threading.Thread(target=kill)
+    killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    config = {"steps": 8, "sleep_s": 0.2, "log": str(log)}
-    sweep = rb.sweep("parabola", trials=5, config=config, storage=str(tmp_path), name="s", every_s=0.0)
-    killer.join()
-    rows = assert_whole(sweep, 5, {"COMPLETE": 5})
+    config = {"steps": 8, "sleep_s": 0.3, "log": str(log)}
+    sweep = rb.sweep("parabola", trials=8, config=config, storage=str(tmp_path), name="s", every_s=0.0)
+    assert not killer.is_alive(), "no trial ran on that node"
+    rows = assert_whole(sweep, 8, {"COMPLETE": 8})
     assert max(row["attempts"] for row in rows) == 2
     steps = Counter((line.split()[3], line.split()[0]) for line in log.read_text().splitlines())
     assert sum(count - 1 for count in steps.values()) <= 1, "more was repeated than what followed the last checkpoint"

@@ -20,7 +20,7 @@ def test_a_trial_that_fails(tmp_path, vice, words):
     bad = [vice == "nan_at" or row["config.lr"] > 0.2 for row in rows]
     assert any(bad)
     assert [row["state"] == "FAIL" for row in rows] == bad
-    assert [words in (row["error"] or "") for row in rows] == bad
+    assert [words in (row["failure"] or "") for row in rows] == bad
     assert {row["attempts"] for row in rows} == {1}, "a mistake of the function is not retried"
 
 
@@ -50,20 +50,26 @@ def test_a_checkpoint_that_the_disk_refuses_does_not_fail_the_trial(tmp_path, mo
     assert "step 1: no checkpoint was written" in caplog.text
 
 
+@pytest.mark.parametrize("how_many", [1, 2])
 @pytest.mark.parametrize("damage", ["half", "bit"])
-def test_a_damaged_checkpoint_is_not_resumed_from(tmp_path, damage, caplog):
-    sweep = rb.sweep("parabola", trials=1, config={"steps": 30, "sleep_s": 0.02, "noise": 0.3}, storage=str(tmp_path),
+def test_a_damaged_checkpoint_is_not_resumed_from(tmp_path, damage, how_many, caplog):
+    """The one before it is used; where that is damaged too, the trial begins anew. The numbers are the same."""
+    config, log = {"steps": 30, "noise": 0.3}, tmp_path / "log"
+    sweep = rb.sweep("parabola", trials=1, config={**config, "sleep_s": 0.02, "log": str(log)}, storage=str(tmp_path),
                      name="s", executor="here", every_s=0.0, time_budget=0.25)  # fmt: skip
     assert sweep.trials["state"].to_pylist() == ["PAUSED"]
-    (step,) = checkpoints.steps(sweep.layout, 0, 0)
-    path = sweep.layout.storage.local_path(f"{sweep.layout.checkpoint(0, 0, step)}/rank-0.pt")
-    data = bytearray(path.read_bytes())
-    if damage == "bit":
-        data[len(data) // 2] ^= 1
-    path.write_bytes(data if damage == "bit" else data[: len(data) // 2])
+    before, newest = checkpoints.steps(sweep.layout, 0, 0)
+    for step in (newest, before)[:how_many]:
+        path = sweep.layout.storage.local_path(f"{sweep.layout.checkpoint(0, 0, step)}/rank-0.pt")
+        data = bytearray(path.read_bytes())
+        if damage == "bit":
+            data[len(data) // 2] ^= 1
+        path.write_bytes(data if damage == "bit" else data[: len(data) // 2])
+    made = len(log.read_text().splitlines())
     found = rb.resume(sweep.path, executor="here", time_budget_s=None)
     assert found.trials["state"].to_pylist() == ["COMPLETE"]
-    assert "this checkpoint is skipped" in caplog.text
-    whole = rb.sweep("parabola", trials=1, config={"steps": 30, "noise": 0.3}, storage=str(tmp_path), name="w",
-                     executor="here")  # fmt: skip
-    assert found.reports["loss"].to_pylist() == whole.reports["loss"].to_pylist(), "trained anew, to the same numbers"
+    assert caplog.text.count("this checkpoint is skipped") == how_many
+    first = int(log.read_text().splitlines()[made].split()[0])
+    assert first == (before + 1 if how_many == 1 else 1)
+    whole = rb.sweep("parabola", trials=1, config=config, storage=str(tmp_path), name="w", executor="here")
+    assert found.reports["loss"].to_pylist() == whole.reports["loss"].to_pylist()

@@ -64,7 +64,7 @@ def make_sweep(n=40, *, steps=30, seed=0, nodes=2, slots=3, bad_rate=0.06, repea
                 "ended": None if state == "RUNNING" else ended,
                 "node": lane[0],
                 "attempts": 1 + int(rng.random() < 0.05),
-                "error": "Traceback (most recent call last):\n  ...\nValueError: the loss is nan after step 3 of 30"
+                "failure": "Traceback (most recent call last):\n  ...\nValueError: the loss is nan after step 3 of 30"
                 if state == "FAIL"
                 else None,
             }
@@ -96,7 +96,7 @@ def _schema(repeats):
         ("config.batch", pa.int64()), ("config.augment", pa.bool_()),
         ("config.weight_decay", pa.float64()), ("config.sse.cycles", pa.int64()),
         ("config.swag.rank", pa.int64()), ("seconds", pa.float64()), ("started", pa.float64()), ("ended", pa.float64()),
-        ("node", pa.string()), ("attempts", pa.int64()), ("error", pa.string()),
+        ("node", pa.string()), ("attempts", pa.int64()), ("failure", pa.string()),
     ]  # fmt: skip
     return pa.schema(fields)
 

@@ -135,7 +135,7 @@ def test_a_pareto_front_is_a_table_of_its_trials(summary, accuracy, nll):
             "ended": [i + 1.0 for i in range(n)],
             "node": ["n"] * n,
             "attempts": [1] * n,
-            "error": pa.array([None] * n, pa.string()),
+            "failure": pa.array([None] * n, pa.string()),
         }
     )
     page = Page(render(summary(accuracy, nll), trials, REPORTS, {}, now=0.0))
@@ -147,7 +147,7 @@ def test_a_pareto_front_is_a_table_of_its_trials(summary, accuracy, nll):
 def test_what_users_wrote_is_text_and_never_html(sweep, summary, accuracy):
     trials, reports = sweep(12, bad_rate=0.5)
     evil = "<script>alert(1)</script>"
-    for column in ("config.method", "error", "node"):
+    for column in ("config.method", "failure", "node"):
         at = trials.column_names.index(column)
         trials = trials.set_column(at, column, pa.array([evil] * 12))
     html = render(

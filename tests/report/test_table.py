@@ -43,7 +43,7 @@ COLUMNS = [
     "config.weight_decay",
     "config.swag.rank",
     "seconds",
-    "error",
+    "failure",
 ]
 
 
@@ -103,7 +103,7 @@ def test_errors_are_one_short_line(sweep, accuracy):
 
 def test_failures_are_grouped_and_only_the_commonest_told(accuracy):
     rows = [
-        {"trial": i, "state": "FAIL", "accuracy": None, "steps": 0, "seconds": 0.0, "error": error}
+        {"trial": i, "state": "FAIL", "accuracy": None, "steps": 0, "seconds": 0.0, "failure": error}
         for i, error in enumerate(["a", "b", "b", None, "c", "b\nx"])
     ]
     trials = pa.Table.from_pylist(rows)

@@ -114,7 +114,7 @@ def test_time_left_is_that_of_equal_trials():
     done, running = {"state": "COMPLETE", "seconds": 10.0}, {"state": "RUNNING", "seconds": 0.0, "started": 40.0}
     rows = [{"trial": i, **done, "started": 10.0 * i, "ended": 10.0 * i + 10} for i in range(4)]
     rows += [{"trial": i, **running, "ended": None} for i in (4, 5)]
-    trials = pa.Table.from_pylist(rows).append_column("error", pa.array([None] * 6, pa.string()))
+    trials = pa.Table.from_pylist(rows).append_column("failure", pa.array([None] * 6, pa.string()))
     view = View("s", "runs/s", "p", "epoch", (), 10, trials, {}, {}, 46.0, Worker("h", 1, 0.0))
     assert seconds_left(view) == pytest.approx((4 + 4 + 4 * 10) / 2)
     late = replace(view, now=100.0)  # longer than any before: they may end any moment, but not in the past

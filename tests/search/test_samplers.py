@@ -193,3 +193,21 @@ def test_a_sampler_that_cannot_work_is_refused(sampler, space, objectives, words
     with pytest.raises(SpecError) as caught:
         sampler_factory(Named.parse(sampler), space, 0, objectives)
     assert [word for word in words if word not in str(caught.value)] == [], str(caught.value)
+
+
+def test_the_default_search_is_that_of_a_plain_optuna_loop(tmp_path):
+    """With the seed of each trial set to ours, `ask` and `tell` give the same configurations, one by one."""
+    ours = run(tmp_path / "j", "tpe", FLAT, 40, seed=3)
+    study, theirs = optuna.create_study(), []
+    for number in range(40):
+        study.sampler = optuna.samplers.TPESampler(seed=derive(3, "sampler", number) % 2**32)
+        trial = study.ask()
+        params = {
+            "x": trial.suggest_float("x", 0.0, 1.0),
+            "lr": trial.suggest_float("lr", 1e-4, 1.0, log=True),
+            "n": trial.suggest_int("n", 1, 9),
+            "kind": trial.suggest_categorical("kind", ["a", "b"]),
+        }
+        theirs.append(params)
+        study.tell(trial, loss_of(params))
+    assert ours == theirs

@@ -10,13 +10,14 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from raybayes.contract import Action
-from raybayes.errors import StoreError
+from raybayes.contract import COLUMNS, Action, Metric
+from raybayes.errors import SpecError, StoreError
 from raybayes.search.outcome import Objective, Outcome, State, ended, violations
 from raybayes.search.samplers import sampler_factory
 from raybayes.search.study import Study, TrialRecord, trials_table
 from raybayes.space import Choice, Float, Int, Space
 from raybayes.spec import Choice as Named
+from raybayes.store.reports import FIXED
 
 SPACE = Space(
     {
@@ -324,7 +325,7 @@ TYPES = {
     "ended": pa.float64(),
     "node": pa.string(),
     "attempts": pa.int64(),
-    "error": pa.string(),
+    "failure": pa.string(),
 }
 CONFIG = {"lr": 1, "n": 2, "kind": None, "on": False, "power": 2, "share": 1, "either": 3, "flag": True}
 
@@ -349,7 +350,7 @@ def test_the_columns_of_the_table_do_not_depend_on_the_trials():
         **{"trial": 3, "state": "COMPLETE", "feasible": True, "steps": 4, "loss": 0.25, "n": 1},
         **{"config.lr": 1.0, "config.n": 2, "config.kind": None, "config.on": False, "config.power": 2},
         **{"config.share": 1.0, "config.either": "3", "config.flag": "True", "config.inner.k": None},
-        **{"seconds": 2.0, "started": 10.0, "ended": 20.0, "node": "n1", "attempts": 3, "error": None},
+        **{"seconds": 2.0, "started": 10.0, "ended": 20.0, "node": "n1", "attempts": 3, "failure": None},
     }
 
 
@@ -363,8 +364,20 @@ def test_the_table_shows_how_far_a_trial_came_and_how_sure_a_mean_is():
     assert table["loss"].to_pylist() == [0.8, None, 0.5]
     assert table["loss.se"].to_pylist() == [None, None, 0.1]
     assert table["steps"].to_pylist() == [2, 7, 0]
-    assert table["error"].to_pylist() == [None, "ValueError: no", None]
+    assert table["failure"].to_pylist() == [None, "ValueError: no", None]
     assert table["feasible"].to_pylist() == [True, True, False]
+
+
+def test_no_metric_takes_the_name_of_a_column():
+    """Where a metric could, its values would be lost: "error" is a common name of one, and free for it."""
+    fixed = {name for name in TYPES if not name.startswith("config.")} - {"loss"} | set(FIXED.names)
+    assert fixed == COLUMNS
+    for name in [*sorted(fixed), "config.lr", "loss.se", "loss.searched"]:
+        with pytest.raises(SpecError, match=f"a metric cannot be called '{name}'.*choose another one"):
+            Metric(name, "minimize")
+    records = [TrialRecord(0, State.FAIL, {}, None, {1: 0.5}, {"error": "ValueError: no"})]
+    table = trials_table(records, Space({}), (Objective("error", "minimize"),))
+    assert (table["error"].to_pylist(), table["failure"].to_pylist()) == ([0.5], ["ValueError: no"])
 
 
 def test_the_table_of_several_objectives():

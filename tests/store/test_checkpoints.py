@@ -20,13 +20,14 @@ from raybayes.store.checkpoints import (
     load,
     newest,
     publish,
-    retain,
     save_rank,
+    stage_rank,
     stale_parts,
     steps,
-    to_delete,
     total_bytes,
+    upload_rank,
 )
+from raybayes.store.retention import retain, to_delete
 
 
 def save(layout, trial, step, *, repeat=0, ranks=1, value=None):
@@ -80,6 +81,35 @@ def test_ranks_come_back_in_order_with_what_the_manifest_says(anywhere):
     assert manifest["schema"] == 1
     assert manifest["files"][10] == {"name": "rank-10.pt", "size": ref.files[10].size, "sha256": ref.files[10].sha256}
     assert total_bytes(anywhere) >= ref.size > 0
+
+
+def test_a_state_that_was_staged_is_the_same_file(anywhere, tmp_path):
+    state = {"w": torch.arange(3.0), "step": 4}
+    direct = save_rank(anywhere, 0, 0, 4, 0, state)
+    staged = stage_rank(tmp_path, 1, 0, 4, 0, state)
+    assert staged == direct
+    assert steps(anywhere, 1, 0) == []
+    assert upload_rank(anywhere, 1, 0, 4, tmp_path / staged.name) == staged.size
+    publish(anywhere, 1, 0, 4, [staged], 1)
+    assert torch.equal(load(newest(anywhere, 1, 0))[0]["w"], state["w"])
+
+
+def test_a_copy_that_is_broken_off_leaves_no_file(anywhere, tmp_path):
+    staged = stage_rank(tmp_path, 0, 0, 4, 0, {"w": torch.zeros(5)})
+
+    def broken_off():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        upload_rank(anywhere, 0, 0, 4, tmp_path / staged.name, broken_off)
+    assert anywhere.storage.sizes(anywhere.unpublished(0, 0, 4)) == {}
+
+
+def test_a_staging_folder_that_is_full_is_told(tmp_path):
+    with pytest.raises(StoreError, match="cannot write this: No such file or directory; free some space there"):
+        stage_rank(tmp_path / "none", 0, 0, 4, 0, {"w": 1})
+    with pytest.raises(StoreError, match="which a checkpoint does not hold"):
+        stage_rank(tmp_path, 0, 0, 4, 0, {"w": object()})
 
 
 def test_the_newest_step_wins(anywhere):
@@ -299,20 +329,22 @@ def test_retention_belongs_to_the_sweep(anywhere):
             save(anywhere, trial, step)
     save(anywhere, 3, 2, repeat=1)
     save(anywhere, 3, 1, repeat=1)
+    save(anywhere, 0, 3)
     deleted = retain(anywhere, unfinished=[0], ranking=[3, 1, 2, 4], keep_best=2)
     assert deleted == [(0, 0, 1), (1, 0, 1), (2, 0, 1), (2, 0, 2), (3, 0, 1), (3, 1, 1), (4, 0, 1), (4, 0, 2)]
-    assert {trial: steps(anywhere, trial, 0) for trial in range(5)} == {0: [2], 1: [2], 2: [], 3: [2], 4: []}
+    assert {trial: steps(anywhere, trial, 0) for trial in range(5)} == {0: [2, 3], 1: [2], 2: [], 3: [2], 4: []}
     assert steps(anywhere, 3, 1) == [2]
     assert retain(anywhere, [0], [3, 1, 2, 4], 2) == []
 
 
 def test_a_damaged_newest_does_not_cost_the_one_before(layout):
-    for step in (1, 2, 3):
+    for step in (0, 1, 2, 3):
         save(layout, 0, step)
-        save(layout, 1, step)
+        if step:
+            save(layout, 1, step)
     for trial in (0, 1):
         layout.storage.delete(f"{layout.checkpoint(trial, 0, 3)}/rank-0.pt")
-    assert retain(layout, unfinished=[0], ranking=[], keep_best=0) == [(0, 0, 1), (1, 0, 1), (1, 0, 2), (1, 0, 3)]
+    assert retain(layout, unfinished=[0], ranking=[], keep_best=0) == [(0, 0, 0), (1, 0, 1), (1, 0, 2), (1, 0, 3)]
     assert value(layout, 0) == 2.0
 
 
@@ -329,8 +361,8 @@ def test_what_is_kept(present, unfinished, order, keep_best):
     assert set(deleted) <= present
     wanted = unfinished | set(ranking[:keep_best])
     for (trial, repeat), group in groupby(sorted(present), key=lambda key: key[:2]):
-        newest_step = max(step for _, _, step in group)
-        expected = {(trial, repeat, newest_step)} if trial in wanted else set()
+        last = list(group)[-2 if trial in unfinished else -1 :]
+        expected = set(last) if trial in wanted else set()
         assert {key for key in kept if key[:2] == (trial, repeat)} == expected
     assert to_delete(kept, unfinished, ranking, keep_best) == []
     assert len({trial for trial, _, _ in kept if trial not in unfinished}) <= keep_best
