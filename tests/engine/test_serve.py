@@ -89,7 +89,7 @@ def test_a_process_whose_trial_raised_leaves_and_the_trial_fails_with_its_reason
     failed = [row for row in rows if row["state"] == "FAIL"]
     assert Counter(row["state"] for row in rows) == {"FAIL": ends.count("raised"), "COMPLETE": 4 - len(failed)}
     assert 0 < len(failed) < 4
-    assert all("asked to fail at step 2" in row["error"] for row in failed)
+    assert all("asked to fail at step 2" in row["failure"] for row in failed)
 
 
 def test_a_slot_without_work_leaves_while_others_train(tmp_path, monkeypatch):

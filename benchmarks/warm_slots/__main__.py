@@ -1,0 +1,160 @@
+"""`python -m benchmarks.warm_slots [--quick] [--only groups,sizes,busy,resume] [--sizes 100,1000,3000]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks import measurement
+from benchmarks.measurement import Sample
+from benchmarks.sweep_overhead.child import run_child
+from benchmarks.sweep_overhead.sides import SIDES, SLOTS
+
+RESULTS = Path(__file__).parent.parent / "results"
+LIMIT_S = 900.0
+COMMON = """
+Each side in a process of its own, Ray started before the clock by the same code for all (two CPUs, no dashboard), the
+same Python function with two parameters and one report, TPE with the same settings. *raybayes / side* below 1 means
+that raybayes took less.
+"""
+NOTES = {
+    "groups": f"""
+`python -m benchmarks.warm_slots --only groups` made this page. {COMMON}
+Trials of two workers, one trial at a time: from the end of one trial's work to the beginning of the next one's, each
+gap a sample. The start of the first group is not in it. Ray Tune runs a Ray Train run a trial, as its documentation
+shows it, with reuse_actors.
+""",
+    "sizes": f"""
+`python -m benchmarks.warm_slots --only sizes` made this page. {COMMON}
+Instant trials, two at once. *a trial*: from the start of the first trial's work to the end of the last one's, divided by
+the number of trials. raybayes keeps study, reports, trials and profile on disk; Ray Tune (reuse_actors) writes its CSV,
+JSON and TensorBoard files and its snapshots. *memory*: growth of the driver's memory from the first trial's end on, at
+its largest (for raybayes: of driver and desk together), in units of 1 s = 1 MB.
+""",
+    "busy": f"""
+`python -m benchmarks.warm_slots --only busy` made this page. {COMMON}
+Trials that idle for a given time, two at once; *in training* is the share of both slots' time, first start to last
+end, in which trials were at work. A new process starts after a slot's first one, so the share of a short sweep is lower.
+""",
+    "resume": """
+`python -m benchmarks.warm_slots --only resume` made this page. A finished sweep of so many instant trials is extended by
+two: from the call, with Ray connected, to the start of the first new trial's work.
+""",
+}
+
+
+def groups(quick: bool, sizes: list[int]) -> list[Sample]:
+    samples = []
+    for name, trials in (("nested", 4 if quick else 40), ("tune-train", 2 if quick else 5), ("isolated", 2)):
+        _say(SIDES[name].label)
+        (found,) = run_child(name, 0, [(trials, 0.0)], LIMIT_S)
+        gaps = found.timing.gaps_s[1:] if name == "nested" else found.timing.gaps_s  # rank 1 is still importing
+        samples += [Sample("from one two-worker trial to the next", SIDES[name].label, gap) for gap in gaps]
+    return samples
+
+
+def sizes(quick: bool, sizes: list[int]) -> list[Sample]:
+    samples = []
+    for size in [10] if quick else sizes:
+        for repeat in range(3 if size <= 100 and not quick else 1):
+            for name in ("raybayes", "tune-reuse") if repeat % 2 == 0 else ("tune-reuse", "raybayes"):
+                label = SIDES[name].label
+                _say(f"{size} trials, repeat {repeat + 1}: {label}")
+                (found,) = run_child(name, repeat, [(size, 0.0)], LIMIT_S)
+                samples.append(Sample(f"{size} instant trials: a trial", label, found.timing.seconds_a_trial))
+                samples.append(Sample(f"{size} instant trials: memory", label, found.growth_mb))
+    return sorted(samples, key=lambda sample: (sample.claim, sample.side != "raybayes"))
+
+
+def busy(quick: bool, sizes: list[int]) -> list[Sample]:
+    samples = []
+    for sleep_s, trials in ((1.0, 4 if quick else 60), (0.2, 4 if quick else 200)):
+        for name in ("raybayes", "tune-reuse"):
+            _say(f"{sleep_s:g} s trials: {SIDES[name].label}")
+            (found,) = run_child(name, 0, [(trials, sleep_s)], LIMIT_S)
+            share = found.timing.share(SLOTS)
+            claim = f"{trials} trials of {sleep_s:g} s: a trial"
+            samples.append(Sample(claim, SIDES[name].label, found.timing.seconds_a_trial, share))
+    return samples
+
+
+RESUME = """
+import json, sys, time
+from benchmarks.sweep_overhead.sides import SIDES, Task, PROJECTS
+from pathlib import Path
+import raybayes as rb
+task = Task({trials}, 0.0, Path({folder!r}), 0)
+side = SIDES["raybayes"]
+with side.ready():
+    if {first}:
+        side.run(task)
+    else:
+        rb.catalog.add_root(str(PROJECTS))
+        Path(task.stamps).unlink()
+        began = time.monotonic()
+        rb.extend({folder!r} + "/sweep", 2)
+        first = min(float(line.split()[0]) for line in Path(task.stamps).read_text().splitlines())
+        print(json.dumps(first - began))
+"""
+
+
+def resume(quick: bool, sizes: list[int]) -> list[Sample]:
+    samples = []
+    trials = 10 if quick else 1000
+    with tempfile.TemporaryDirectory(prefix="raybayes-bench-") as folder:
+        _python(RESUME.format(trials=trials, folder=folder, first=True))
+        for _ in range(1 if quick else 3):
+            seconds = float(json.loads(_python(RESUME.format(trials=trials, folder=folder, first=False))))
+            samples.append(Sample(f"a sweep of {trials} trials goes on: to its first new trial", "raybayes", seconds))
+    return samples
+
+
+def _python(program: str) -> str:
+    command = [sys.executable, "-c", "from raybayes import catalog\n" + program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, env=dict(os.environ), check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
+    return done.stdout
+
+
+PARTS: dict[str, tuple[str, Callable[[bool, list[int]], list[Sample]]]] = {
+    "groups": ("Trials of two workers on a group that stays", groups),
+    "sizes": ("Instant trials, few and many", sizes),
+    "busy": ("How busy the slots are", busy),
+    "resume": ("How soon a sweep goes on", resume),
+}
+
+
+def _say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def main(argv: list[str]) -> int:
+    """Measure the parts, print and keep a page of each. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.warm_slots", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="tiny counts, to see that it runs; keeps no results")
+    parser.add_argument("--only", default=",".join(PARTS), help="parts, joined by commas (%(default)s)")
+    parser.add_argument("--sizes", default="100,1000,3000", help="trials a sweep, for the part sizes (%(default)s)")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results (%(default)s)")
+    options = parser.parse_args(argv)
+    for part in options.only.split(","):
+        title, measure = PARTS[part]
+        load_before = measurement.load()
+        samples = measure(options.quick, [int(size) for size in options.sizes.split(",")])
+        rows, machine = measurement.summarise(samples), measurement.this_machine(load_before)
+        if options.quick:
+            print(measurement.as_markdown(title, NOTES[part], rows, machine))
+        else:
+            print(measurement.write(options.out, f"warm_slots_{part}", title, NOTES[part], rows, machine))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
