@@ -33,19 +33,19 @@ shows it, with reuse_actors.
 """,
     "sizes": f"""
 `python -m benchmarks.warm_slots --only sizes` made this page. {COMMON}
-Instant trials, two at once. *a trial*: from the start of the first trial's work to the end of the last one's, divided by
-the number of trials. raybayes keeps study, reports, trials and profile on disk; Ray Tune (reuse_actors) writes its CSV,
+Instant trials, two at once. *a trial*: from the start of the first trial's work to the end of the last one's, divided
+by the number of trials. raybayes keeps study, reports, trials and profile on disk; Ray Tune (reuse_actors) writes its CSV,
 JSON and TensorBoard files and its snapshots. *memory*: growth of the driver's memory from the first trial's end on, at
 its largest (for raybayes: of driver and desk together), in units of 1 s = 1 MB.
 """,
     "busy": f"""
 `python -m benchmarks.warm_slots --only busy` made this page. {COMMON}
 Trials that idle for a given time, two at once; *in training* is the share of both slots' time, first start to last
-end, in which trials were at work. A new process starts after a slot's first one, so the share of a short sweep is lower.
+end, in which trials were at work.
 """,
     "resume": """
-`python -m benchmarks.warm_slots --only resume` made this page. A finished sweep of so many instant trials is extended by
-two: from the call, with Ray connected, to the start of the first new trial's work.
+`python -m benchmarks.warm_slots --only resume` made this page. A finished sweep of so many instant trials is extended
+by two: from the call, with Ray connected, to the start of the first new trial's work.
 """,
 }
 
