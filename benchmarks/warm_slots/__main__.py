@@ -34,7 +34,7 @@ shows it, with reuse_actors.
     "sizes": f"""
 `python -m benchmarks.warm_slots --only sizes` made this page. {COMMON}
 Instant trials, two at once. *a trial*: from the start of the first trial's work to the end of the last one's, divided
-by the number of trials. raybayes keeps study, reports, trials and profile on disk; Ray Tune (reuse_actors) writes its CSV,
+by the number of trials. raybayes keeps study, reports, trials and profile on disk; Ray Tune (reuse_actors) its CSV,
 JSON and TensorBoard files and its snapshots. *memory*: growth of the driver's memory from the first trial's end on, at
 its largest (for raybayes: of driver and desk together), in units of 1 s = 1 MB.
 """,
