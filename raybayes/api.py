@@ -108,7 +108,7 @@ def sweep(
     constraints: Mapping[str, str] | None = None,
     repeats: int = 1,
     time_budget: str | float | None = None,
-    concurrency: int | None = None,
+    concurrency: int | Literal["auto"] | None = None,
     workers: int = 1,
     cpus_per_worker: float = 1.0,
     gpus_per_worker: float = 0.0,
@@ -140,7 +140,8 @@ def sweep(
         constraints: bounds on metrics, e.g. {"seconds": "<= 60"}.
         repeats: seeds a configuration is run with; the objective is their mean.
         time_budget: "2h", "30m" or seconds, after which the burst ends cleanly and can be resumed.
-        concurrency: trials at once; by default as many as fit on the machines.
+        concurrency: trials at once; by default as many as fit on the machines by CPUs and GPUs. "auto" begins with one,
+            and goes on with as many as the memory allows too, by what the largest worker has taken so far.
         storage: as in `train`.
         keep_checkpoints: finished trials that keep their newest checkpoint: the best ones.
         every_s, retries: as in `train`.

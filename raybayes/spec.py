@@ -114,7 +114,9 @@ class SweepSpec(Frozen):
     constraints: dict[str, str] = Field(default_factory=dict, description="bounds on metrics, e.g. seconds: <= 60")
     repeats: int = Field(1, ge=1, description="seeds a configuration is run with")
     time_budget_s: float | None = Field(None, gt=0, description="seconds after which the burst ends cleanly")
-    concurrency: int | None = Field(None, ge=1, description="trials at once; none: as many as fit")
+    concurrency: int | Literal["auto"] | None = Field(
+        None, description="trials at once; none: as many as CPUs and GPUs allow; auto: and memory, as trials show it"
+    )
     resources: Resources = Field(default_factory=Resources)
     storage: str = Field(
         default_factory=lambda: default_storage(), description="folder or object-store URI that holds all sweeps"
@@ -138,6 +140,15 @@ class SweepSpec(Frozen):
     @classmethod
     def _parse_choice(cls, value: Any) -> Choice:
         return Choice.parse(value)
+
+    @field_validator("concurrency", mode="before")
+    @classmethod
+    def _parse_concurrency(cls, value: Any) -> int | str | None:
+        if value is None or value == "auto":
+            return value
+        if isinstance(value, bool) or not str(value).isdigit() or int(value) < 1:
+            raise ValueError("give a number from 1, or auto")
+        return int(value)
 
     @field_validator("objective", mode="before")
     @classmethod

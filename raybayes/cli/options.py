@@ -25,7 +25,12 @@ RunName = Annotated[Name, typer.Option("--name", help="Folder below the storage;
 Seed = Annotated[int, typer.Option(help="Seed of every random draw.")]
 Local = Annotated[bool, typer.Option("--local", help="Run in this process, without Ray.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-Concurrency = Annotated[Optional[int], typer.Option(help="Trials at once; by default as many as fit.")]  # noqa: UP045
+Concurrency = Annotated[
+    Name,
+    typer.Option(
+        metavar="N|auto", help="Trials at once. [default: as CPUs and GPUs allow; auto: and memory, as trials show it]"
+    ),
+]
 Walltime = Annotated[
     Name,
     typer.Option(metavar="TIME", help="The machine is ours for so long: end the burst then, with exit code 75."),

@@ -15,6 +15,7 @@ from torch import nn
 from raybayes import data
 from raybayes.clock import WALL, Clock
 from raybayes.contract import Action, Project, State, Stop
+from raybayes.engine.isolation import peak_gib
 from raybayes.engine.job import Decision, Desk, Job, Report, Spent
 from raybayes.engine.saver import Saver
 from raybayes.errors import TrialError
@@ -161,7 +162,7 @@ class Worker:
             self._check(metrics)
             numbers = {name: float(value) for name, value in metrics.items()}
             last, early = self._step == self._max_steps, self._step < self._grace
-            report = Report(self._step, self.attempt, self._seconds(), numbers, last, early, self.node)
+            report = Report(self._step, self.attempt, self._seconds(), numbers, last, early, peak_gib(), self.node)
             told = self._desk.report(self._job.key, report), self._saver.due
         decision, due = self._group.broadcast(told)
         self.spent.reporting += self._clock.elapsed() - began

@@ -17,6 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raybayes.engine.books import Process
 from raybayes.engine.burst import Burst
 from raybayes.engine.job import Decision, Done, Key, Report, Start
+from raybayes.engine.room import Room
 from raybayes.engine.roster import Roster, Turn
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Progress
@@ -39,11 +40,13 @@ class BurstActor:
         """What Ray's dashboard and logs call this actor."""
         return "raybayes desk"
 
-    def open(self, layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...], wait_s: float) -> None:
+    def open(
+        self, layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...], room: Room, wait_s: float
+    ) -> None:
         """Take the sweep; raises what `Burst` raises. Apart from the constructor, so that errors come back whole."""
         self._burst = Burst(layout, spec, plan, roots, wait_s)
         self._profile = ProfileLog(layout, next_burst(layout))
-        self._roster = Roster(self._burst, note=self._profile.append)
+        self._roster = Roster(self._burst, room, note=self._profile.append)
         threading.Thread(target=self._look_ahead, args=(self._burst,), name="raybayes-ahead", daemon=True).start()
 
     def _look_ahead(self, burst: Burst) -> None:
@@ -86,6 +89,7 @@ class BurstActor:
         return self.burst.start(key, node, process)
 
     def report(self, key: Key, report: Report) -> Decision:
+        self.roster.room.seen(report.memory_gib)
         return self.burst.report(key, report)
 
     def saving(self, key: Key, step: int) -> None:
@@ -138,7 +142,7 @@ class RemoteDesk:
         ray.get(self.handle.failed.remote(key, error))
 
 
-def open_desk(layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...], wait_s: float) -> Any:
+def open_desk(layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...], room: Room, wait_s: float) -> Any:
     """Start the desk beside the driver and let it take the sweep.
 
     Raises:
@@ -149,7 +153,7 @@ def open_desk(layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...
     options = {"num_cpus": 0, "scheduling_strategy": here, "max_restarts": 0, "name": name}
     handle = ray.remote(BurstActor).options(**options).remote()
     try:
-        ray.get(handle.open.remote(layout, spec, plan, roots, wait_s))
+        ray.get(handle.open.remote(layout, spec, plan, roots, room, wait_s))
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     return handle

@@ -11,6 +11,8 @@ import contextlib
 import gc
 import os
 import random
+import resource
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -131,6 +133,12 @@ def _process_groups() -> Undo:
             dist.destroy_process_group(group)
 
     return back
+
+
+def peak_gib() -> float:
+    """Memory of this process at its largest so far."""
+    unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB, macOS in bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB
 
 
 class Upkeep:

@@ -57,6 +57,7 @@ class Report:
     metrics: dict[str, float]
     last: bool = False  # the training function makes no further report
     early: bool = False  # the project knows that it says little yet: a scheduler must not stop the trial here
+    memory_gib: float = 0.0  # of the worker's process, at its largest so far
     node: str = ""
     time: float = field(default_factory=time.time)
 

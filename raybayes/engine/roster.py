@@ -15,6 +15,7 @@ from raybayes.clock import WALL, Clock
 from raybayes.engine.burst import Burst
 from raybayes.engine.job import Done, Job, Key
 from raybayes.engine.losses import Losses
+from raybayes.engine.room import Room
 
 _STARTS = 2  # processes that could not even be made, until it is plain that none can
 
@@ -42,6 +43,7 @@ class Roster:
 
     Args:
         burst: what there is to do.
+        room: how many slots there may be.
         note: gets where the time of a slot went with each job: the columns of `raybayes.store.profile`.
 
     Attributes:
@@ -49,9 +51,13 @@ class Roster:
     """
 
     def __init__(
-        self, burst: Burst, clock: Clock = WALL, note: Callable[[Mapping[str, Any]], None] = lambda row: None
+        self,
+        burst: Burst,
+        room: Room,
+        clock: Clock = WALL,
+        note: Callable[[Mapping[str, Any]], None] = lambda row: None,
     ) -> None:
-        self._burst, self._clock, self._note = burst, clock, note
+        self._burst, self.room, self._clock, self._note = burst, room, clock, note
         self._slots: dict[int, Slot] = {}
         self._opened = 0
         self._starts = Losses()  # of slots that never said a word
@@ -65,7 +71,7 @@ class Roster:
 
     def open(self) -> int | None:
         """The number of a new slot, if there is work for one more than those that are on their way."""
-        if self.over or self._clock.elapsed() < self._next_start:
+        if self.over or len(self._slots) >= self.room.slots or self._clock.elapsed() < self._next_start:
             return None
         free = sum(slot.key is None for slot in self._slots.values())
         if free >= self._burst.waiting:
@@ -82,6 +88,9 @@ class Roster:
         if not slot.turned:
             slot.start_s = self._clock.elapsed() - slot.opened
         slot.turned, self._starts = True, Losses()
+        if len(self._slots) > self.room.slots:
+            self.leave(number, done)
+            return Turn(over=True)
         self._keep(number, slot, done)
         job = self._burst.turn(done)
         slot.key = None if job is None else job.key

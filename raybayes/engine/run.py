@@ -125,9 +125,7 @@ def run_on_ray(
 
         from raybayes.engine.desk import open_desk
 
-        room = machines.slots(cluster.nodes, spec.resources)
-        concurrency = min(room, spec.concurrency or room)
-        desk = open_desk(layout, spec, plan, roots, PREDECESSOR_S)
+        desk = open_desk(layout, spec, plan, roots, machines.room_of(cluster.nodes, spec), PREDECESSOR_S)
         interrupt = Interrupt(walltime_s)
         with _witnessed(layout, plan, cluster.private, watch) as seen:
             with interrupt.listening(), _watched(desk, interrupt, seen):
@@ -136,7 +134,7 @@ def run_on_ray(
                 else:
                     from raybayes.engine.tune import run_trials
 
-                    _beside(lambda: run_trials(desk, spec, layout.storage, cluster, concurrency))
+                    _beside(lambda: run_trials(desk, spec, layout.storage, cluster))
             last = _closed(desk)
         ray.kill(desk)
     watch(last)

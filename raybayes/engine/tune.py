@@ -22,7 +22,7 @@ from ray import tune
 from ray.tune.execution.placement_groups import PlacementGroupFactory
 from ray.tune.search import Searcher
 
-from raybayes.engine.cluster import Cluster
+from raybayes.engine.cluster import Cluster, slots
 from raybayes.engine.context import Alone
 from raybayes.engine.desk import RemoteDesk
 from raybayes.engine.perform import threads_of
@@ -76,14 +76,12 @@ class SlotActor(tune.Trainable):  # type: ignore[misc]
 class Bridge(Searcher):  # type: ignore[misc]
     """Asks Tune for slots as the desk needs them. It remembers nothing: the study does."""
 
-    def __init__(self, desk: Any, concurrency: int) -> None:
+    def __init__(self, desk: Any) -> None:
         super().__init__(metric="done", mode="max")
-        self._desk, self._concurrency = desk, concurrency
+        self._desk = desk
         self._slots: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> Any:
-        if len(self._slots) >= self._concurrency:
-            return None
         slot, over = ray.get(self._desk.open_slot.remote())
         if slot is None:
             return Searcher.FINISHED if over else None
@@ -131,18 +129,18 @@ def _reason(error: Exception | None) -> str:
     return told[-1].partition(" Some common causes")[0] if told else "Ray does not say why"
 
 
-def run_trials(desk: Any, spec: SweepSpec, storage: Storage, cluster: Cluster, concurrency: int) -> None:
-    """Work through a burst with Ray Tune, in `concurrency` slots.
+def run_trials(desk: Any, spec: SweepSpec, storage: Storage, cluster: Cluster) -> None:
+    """Work through a burst with Ray Tune, in as many slots as the desk asks for.
 
     Raises:
         ClusterError: the cluster, or the desk's process, was lost, or no slot can be started. Everything is stored.
     """
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it would call a sweep incomplete that lost a worker
     # With Tune's default of one pending trial, a slot waits until the one before it has started.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(2, concurrency))
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(2, slots(cluster.nodes, spec.resources)))
     scratch = tempfile.mkdtemp(prefix="raybayes-tune-")
     try:
-        _tuner(desk, spec, storage, cluster, concurrency, scratch).fit()
+        _tuner(desk, spec, storage, cluster, scratch).fit()
         problem = ray.get(desk.problem.remote())
     except (ray.exceptions.RayError, tune.error.TuneError) as error:
         problem = f"the Ray cluster was lost ({str(error).strip().splitlines()[-1]})"
@@ -152,14 +150,12 @@ def run_trials(desk: Any, spec: SweepSpec, storage: Storage, cluster: Cluster, c
         raise ClusterError(f"{problem}; everything is stored, go on with resume.")
 
 
-def _tuner(
-    desk: Any, spec: SweepSpec, storage: Storage, cluster: Cluster, concurrency: int, scratch: str
-) -> tune.Tuner:
+def _tuner(desk: Any, spec: SweepSpec, storage: Storage, cluster: Cluster, scratch: str) -> tune.Tuner:
     slot = tune.with_parameters(SlotActor, desk=desk, spec=spec, storage=storage)
     return tune.Tuner(
         tune.with_resources(slot, _bundle(spec.resources, cluster)),
         tune_config=tune.TuneConfig(
-            search_alg=Bridge(desk, concurrency),
+            search_alg=Bridge(desk),
             num_samples=-1,
             reuse_actors=False,  # a slot that leaves makes room for a fresh process
             trial_name_creator=_slot_name,

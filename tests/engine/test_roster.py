@@ -7,6 +7,7 @@ from raybayes.contract import Metric
 from raybayes.engine.burst import Burst
 from raybayes.engine.job import Done, Report, Spent
 from raybayes.engine.losses import START_LIMIT_S
+from raybayes.engine.room import Room
 from raybayes.engine.roster import Roster
 from raybayes.search.plan import make_plan
 from raybayes.space import Float, Space
@@ -27,7 +28,7 @@ class Office:
         spec = SweepSpec(project="p", trials=trials, sampler="random", retries=retries, storage=str(folder), name="s")
         plan = make_plan(spec, SPACE, [Metric("loss", "minimize")], {})
         self.burst = Burst(self.layout, spec, plan, clock=self.clock)
-        self.roster = Roster(self.burst, self.clock)
+        self.roster = Roster(self.burst, Room(9), self.clock)
 
     def take(self, slot, done=None):
         """The slot's next job begins; its key."""
@@ -132,3 +133,19 @@ def test_a_process_that_cannot_be_made_is_a_problem_unless_others_work(tmp_path,
     for _ in range(3):
         office.roster.close(office.roster.open(), "no module named torch", broken=True)
     assert (office.roster.problem is None) == at_work
+
+
+def test_slots_that_there_is_no_more_room_for_leave_when_their_job_has_ended(tmp_path):
+    office = Office(tmp_path, trials=6)
+    office.roster.room = Room(4, memory_gib=[10.0])
+    first = office.roster.open()
+    assert office.roster.open() is None, "nobody knows yet what a trial takes"
+    key = office.take(first)
+    office.roster.room.seen(3.0)
+    others = [office.roster.open() for _ in range(3)]
+    assert others == [2, 3, None]
+    taken = [office.take(slot) for slot in others[:2]]
+    office.roster.room.seen(6.0)
+    assert office.roster.turn(2, office.end(taken[0])).over
+    assert office.roster.turn(3, office.end(taken[1])).over
+    assert office.take(first, office.end(key)) == (3, 0), "the last one goes on"

@@ -15,6 +15,7 @@ from raybayes.engine import isolation, serve
 from raybayes.engine.burst import Burst
 from raybayes.engine.context import Alone
 from raybayes.engine.isolation import Upkeep, isolated
+from raybayes.engine.room import Room
 from raybayes.engine.roster import Roster, Slot
 from raybayes.engine.serve import Seat
 from raybayes.spec import Reuse, SweepSpec
@@ -28,7 +29,7 @@ class Office:
         prepared = api.prepare(spec)
         api.write_spec(prepared.layout, api.describe(prepared))
         self.burst = Burst(prepared.layout, prepared.spec, prepared.plan, catalog.roots())
-        self.roster = Roster(self.burst)
+        self.roster = Roster(self.burst, Room(9))
         self.turn, self.leave = self.roster.turn, self.roster.leave
         self.start, self.report, self.failed = self.burst.start, self.burst.report, self.burst.failed
         self.saving = self.burst.saving
