@@ -144,8 +144,10 @@ class SweepSpec(Frozen):
     @field_validator("concurrency", mode="before")
     @classmethod
     def _parse_concurrency(cls, value: Any) -> int | str | None:
-        if value is None or value == "auto":
-            return value
+        if value is None:
+            return None
+        if value == "auto":
+            return "auto"
         if isinstance(value, bool) or not str(value).isdigit() or int(value) < 1:
             raise ValueError("give a number from 1, or auto")
         return int(value)
