@@ -141,7 +141,11 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.warm_slots", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="tiny counts, to see that it runs; keeps no results")
     parser.add_argument("--only", default=",".join(PARTS), help="parts, joined by commas (%(default)s)")
-    parser.add_argument("--sizes", default="100,1000,3000", help="trials a sweep, for the part sizes (%(default)s)")
+    parser.add_argument(
+        "--sizes",
+        default="100,1000,3000",
+        help="trials a sweep; a single size has its own page (%(default)s)",
+    )
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results (%(default)s)")
     options = parser.parse_args(argv)
     for part in options.only.split(","):
@@ -152,7 +156,8 @@ def main(argv: list[str]) -> int:
         if options.quick:
             print(measurement.as_markdown(title, NOTES[part], rows, machine))
         else:
-            print(measurement.write(options.out, f"warm_slots_{part}", title, NOTES[part], rows, machine))
+            only = options.sizes if part == "sizes" and "," not in options.sizes else part
+            print(measurement.write(options.out, f"warm_slots_{only}", title, NOTES[part], rows, machine))
     return 0
 
 
