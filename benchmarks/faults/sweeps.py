@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import random
 import signal
+import statistics
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -29,7 +29,7 @@ class Damage:
     Args:
         lost: trials without an end.
         again: finished trials that were run again.
-        steps: steps of unfinished trials that were trained again.
+        steps: steps that were trained again after a fault, the most of all faults.
         running: trials that are RUNNING at the end.
         recovery_s: from the fault (or the command that goes on after it) to the next step of training; None where
             nothing had to be started again.
@@ -42,10 +42,11 @@ class Damage:
     recovery_s: float | None = None
 
 
-def raybayes(*arguments: str) -> subprocess.Popen[str]:
-    """A raybayes process of its own, among the projects of the tests."""
+def raybayes(*arguments: str, file_limit: int | None = None) -> subprocess.Popen[str]:
+    """A raybayes process of its own, among the projects of the tests; `file_limit`: the most bytes a file may have."""
+    limit = [] if file_limit is None else ["prlimit", f"--fsize={file_limit}"]
     return subprocess.Popen(
-        [sys.executable, "-m", "raybayes", *arguments],
+        [*limit, sys.executable, "-m", "raybayes", *arguments],
         cwd=ROOT / "tests" / "projects",
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -57,9 +58,16 @@ def settings(folder: Path, **more: object) -> list[str]:
     return [part for name, value in values.items() for part in ("-s", f"{name}={value}")]
 
 
-def begin(folder: Path, *flags: str, **more: object) -> subprocess.Popen[str]:
-    place = ["--storage", str(folder), "--name", "s"]
-    return raybayes("sweep", "parabola", "--trials", str(TRIALS), *place, *flags, *settings(folder, **more))
+def begin(
+    folder: Path, *flags: str, trials: int = TRIALS, file_limit: int | None = None, every_s: float = 10.0,
+    **more: object,
+) -> subprocess.Popen[str]:  # fmt: skip
+    spec = folder / "spec.yaml"
+    spec.write_text(f"checkpoints: {{every_s: {every_s}}}\n")
+    place = ["--storage", str(folder), "--name", "s", "--spec", str(spec), *flags]
+    return raybayes(
+        "sweep", "parabola", "--trials", str(trials), *place, *settings(folder, **more), file_limit=file_limit
+    )
 
 
 def wait_for_lines(folder: Path, lines: int) -> None:
@@ -90,43 +98,82 @@ def kill_head(process: subprocess.Popen[str]) -> None:
     process.wait(timeout=WAIT_S)
 
 
+Kill = Callable[[subprocess.Popen[str]], None]
+
+
 def hit_and_resume(
-    folder: Path, rng: random.Random, flags: tuple[str, ...], hit: Callable[[subprocess.Popen[str]], None],
-    damage: Callable[[Path], None] = lambda folder: None,
+    folder: Path, rng: random.Random, flags: tuple[str, ...], hit: Kill,
+    damage: Callable[[Path], None] = lambda folder: None, **more: object,
 ) -> Damage:  # fmt: skip
     """Start, hit at a random moment, perhaps damage a file too, resume, and look."""
-    process = begin(folder, *flags)
+    process = begin(folder, *flags, **more)  # type: ignore[arg-type]
     wait_for_lines(folder, rng.randint(2, (TRIALS - 2) * STEPS))
+    return resume_and_look(folder, [cut(folder, process, hit)], flags[:1], damage)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What there was when a fault hit: steps that were computed, learning rates of the trials that had ended."""
+
+    made: int
+    ended: frozenset[float]
+
+
+def cut(folder: Path, process: subprocess.Popen[str], hit: Kill) -> Cut:
     hit(process)
+    return Cut(len(trained(folder)), finished(folder))
+
+
+def resume_and_look(
+    folder: Path, cuts: list[Cut], flags: tuple[str, ...], damage: Callable[[Path], None], trials: int = TRIALS
+) -> Damage:
     damage(folder / "s")
-    before = finished(folder)
-    made, began = len(trained(folder)), time.monotonic()
-    after = raybayes("resume", str(folder / "s"), *flags[:1])
-    wait_for_lines(folder, made + 1)
+    began = time.monotonic()
+    after = raybayes("resume", str(folder / "s"), *flags)
+    wait_for_lines(folder, cuts[-1].made + 1)
     recovery_s = time.monotonic() - began
     _, errors = after.communicate(timeout=WAIT_S)
     if after.returncode != 0:
         raise RuntimeError(f"resume ended with {after.returncode}: {errors}")
-    return look(folder, before, recovery_s)
+    return look(folder, cuts, recovery_s, trials=trials)
 
 
-def finished(folder: Path) -> set[float]:
+def hit_again_and_again(folder: Path, rng: random.Random, times: int) -> Damage:
+    """One sweep on Ray whose driver is killed so many times, each time while it goes on from the last."""
+    trials, cuts, recoveries = 3 * times, [], []
+    for number in range(times):
+        began = time.monotonic()
+        process = begin(folder, trials=trials) if number == 0 else raybayes("resume", str(folder / "s"))
+        before = cuts[-1].made if cuts else 0
+        if cuts:
+            wait_for_lines(folder, before + 1)
+            recoveries.append(time.monotonic() - began)
+        wait_for_lines(folder, before + rng.randint(2, 2 * STEPS))
+        cuts.append(cut(folder, process, kill))
+    last = resume_and_look(folder, cuts, (), lambda folder: None, trials)
+    return replace(last, recovery_s=statistics.median([*recoveries, last.recovery_s or 0.0]))
+
+
+def finished(folder: Path) -> frozenset[float]:
     """Learning rates of the trials that have ended."""
     rows = rb.open_sweep(str(folder / "s")).trials.to_pylist()
-    return {row["config.lr"] for row in rows if row["state"] in ("COMPLETE", "PRUNED", "FAIL")}
+    return frozenset(row["config.lr"] for row in rows if row["state"] in ("COMPLETE", "PRUNED", "FAIL"))
 
 
-def look(folder: Path, before: set[float], recovery_s: float | None, ended: tuple[str, ...] = ("COMPLETE",)) -> Damage:
-    """What has become of the sweep."""
+def look(
+    folder: Path, cuts: list[Cut], recovery_s: float | None, ended: tuple[str, ...] = ("COMPLETE",),
+    trials: int = TRIALS,
+) -> Damage:  # fmt: skip
+    """What has become of the sweep. Without a cut, all steps that were computed twice count."""
     rows = rb.open_sweep(str(folder / "s")).trials.to_pylist()
-    counts = Counter((float(line[3]), line[0]) for line in trained(folder) if line[2] == "0")
-    twice = Counter({rate: 0 for rate, _ in counts})
-    for (rate, _), count in counts.items():
-        twice[rate] += count - 1
+    made = [(float(line[3]), line[0], line[2]) for line in trained(folder)]
+    again = {rate for cut in cuts for rate, _, _ in made[cut.made :] if rate in cut.ended}
+    ends = [*(cut.made for cut in cuts[1:]), len(made)]
+    repeated = [len(set(made[: one.made]) & set(made[one.made : end])) for one, end in zip(cuts, ends, strict=True)]
     return Damage(
-        lost=TRIALS - sum(row["state"] in ended for row in rows),
-        again=sum(twice[rate] > 0 for rate in before),
-        steps=sum(count for rate, count in twice.items() if rate not in before),
+        lost=trials - sum(row["state"] in ended for row in rows),
+        again=len(again),
+        steps=max(repeated, default=len(first := [one for one in made if one[2] == "0"]) - len(set(first))),
         running=sum(row["state"] == "RUNNING" for row in rows),
         recovery_s=recovery_s,
     )

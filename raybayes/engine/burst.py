@@ -209,12 +209,12 @@ class Burst:
         return self._live[key].error if key in self._live else None
 
     @_one_at_a_time
-    def lost(self, key: Key, reason: str, broken: bool = False) -> bool:
+    def lost(self, key: Key, reason: str, counts: bool | None = None) -> bool:
         """The process that a job was given to is gone: the job goes on in another one, or fails after the retries.
 
         Args:
             reason: how the executor explains it.
-            broken: it could not even be made, so that the next one cannot either.
+            counts: whether it is one of the retries; by default if the process had begun.
 
         Returns:
             Whether the job was still in training: the process may have told the job's end before its own.
@@ -223,8 +223,8 @@ class Burst:
         if live is None:
             return False
         losses = self._losses.setdefault(key, Losses())
-        now, counts = self._clock.elapsed(), broken or live.process is not None
-        error = losses.one_more(now, counts, self._spec.retries, reason)
+        now, begun = self._clock.elapsed(), live.process is not None
+        error = losses.one_more(now, begun if counts is None else counts, self._spec.retries, reason)
         if error is not None or key[0] in self._books.closed:
             self.finish(key, error)
             return True

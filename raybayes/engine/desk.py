@@ -19,6 +19,7 @@ from raybayes.engine.burst import Burst
 from raybayes.engine.job import Decision, Done, Key, Report, Start
 from raybayes.engine.room import Room
 from raybayes.engine.roster import Roster, Turn
+from raybayes.errors import RaybayesError, StoreError
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Progress
 from raybayes.spec import SweepSpec
@@ -80,9 +81,16 @@ class BurstActor:
         self.roster.leave(slot, done)
 
     def close_slot(self, slot: int, reason: str, broken: bool = False) -> str | None:
-        return self.roster.close(slot, reason, broken)
+        try:
+            return self.roster.close(slot, reason, broken)
+        except StoreError as error:
+            self.roster.refuse(str(error))
+            return None
 
-    def problem(self) -> str | None:
+    def refuse(self, reason: str) -> None:
+        self.roster.refuse(reason)
+
+    def problem(self) -> RaybayesError | None:
         return self.roster.problem
 
     def start(self, key: Key, node: str, process: Process) -> Start:
@@ -122,6 +130,9 @@ class RemoteDesk:
     def turn(self, slot: int, done: Done | None) -> Turn:
         answer: Turn = ray.get(self.handle.turn.remote(slot, done))
         return answer
+
+    def refuse(self, reason: str) -> None:
+        ray.get(self.handle.refuse.remote(reason))
 
     def leave(self, slot: int, done: Done | None) -> None:
         ray.get(self.handle.leave.remote(slot, done))

@@ -25,7 +25,7 @@ class Losses:
 
         Args:
             now: seconds on any clock that only goes forward.
-            counts: whether the worker had begun, or can never begin.
+            counts: whether it is one of the retries.
             retries: losses after which the job is given up.
             reason: how Ray explains it.
 

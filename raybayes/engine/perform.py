@@ -14,6 +14,7 @@ from raybayes.contract import Action, Project, Stop
 from raybayes.engine.context import Group, Worker
 from raybayes.engine.isolation import isolated
 from raybayes.engine.job import Desk, Done, Job, describe_error
+from raybayes.errors import StoreError
 from raybayes.seeds import derive
 
 
@@ -49,12 +50,26 @@ def _train(project: Project, config: Any, worker: Worker) -> None:
 
 
 def attempt(job: Job, desk: Desk, group: Group, device: torch.device, threads: int) -> str | None:
-    """`perform`, and the error as text if the training function failed: the trial fails, the sweep goes on."""
+    """`perform`, and the error as text if the training function failed: the trial fails, the sweep goes on.
+
+    Raises:
+        StoreError: the storage has refused something (it is full, say). That is not the trial's fault, and no other
+            trial would fare better: the burst must end.
+    """
     try:
         perform(job, desk, group, device, threads)
     except Exception as error:
+        if refused(error) is not None:
+            raise
         return describe_error(error)
     return None
+
+
+def refused(error: BaseException) -> str | None:
+    """What the storage said, if it has refused something."""
+    # It has a cause where the storage is it; one that comes from the desk has Ray's name for it.
+    cause = getattr(error, "cause", error.__cause__)
+    return str(cause if isinstance(cause, StoreError) else error) if isinstance(error, StoreError) and cause else None
 
 
 def threads_of(cpus: float) -> int:

@@ -16,6 +16,7 @@ from raybayes.engine.burst import Burst
 from raybayes.engine.job import Done, Job, Key
 from raybayes.engine.losses import Losses
 from raybayes.engine.room import Room
+from raybayes.errors import ClusterError, RaybayesError, StoreError
 
 _STARTS = 2  # processes that could not even be made, until it is plain that none can
 
@@ -47,7 +48,7 @@ class Roster:
         note: gets where the time of a slot went with each job: the columns of `raybayes.store.profile`.
 
     Attributes:
-        problem: why no slot can be started at all, once that is plain.
+        problem: why the burst must end, once that is plain: no slot can be started at all, or the storage refuses.
     """
 
     def __init__(
@@ -62,7 +63,8 @@ class Roster:
         self._opened = 0
         self._starts = Losses()  # of slots that never said a word
         self._next_start = 0.0
-        self.problem: str | None = None
+        self._refused = False
+        self.problem: RaybayesError | None = None
 
     @property
     def over(self) -> bool:
@@ -103,6 +105,12 @@ class Roster:
             self._keep(number, slot, done)
             self._burst.finish(done.key, None, done.attempt)
 
+    def refuse(self, reason: str) -> None:
+        """The storage has refused something (it is full, say). No other trial would fare better: the burst ends."""
+        self._refused = True
+        self.problem = StoreError(reason)
+        self._burst.stop()
+
     def _keep(self, number: int, slot: Slot, done: Done | None) -> None:
         if done is not None:
             spent = {**vars(done.spent), "starting": done.spent.starting + slot.start_s}
@@ -131,7 +139,7 @@ class Roster:
         error = self._burst.error_of(slot.key)
         if error is not None:
             self._burst.finish(slot.key, error)
-        elif self._burst.lost(slot.key, reason, broken):
+        elif self._burst.lost(slot.key, reason, False if self._refused else broken or None):
             return f"trial {slot.key[0]}: its worker was lost: {reason}"
         return None
 
@@ -140,4 +148,4 @@ class Roster:
         error = self._starts.one_more(now, broken, _STARTS, reason)
         self._next_start = now + self._starts.pause_s
         if error is not None and all(slot.key is None for slot in self._slots.values()):
-            self.problem = f"no worker could be started: {reason}"
+            self.problem = ClusterError(f"no worker could be started: {reason}; all is stored, go on with resume.")

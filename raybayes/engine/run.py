@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raybayes.engine.burst import Burst
 from raybayes.engine.witness import Witness
@@ -17,6 +17,9 @@ from raybayes.search.plan import Plan
 from raybayes.search.progress import Progress
 from raybayes.spec import SweepSpec
 from raybayes.store.layout import Layout
+
+if TYPE_CHECKING:
+    from raybayes.engine.cluster import Cluster
 
 Watch = Callable[[Progress], None]
 POLL_S = 0.5
@@ -129,12 +132,7 @@ def run_on_ray(
         interrupt = Interrupt(walltime_s)
         with _witnessed(layout, plan, cluster.private, watch) as seen:
             with interrupt.listening(), _watched(desk, interrupt, seen):
-                if spec.kind == "train":
-                    _beside(lambda: _train(desk, spec, layout))
-                else:
-                    from raybayes.engine.tune import run_trials
-
-                    _beside(lambda: run_trials(desk, spec, layout.storage, cluster))
+                _at_work(desk, spec, layout, cluster)
             last = _closed(desk)
         ray.kill(desk)
     watch(last)
@@ -186,6 +184,23 @@ def _witnessed(layout: Layout, plan: Plan, private: bool, watch: Watch) -> Itera
         yield both
 
 
+def _at_work(desk: Any, spec: SweepSpec, layout: Layout, cluster: Cluster) -> None:
+    """All jobs of the burst."""
+    import ray
+
+    from raybayes.engine.tune import run_trials
+
+    try:
+        if spec.kind == "train":
+            _beside(lambda: _train(desk, spec, layout))
+        else:
+            _beside(lambda: run_trials(desk, spec, layout.storage, cluster))
+    except StoreError:  # the disk is full, say; what can still be written is
+        with contextlib.suppress(ray.exceptions.RayError):
+            ray.get(desk.close.remote())
+        raise
+
+
 def _train(desk: Any, spec: SweepSpec, layout: Layout) -> None:
     """The one job of a run, on a Ray Train group; on another one, as often as the retries allow, if that is lost."""
     import ray
@@ -202,7 +217,7 @@ def _train(desk: Any, spec: SweepSpec, layout: Layout) -> None:
         ray.get(desk.close_slot.remote(slot, lost or "its workers have left"))
     problem = ray.get(desk.problem.remote())
     if problem is not None:
-        raise ClusterError(f"{problem}; everything is stored, go on with resume.")
+        raise problem
 
 
 def _beside(work: Callable[[], None]) -> None:

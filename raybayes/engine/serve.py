@@ -17,8 +17,9 @@ from raybayes.clock import WALL
 from raybayes.engine.context import Group
 from raybayes.engine.isolation import Upkeep
 from raybayes.engine.job import Desk, Done, Job, Key, describe_error
-from raybayes.engine.perform import perform
+from raybayes.engine.perform import perform, refused
 from raybayes.engine.roster import Turn
+from raybayes.errors import StoreError
 from raybayes.spec import Reuse
 
 # A slot without work gives its machine back. Not at once: a new group of workers takes about as long to start.
@@ -32,6 +33,7 @@ class SlotDesk(Desk, Protocol):
     def turn(self, slot: int, done: Done | None) -> Turn: ...
     def leave(self, slot: int, done: Done | None) -> None: ...
     def failed(self, key: Key, error: str) -> None: ...
+    def refuse(self, reason: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,19 @@ def serve(seat: Seat, desk: SlotDesk, reuse: Reuse) -> None:
     """Train one job after the other, until the desk has none or it is time for fresh processes.
 
     Raises:
+        StoreError: the storage has refused something. The desk was told: the burst is at its end.
         Exception: what a training function raised. The desk was told the reason; the process is not to be used again.
     """
+    try:
+        _work(seat, desk, reuse)
+    except StoreError as error:
+        reason = refused(error)
+        if reason is not None:
+            desk.refuse(reason)
+        raise
+
+
+def _work(seat: Seat, desk: SlotDesk, reuse: Reuse) -> None:
     group, upkeep, done = seat.group, Upkeep(reuse.growth_gib), None
     for left in reversed(range(reuse.trials)):
         turn, idle, asking = _next(seat.slot, desk, done) if group.rank == 0 else (None, 0.0, 0.0)
@@ -76,7 +89,7 @@ def _performed(job: Job, seat: Seat, desk: SlotDesk) -> Done:
     try:
         return perform(job, desk, seat.group, seat.device, seat.threads)
     except Exception as error:
-        if not _peer_lost(error):
+        if not _peer_lost(error) and refused(error) is None:
             # Told before the group is torn down, so that a mistake in the code is not taken for a lost worker.
             desk.failed(job.key, describe_error(error))
         raise

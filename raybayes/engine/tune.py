@@ -134,20 +134,26 @@ def run_trials(desk: Any, spec: SweepSpec, storage: Storage, cluster: Cluster) -
 
     Raises:
         ClusterError: the cluster, or the desk's process, was lost, or no slot can be started. Everything is stored.
+        StoreError: the storage has refused something; the burst is at its end.
     """
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it would call a sweep incomplete that lost a worker
     # With Tune's default of one pending trial, a slot waits until the one before it has started.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(2, slots(cluster.nodes, spec.resources)))
     scratch = tempfile.mkdtemp(prefix="raybayes-tune-")
+    lost = None
     try:
         _tuner(desk, spec, storage, cluster, scratch).fit()
-        problem = ray.get(desk.problem.remote())
     except (ray.exceptions.RayError, tune.error.TuneError) as error:
-        problem = f"the Ray cluster was lost ({str(error).strip().splitlines()[-1]})"
+        reason = str(error).strip().splitlines()[-1]
+        lost = ClusterError(f"the Ray cluster was lost ({reason}); everything is stored, go on with resume.")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        problem = ray.get(desk.problem.remote()) or lost
+    except ray.exceptions.RayError:
+        problem = lost
     if problem is not None:
-        raise ClusterError(f"{problem}; everything is stored, go on with resume.")
+        raise problem
 
 
 def _tuner(desk: Any, spec: SweepSpec, storage: Storage, cluster: Cluster, scratch: str) -> tune.Tuner:

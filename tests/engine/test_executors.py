@@ -92,6 +92,14 @@ class TestSameNumbers:
             "the second attempt began after the checkpoint of step 2"
         )
 
+    def test_a_killed_worker_of_a_trial_of_several_goes_on_from_its_checkpoint(self, tmp_path):
+        config = {"steps": 3, "die_at": 3, "marker": str(tmp_path / "died")}
+        sweep = rb.sweep("parabola", trials=2, config=config, workers=2, storage=str(tmp_path), name="s", every_s=0.0)
+        rows = sweep.trials.to_pylist()
+        assert [(row["state"], row["attempts"]) for row in rows] == [("COMPLETE", 2), ("COMPLETE", 1)]
+        steps = [(row["trial"], row["step"]) for row in sweep.reports.to_pylist()]
+        assert steps == [(trial, step) for trial in (0, 1) for step in (1, 2, 3)]
+
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_cluster")

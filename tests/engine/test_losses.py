@@ -102,7 +102,7 @@ def test_a_worker_that_cannot_be_made_counts(tmp_path):
     told = Told(tmp_path, retries=1)
     key = told.take()
     for _ in range(2):
-        assert told.burst.lost(key, "ModuleNotFoundError: no module named torch", broken=True)
+        assert told.burst.lost(key, "ModuleNotFoundError: no module named torch", counts=True)
         told.take()
     assert "no module named torch" in told.rows()[0]["failure"]
 

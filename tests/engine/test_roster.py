@@ -122,7 +122,7 @@ def test_slots_that_never_start_are_tried_later_and_given_up_in_the_end(tmp_path
     office.clock.advance(START_LIMIT_S + 1)
     office.roster.close(slot, "the node is dead")
     assert office.roster.over
-    assert office.roster.problem == "no worker could be started: the node is dead"
+    assert "no worker could be started: the node is dead" in str(office.roster.problem)
 
 
 @pytest.mark.parametrize("at_work", [False, True])
@@ -149,3 +149,14 @@ def test_slots_that_there_is_no_more_room_for_leave_when_their_job_has_ended(tmp
     assert office.roster.turn(2, office.end(taken[0])).over
     assert office.roster.turn(3, office.end(taken[1])).over
     assert office.take(first, office.end(key)) == (3, 0), "the last one goes on"
+
+
+def test_where_the_storage_refuses_the_burst_ends_and_the_trial_goes_on_later(tmp_path):
+    office = Office(tmp_path, trials=3, retries=0)
+    slot = office.roster.open()
+    office.take(slot)
+    office.roster.refuse("no space left")
+    office.roster.close(slot, "its process has ended")
+    assert office.roster.over
+    assert str(office.roster.problem) == "no space left"
+    assert office.states() == ["PAUSED"]

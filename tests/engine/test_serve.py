@@ -30,7 +30,7 @@ class Office:
         api.write_spec(prepared.layout, api.describe(prepared))
         self.burst = Burst(prepared.layout, prepared.spec, prepared.plan, catalog.roots())
         self.roster = Roster(self.burst, Room(9))
-        self.turn, self.leave = self.roster.turn, self.roster.leave
+        self.turn, self.leave, self.refuse = self.roster.turn, self.roster.leave, self.roster.refuse
         self.start, self.report, self.failed = self.burst.start, self.burst.report, self.burst.failed
         self.saving = self.burst.saving
         self.path = str(folder / name)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
 
 import raybayes as rb
@@ -20,12 +22,12 @@ from raybayes.store.lock import BurstLock
 PROJECTS = Path(__file__).parent.parent / "projects"
 
 
-def command(*arguments):
+def command(*arguments, **environment):
     """A raybayes process of its own, in the folder of the tests' projects."""
     return subprocess.Popen(
         [sys.executable, "-m", "raybayes", *arguments],
         cwd=PROJECTS,
-        env={**os.environ, "PYTHONPATH": str(Path(rb.__file__).parent.parent)},
+        env={**os.environ, "PYTHONPATH": str(Path(rb.__file__).parent.parent), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -92,28 +94,54 @@ def test_in_process_kill_9_loses_nothing(tmp_path, killed_after):
     assert len({lr for lr, _ in again}) <= 1, "a finished trial was run again"
 
 
-@pytest.mark.ray
-def test_on_ray_kill_9_resume_extend(tmp_path):
-    log = tmp_path / "log"
-    process = command(
-        "sweep", "parabola", "--trials", "12", "--storage", str(tmp_path), "--name", "s",
-        "-s", "steps=4", "-s", "sleep_s=0.1", "-s", f"log={log}", "-s", "method=plain",
-    )  # fmt: skip
-    wait_for(log, 21)
+def kill_9(process):
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+@pytest.mark.ray
+def test_on_ray_kill_9_at_two_moments_then_resume_and_extend(tmp_path):
+    """The benchmark of faults does it at ten."""
+    log, rng, cuts = tmp_path / "log", random.Random(9), []
+    place = ["parabola", "--trials", "12", "--storage", str(tmp_path), "--name", "s"]
+    settings = ["-s", "steps=4", "-s", "sleep_s=0.1", "-s", f"log={log}", "-s", "method=plain"]
+    for arguments in (["sweep", *place, *settings], ["resume", str(tmp_path / "s")]):
+        process = command(*arguments)
+        wait_for(log, (cuts[-1] if cuts else 0) + rng.randint(3, 18))
+        kill_9(process)
+        cuts.append(len(log.read_text().splitlines()))
     finished = command("resume", str(tmp_path / "s"))
     output, errors = finished.communicate(timeout=200)
     assert finished.returncode == 0, errors
     assert "12 complete" in output
     assert_whole(tmp_path / "s", trials=12, steps=4)
-    again = {lr for (lr, _), count in steps_run(log).items() if count > 1}
-    assert len(again) <= 2, "more than the two trials that were running was run again"
+    made = [line.split() for line in log.read_text().splitlines()]
+    for cut in cuts:
+        repeated = {line[3] for line in made[cut:]} & {line[3] for line in made[:cut]}
+        assert len(repeated) <= 2, "more than the two trials that were running was run again"
     extended = command("extend", str(tmp_path / "s"), "--trials", "3", "--json")
     output, errors = extended.communicate(timeout=200)
     assert extended.returncode == 0, errors
     assert len(json.loads(output)["trials"]) == 15
     assert_whole(tmp_path / "s", trials=15, steps=4)
+
+
+@pytest.mark.ray
+def test_on_ray_the_head_dies_and_the_sweep_goes_on_elsewhere(tmp_path):
+    log = tmp_path / "log"
+    process = command(
+        "sweep", "parabola", "--trials", "6", "--storage", str(tmp_path), "--name", "s",
+        "-s", "steps=20", "-s", "sleep_s=0.2", "-s", f"log={log}",
+        RAY_gcs_rpc_server_reconnect_timeout_s="3",  # how long Ray waits for its head; a minute unless told otherwise
+    )  # fmt: skip
+    wait_for(log, 6)
+    heads = [p for p in psutil.Process(process.pid).children(recursive=True) if p.name() == "gcs_server"]
+    assert len(heads) == 1
+    heads[0].kill()
+    process.communicate(timeout=120)
+    assert process.returncode != 0
+    rb.resume(str(tmp_path / "s"), executor="here")
+    assert_whole(tmp_path / "s", trials=6, steps=20)
 
 
 @pytest.mark.ray

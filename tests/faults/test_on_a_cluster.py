@@ -14,6 +14,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import raybayes as rb
 from raybayes.engine.cluster import TICKET
+from raybayes.errors import StoreError
 
 pytestmark = pytest.mark.ray
 
@@ -52,6 +53,29 @@ def test_a_trial_that_hangs_fails_and_the_others_go_on(machines, tmp_path):
     for row, is_bad in zip(rows, bad, strict=True):
         assert ("did not report for" in (row["failure"] or "")) == is_bad
         assert row["steps"] == (1 if is_bad else 3)
+
+
+def test_a_trial_whose_worker_is_killed_each_time_fails_and_the_others_go_on(machines, tmp_path):
+    """What the kernel does to a trial that takes all the memory."""
+    config = {"only_above": 0.2, "die_at": 2, "steps": 3}
+    sweep = rb.sweep("parabola", trials=4, config=config, name="s", storage=str(tmp_path), seed=1, failed_limit=1.0,
+                     retries=1)  # fmt: skip
+    bad = [row["config.lr"] > 0.2 for row in sweep.trials.to_pylist()]
+    assert 0 < sum(bad) < 4
+    rows = assert_whole(sweep, 4, {"FAIL": sum(bad), "COMPLETE": 4 - sum(bad)})
+    for row, is_bad in zip(rows, bad, strict=True):
+        assert row["attempts"] == (2 if is_bad else 1)
+        assert (row["failure"] or "").startswith("its worker was lost 2 times; the last time: ") == is_bad
+
+
+@pytest.mark.usefixtures("machines")
+def test_a_full_disk_ends_the_burst_and_fails_no_trial(small_disk):
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(2 * 2**20 - 40 * 1024))
+    with pytest.raises(StoreError, match="No space left on device"):
+        rb.sweep("parabola", trials=20, storage=str(small_disk), name="s", every_s=0.0)
+    ballast.unlink()
+    assert_whole(rb.resume(str(small_disk / "s"), executor="here"), 20, {"COMPLETE": 20})
 
 
 def test_a_node_dies_with_its_trials(machines, tmp_path):

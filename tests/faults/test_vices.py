@@ -40,6 +40,18 @@ def test_a_full_disk_stops_the_burst_and_loses_nothing(tmp_path, limit):
     assert len(found.reports) == 12 * 4
 
 
+def test_a_disk_that_is_really_full(small_disk, tmp_path):
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(2 * 2**20 - 40 * 1024))
+    with pytest.raises(StoreError, match="No space left on device"):
+        rb.sweep("parabola", trials=30, storage=str(small_disk), name="s", executor="here", every_s=0.0)
+    ballast.unlink()
+    found = rb.resume(str(small_disk / "s"), executor="here")
+    assert found.trials["state"].to_pylist() == ["COMPLETE"] * 30
+    assert found.trials["trial"].to_pylist() == list(range(30))
+    assert len(found.reports) == 30 * 4
+
+
 def test_a_checkpoint_that_the_disk_refuses_does_not_fail_the_trial(tmp_path, monkeypatch, caplog):
     def refused(*arguments):
         raise StoreError("cannot write this: No space left on device") from OSError("No space left on device")

@@ -29,11 +29,11 @@ class Config(BaseModel):
     sleep_s: float = Field(0.0, ge=0, description="seconds of idling a step")
     fail_at: int = Field(0, ge=0, description="step at which it raises; 0: never")
     nan_at: int = Field(0, ge=0, description="step at which it reports NaN; 0: never")
-    die_at: int = Field(0, ge=0, description="step at which its process is killed, once; 0: never")
+    die_at: int = Field(0, ge=0, description="step at which its process is killed; 0: never")
     hang_at: int = Field(0, ge=0, description="step at which it does nothing for ever; 0: never")
     eat_at: int = Field(0, ge=0, description="step at which it asks for more memory than there is; 0: never")
     only_above: float = Field(0.0, ge=0, description="the vices are those of learning rates above this alone")
-    marker: str = Field("", description="file that remembers that it was killed")
+    marker: str = Field("", description="file that remembers that it was killed, so that it is not again")
     grace: int = Field(0, ge=0, description="first report that a scheduler may stop it at")
     log: str = Field("", description="file that gets a line a step")
 
@@ -58,8 +58,9 @@ def train(config: Config, ctx: Context) -> None:
             bytearray(1 << 60)
         if vicious and step == config.fail_at:
             raise ValueError(f"asked to fail at step {step}")
-        if step == config.die_at and not os.path.exists(config.marker):
-            open(config.marker, "w").close()
+        if vicious and step == config.die_at and not os.path.exists(config.marker):
+            if config.marker:
+                open(config.marker, "w").close()
             os.kill(os.getpid(), 9)
         parts = ctx.shard(x)
         own = 2 * parts + config.noise * torch.randn(4, generator=generator, dtype=torch.float64)[: len(parts)]
