@@ -150,7 +150,7 @@ def run_trials(desk: Any, spec: SweepSpec, storage: Storage, cluster: Cluster) -
         shutil.rmtree(scratch, ignore_errors=True)
     try:
         problem = ray.get(desk.problem.remote()) or lost
-    except ray.exceptions.RayError:
+    except ray.exceptions.RayError:  # `lost` says so, or closing the desk will
         problem = lost
     if problem is not None:
         raise problem
