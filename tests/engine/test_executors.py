@@ -141,6 +141,10 @@ class TestTuneTrials:
         spans = sorted((row["time"] - 0.3, row["time"]) for row in sweep.reports.to_pylist())
         overlapping = sum(later[0] < earlier[1] for earlier, later in pairwise(spans))
         assert overlapping >= 3, spans
+        profile = sweep.profile().to_pylist()
+        assert sorted(row["trial"] for row in profile) == list(range(6))
+        assert {row["slot"] for row in profile} == {1, 2}
+        assert all(row["training"] >= 0.3 for row in profile)
 
 
 @pytest.mark.ray
