@@ -1,7 +1,5 @@
 """One function, three executors, the same numbers; and what deadlocks or gets lost where Tune and Train are stacked."""
 
-from itertools import pairwise
-
 import pytest
 import ray
 
@@ -137,14 +135,14 @@ class TestTuneTrials:
         assert here.trials.select(columns) == runs[0].trials.select(columns)
 
     def test_two_slots_work_at_once(self, tmp_path):
-        sweep = rb.sweep("parabola", trials=6, config={"steps": 1, "sleep_s": 0.3}, storage=str(tmp_path))
-        spans = sorted((row["time"] - 0.3, row["time"]) for row in sweep.reports.to_pylist())
-        overlapping = sum(later[0] < earlier[1] for earlier, later in pairwise(spans))
-        assert overlapping >= 3, spans
+        place = tmp_path / "place"
+        place.mkdir()
+        sweep = rb.sweep("parabola", trials=4, config={"steps": 1, "meet": str(place)}, storage=str(tmp_path))
+        assert sweep.trials["state"].to_pylist() == ["COMPLETE"] * 4, "a trial waited in vain for one beside it"
         profile = sweep.profile().to_pylist()
-        assert sorted(row["trial"] for row in profile) == list(range(6))
+        assert sorted(row["trial"] for row in profile) == list(range(4))
         assert {row["slot"] for row in profile} == {1, 2}
-        assert all(row["training"] >= 0.3 for row in profile)
+        assert all(row["training"] > 0 for row in profile)
 
 
 @pytest.mark.ray
