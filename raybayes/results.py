@@ -81,7 +81,8 @@ class Sweep:
         try:
             return self.frame(what).to_pandas()
         except ImportError:
-            raise SpecError("pandas is not installed; pip install pandas, or use .trials as a pyarrow.Table.") from None
+            table = f".frame({what!r})"
+            raise SpecError(f"pandas is not installed; pip install pandas, or use {table}, a pyarrow.Table.") from None
 
     @property
     def path(self) -> str:
@@ -370,6 +371,7 @@ class Sweep:
             gpus=need.workers * need.gpus_per_worker,
             repeats=self.spec.repeats,
             bursts=next_burst(self.layout),
+            verdict=self.verdict,
         )
 
     def resume(self, **changes: Any) -> Sweep:

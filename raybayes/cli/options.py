@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, Optional
 
 import typer
 
@@ -54,3 +57,25 @@ Narrow = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option("-s", "--set", metavar="KEY=VALUE", help="Fix a searched parameter from now on."),
 ]
+
+
+def taking(shared: Callable[..., dict[str, Any]]) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a command the options of `shared` in place of its parameter `changes`: what `shared` makes of them.
+
+    Typer reads options off a function's signature; this writes one.
+    """
+    options = inspect.signature(shared, eval_str=True).parameters
+
+    def decorated(command: Callable[..., int]) -> Callable[..., int]:
+        @functools.wraps(command)
+        def called(**given: Any) -> int:
+            changes = shared(**{name: given.pop(name) for name in options})
+            return command(**given, changes=changes)
+
+        own = inspect.signature(command, eval_str=True).parameters
+        whole = [p for name in own for p in (options.values() if name == "changes" else [own[name]])]
+        called.__signature__ = inspect.Signature(whole, return_annotation=int)  # type: ignore[attr-defined]
+        called.__annotations__ = {p.name: p.annotation for p in whole} | {"return": int}
+        return called
+
+    return decorated

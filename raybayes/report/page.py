@@ -195,6 +195,8 @@ def _result(summary: Summary, trials: pa.Table) -> dict[str, str]:
         values = ranking.values(trials, name)
         if any(values[row] is not None for row in rows):  # parameters of other methods are not part of the result
             body.append([name, *(value_text(values[row]) for row in rows)])
+    if ranking.repeated(trials):
+        body.append(["seeds", *(number(trials["n"][row].as_py()) for row in rows)])
     body.append(["training time", *(duration(float(ranking.numbers(trials, "seconds")[row])) for row in rows)])
     lines = "".join(
         f"<tr{' class=objective' if 0 < i <= len(summary.objectives) else ''}><th>{escape(line[0])}</th>"
@@ -204,7 +206,8 @@ def _result(summary: Summary, trials: pa.Table) -> dict[str, str]:
     )
     rest = len(winners) - len(shown)
     more = f"<p>{rest} more are starred in the table of trials.</p>" if rest else ""
-    return {title: f'<div class="wide"><table class="best">\n{lines}</table></div>{more}'}
+    verdict = f"<p>{escape(summary.verdict)}</p>\n" if summary.verdict else ""
+    return {title: f'{verdict}<div class="wide"><table class="best">\n{lines}</table></div>{more}'}
 
 
 def _what_is_there(trials: pa.Table) -> str:
@@ -240,6 +243,8 @@ def _all_trials(summary: Summary, trials: pa.Table) -> str:
     names = first + [name for name in ranking.parameters(trials) if name not in first]
     columns: list[tuple[str, list[str]]] = [("state", words)]
     columns += [(objective.label, _results(trials, objective, range(len(trials)))) for objective in summary.objectives]
+    if ranking.repeated(trials):
+        columns += [("seeds", [number(n) for n in trials["n"].to_pylist()])]
     columns += [
         ("steps", [number(n) for n in trials["steps"].to_pylist()]),
         ("time", [duration(s) for s in trials["seconds"].to_pylist()]),

@@ -115,6 +115,13 @@ def test_a_real_sweep_has_all_of_it(tmp_path):
         executor="here",
     )
     found = findings(sweep)
+    costs = sweep.table("costs").to_pylist()
+    first = [row for row in costs if (row["trial"], row["sentence"]) == (0, 0)]
+    truth = {row["time"]: row["truth"] for row in first}
+    assert {row["target"] for row in first} == {"".join(truth[time] for time in sorted(truth)[:-1])}
+    assert len({row["decoded"] for row in first}) == 1
+    heat = next(figure for caption, figure in found.figures.items() if caption.startswith("Cost of every"))
+    assert f"target: {first[0]['target']}" in heat.axes[0].get_title(loc="left")
     assert len(found.results) == 3
     assert set(found.results.column_names) >= {"configuration", "test_error", "cpu_seconds", "iteration"}
     assert len(found.figures) == 3

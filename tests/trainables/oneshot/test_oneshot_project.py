@@ -28,6 +28,7 @@ from trainables.oneshot.head import anchors
 from trainables.oneshot.mining import mine
 from trainables.oneshot.patches import cut, draw_window, flipped, mirrored, random_patch
 from trainables.oneshot.scales import eval_scale
+from trainables.oneshot.study.curves import judged, precision_recall
 
 HERE = {"executor": "here", "every_s": 0.0}
 SMALL = {"model": {"weights": "random", "grid_size": 3, "pool_border": 0}, "patch": {"width": 96, "height": 96}}
@@ -417,7 +418,18 @@ class TestStored:
         (row,) = next(iter(found.tables.values())).to_pylist()
         reports = finished.reports["map50"].to_pylist()
         assert (row["untrained"], row["trained"]) == (reports[0], reports[-1])
-        assert len(found.figures) == 1
+        assert [caption.split(" ")[0] for caption in found.figures] == ["Precision", "Trial"]
+
+    def test_the_area_below_each_curve_is_the_average_precision(self, finished):
+        ranked = judged(finished.table("detections"), finished.table("objects"), finished.table("classes"))
+        stored = {row["class"]: row["ap50"] for row in finished.table("classes").to_pylist()}
+        curves = precision_recall(ranked).axes[0].lines
+        names = sorted((name for name, one in ranked.items() if one.n_positive), key=lambda n: -ranked[n].n_positive)
+        names = [*names, "(all classes)"]
+        assert len(curves) == len(names) > 1
+        for name, curve in zip(names, curves, strict=True):
+            recall, precision = curve.get_data()
+            assert np.trapezoid(precision, recall) == pytest.approx(stored[name], abs=1e-6)
 
 
 class TestDetect:
