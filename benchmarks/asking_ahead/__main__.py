@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -46,10 +45,8 @@ def regrets(seeds: int, trials: int, names: Sequence[tuple[str, str]]) -> Iterat
 
 def main(argv: list[str]) -> int:
     """Measure, print the page, keep it. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.asking_ahead", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="tiny counts, to see that it runs; keeps no results")
+    parser = measurement.parser("asking_ahead", __doc__, "one seed")
     parser.add_argument("--seeds", type=int, default=10, help="sweeps of each side (%(default)s)")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "results", help="(%(default)s)")
     options = parser.parse_args(argv)
     load_before = measurement.load()
     quick = options.quick

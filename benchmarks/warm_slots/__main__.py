@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from benchmarks import measurement
 from benchmarks.measurement import Sample
 from benchmarks.sweep_overhead.child import run_child
 from benchmarks.sweep_overhead.sides import SIDES, SLOTS
 
-RESULTS = Path(__file__).parent.parent / "results"
 LIMIT_S = 900.0
+Measured = tuple[list[Sample], str]  # and more that the page says
 COMMON = """
 Each side in a process of its own, Ray started before the clock by the same code for all (two CPUs, no dashboard), the
 same Python function with two parameters and one report, TPE with the same settings. *raybayes / side* below 1 means
@@ -35,8 +34,9 @@ shows it, with reuse_actors.
 `python -m benchmarks.warm_slots --only sizes` made this page. {COMMON}
 Instant trials, two at once. *a trial*: from the start of the first trial's work to the end of the last one's, divided
 by the number of trials. raybayes keeps study, reports, trials and profile on disk; Ray Tune (reuse_actors) its CSV,
-JSON and TensorBoard files and its snapshots. *memory*: growth of the driver's memory from the first trial's end on, at
-its largest (for raybayes: of driver and desk together), in units of 1 s = 1 MB.
+JSON and TensorBoard files and its snapshots. Memory: by how much the driver's has grown since the first trial's end, at
+its largest, in MB; for raybayes that of driver and desk together.
+
 """,
     "busy": f"""
 `python -m benchmarks.warm_slots --only busy` made this page. {COMMON}
@@ -50,18 +50,19 @@ by two: from the call, with Ray connected, to the start of the first new trial's
 }
 
 
-def groups(quick: bool, sizes: list[int]) -> list[Sample]:
+def groups(quick: bool, sizes: list[int]) -> Measured:
     samples = []
     for name, trials in (("nested", 4 if quick else 40), ("tune-train", 2 if quick else 5), ("isolated", 2)):
         _say(SIDES[name].label)
         (found,) = run_child(name, 0, [(trials, 0.0)], LIMIT_S)
         gaps = found.timing.gaps_s[1:] if name == "nested" else found.timing.gaps_s  # rank 1 is still importing
         samples += [Sample("from one two-worker trial to the next", SIDES[name].label, gap) for gap in gaps]
-    return samples
+    return samples, ""
 
 
-def sizes(quick: bool, sizes: list[int]) -> list[Sample]:
-    samples = []
+def sizes(quick: bool, sizes: list[int]) -> Measured:
+    samples: list[Sample] = []
+    growths: dict[tuple[int, str], list[float]] = {}
     for size in [10] if quick else sizes:
         for repeat in range(3 if size <= 100 and not quick else 1):
             for name in ("raybayes", "tune-reuse") if repeat % 2 == 0 else ("tune-reuse", "raybayes"):
@@ -69,11 +70,15 @@ def sizes(quick: bool, sizes: list[int]) -> list[Sample]:
                 _say(f"{size} trials, repeat {repeat + 1}: {label}")
                 (found,) = run_child(name, repeat, [(size, 0.0)], LIMIT_S)
                 samples.append(Sample(f"{size} instant trials: a trial", label, found.timing.seconds_a_trial))
-                samples.append(Sample(f"{size} instant trials: memory", label, found.growth_mb))
-    return sorted(samples, key=lambda sample: (sample.claim, sample.side != "raybayes"))
+                growths.setdefault((size, label), []).append(found.growth_mb)
+    lines = [
+        f"* {size} trials, {label}: {statistics.median(found):.0f} MB ({', '.join(f'{mb:.0f}' for mb in found)})"
+        for (size, label), found in sorted(growths.items())
+    ]
+    return sorted(samples, key=lambda sample: (sample.claim, sample.side != "raybayes")), "\n".join(lines)
 
 
-def busy(quick: bool, sizes: list[int]) -> list[Sample]:
+def busy(quick: bool, sizes: list[int]) -> Measured:
     samples = []
     for sleep_s, trials in ((1.0, 4 if quick else 60), (0.2, 4 if quick else 200)):
         for name in ("raybayes", "tune-reuse"):
@@ -82,13 +87,12 @@ def busy(quick: bool, sizes: list[int]) -> list[Sample]:
             share = found.timing.share(SLOTS)
             claim = f"{trials} trials of {sleep_s:g} s: a trial"
             samples.append(Sample(claim, SIDES[name].label, found.timing.seconds_a_trial, share))
-    return samples
+    return samples, ""
 
 
 RESUME = """
 import json, sys, time
 from benchmarks.sweep_overhead.sides import SIDES, Task, PROJECTS
-from pathlib import Path
 import raybayes as rb
 task = Task({trials}, 0.0, Path({folder!r}), 0)
 side = SIDES["raybayes"]
@@ -105,7 +109,7 @@ with side.ready():
 """
 
 
-def resume(quick: bool, sizes: list[int]) -> list[Sample]:
+def resume(quick: bool, sizes: list[int]) -> Measured:
     samples = []
     trials = 10 if quick else 1000
     with tempfile.TemporaryDirectory(prefix="raybayes-bench-") as folder:
@@ -113,7 +117,7 @@ def resume(quick: bool, sizes: list[int]) -> list[Sample]:
         for _ in range(1 if quick else 3):
             seconds = float(json.loads(_python(RESUME.format(trials=trials, folder=folder, first=False))))
             samples.append(Sample(f"a sweep of {trials} trials goes on: to its first new trial", "raybayes", seconds))
-    return samples
+    return samples, ""
 
 
 def _python(program: str) -> str:
@@ -124,7 +128,7 @@ def _python(program: str) -> str:
     return done.stdout
 
 
-PARTS: dict[str, tuple[str, Callable[[bool, list[int]], list[Sample]]]] = {
+PARTS: dict[str, tuple[str, Callable[[bool, list[int]], Measured]]] = {
     "groups": ("Trials of two workers on a group that stays", groups),
     "sizes": ("Instant trials, few and many", sizes),
     "busy": ("How busy the slots are", busy),
@@ -138,26 +142,16 @@ def _say(text: str) -> None:
 
 def main(argv: list[str]) -> int:
     """Measure the parts, print and keep a page of each. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.warm_slots", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="tiny counts, to see that it runs; keeps no results")
+    parser = measurement.parser("warm_slots", __doc__, "tiny counts")
     parser.add_argument("--only", default=",".join(PARTS), help="parts, joined by commas (%(default)s)")
-    parser.add_argument(
-        "--sizes",
-        default="100,1000,3000",
-        help="trials a sweep; a single size has its own page (%(default)s)",
-    )
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results (%(default)s)")
+    parser.add_argument("--sizes", default="100,1000,3000", help="trials a sweep; a single size has its own page")
     options = parser.parse_args(argv)
     for part in options.only.split(","):
         title, measure = PARTS[part]
         load_before = measurement.load()
-        samples = measure(options.quick, [int(size) for size in options.sizes.split(",")])
-        rows, machine = measurement.summarise(samples), measurement.this_machine(load_before)
-        if options.quick:
-            print(measurement.as_markdown(title, NOTES[part], rows, machine))
-        else:
-            only = options.sizes if part == "sizes" and "," not in options.sizes else part
-            print(measurement.write(options.out, f"warm_slots_{only}", title, NOTES[part], rows, machine))
+        samples, more = measure(options.quick, [int(size) for size in options.sizes.split(",")])
+        only = options.sizes if part == "sizes" and "," not in options.sizes else part
+        measurement.publish(options, f"warm_slots_{only}", title, NOTES[part] + more, samples, load_before)
     return 0
 
 
