@@ -133,6 +133,8 @@ class Books:
     def begin(self, key: Key, node: str) -> int:
         """Count an attempt; its number, from 1."""
         number, repeat = key
+        if not self.attempts[number]:  # it may have been asked for long before
+            self.study.note(number, began=WALL.now())
         self.attempts[number][repeat] += 1
         self.study.note(number, tries=dict(self.attempts[number]), node=node)
         return self.attempts[number][repeat]
