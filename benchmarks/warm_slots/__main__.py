@@ -21,7 +21,8 @@ Measured = tuple[list[Sample], str]  # and more that the page says
 COMMON = """
 Each side in a process of its own, Ray started before the clock by the same code for all (two CPUs, no dashboard), the
 same Python function with two parameters and one report, TPE with the same settings. *raybayes / side* below 1 means
-that raybayes took less.
+that raybayes took less. Other programs used the machine: all sides ran with RAY_worker_niceness=0, because
+Ray's workers give way to everybody by default.
 """
 NOTES = {
     "groups": f"""
