@@ -23,6 +23,7 @@ from raybayes.spec import SweepSpec, build, default_storage, differences, nest, 
 from raybayes.store.documents import write_spec
 from raybayes.store.filesystem import ensure_writable, open_storage
 from raybayes.store.layout import Layout
+from raybayes.store.lock import BurstLock
 
 Executor = Literal["ray", "here"]
 Watch = Callable[[Progress], None]
@@ -338,7 +339,7 @@ def start(
 
 def run(prepared: Prepared, executor: Executor, watch: Watch, walltime: str | float | None = None) -> Sweep:
     """One burst of a prepared sweep; raises as `start` does."""
-    from raybayes.engine.run import run_here, run_on_ray
+    from raybayes.engine.run import PREDECESSOR_S, run_here, run_on_ray
 
     walltime_s = parse_duration(walltime)
     spec, layout = prepared.spec, prepared.layout
@@ -352,8 +353,13 @@ def run(prepared: Prepared, executor: Executor, watch: Watch, walltime: str | fl
         raise SpecError("nothing in this process can stop a trial that hangs; drop --local or the report limit.")
 
     def write() -> None:
-        write_spec(layout, describe(prepared))
-        keep_prior(layout, prepared.plan.prior)
+        lock = BurstLock(layout)
+        lock.acquire(wait_s=PREDECESSOR_S)  # a burst that is refused must not have changed the other's folder
+        try:
+            write_spec(layout, describe(prepared))
+            keep_prior(layout, prepared.plan.prior)
+        finally:
+            lock.release()
 
     roots = catalog.roots()
     if executor == "here":

@@ -38,9 +38,10 @@ def curve(config: Mapping[str, Any]) -> Iterator[dict[str, float]]:
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.replay_speed", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few trials, to see that it runs")
+    parser.add_argument("--repeats", type=int, default=3, help="how often each number of workers is measured")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args(argv)
-    trials, repeats = (50, 1) if options.quick else (1000, 3)
+    trials, repeats = (50, 1) if options.quick else (1000, options.repeats)
     before, samples = measurement.load(), []
     for repeat in range(repeats):
         for workers in (1, 8, 64):

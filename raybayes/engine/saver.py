@@ -1,18 +1,17 @@
 """Writes a worker's checkpoints, most of them beside the training: only the copy of the state is made in its time.
 
-The state goes into a file of this machine, and a thread carries it to the storage. There is one on its way at most;
-it is a checkpoint once the files of all ranks are there and it is published, like one that was waited for.
+The state goes into a file of this machine (without a name, so that a process that is killed leaves none behind), and a
+thread carries it to the storage. There is one on its way at most; it is a checkpoint once the files of all ranks are
+there and it is published, like one that was waited for.
 """
 
 from __future__ import annotations
 
 import logging
-import shutil
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from raybayes.clock import Clock
 from raybayes.contract import State
@@ -45,7 +44,6 @@ class Saver:
         self._layout = Layout(job.storage)
         self._spacing_s = job.every_s
         self._saved_at = clock.elapsed()
-        self._folder: Path | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._upload: tuple[int, Future[FileRecord | None]] | None = None  # the step, and this rank's file
         self._publication: Future[None] | None = None  # of rank 0
@@ -69,8 +67,9 @@ class Saver:
         if wait or not self._job.every_s:  # 0 asks for one at every report, whatever it costs
             self._publish(step, self._group.gather(self._stored(step, lambda: self._write(step, content))))
         else:
-            record = self._stored(step, lambda: self._stage(step, content))
-            self._upload = step, self._beside(lambda: self._carry(step, record))
+            staged = tempfile.TemporaryFile()  # noqa: SIM115 - the thread closes it
+            record = self._stored(step, lambda: self._stage(staged, step, content))
+            self._upload = step, self._beside(lambda: self._carry(staged, step, record))
         self._saved_at = self._clock.elapsed()
         if self._job.every_s:
             self._spacing_s = max(self._job.every_s, (self._saved_at - began) / COST)
@@ -100,8 +99,6 @@ class Saver:
         self._abandoned = True
         if self._thread is not None:
             self._thread.shutdown(wait=True)
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _beside(self, work: Callable[[], Written]) -> Future[Written]:
         if self._thread is None:
@@ -111,26 +108,28 @@ class Saver:
     def _write(self, step: int, content: State) -> FileRecord:
         return checkpoints.save_rank(self._layout, *self._job.key, step, self._group.rank, content)
 
-    def _stage(self, step: int, content: State) -> FileRecord:
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="raybayes-checkpoint-"))
-        return checkpoints.stage_rank(self._folder, *self._job.key, step, self._group.rank, content)
+    def _stage(self, staged: IO[bytes], step: int, content: State) -> FileRecord:
+        return checkpoints.stage_rank(staged, self._job.key[0], step, self._group.rank, content)
 
-    def _carry(self, step: int, record: FileRecord | None) -> FileRecord | None:
+    def _carry(self, staged: IO[bytes], step: int, record: FileRecord | None) -> FileRecord | None:
         """This rank's file, in the thread; a worker that is alone publishes it at once."""
-        if record is None or self._folder is None:
-            return None
-        folder = self._folder
-        try:
-            place = (self._layout, *self._job.key, step)
-            done = self._stored(step, lambda: checkpoints.upload_rank(*place, folder / record.name, self._goes_on))
-            if self._group.size == 1 and done is not None:
-                self._goes_on()
-                self._publish(step, [record])
-        except _AbandonedError:
-            checkpoints.forget(self._layout, *self._job.key, step)
-            return None
-        return None if done is None else record
+        with staged:
+            if record is None:
+                return None
+            try:
+                if not self._stored(step, lambda: self._uploaded(staged, step, record)):
+                    return None
+                if self._group.size == 1:
+                    self._goes_on()
+                    self._publish(step, [record])
+            except _AbandonedError:
+                checkpoints.forget(self._layout, *self._job.key, step)
+                return None
+        return record
+
+    def _uploaded(self, staged: IO[bytes], step: int, record: FileRecord) -> bool:
+        checkpoints.upload_rank(self._layout, *self._job.key, step, record.name, staged, self._goes_on)
+        return True
 
     def _goes_on(self) -> None:
         if self._abandoned:

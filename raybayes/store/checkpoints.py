@@ -14,9 +14,10 @@ import json
 import logging
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from typing import IO
 
 from raybayes.clock import WALL, Clock
 from raybayes.errors import StoreError
@@ -82,34 +83,33 @@ def save_rank(layout: Layout, trial: int, repeat: int, step: int, rank: int, sta
     return FileRecord(name, size, sha256)
 
 
-def stage_rank(folder: Path, trial: int, repeat: int, step: int, rank: int, state: State) -> FileRecord:
-    """Write one rank's state into a folder of this machine, for `upload_rank`; raises what `save_rank` does."""
+def stage_rank(file: IO[bytes], trial: int, step: int, rank: int, state: State) -> FileRecord:
+    """Write one rank's state into a file of this machine, for `upload_rank`; raises what `save_rank` does."""
     _refuse_foreign(trial, step, state)
-    name = f"rank-{rank}.pt"
     try:
-        with open(folder / name, "wb") as file:
-            size, sha256 = states.dump(state, file)
+        size, sha256 = states.dump(state, file)
+        file.flush()
     except OSError as error:
-        raise StoreError(f"{folder / name}: cannot write this: {error.strerror}; free some space there.") from error
-    return FileRecord(name, size, sha256)
+        raise StoreError(
+            f"{tempfile.gettempdir()}: cannot hold a copy of the state: {error.strerror}; free some space there, or "
+            "name another folder in TMPDIR."
+        ) from error
+    return FileRecord(f"rank-{rank}.pt", size, sha256)
 
 
 def upload_rank(
-    layout: Layout, trial: int, repeat: int, step: int, staged: Path, goes_on: Callable[[], None] = lambda: None
-) -> int:
-    """Copy a staged file to where `save_rank` would have written it; its bytes.
+    layout: Layout, trial: int, repeat: int, step: int, name: str, staged: IO[bytes], goes_on: Callable[[], None]
+) -> None:
+    """Copy a staged file to where `save_rank` would have written it.
 
     Args:
         goes_on: called between parts of the copy; what it raises ends the copy, and nothing appears.
     """
-    copied = 0
-    place = f"{layout.unpublished(trial, repeat, step)}/{staged.name}"
-    with layout.storage.writing(place) as target, open(staged, "rb") as source:
-        while part := source.read(_PART):
+    staged.seek(0)
+    with layout.storage.writing(f"{layout.unpublished(trial, repeat, step)}/{name}") as target:
+        while part := staged.read(_PART):
             goes_on()
             target.write(part)
-            copied += len(part)
-    return copied
 
 
 def forget(layout: Layout, trial: int, repeat: int, step: int) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -201,13 +202,19 @@ def test_a_trial_that_had_said_all_before_the_kill_is_complete_without_a_further
 
 def test_two_bursts_at_once_are_refused(tmp_path):
     rb.sweep("parabola", trials=1, storage=str(tmp_path), name="s", executor="here")
+    def content():
+        return {p: p.read_bytes() for p in sorted((tmp_path / "s").rglob("*")) if p.is_file()}
+
     lock = BurstLock(Layout(open_storage(str(tmp_path / "s"))))
     lock.acquire()
+    before = content()
     try:
         process = command("extend", str(tmp_path / "s"), "--trials", "1", "--local")
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 2
-        assert str(os.getpid()) in errors
+        assert f"{socket.gethostname()}, process {os.getpid()}, for" in " ".join(errors.split())
+        assert "last alive" in errors
+        assert content() == before, "a burst that is refused has changed the other's folder"
     finally:
         lock.release()
     with pytest.raises(StoreError, match="no sweep"):

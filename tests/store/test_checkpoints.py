@@ -1,4 +1,5 @@
 import enum
+import errno
 import hashlib
 import io
 import json
@@ -83,33 +84,40 @@ def test_ranks_come_back_in_order_with_what_the_manifest_says(anywhere):
     assert total_bytes(anywhere) >= ref.size > 0
 
 
-def test_a_state_that_was_staged_is_the_same_file(anywhere, tmp_path):
+def test_a_state_that_was_staged_is_the_same_file(anywhere):
     state = {"w": torch.arange(3.0), "step": 4}
-    direct = save_rank(anywhere, 0, 0, 4, 0, state)
-    staged = stage_rank(tmp_path, 1, 0, 4, 0, state)
+    direct, file = save_rank(anywhere, 0, 0, 4, 0, state), io.BytesIO()
+    staged = stage_rank(file, 1, 4, 0, state)
     assert staged == direct
     assert steps(anywhere, 1, 0) == []
-    assert upload_rank(anywhere, 1, 0, 4, tmp_path / staged.name) == staged.size
+    parts = []
+    upload_rank(anywhere, 1, 0, 4, staged.name, file, lambda: parts.append(1))
+    assert parts == [1]
     publish(anywhere, 1, 0, 4, [staged], 1)
     assert torch.equal(load(newest(anywhere, 1, 0))[0]["w"], state["w"])
 
 
-def test_a_copy_that_is_broken_off_leaves_no_file(anywhere, tmp_path):
-    staged = stage_rank(tmp_path, 0, 0, 4, 0, {"w": torch.zeros(5)})
+def test_a_copy_that_is_broken_off_leaves_no_file(anywhere):
+    file = io.BytesIO()
+    staged = stage_rank(file, 0, 4, 0, {"w": torch.zeros(5)})
 
     def broken_off():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        upload_rank(anywhere, 0, 0, 4, tmp_path / staged.name, broken_off)
+        upload_rank(anywhere, 0, 0, 4, staged.name, file, broken_off)
     assert anywhere.storage.sizes(anywhere.unpublished(0, 0, 4)) == {}
 
 
-def test_a_staging_folder_that_is_full_is_told(tmp_path):
-    with pytest.raises(StoreError, match="cannot write this: No such file or directory; free some space there"):
-        stage_rank(tmp_path / "none", 0, 0, 4, 0, {"w": 1})
+def test_a_machine_without_room_for_a_copy_is_told():
+    class Full(io.BytesIO):
+        def write(self, data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(StoreError, match="cannot hold a copy of the state: No space left on device; free some space"):
+        stage_rank(Full(), 0, 4, 0, {"w": torch.zeros(3)})
     with pytest.raises(StoreError, match="which a checkpoint does not hold"):
-        stage_rank(tmp_path, 0, 0, 4, 0, {"w": object()})
+        stage_rank(io.BytesIO(), 0, 4, 0, {"w": object()})
 
 
 def test_the_newest_step_wins(anywhere):
