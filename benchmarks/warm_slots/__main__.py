@@ -92,7 +92,8 @@ def busy(quick: bool, sizes: list[int]) -> Measured:
 
 
 RESUME = """
-import json, sys, time
+import json, time
+from pathlib import Path
 from benchmarks.sweep_overhead.sides import SIDES, Task, PROJECTS
 import raybayes as rb
 task = Task({trials}, 0.0, Path({folder!r}), 0)
