@@ -118,6 +118,12 @@ class Sweep:
 
         return Study(str(journal_file(self.layout)), self.space, self.objectives, writer=False)
 
+    def profile(self) -> pa.Table:
+        """Where the time of each slot went, one row a job: slot, node, trial, repeat, ended, seconds of each part."""
+        from raybayes.store.profile import read_profile
+
+        return read_profile(self.layout)
+
     @cached_property
     def _records(self) -> list[TrialRecord]:
         return self._study.records()

@@ -28,13 +28,28 @@ RunName = Annotated[Name, typer.Option("--name", help="Folder below the storage;
 Seed = Annotated[int, typer.Option(help="Seed of every random draw.")]
 Local = Annotated[bool, typer.Option("--local", help="Run in this process, without Ray.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-Concurrency = Annotated[Optional[int], typer.Option(help="Trials at once; by default as many as fit.")]  # noqa: UP045
+Concurrency = Annotated[
+    Name,
+    typer.Option(
+        metavar="N|auto", help="Trials at once. [default: as CPUs and GPUs allow; auto: and memory, as trials show it]"
+    ),
+]
 Walltime = Annotated[
     Name,
     typer.Option(metavar="TIME", help="The machine is ours for so long: end the burst then, with exit code 75."),
 ]
 TimeBudget = Annotated[Name, typer.Option(metavar="TIME", help="End the burst cleanly after 90s, 30m, 2h, ...")]
 KeepCheckpoints = Annotated[Optional[int], typer.Option(help="Best trials of the sweep that keep theirs.")]  # noqa: UP045
+AskAhead = Annotated[
+    Name,
+    typer.Option(
+        metavar="auto|always|never", help="Look for configurations before a slot is free. [default: auto, if it pays]"
+    ),
+]
+Isolate = Annotated[
+    Optional[bool],  # noqa: UP045
+    typer.Option("--isolate/--reuse", help="A fresh process (or group) for each trial alone. [default: reuse]"),
+]
 ReportLimit = Annotated[
     Name, typer.Option(metavar="TIME", help="A trial that does not report for so long is stopped and fails.")
 ]

@@ -40,6 +40,8 @@ def sweep(
     seed: Annotated[Optional[int], typer.Option(help="Seed of every random draw. [default: 0]")] = None,  # noqa: UP045
     keep_checkpoints: options.KeepCheckpoints = None,
     report_limit: options.ReportLimit = None,
+    isolate: options.Isolate = None,
+    ask_ahead: options.AskAhead = None,
     warm_start: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -76,6 +78,8 @@ def sweep(
         "name": name,
         "seed": seed,
         "report_limit_s": report_limit,
+        "reuse": reuse_of(isolate),
+        "ask_ahead": ask_ahead,
         "warm_start": warm_start,
         "confirm": confirm,
     }
@@ -95,6 +99,8 @@ def burst_changes(
     concurrency: options.Concurrency = None,
     time_budget: options.TimeBudget = None,
     report_limit: options.ReportLimit = None,
+    isolate: options.Isolate = None,
+    ask_ahead: options.AskAhead = None,
     keep_checkpoints: options.KeepCheckpoints = None,
     data: options.Data = None,
     walltime: options.Walltime = None,
@@ -107,6 +113,8 @@ def burst_changes(
         "concurrency": concurrency,
         "data": data,
         "walltime": walltime,
+        "ask_ahead": ask_ahead,
+        "reuse": reuse_of(isolate),
         "time_budget_s": parse_duration(time_budget),
         "report_limit_s": parse_duration(report_limit),
         "checkpoints": None if keep_checkpoints is None else {"keep": keep_checkpoints},
@@ -140,6 +148,13 @@ def extend(
     from raybayes import api
 
     return watched(lambda w, e: api.extend(path, trials, executor=e, watch=w, **changes), path, local, json)
+
+
+def reuse_of(isolate: bool | None) -> dict[str, Any] | None:
+    """What --isolate and --reuse set; None: what the spec says."""
+    from raybayes.spec import Reuse
+
+    return None if isolate is None else {"trials": 1 if isolate else Reuse().trials}
 
 
 def watched(call: Any, title: str, local: bool, json: bool) -> int:
