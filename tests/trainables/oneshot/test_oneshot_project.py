@@ -459,7 +459,7 @@ class TestStored:
         stored = {row["class"]: row["ap50"] for row in finished.table("classes").to_pylist()}
         curves = precision_recall(ranked).axes[0].lines
         names = sorted((name for name, one in ranked.items() if one.n_positive), key=lambda n: -ranked[n].n_positive)
-        names = [*names, "(all classes)"]
+        names = [*names[:7], "(all classes)"]
         assert len(curves) == len(names) > 1
         for name, curve in zip(names, curves, strict=True):
             recall, precision = curve.get_data()
