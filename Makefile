@@ -26,7 +26,8 @@ test: install
 HPC_PACKAGES := slurm-wlm munge openssh-server openssh-client iproute2 rsync procps util-linux
 
 test-hpc: install
-	dpkg -s $(HPC_PACKAGES) > /dev/null 2>&1 || DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(HPC_PACKAGES)
+	dpkg -s $(HPC_PACKAGES) > /dev/null 2>&1 || { apt-get -q update && \
+		DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends $(HPC_PACKAGES); }
 	$(BIN)/python -m pytest tests/hpc -m hpc
 
 lint: install

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import os
 import platform
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 from raybayes import __version__
 
 REFERENCE = "raybayes"
+RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("ray", "optuna", "torch", "pyarrow")
 SCHEMA = pa.schema(
     [
@@ -185,3 +187,27 @@ def write(folder: Path, name: str, title: str, notes: str, rows: Sequence[Row], 
     page = as_markdown(title, notes, rows, machine)
     (folder / f"{name}.md").write_text(page, encoding="utf-8")
     return page
+
+
+def parser(name: str, doc: str | None, quick: str) -> argparse.ArgumentParser:
+    """The command line that all benchmarks have: `--quick` and `--out`.
+
+    Args:
+        quick: what `--quick` does; it keeps no results.
+    """
+    made = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=doc)
+    made.add_argument("--quick", action="store_true", help=f"{quick}, to see that it runs; keeps no results")
+    made.add_argument("--out", type=Path, default=RESULTS, help="folder of the results (%(default)s)")
+    return made
+
+
+def publish(
+    options: argparse.Namespace, name: str, title: str, notes: str, samples: Iterable[Sample], load_before: float
+) -> int:
+    """Print the page of what was measured, and keep it unless it was a quick look. Returns the exit code, 0."""
+    rows, machine = summarise(samples), this_machine(load_before)
+    if options.quick:
+        print(as_markdown(title, notes, rows, machine))
+    else:
+        print(write(options.out, name, title, notes, rows, machine))
+    return 0

@@ -255,6 +255,8 @@ class Project:
         smoke: config values for a run that takes under 5 s on one CPU core.
         data: names of the data sets that the project can use, the default one first.
         makes: names that its `dataset` may have for data that it makes itself, and nobody needs to look for.
+        check: `check(config, tables)` raises DataError if a user's own Parquet file, the value of `dataset`, does not
+            fit. Called with the first trial's configuration before anything starts.
         objective: metrics that a sweep improves unless it names others; the first of `metrics` alone where empty.
         max_steps: given a config, how many reports a full run makes; schedulers take their rungs from it.
         grace: given a config, the number of the first report that a scheduler may stop a trial at. A method that is
@@ -275,6 +277,7 @@ class Project:
     smoke: Mapping[str, Any] = field(default_factory=dict)
     data: tuple[str, ...] = ()
     makes: tuple[str, ...] = ()
+    check: Callable[[Any, Mapping[str, pa.Table]], None] | None = None
     objective: tuple[str, ...] = ()
     max_steps: Callable[[Any], int] | None = None
     grace: Callable[[Any], int] | None = None

@@ -39,6 +39,12 @@ class TrialError(RaybayesError):
     exit_code = 1
 
 
+class RefusedDataError(TrialError):
+    """The training function refused its data; the message is its own sentence."""
+
+    exit_code = 2
+
+
 class Interrupted(RaybayesError):  # noqa: N818 - an early end, not a mistake
     """The user ended the burst early; everything is stored and can be resumed."""
 

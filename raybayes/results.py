@@ -81,7 +81,8 @@ class Sweep:
         try:
             return self.frame(what).to_pandas()
         except ImportError:
-            raise SpecError("pandas is not installed; pip install pandas, or use .trials as a pyarrow.Table.") from None
+            table = f".frame({what!r})"
+            raise SpecError(f"pandas is not installed; pip install pandas, or use {table}, a pyarrow.Table.") from None
 
     @property
     def path(self) -> str:
@@ -116,6 +117,12 @@ class Sweep:
         from raybayes.search.study import Study
 
         return Study(str(journal_file(self.layout)), self.space, self.objectives, writer=False)
+
+    def profile(self) -> pa.Table:
+        """Where the time of each slot went, one row a job: slot, node, trial, repeat, ended, seconds of each part."""
+        from raybayes.store.profile import read_profile
+
+        return read_profile(self.layout)
 
     @cached_property
     def _records(self) -> list[TrialRecord]:
@@ -364,6 +371,7 @@ class Sweep:
             gpus=need.workers * need.gpus_per_worker,
             repeats=self.spec.repeats,
             bursts=next_burst(self.layout),
+            verdict=self.verdict,
         )
 
     def resume(self, **changes: Any) -> Sweep:

@@ -16,7 +16,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -87,6 +87,7 @@ def simulate(
     storage: str | None = None,
     name: str | None = None,
     confirm: str | None = None,
+    ask_ahead: Literal["auto", "always", "never"] = "auto",
     charge_driver: bool = False,
 ) -> Simulated:
     """Search `space` for what is best under `function`, on simulated workers.
@@ -102,6 +103,7 @@ def simulate(
         confirm: "5x3": repeat the best 5 over 3 fresh seeds at the end, as `rb.confirm` does; `events`, `seconds` and
             the rest are those of the search.
         charge_driver: see `raybayes.engine.replay.Replay`; the events then depend on the machine.
+        ask_ahead: "always" to see what it costs in quality; by itself it never pays where asking takes no time.
         trials, sampler, scheduler, constraints, repeats, warm_start, seed: as in `rb.sweep`.
 
     Raises:
@@ -117,6 +119,7 @@ def simulate(
         "kind": "replay", "project": title, "trials": trials, "sampler": sampler, "scheduler": scheduler,
         "objective": tuple(wanted), "constraints": dict(constraints or {}), "repeats": repeats, "seed": seed,
         "time_budget_s": parse_duration(time_budget), "warm_start": warm_start, "concurrency": workers,
+        "ask_ahead": ask_ahead,
         "storage": storage or folder.name, "name": title,  # type: ignore[union-attr]
     }  # fmt: skip
     prepared = _prepared(build(SweepSpec, values, "simulate"), space, wanted, first or {})

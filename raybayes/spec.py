@@ -68,6 +68,13 @@ class Checkpoints(Frozen):
     every_s: float = Field(10.0, ge=0, description="least seconds of training between two checkpoints of a trial")
 
 
+class Reuse(Frozen):
+    """When the processes of a slot, which train one trial after the other, are replaced by fresh ones."""
+
+    trials: int = Field(500, ge=1, description="trials that a slot's processes train; 1: each trial has its own")
+    growth_gib: float = Field(2.0, gt=0, description="growth of a process's memory after which it is replaced")
+
+
 class Choice(Frozen):
     """A named part with options: written `tpe`, or `asha:eta=4,grace=2`."""
 
@@ -107,7 +114,9 @@ class SweepSpec(Frozen):
     constraints: dict[str, str] = Field(default_factory=dict, description="bounds on metrics, e.g. seconds: <= 60")
     repeats: int = Field(1, ge=1, description="seeds a configuration is run with")
     time_budget_s: float | None = Field(None, gt=0, description="seconds after which the burst ends cleanly")
-    concurrency: int | None = Field(None, ge=1, description="trials at once; none: as many as fit")
+    concurrency: int | Literal["auto"] | None = Field(
+        None, description="trials at once; none: as many as CPUs and GPUs allow; auto: and memory, as trials show it"
+    )
     resources: Resources = Field(default_factory=Resources)
     storage: str = Field(
         default_factory=lambda: default_storage(), description="folder or object-store URI that holds all sweeps"
@@ -116,6 +125,10 @@ class SweepSpec(Frozen):
     seed: int = Field(0, ge=0)
     data: str | None = Field(None, description="folder of the full data sets")
     checkpoints: Checkpoints = Field(default_factory=Checkpoints)
+    ask_ahead: Literal["auto", "always", "never"] = Field(
+        "auto", description="look for configurations before a slot is free; auto: where that saves 2 % of a trial"
+    )
+    reuse: Reuse = Field(default_factory=Reuse)
     retries: int = Field(2, ge=0, description="restarts of a trial whose worker was lost")
     failed_limit: float = Field(0.5, ge=0, le=1, description="share of failed trials above which the exit code is 1")
     report_limit_s: float | None = Field(None, gt=0, description="seconds without a report after which a trial fails")
@@ -127,6 +140,17 @@ class SweepSpec(Frozen):
     @classmethod
     def _parse_choice(cls, value: Any) -> Choice:
         return Choice.parse(value)
+
+    @field_validator("concurrency", mode="before")
+    @classmethod
+    def _parse_concurrency(cls, value: Any) -> int | str | None:
+        if value is None:
+            return None
+        if value == "auto":
+            return "auto"
+        if isinstance(value, bool) or not str(value).isdigit() or int(value) < 1:
+            raise ValueError("give a number from 1, or auto")
+        return int(value)
 
     @field_validator("objective", mode="before")
     @classmethod

@@ -26,6 +26,7 @@ SPACE = Space(
         "trunk.width": Choice(64, 16, 32, 128),  # paper's toys: 64
         "head.steps": Int(1, 6),  # with trunk.steps: where the depth goes
         "head.width": Choice(64, 32, 128),
+        "head.label_scale": Float(0.1, 3.0, log=True),  # 1 by default; 0.1 is about the paper's
         "labelled_share": Float(0.05, 0.5),  # paper: 1/3; interacts with the objective's weight
         "lr": Float(3e-3, 3e-2, log=True),  # toys: 5e-3 to 1e-2
         "schedule": Choice("linear", "cosine"),  # paper: linear

@@ -1,6 +1,6 @@
 """What a user would write otherwise: roll-outs one at a time, or one step of the roll-in at a time, or memory copied.
 
-All of them use the model's own step, so only the arrangement of the work differs.
+All use the model's own parts, so only the arrangement of the work differs.
 """
 
 from __future__ import annotations
@@ -8,8 +8,10 @@ from __future__ import annotations
 import sacrebleu
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
-from trainables.autoregressive.models import Seq2Seq, Trace
+from trainables.autoregressive.models import GruSeq2Seq, Seq2Seq, Source, Trace
+from trainables.autoregressive.models.gru import gru_cell
 from trainables.autoregressive.policies import Tried
 from trainables.autoregressive.rules import Limits
 from trainables.autoregressive.sequences import finish
@@ -75,8 +77,33 @@ def step_by_step(model: Seq2Seq, trace: Trace, tried: Tried, limits: Limits) -> 
 
 
 @torch.no_grad()
-def with_copied_memory(model: Seq2Seq, trace: Trace, tried: Tried, limits: Limits, steps: int) -> Tensor:
-    """The first `steps` steps of all roll-outs with every sentence's memory copied for each of its rows."""
+def with_copied_memory(
+    model: GruSeq2Seq, source: Source, trace: Trace, tried: Tried, limits: Limits, steps: int
+) -> Tensor:
+    """The first `steps` steps of all roll-outs with every sentence's memory copied for each of its rows.
+
+    Attention as it is written down: a query from the state, weights, context, and a mixing layer over both.
+    """
+    cell, column = tried.mask.nonzero(as_tuple=True)
+    sentence, last = tried.sentence[cell], tried.tokens[cell, column]
+    memory, mask = model.encoder(source)[0][sentence], source.mask[sentence].unsqueeze(1)
+    table, layer = trace.shared[0][0], model.layers[0]
+    state = trace.states[0][sentence, tried.time[cell]]
+    found = []
+    for _ in range(steps):
+        state = gru_cell(table[last], linear(state, layer.weight_hh_l0, layer.bias_hh_l0), state)
+        scores = model.query(state).unsqueeze(1) @ memory.transpose(1, 2)
+        context = scores.masked_fill(~mask, -torch.inf).softmax(2) @ memory
+        last = model.output(model.mix(torch.cat([context.squeeze(1), state], 1))).argmax(1)
+        found.append(last)
+    return torch.stack(found, 1)
+
+
+@torch.no_grad()
+def with_copied_keys(
+    model: GruSeq2Seq, source: Source, trace: Trace, tried: Tried, limits: Limits, steps: int
+) -> Tensor:
+    """The same with raybayes' own step: what is copied are the keys and values that it makes of the memory."""
     cell, column = tried.mask.nonzero(as_tuple=True)
     sentence, last = tried.sentence[cell], tried.tokens[cell, column].unsqueeze(1)
     shared, rows = model.branch(trace, sentence, tried.sentence, tried.time, cell.unsqueeze(1))
@@ -84,7 +111,9 @@ def with_copied_memory(model: Seq2Seq, trace: Trace, tried: Tried, limits: Limit
 
 
 @torch.no_grad()
-def with_shared_memory(model: Seq2Seq, trace: Trace, tried: Tried, limits: Limits, steps: int) -> Tensor:
+def with_shared_memory(
+    model: GruSeq2Seq, source: Source, trace: Trace, tried: Tried, limits: Limits, steps: int
+) -> Tensor:
     """The same, grouped by sentence: every sentence has equally many rows here."""
     cell, column = tried.mask.nonzero(as_tuple=True)
     sentences = len(limits.cap)

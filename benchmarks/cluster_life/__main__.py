@@ -6,7 +6,6 @@ takes notes of earlier runs instead (RAYBAYES_HPC_TIMES of `make test-hpc`).
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -15,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.measurement import Sample, as_markdown, load, summarise, this_machine, write
+from benchmarks.measurement import Sample, load, parser, publish
 
 ROOT = Path(__file__).parent.parent.parent
 NOTES = """
@@ -29,9 +28,7 @@ anything left fails.
 
 
 def main(argv: list[str]) -> int:
-    own = argparse.ArgumentParser(prog="benchmarks.cluster_life", description=__doc__)
-    own.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
-    own.add_argument("--quick", action="store_true", help="once; keeps no results")
+    own = parser("cluster_life", __doc__, "once")
     own.add_argument("--times", type=Path, help="notes of earlier runs")
     given = own.parse_args(argv)
     if given.times is None and (os.geteuid() != 0 or shutil.which("slurmctld", path="/usr/sbin:/usr/bin") is None):
@@ -40,14 +37,9 @@ def main(argv: list[str]) -> int:
     before = load()
     notes = given.times or _run(1 if given.quick else 3)
     lines = [json.loads(line) for line in notes.read_text(encoding="utf-8").splitlines()]
-    rows = summarise(Sample(line["what"], "raybayes", line["seconds"]) for line in lines)
+    samples = [Sample(line["what"], "raybayes", line["seconds"]) for line in lines]
     before = lines[0]["load"] if given.times else before
-    title, machine = "The life of a cluster", this_machine(before)
-    if given.quick:
-        print(as_markdown(title, NOTES, rows, machine))
-    else:
-        print(write(given.out, "cluster_life", title, NOTES, rows, machine))
-    return 0
+    return publish(given, "cluster_life", "The life of a cluster", NOTES, samples, before)
 
 
 def _run(times: int) -> Path:

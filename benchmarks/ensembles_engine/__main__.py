@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
@@ -10,7 +9,6 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +18,6 @@ from benchmarks.ensembles_engine.epochs import ENGINES, one_epoch
 from benchmarks.ensembles_engine.protocol import scored
 from benchmarks.measurement import Sample
 
-RESULTS = Path(__file__).parent.parent / "results"
 REFERENCE = "the paper's protocol"
 NOTES = """\
 `python -m benchmarks.ensembles_engine` made this page. One thread a side, each side in a process of its own; the sides
@@ -109,22 +106,15 @@ def _say(text: str) -> None:
 
 def main(argv: list[str]) -> int:
     """Measure everything, print the page, keep it. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ensembles_engine", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="tiny counts, to see that it runs; keeps no results")
+    parser = measurement.parser("ensembles_engine", __doc__, "tiny counts")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results (%(default)s)")
     options = parser.parse_args(argv)
     counts = QUICK if options.quick else Counts()
     load_before = measurement.load()
     samples = epochs(counts, options.device)
     more, gap = sizes(counts)
-    rows, machine = measurement.summarise(samples + more), measurement.this_machine(load_before)
     title, notes = "Ensembles: members side by side, scores in one pass", NOTES.format(images=counts.images, gap=gap)
-    if options.quick:
-        print(measurement.as_markdown(title, notes, rows, machine))
-    else:
-        print(measurement.write(options.out, "ensembles_engine", title, notes, rows, machine))
-    return 0
+    return measurement.publish(options, "ensembles_engine", title, notes, samples + more, load_before)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Time of a flow's training step: `python -m benchmarks.flows_speed [--quick]`. Two minutes on a quiet machine.
+"""Time of a flow's training step: `python -m benchmarks.flows_speed [--quick]`. Three minutes on a quiet machine.
 
-Needs normflows (`pip install 'raybayes[dev]'`) for the comparison with a library.
+Other libraries are compared with where they are installed: normflows and FrEIA come with `raybayes[dev]`, nflows
+(`pip install nflows`) brings tensorboard along.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from benchmarks import measurement
 from benchmarks.flows_speed.costs import cost_table
-from benchmarks.flows_speed.library import library_glow, own_glow
+from benchmarks.flows_speed.library import library_glows, own_glow
 from benchmarks.measurement import Sample
 from trainables.flows.build import build_flow
 from trainables.flows.config import Config
@@ -24,15 +25,16 @@ from trainables.flows.models import SemiConditionalFlow
 
 RESULTS = Path(__file__).parent.parent / "results"
 CLASSES = 10
-BATCHES = {"cpu": 32, "medium": 16, "paper": 8}
+BATCHES = {"cpu": 32, "paper": 16}
 NOTES = """\
 `python -m benchmarks.flows_speed` made this page. One thread, float32, processor time (all threads) of forward and
 backward passes; the sides take turns in one process. *Marginal*: log p(x) of MNIST-sized pictures summed over 10
 classes. *raybayes*: the trunk runs once, the head on all classes at once. *K passes, one batch*: every picture with
 every label through the whole flow, as a flow that is conditioned everywhere must. *K passes, loop*: the same, class by
 class. *Glow step*: the loss and its gradient on 32 pictures of 1 x 28 x 28, two levels of four 3x3-1x1-3x3 nets of
-width 64 with LU mixing and ActNorm; normflows has one net a coupling, raybayes two, so it has four couplings a level
-and raybayes two. *raybayes / side* below 1 means that raybayes took less.
+width 64 with 1x1 mixing and ActNorm. normflows and nflows have one net a coupling, so they have four couplings a level;
+FrEIA and raybayes have two nets a coupling and two couplings a level; FrEIA's mixing is fixed, not learned.
+*raybayes / side* below 1 means that raybayes took less.
 
 What the presets cost, counted (multiply-accumulates of a forward pass of one picture; GFLOP of its training step):
 
@@ -89,10 +91,8 @@ def measure(presets: dict[str, int], glow: int) -> list[Sample]:
     samples = []
     tasks = [(f"marginal, preset {name}, {BATCHES[name]} pictures", marginals(name), n) for name, n in presets.items()]
     x = torch.rand(32, 1, 28, 28, generator=torch.Generator().manual_seed(1))
-    tasks.append(("Glow step, 32 pictures", {"raybayes": own_glow(x), "normflows 1.7.3": library_glow(x)}, glow))
+    tasks.append(("Glow step, 32 pictures", {"raybayes": own_glow(x), **library_glows(x)}, glow))
     for claim, sides, n in tasks:
-        for call in sides.values():
-            call()
         for _ in range(n):
             samples += [Sample(claim, side, seconds(call)) for side, call in sides.items()]
     return samples

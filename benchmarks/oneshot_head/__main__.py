@@ -27,7 +27,7 @@ class in one scene, from features to scores and boxes; the sides take turns in o
 median. *published layout, plain*: class by class, scene normalised for each, points merged into one float64 coordinate,
 LU inverse, boxes from all points (`benchmarks/oneshot_head/reference.py`). *raybayes*: float32, channels folded into
 the batch, closed-form boxes and inverse, scene normalised once, TransformNet's first layer by frequencies, {classes}
-classes at a time; its number is divided by the classes. In bfloat16 that layer is an ordinary convolution.
+classes at a time; its number is divided by the classes. With bfloat16 that layer stays in float32, the others do not.
 Before anything is timed, scores and boxes of both are compared: at most 1e-4 and 0.1 pixel apart.
 *raybayes / side* below 1 means that raybayes took less: 0.5 is twice as fast.
 """

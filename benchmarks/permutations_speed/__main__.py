@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
@@ -20,7 +18,6 @@ from trainables.permutations.optimiser import OrderOptimiser
 from trainables.permutations.tasks.problem import Free
 from trainables.permutations.tasks.toy import ToyCost
 
-RESULTS = Path(__file__).parent.parent / "results"
 RUNS = 64
 PUBLISHED = "published algorithm, plain"
 NOTES = """\
@@ -81,22 +78,15 @@ def measure(blocks: int, count: int) -> list[Sample]:
 
 def main(argv: list[str]) -> int:
     """Measure, print the page, keep it. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.permutations_speed", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few updates, to see that it runs; keeps no results")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results (%(default)s)")
-    options = parser.parse_args(argv)
+    options = measurement.parser("permutations_speed", __doc__, "few updates").parse_args(argv)
     before, load_before = torch.get_num_threads(), measurement.load()
     torch.set_num_threads(1)
     try:
-        rows = measurement.summarise(measure(2, 3) if options.quick else measure(30, 30))
+        samples = measure(2, 3) if options.quick else measure(30, 30)
     finally:
         torch.set_num_threads(before)
-    machine, title = measurement.this_machine(load_before), "What an update of a Plackett-Luce gradient costs"
-    if options.quick:
-        print(measurement.as_markdown(title, NOTES, rows, machine))
-    else:
-        print(measurement.write(options.out, "permutations_speed", title, NOTES, rows, machine))
-    return 0
+    title = "What an update of a Plackett-Luce gradient costs"
+    return measurement.publish(options, "permutations_speed", title, NOTES, samples, load_before)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ data are looked up as everywhere (RAYBAYES_DATA). About 15 minutes of one core i
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
 import tempfile
@@ -23,7 +22,6 @@ from benchmarks import measurement
 from raybayes.report.findings import columns
 from trainables.permutations.study.comparison import entries, score_table
 
-RESULTS = Path(__file__).parent.parent / "results"
 RLOO = {"estimator": "rloo", "scale_by_std": True, "lr": 0.1, "reports": 5}
 SMALL = ("burma14", "gr17", "ulysses22", "fri26", "bayg29")
 LARGE = ("att48", "eil51", "berlin52", "brazil58", "st70", "eil101", "bier127", "ch130")
@@ -114,10 +112,8 @@ def measure(part: str, quick: bool, out: Path | None) -> None:
 
 def main(argv: list[str]) -> int:
     """Measure the parts, print and keep their pages. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.permutations_tasks", description=__doc__)
+    parser = measurement.parser("permutations_tasks", __doc__, "few evaluations")
     parser.add_argument("--only", choices=PARTS, help="one part instead of all")
-    parser.add_argument("--quick", action="store_true", help="few evaluations, to see that it runs; keeps no results")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results (%(default)s)")
     options = parser.parse_args(argv)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -7,10 +7,8 @@ Below, what training on a relaxed toy reaches. About two minutes of one core.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -28,7 +26,6 @@ from trainables.permutations.plackett_luce import all_orderings, log_prob, score
 from trainables.permutations.tasks.problem import Free
 from trainables.permutations.tasks.toy import ToyCost
 
-RESULTS = Path(__file__).parent.parent / "results"
 N, EPS = 8, 0.05
 THETAS = {
     "theta = 0": torch.zeros(N),
@@ -175,10 +172,7 @@ def as_markdown(found: list[Row], title: str) -> str:
 
 def main(argv: list[str]) -> int:
     """Measure, print and keep the tables. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.permutations_variance", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few estimates, to see that it runs; keeps no results")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results (%(default)s)")
-    options = parser.parse_args(argv)
+    options = measurement.parser("permutations_variance", __doc__, "few estimates").parse_args(argv)
     before, threads = measurement.load(), torch.get_num_threads()
     torch.set_num_threads(1)
     shorten = 100 if options.quick else 1

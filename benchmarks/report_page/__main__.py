@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import resource
 import subprocess
 import sys
@@ -14,7 +13,6 @@ from benchmarks import measurement
 from benchmarks.measurement import Sample
 
 HERE = Path(__file__).parent
-RESULTS = HERE.parent / "results"
 OPTUNA = "optuna.visualization.matplotlib"
 NOTES = """\
 `python -m benchmarks.report_page` made this page. A sweep of {trials:,} trials with {reports} reports each (six
@@ -36,10 +34,7 @@ def child(side: str, folder: Path) -> tuple[float, float]:
 
 def main(argv: list[str]) -> int:
     """Measure, print the page, keep it. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.report_page", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a small sweep, to see that it runs; keeps no results")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results (%(default)s)")
-    options = parser.parse_args(argv)
+    options = measurement.parser("report_page", __doc__, "a small sweep").parse_args(argv)
     trials, reports, repeats = (30, 10, 1) if options.quick else (1000, 100, 3)
     load_before = measurement.load()
     samples: list[Sample] = []
@@ -54,14 +49,9 @@ def main(argv: list[str]) -> int:
                 samples.append(Sample(f"{claim}: processor time", side, processor_s))
                 samples.append(Sample(f"{claim}: time", side, clock_s))
         size = (folder / "sweep" / "report.html").stat().st_size / 1e6
-    rows, machine = measurement.summarise(samples), measurement.this_machine(load_before)
     title = "The report of a large sweep"
     notes = NOTES.format(trials=trials, reports=reports, size=size, optuna=OPTUNA)
-    if options.quick:
-        print(measurement.as_markdown(title, notes, rows, machine))
-    else:
-        print(measurement.write(options.out, "report_page", title, notes, rows, machine))
-    return 0
+    return measurement.publish(options, "report_page", title, notes, samples, load_before)
 
 
 if __name__ == "__main__":

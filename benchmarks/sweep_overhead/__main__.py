@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks import measurement
 from benchmarks.measurement import Sample
@@ -15,7 +13,6 @@ from benchmarks.sweep_overhead import suggestion
 from benchmarks.sweep_overhead.child import run_child
 from benchmarks.sweep_overhead.sides import SIDES, SLOTS
 
-RESULTS = Path(__file__).parent.parent / "results"
 LIMIT_S = 600.0
 SLEEP_S = 0.5
 STARTS = {"import raybayes": ["-c", "import raybayes"], "raybayes --help": ["-m", "raybayes", "--help"]}
@@ -112,23 +109,15 @@ def _say(text: str) -> None:
 
 def main(argv: list[str]) -> int:
     """Measure everything, print the page, keep it. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.sweep_overhead", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="tiny counts, to see that it runs; keeps no results")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results (%(default)s)")
-    options = parser.parse_args(argv)
+    options = measurement.parser("sweep_overhead", __doc__, "tiny counts").parse_args(argv)
     counts = QUICK if options.quick else Counts()
     load_before = measurement.load()
     samples = starts(counts)
     _say("suggestions")
     samples += suggestion.measure(counts.marks, counts.repeats)
     samples += sweeps(counts) + nested(counts)
-    rows, machine = measurement.summarise(samples), measurement.this_machine(load_before)
     title = "What a trial costs beyond its training"
-    if options.quick:
-        print(measurement.as_markdown(title, NOTES, rows, machine))
-    else:
-        print(measurement.write(options.out, "sweep_overhead", title, NOTES, rows, machine))
-    return 0
+    return measurement.publish(options, "sweep_overhead", title, NOTES, samples, load_before)
 
 
 if __name__ == "__main__":

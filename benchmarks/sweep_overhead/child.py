@@ -7,9 +7,14 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from benchmarks.sweep_overhead.objective import Timing, read_stamps, timing
 from benchmarks.sweep_overhead.sides import SIDES, SLOTS, Task
@@ -17,10 +22,17 @@ from benchmarks.sweep_overhead.sides import SIDES, SLOTS, Task
 
 @dataclass(frozen=True)
 class Measured:
-    """What one side took for one task: the trials' own times, and the wall time of the whole call."""
+    """What one side took for one task: the trials' own times, and the wall time of the whole call.
+
+    Args:
+        growth_mb: growth of the memory of the driver and of raybayes' desk, from the first trial's end on.
+        first_s: from the call to the start of the first trial's work.
+    """
 
     timing: Timing
     wall_s: float
+    growth_mb: float
+    first_s: float
 
 
 def main(argv: list[str]) -> None:
@@ -36,13 +48,45 @@ def main(argv: list[str]) -> None:
             with tempfile.TemporaryDirectory(prefix="raybayes-bench-") as folder:
                 task = Task(int(trials), float(sleep_s), Path(folder), int(seed))
                 began = time.monotonic()
-                side.run(task)
+                with memory_growth(Path(task.stamps)) as growth:
+                    side.run(task)
                 wall_s = time.monotonic() - began
                 spans = read_stamps(Path(task.stamps))
             if len(spans) != task.trials:
                 raise RuntimeError(f"{name}: {len(spans)} trials ran, {task.trials} were wanted")
-            found.append({"wall_s": wall_s, "timing": vars(timing(spans))})
+            first_s = min(start for start, _ in spans) - began
+            found.append({"wall_s": wall_s, "timing": vars(timing(spans)), "growth_mb": growth[0], "first_s": first_s})
     Path(out).write_text(json.dumps(found))
+
+
+@contextmanager
+def memory_growth(stamps: Path) -> Iterator[list[float]]:
+    """Watch the memory of this process and of a desk below it; the growth in MB, from the file `stamps` on."""
+    ended, sizes, growth = threading.Event(), [], [0.0]
+
+    def watch() -> None:
+        while not ended.wait(0.5):
+            if stamps.exists():
+                sizes.append(_resident())
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield growth
+    finally:
+        ended.set()
+        thread.join()
+        growth[0] = (max(sizes) - sizes[0]) / 1e6 if sizes else 0.0
+
+
+def _resident() -> float:
+    me = psutil.Process()
+    size = me.memory_info().rss
+    for child in me.children(recursive=True):
+        with suppress(psutil.Error):
+            if child.name().startswith("ray::BurstActo") or "BurstActor" in " ".join(child.cmdline()):
+                size += child.memory_info().rss
+    return float(size)
 
 
 def run_child(name: str, seed: int, tasks: list[tuple[int, float]], limit_s: float) -> list[Measured]:
@@ -64,7 +108,7 @@ def run_child(name: str, seed: int, tasks: list[tuple[int, float]], limit_s: flo
             reason = f"did not end within {limit_s:.0f} s" if code == -1 else f"ended with {code}"
             raise RuntimeError(f"{name} {reason}; it said last: {log.read_text()[-2000:]}")
         found = json.loads(out.read_text())
-    return [Measured(Timing(**entry["timing"]), entry["wall_s"]) for entry in found]
+    return [Measured(Timing(**entry.pop("timing")), **entry) for entry in found]
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import math
 import os
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 
@@ -34,12 +35,14 @@ class Timing:
         window_s: from the start of the first one's work to the end of the last one's.
         between_s: from one trial's start to the next one's, on average over the sweep.
         busy_s: work of all trials together.
+        gaps_s: from the end of each trial's work to the start of the next one's, in the order of their starts.
     """
 
     trials: int
     window_s: float
     between_s: float
     busy_s: float
+    gaps_s: tuple[float, ...] = ()
 
     @property
     def seconds_a_trial(self) -> float:
@@ -58,7 +61,9 @@ def timing(spans: list[tuple[float, float]]) -> Timing:
     starts = sorted(start for start, _ in spans)
     window = max(end for _, end in spans) - starts[0]
     busy = sum(end - start for start, end in spans)
-    return Timing(len(spans), window, (starts[-1] - starts[0]) / (len(spans) - 1), busy)
+    ordered = sorted(spans)
+    gaps = tuple(later[0] - earlier[1] for earlier, later in pairwise(ordered))
+    return Timing(len(spans), window, (starts[-1] - starts[0]) / (len(spans) - 1), busy, gaps)
 
 
 def read_stamps(path: Path) -> list[tuple[float, float]]:

@@ -54,7 +54,12 @@ def raybayes_nested(task: Task) -> None:
     _raybayes(task, workers=2)
 
 
-def _raybayes(task: Task, workers: int) -> None:
+def raybayes_isolated(task: Task) -> None:
+    """`rb.sweep` with trials of two workers, a group for each."""
+    _raybayes(task, workers=2, isolate=True)
+
+
+def _raybayes(task: Task, workers: int, isolate: bool = False) -> None:
     import raybayes as rb
     from raybayes import catalog
 
@@ -66,6 +71,7 @@ def _raybayes(task: Task, workers: int) -> None:
         sampler="tpe",
         seed=task.seed,
         workers=workers,
+        isolate=isolate,
         storage=str(task.folder),
         name="sweep",
     )
@@ -116,6 +122,59 @@ def _tune_trial(config: dict[str, float], sleep_s: float, stamps: str) -> None:
     from ray import tune
 
     tune.report({"loss": work(config["x"], config["y"], sleep_s, stamps)})
+
+
+def tune_train(task: Task) -> None:
+    """Ray Tune with a Ray Train run of two workers in each trial, as their documentation shows it, one at a time."""
+    from optuna.samplers import TPESampler
+    from ray import tune
+    from ray.tune.search.optuna import OptunaSearch
+
+    trainable = functools.partial(_tune_train_trial, sleep_s=task.sleep_s, stamps=task.stamps, folder=str(task.folder))
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, {"trial_slot": 1}),
+        param_space={"x": tune.uniform(-1.0, 1.0), "y": tune.loguniform(1e-3, 1.0)},
+        tune_config=tune.TuneConfig(
+            metric="loss",
+            mode="min",
+            search_alg=OptunaSearch(sampler=TPESampler(seed=task.seed, multivariate=True, constant_liar=True)),
+            num_samples=task.trials,
+            max_concurrent_trials=1,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(name="sweep", storage_path=str(task.folder), verbose=0),
+    )
+    results = tuner.fit()
+    if results.num_errors:
+        raise RuntimeError(f"{results.num_errors} of {task.trials} trials failed: {results.errors[0]}")
+
+
+def _tune_train_trial(config: dict[str, float], sleep_s: float, stamps: str, folder: str) -> None:
+    import uuid
+
+    import ray.train
+    from ray import tune
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    TorchTrainer(
+        functools.partial(_tune_train_worker, sleep_s=sleep_s, stamps=stamps),
+        train_loop_config=config,
+        scaling_config=ray.train.ScalingConfig(num_workers=2),
+        torch_config=TorchConfig(backend="gloo"),
+        run_config=ray.train.RunConfig(
+            name=f"run-{uuid.uuid4().hex[:8]}",
+            storage_path=folder,
+            logging_config=ray.train.LoggingConfig(log_level="ERROR"),
+        ),
+    ).fit()
+    tune.report({"loss": config["x"] ** 2})
+
+
+def _tune_train_worker(config: dict[str, float], sleep_s: float, stamps: str) -> None:
+    import ray.train
+
+    rank = ray.train.get_context().get_world_rank()
+    ray.train.report({"loss": work(config["x"], config["y"], sleep_s, stamps if rank == 0 else "")})
 
 
 def bare_train(task: Task) -> None:
@@ -223,5 +282,7 @@ SIDES = {
     "tune-quiet": Side("Ray Tune, reuse_actors, no loggers", tune_quiet),
     "optuna": Side("Optuna, 2 processes, journal file", plain_optuna, on_ray=False),
     "nested": Side("raybayes", raybayes_nested),
+    "isolated": Side("raybayes --isolate", raybayes_isolated),
+    "tune-train": Side("Ray Tune, a Ray Train run a trial", tune_train),
     "train": Side("Ray Train, 2 workers, no search", bare_train),
 }

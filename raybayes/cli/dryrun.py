@@ -20,7 +20,7 @@ def print_plan(spec: SweepSpec, as_json: bool) -> None:
             room = slots(cluster.nodes, need)
     else:
         room = require_fit(this_machine(), need)
-    at_once = min(room, spec.concurrency or room)
+    at_once = room if spec.concurrency == "auto" else min(room, spec.concurrency or room)
     first = preview(prepared.plan, min(5, spec.trials))
     facts = {
         "sweep": prepared.layout.storage.display,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, Optional
 
 import typer
 
@@ -25,13 +28,28 @@ RunName = Annotated[Name, typer.Option("--name", help="Folder below the storage;
 Seed = Annotated[int, typer.Option(help="Seed of every random draw.")]
 Local = Annotated[bool, typer.Option("--local", help="Run in this process, without Ray.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-Concurrency = Annotated[Optional[int], typer.Option(help="Trials at once; by default as many as fit.")]  # noqa: UP045
+Concurrency = Annotated[
+    Name,
+    typer.Option(
+        metavar="N|auto", help="Trials at once. [default: as CPUs and GPUs allow; auto: and memory, as trials show it]"
+    ),
+]
 Walltime = Annotated[
     Name,
     typer.Option(metavar="TIME", help="The machine is ours for so long: end the burst then, with exit code 75."),
 ]
 TimeBudget = Annotated[Name, typer.Option(metavar="TIME", help="End the burst cleanly after 90s, 30m, 2h, ...")]
 KeepCheckpoints = Annotated[Optional[int], typer.Option(help="Best trials of the sweep that keep theirs.")]  # noqa: UP045
+AskAhead = Annotated[
+    Name,
+    typer.Option(
+        metavar="auto|always|never", help="Look for configurations before a slot is free. [default: auto, if it pays]"
+    ),
+]
+Isolate = Annotated[
+    Optional[bool],  # noqa: UP045
+    typer.Option("--isolate/--reuse", help="A fresh process (or group) for each trial alone. [default: reuse]"),
+]
 ReportLimit = Annotated[
     Name, typer.Option(metavar="TIME", help="A trial that does not report for so long is stopped and fails.")
 ]
@@ -39,3 +57,25 @@ Narrow = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option("-s", "--set", metavar="KEY=VALUE", help="Fix a searched parameter from now on."),
 ]
+
+
+def taking(shared: Callable[..., dict[str, Any]]) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a command the options of `shared` in place of its parameter `changes`: what `shared` makes of them.
+
+    Typer reads options off a function's signature; this writes one.
+    """
+    options = inspect.signature(shared, eval_str=True).parameters
+
+    def decorated(command: Callable[..., int]) -> Callable[..., int]:
+        @functools.wraps(command)
+        def called(**given: Any) -> int:
+            changes = shared(**{name: given.pop(name) for name in options})
+            return command(**given, changes=changes)
+
+        own = inspect.signature(command, eval_str=True).parameters
+        whole = [p for name in own for p in (options.values() if name == "changes" else [own[name]])]
+        called.__signature__ = inspect.Signature(whole, return_annotation=int)  # type: ignore[attr-defined]
+        called.__annotations__ = {p.name: p.annotation for p in whole} | {"return": int}
+        return called
+
+    return decorated

@@ -20,12 +20,16 @@ Path = Annotated[str, typer.Argument(help="The folder of a sweep or run.")]
 def show(
     path: Path,
     findings: Annotated[bool, typer.Option("--findings", help="Also what the project makes of it all.")] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Where the time of each slot went instead.")] = False,
     json: options.Json = False,
 ) -> int:
     """The table of a sweep or a run. Reads the folder alone; works while it runs."""
     from raybayes.results import Sweep
 
     found = Sweep(path)
+    if profile:
+        print_profile(found, json)
+        return 0
     (print_run if found.spec.kind == "train" else print_sweep)(found, json, findings)
     return 0
 
@@ -94,6 +98,29 @@ def print_sweep(found: Sweep, as_json: bool, findings: bool = True) -> None:
         out.print(f"checkpoints: {found.checkpoint_bytes / 1e6:.4g} MB", markup=False, highlight=False)
     if findings:
         print_findings(found.findings(), out)
+    out.print(found.path, markup=False, soft_wrap=True)
+
+
+def print_profile(found: Sweep, as_json: bool) -> None:
+    """The shares of each slot's time, in percent."""
+    from raybayes.cli.printing import console, plain_table, print_json
+    from raybayes.report.profile import shares
+    from raybayes.store.profile import PARTS
+
+    rows = shares(found.profile()).to_pylist()
+    if as_json:
+        print_json({"path": found.path, "slots": rows})
+        return
+    out = console()
+    if not rows:
+        out.print("no job has ended in a slot yet (a sweep with --local has none)", markup=False)
+        return
+    table = plain_table("slot", "jobs", "seconds", *(f"{part} %" for part in PARTS))
+    for row in rows:
+        table.add_row(
+            row["slot"], str(row["jobs"]), f"{row['seconds']:.1f}", *(f"{100 * row[part]:.1f}" for part in PARTS)
+        )
+    out.print(table)
     out.print(found.path, markup=False, soft_wrap=True)
 
 

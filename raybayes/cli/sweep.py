@@ -40,6 +40,8 @@ def sweep(
     seed: Annotated[Optional[int], typer.Option(help="Seed of every random draw. [default: 0]")] = None,  # noqa: UP045
     keep_checkpoints: options.KeepCheckpoints = None,
     report_limit: options.ReportLimit = None,
+    isolate: options.Isolate = None,
+    ask_ahead: options.AskAhead = None,
     warm_start: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -76,6 +78,8 @@ def sweep(
         "name": name,
         "seed": seed,
         "report_limit_s": report_limit,
+        "reuse": reuse_of(isolate),
+        "ask_ahead": ask_ahead,
         "warm_start": warm_start,
         "confirm": confirm,
     }
@@ -89,84 +93,68 @@ def sweep(
     return watched(lambda watch, executor: api.start(wanted, executor, watch, walltime), wanted.name, local, json)
 
 
-def resume(
-    path: Annotated[str, typer.Argument(help="The sweep's folder.")],
-    settings: options.Narrow = None,
-    scheduler: Annotated[Optional[str], typer.Option(help="Another scheduler from now on.")] = None,  # noqa: UP045
-    concurrency: options.Concurrency = None,
-    time_budget: options.TimeBudget = None,
-    report_limit: options.ReportLimit = None,
-    keep_checkpoints: options.KeepCheckpoints = None,
-    data: options.Data = None,
-    walltime: options.Walltime = None,
-    local: options.Local = False,
-    json: options.Json = False,
-) -> int:
-    """Go on with an interrupted sweep: unfinished trials first, from their last checkpoints."""
-    from raybayes import api
-
-    changes = burst_changes(
-        scheduler=scheduler,
-        concurrency=concurrency,
-        time_budget=time_budget,
-        report_limit=report_limit,
-        keep_checkpoints=keep_checkpoints,
-        data=data,
-        settings=settings,
-        walltime=walltime,
-    )
-    return watched(lambda w, e: api.resume(path, executor=e, watch=w, **changes), path, local, json)
-
-
-def extend(
-    path: Annotated[str, typer.Argument(help="The sweep's folder.")],
-    trials: Annotated[int, typer.Option(help="How many more.")],
-    settings: options.Narrow = None,
-    scheduler: Annotated[Optional[str], typer.Option(help="Another scheduler from now on.")] = None,  # noqa: UP045
-    concurrency: options.Concurrency = None,
-    time_budget: options.TimeBudget = None,
-    report_limit: options.ReportLimit = None,
-    keep_checkpoints: options.KeepCheckpoints = None,
-    data: options.Data = None,
-    walltime: options.Walltime = None,
-    local: options.Local = False,
-    json: options.Json = False,
-) -> int:
-    """Add trials to a sweep, finished or not."""
-    from raybayes import api
-
-    changes = burst_changes(
-        scheduler=scheduler,
-        concurrency=concurrency,
-        time_budget=time_budget,
-        report_limit=report_limit,
-        keep_checkpoints=keep_checkpoints,
-        data=data,
-        settings=settings,
-        walltime=walltime,
-    )
-    return watched(lambda w, e: api.extend(path, trials, executor=e, watch=w, **changes), path, local, json)
-
-
 def burst_changes(
-    *,
-    time_budget: str | None = None,
-    report_limit: str | None = None,
-    keep_checkpoints: int | None = None,
-    settings: list[str] | None = None,
-    **plain: Any,
+    settings: options.Narrow = None,
+    scheduler: Annotated[Optional[str], typer.Option(help="Another scheduler from now on.")] = None,  # noqa: UP045
+    concurrency: options.Concurrency = None,
+    time_budget: options.TimeBudget = None,
+    report_limit: options.ReportLimit = None,
+    isolate: options.Isolate = None,
+    ask_ahead: options.AskAhead = None,
+    keep_checkpoints: options.KeepCheckpoints = None,
+    data: options.Data = None,
+    walltime: options.Walltime = None,
 ) -> dict[str, Any]:
     """What the flags of a command change for the bursts from now on; flags that were not given change nothing."""
     from raybayes.spec import parse_duration, parse_settings
 
     given = {
-        **plain,
+        "scheduler": scheduler,
+        "concurrency": concurrency,
+        "data": data,
+        "walltime": walltime,
+        "ask_ahead": ask_ahead,
+        "reuse": reuse_of(isolate),
         "time_budget_s": parse_duration(time_budget),
         "report_limit_s": parse_duration(report_limit),
         "checkpoints": None if keep_checkpoints is None else {"keep": keep_checkpoints},
         "narrow": parse_settings(settings) if settings else None,
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+@options.taking(burst_changes)
+def resume(
+    path: Annotated[str, typer.Argument(help="The sweep's folder.")],
+    changes: dict[str, Any],
+    local: options.Local = False,
+    json: options.Json = False,
+) -> int:
+    """Go on with an interrupted sweep: unfinished trials first, from their last checkpoints."""
+    from raybayes import api
+
+    return watched(lambda w, e: api.resume(path, executor=e, watch=w, **changes), path, local, json)
+
+
+@options.taking(burst_changes)
+def extend(
+    path: Annotated[str, typer.Argument(help="The sweep's folder.")],
+    trials: Annotated[int, typer.Option(help="How many more.")],
+    changes: dict[str, Any],
+    local: options.Local = False,
+    json: options.Json = False,
+) -> int:
+    """Add trials to a sweep, finished or not."""
+    from raybayes import api
+
+    return watched(lambda w, e: api.extend(path, trials, executor=e, watch=w, **changes), path, local, json)
+
+
+def reuse_of(isolate: bool | None) -> dict[str, Any] | None:
+    """What --isolate and --reuse set; None: what the spec says."""
+    from raybayes.spec import Reuse
+
+    return None if isolate is None else {"trials": 1 if isolate else Reuse().trials}
 
 
 def watched(call: Any, title: str, local: bool, json: bool) -> int:

@@ -10,7 +10,7 @@ from raybayes.data.catalogue import describe, names
 from raybayes.data.checking import Check, CheckedFile, Listed, check, listing
 from raybayes.data.digest import fingerprint
 from raybayes.data.fetching import fetch
-from raybayes.data.loading import load, origin
+from raybayes.data.loading import is_path, load, origin
 from raybayes.data.places import Origin
 from raybayes.data.record import Column, DataSet, File, Pixels
 from raybayes.data.sachs import edges
@@ -29,6 +29,7 @@ __all__ = [
     "edges",
     "fetch",
     "fingerprint",
+    "is_path",
     "listing",
     "load",
     "names",

@@ -33,7 +33,7 @@ def load(name: str, data_dir: str | None = None) -> dict[str, pa.Table]:
         ['index', 'label', 'image']
     """
     found = origin(name, data_dir)
-    if not _is_path(name):
+    if not is_path(name):
         dataset = describe(name)
         return dataset.read(dataset, found.files)
     path = found.files[name]
@@ -47,7 +47,7 @@ def origin(name: str, data_dir: str | None = None) -> Origin:
     Raises:
         DataError: unknown name, or not found.
     """
-    if not _is_path(name):
+    if not is_path(name):
         return locate(describe(name), data_dir)
     tried = [Path(name).expanduser().absolute()]
     if data_dir is not None:
@@ -58,5 +58,6 @@ def origin(name: str, data_dir: str | None = None) -> Origin:
     raise DataError(f"there is no file {' or '.join(map(str, tried))}; give the path of a Parquet file that exists.")
 
 
-def _is_path(name: str) -> bool:
+def is_path(name: str) -> bool:
+    """Whether the name of a data set is the path of a Parquet file."""
     return name.endswith(".parquet")

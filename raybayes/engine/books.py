@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from raybayes.clock import WALL
 from raybayes.contract import Action
-from raybayes.engine.job import Job, Report
+from raybayes.engine.job import Job, Key, Report
 from raybayes.engine.journal_home import JournalHome
 from raybayes.search.confirm import samples
 from raybayes.search.fronts import Fronts
@@ -28,7 +28,6 @@ from raybayes.store.layout import Layout
 from raybayes.store.reports import FIXED, ReportLog, compact_reports, next_burst, read_reports
 from raybayes.store.trials import write_trials
 
-Key = tuple[int, int]
 Process = tuple[str, int]  # the node as the executor calls it, and the process there
 SYNC_EVERY_S = 0.5  # an fsync costs about 4 ms, as much as all else that a short trial needs from the desk
 
@@ -113,11 +112,12 @@ class Books:
         return len(self.closed) + len(self.params)
 
     @property
-    def room(self) -> bool:
-        """Whether a trial may be asked for."""
+    def room(self) -> int:
+        """How many trials may be asked for."""
+        room = self.wanted - self.asked
         if self._plan.population is not None:  # later members come from exploitation, not from here
-            return self.asked < self.wanted and self._founders < self._plan.population.size
-        return self.asked < self.wanted
+            room = min(room, self._plan.population.size - self._founders)
+        return max(0, room)
 
     def ask(self, given: Mapping[str, Any] | None = None, parent: int | None = None) -> int:
         """Open a trial with the next configuration, or with `given`; its number."""
@@ -133,6 +133,8 @@ class Books:
     def begin(self, key: Key, node: str) -> int:
         """Count an attempt; its number, from 1."""
         number, repeat = key
+        if not self.attempts[number]:  # it may have been asked for long before
+            self.study.note(number, began=WALL.now())
         self.attempts[number][repeat] += 1
         self.study.note(number, tries=dict(self.attempts[number]), node=node)
         return self.attempts[number][repeat]

@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 
 from raybayes.clock import WALL, Clock
 from raybayes.contract import Action
-from raybayes.engine.books import Books, Key, Live, Process
+from raybayes.engine.books import Books, Live, Process
 from raybayes.engine.evolution import Evolution
-from raybayes.engine.job import Decision, Job, Report, Start
+from raybayes.engine.foresight import Foresight
+from raybayes.engine.job import Decision, Done, Job, Key, Report, Start
 from raybayes.engine.line import Line
 from raybayes.engine.losses import Losses
 from raybayes.search.outcome import State, ended, not_finite
@@ -70,6 +71,7 @@ class Burst:
         self._line = Line(layout, spec, plan, roots, self._books)
         self._live: dict[Key, Live] = {}
         self._losses: dict[Key, Losses] = {}
+        self._foresight = Foresight(spec)
         self._evolution = (
             Evolution(plan.population, layout, spec, plan, self._books, self._line) if plan.population else None
         )
@@ -89,9 +91,9 @@ class Burst:
             return None
         if self._plan.race is not None:  # all candidates of a race side by side
             while self._books.room:
-                self._line.enter(self._books.ask())
-        elif self._books.room and (self._plan.population is not None or not self._line.ready(self._clock.elapsed())):
-            self._line.enter(self._books.ask())
+                self._ask()
+        elif self._books.room and (self._plan.population is not None or not self._line.count(self._clock.elapsed())):
+            self._ask()
         job = self._line.take(self._clock.elapsed())
         if job is None:
             return None
@@ -99,6 +101,37 @@ class Burst:
         self._live[job.key] = Live(job, metrics=self._books.recalled.pop(job.key, {}))
         self._books.flush()
         return job
+
+    def _ask(self) -> None:
+        began = self._clock.elapsed()
+        self._line.enter(self._books.ask())
+        self._foresight.asked(self._clock.elapsed() - began)
+
+    @_one_at_a_time
+    def ask_ahead(self) -> bool:
+        """Look for one configuration that no slot has asked for yet, if that pays; whether it did."""
+        planned = self._plan.race is not None or self._plan.population is not None
+        waiting = self._line.count(self._clock.elapsed())
+        if self._stopping or planned or not self._books.room or not self._foresight.pays(len(self._live), waiting):
+            return False
+        self._ask()
+        return True
+
+    @_one_at_a_time
+    def turn(self, done: Done | None) -> Job | None:
+        """The end of a job in order, and the next one: what both promise is on disk after one write."""
+        if done is not None:
+            self._finish(done.key, None, done.attempt)
+        job = self.next_job()
+        if job is None:
+            self._books.flush()
+        return job
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs could be taken now."""
+        with self._mutex:
+            return 0 if self._stopping else self._line.count(self._clock.elapsed()) + self._books.room
 
     @property
     def over(self) -> bool:
@@ -203,11 +236,16 @@ class Burst:
     @_one_at_a_time
     def finish(self, key: Key, error: str | None, attempt: int | None = None) -> None:
         """A worker's function has returned, or raised `error`; `attempt` tells which one's, if that is not plain."""
+        self._finish(key, error, attempt)
+        self._books.flush()
+
+    def _finish(self, key: Key, error: str | None, attempt: int | None) -> None:
         number, repeat = key
         if key not in self._live or attempt not in (None, self._books.attempts[number][repeat]):
             return  # it was given up as hanging or lost, and has woken since
         live = self._live.pop(key)
         self._books.spent[number][repeat] = live.seconds
+        self._foresight.trained(live.seconds)
         if number in self._books.closed:
             return
         outcome = ended(live.action, live.metrics, self._plan.objectives, error)
@@ -221,7 +259,6 @@ class Burst:
         else:
             self._books.close(number, live.step, live.metrics, outcome)
             self._line.drop(number)
-        self._books.flush()
 
     def _complete(self, live: Live) -> None:
         number, repeat = live.job.key

@@ -15,11 +15,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from raybayes.engine.room import Room
 from raybayes.errors import ClusterError, ResourceError
-from raybayes.spec import Resources
+from raybayes.spec import Resources, SweepSpec
 
 TICKET = "trial_slot"
 _HEAD = "node:__internal_head__"
+GIB = 2.0**30
 
 # Set before ray is imported: reused workers, no per-trial loggers, no state snapshots (the study is the memory), and a
 # fast look at Train's workers, which costs 3-5 s a run at Ray's default of 2 s.
@@ -39,10 +41,11 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Node:
-    """CPU cores and GPUs of one machine."""
+    """CPU cores, GPUs, and the memory that Ray lets its workers have, of one machine."""
 
     cpus: float
     gpus: float
+    memory_gib: float = 0.0
 
 
 def this_machine() -> list[Node]:
@@ -51,6 +54,11 @@ def this_machine() -> list[Node]:
 
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return [Node(cpus, torch.cuda.device_count())]
+
+
+def _node(resources: Mapping[str, float]) -> Node:
+    """A machine as Ray counts it."""
+    return Node(resources.get("CPU", 0.0), resources.get("GPU", 0.0), resources.get("memory", 0.0) / GIB)
 
 
 def slots(nodes: Sequence[Node], need: Resources) -> int:
@@ -68,6 +76,14 @@ def _workers_on(node: Node, need: Resources) -> int:
     else:
         by_gpu = math.floor(node.gpus / need.gpus_per_worker + 1e-9)
     return min(by_cpu, by_gpu)
+
+
+def room_of(nodes: Sequence[Node], spec: SweepSpec) -> Room:
+    """The room for a sweep's slots."""
+    most = slots(nodes, spec.resources)
+    if spec.concurrency == "auto":
+        return Room(most, [node.memory_gib for node in nodes], spec.resources.workers)
+    return Room(min(most, spec.concurrency or most))
 
 
 def require_fit(nodes: Sequence[Node], need: Resources) -> int:
@@ -151,11 +167,7 @@ def connected(need: Resources, about: Mapping[str, str] | None = None) -> Iterat
             except (ConnectionError, RuntimeError, ValueError) as error:
                 raise ClusterError(f"Ray at {address} does not answer ({error}); check RAY_ADDRESS.") from None
             stack.callback(ray.shutdown)
-        alive = tuple(
-            Node(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
-            for node in ray.nodes()
-            if node["Alive"]
-        )
+        alive = tuple(_node(node["Resources"]) for node in ray.nodes() if node["Alive"])
         require_fit(alive, need)
         has_tickets = ray.cluster_resources().get(TICKET, 0.0) >= 1
         yield Cluster(alive, {TICKET: 1.0} if has_tickets else {_HEAD: 0.001}, private)

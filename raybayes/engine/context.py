@@ -15,7 +15,8 @@ from torch import nn
 from raybayes import data
 from raybayes.clock import WALL, Clock
 from raybayes.contract import Action, Project, State, Stop
-from raybayes.engine.job import Decision, Desk, Job, Report
+from raybayes.engine.isolation import peak_gib
+from raybayes.engine.job import Decision, Desk, Job, Report, Spent
 from raybayes.engine.saver import Saver
 from raybayes.errors import TrialError
 from raybayes.seeds import derive
@@ -98,18 +99,19 @@ class Worker:
         self._job, self._project, self._desk, self._group, self._clock = job, project, desk, group, clock
         self._max_steps, self._grace = max_steps, grace
         self._layout = Layout(job.storage)
-        self._node = socket.gethostname()
+        self.node = socket.gethostname()
         self.rank, self.world_size, self.device = group.rank, group.size, device
         self.seed = derive(job.seed, "trial", job.trial, job.repeat)
         self.log = logging.getLogger(f"raybayes.trial.{job.trial}.{job.repeat}.rank{group.rank}")
         self._known = {metric.name: metric for metric in project.metrics}
-        self.attempt = group.broadcast(desk.start(job.key, self._node).attempt if group.rank == 0 else None)
+        self.attempt = group.broadcast(desk.start(job.key, self.node).attempt if group.rank == 0 else None)
         self._step = 0
         self._seconds_before = 0.0
         self._began = clock.elapsed()
         self._saved_step = 0
         self._saver = Saver(job, desk, group, clock, self.log)
         self._unsaved: Callable[[], State] | None = None
+        self.spent = Spent()
 
     # -- what the contract promises --------------------------------------------------------------------------
 
@@ -152,6 +154,7 @@ class Worker:
         return {**states[0], **own}
 
     def report(self, metrics: Mapping[str, float], state: Callable[[], State] | None = None) -> None:
+        began = self._clock.elapsed()
         self._step += 1
         self._unsaved = state
         told: tuple[Decision, bool] | None = None
@@ -159,12 +162,15 @@ class Worker:
             self._check(metrics)
             numbers = {name: float(value) for name, value in metrics.items()}
             last, early = self._step == self._max_steps, self._step < self._grace
-            report = Report(self._step, self.attempt, self._seconds(), numbers, last, early, self._node)
+            report = Report(self._step, self.attempt, self._seconds(), numbers, last, early, peak_gib(), self.node)
             told = self._desk.report(self._job.key, report), self._saver.due
         decision, due = self._group.broadcast(told)
+        self.spent.reporting += self._clock.elapsed() - began
+        began = self._clock.elapsed()
         self._saver.poll()
         if decision.action in (Action.CONTINUE, Action.PAUSE) and (decision.checkpoint or due):
             self._save(wait=decision.checkpoint)
+        self.spent.saving += self._clock.elapsed() - began
         if decision.action is not Action.CONTINUE:
             raise Stop(decision.action)
 
@@ -176,8 +182,10 @@ class Worker:
 
     def save(self) -> None:
         """Have the state of the last report stored when this returns. Every rank must call it."""
+        began = self._clock.elapsed()
         self._save(wait=True)
         self._saver.settle()
+        self.spent.saving += self._clock.elapsed() - began
 
     def close(self) -> None:
         """The trial has ended, however it did: leave no thread and no file of this machine behind."""

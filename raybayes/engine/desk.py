@@ -7,19 +7,25 @@ not pass through Tune's event loop, and Train's dropping of metrics without a ch
 from __future__ import annotations
 
 import os
+import threading
 import uuid
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raybayes.engine.books import Key, Process
+from raybayes.engine.books import Process
 from raybayes.engine.burst import Burst
-from raybayes.engine.job import Decision, Job, Report, Start
+from raybayes.engine.job import Decision, Done, Key, Report, Start
+from raybayes.engine.room import Room
+from raybayes.engine.roster import Roster, Turn
+from raybayes.errors import RaybayesError, StoreError
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Progress
 from raybayes.spec import SweepSpec
 from raybayes.store.layout import Layout
+from raybayes.store.profile import ProfileLog
+from raybayes.store.reports import next_burst
 
 
 class BurstActor:
@@ -27,29 +33,71 @@ class BurstActor:
 
     def __init__(self) -> None:
         self._burst: Burst | None = None
+        self._roster: Roster | None = None
+        self._profile: ProfileLog | None = None
+        self._turned = threading.Event()
 
     def __repr__(self) -> str:
         """What Ray's dashboard and logs call this actor."""
         return "raybayes desk"
 
-    def open(self, layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...], wait_s: float) -> None:
+    def open(
+        self, layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...], room: Room, wait_s: float
+    ) -> None:
         """Take the sweep; raises what `Burst` raises. Apart from the constructor, so that errors come back whole."""
         self._burst = Burst(layout, spec, plan, roots, wait_s)
+        self._profile = ProfileLog(layout, next_burst(layout))
+        self._roster = Roster(self._burst, room, note=self._profile.append)
+        threading.Thread(target=self._look_ahead, args=(self._burst,), name="raybayes-ahead", daemon=True).start()
+
+    def _look_ahead(self, burst: Burst) -> None:
+        """While slots train, look for what they will ask for next."""
+        while True:
+            self._turned.wait()
+            self._turned.clear()
+            while burst.ask_ahead():
+                pass
 
     @property
     def burst(self) -> Burst:
         assert self._burst is not None, "the desk was used before it was opened"
         return self._burst
 
-    def next_job(self) -> tuple[Job | None, bool]:
-        """The next job, and whether none will ever come again."""
-        job = self.burst.next_job()
-        return job, job is None and self.burst.over
+    @property
+    def roster(self) -> Roster:
+        assert self._roster is not None, "the desk was used before it was opened"
+        return self._roster
+
+    def open_slot(self) -> tuple[int | None, bool]:
+        """A new slot's number if one is needed now, and whether none will ever be."""
+        return self.roster.open(), self.roster.over
+
+    def turn(self, slot: int, done: Done | None) -> Turn:
+        turn = self.roster.turn(slot, done)
+        self._turned.set()
+        return turn
+
+    def leave(self, slot: int, done: Done | None) -> None:
+        self.roster.leave(slot, done)
+
+    def close_slot(self, slot: int, reason: str, broken: bool = False) -> str | None:
+        try:
+            return self.roster.close(slot, reason, broken)
+        except StoreError as error:
+            self.roster.refuse(str(error))
+            return None
+
+    def refuse(self, reason: str) -> None:
+        self.roster.refuse(reason)
+
+    def problem(self) -> RaybayesError | None:
+        return self.roster.problem
 
     def start(self, key: Key, node: str, process: Process) -> Start:
         return self.burst.start(key, node, process)
 
     def report(self, key: Key, report: Report) -> Decision:
+        self.roster.room.seen(report.memory_gib)
         return self.burst.report(key, report)
 
     def saving(self, key: Key, step: int) -> None:
@@ -57,15 +105,6 @@ class BurstActor:
 
     def failed(self, key: Key, error: str) -> None:
         self.burst.failed(key, error)
-
-    def error_of(self, key: Key) -> str | None:
-        return self.burst.error_of(key)
-
-    def lost(self, key: Key, reason: str, counts: bool | None = None) -> bool:
-        return self.burst.lost(key, reason, counts)
-
-    def finish(self, key: Key, error: str | None, attempt: int | None = None) -> None:
-        self.burst.finish(key, error, attempt)
 
     def give_up_silent(self) -> list[Process]:
         return self.burst.give_up_silent()
@@ -77,6 +116,8 @@ class BurstActor:
         return self.burst.progress()
 
     def close(self) -> Progress:
+        if self._profile is not None:
+            self._profile.flush()
         return self.burst.close()
 
 
@@ -85,12 +126,20 @@ class RemoteDesk:
 
     def __init__(self, handle: Any) -> None:
         self.handle = handle
-        self._attempts: dict[Key, int] = {}  # of the jobs that began through this view
+
+    def turn(self, slot: int, done: Done | None) -> Turn:
+        answer: Turn = ray.get(self.handle.turn.remote(slot, done))
+        return answer
+
+    def refuse(self, reason: str) -> None:
+        ray.get(self.handle.refuse.remote(reason))
+
+    def leave(self, slot: int, done: Done | None) -> None:
+        ray.get(self.handle.leave.remote(slot, done))
 
     def start(self, key: Key, node: str) -> Start:
         process: Process = (ray.get_runtime_context().get_node_id(), os.getpid())
         answer: Start = ray.get(self.handle.start.remote(key, node, process))
-        self._attempts[key] = answer.attempt
         return answer
 
     def report(self, key: Key, report: Report) -> Decision:
@@ -103,15 +152,8 @@ class RemoteDesk:
     def failed(self, key: Key, error: str) -> None:
         ray.get(self.handle.failed.remote(key, error))
 
-    def error_of(self, key: Key) -> str | None:
-        answer: str | None = ray.get(self.handle.error_of.remote(key))
-        return answer
 
-    def finish(self, key: Key, error: str | None) -> None:
-        ray.get(self.handle.finish.remote(key, error, self._attempts.pop(key, None)))
-
-
-def open_desk(layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...], wait_s: float) -> Any:
+def open_desk(layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...], room: Room, wait_s: float) -> Any:
     """Start the desk beside the driver and let it take the sweep.
 
     Raises:
@@ -122,7 +164,7 @@ def open_desk(layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...
     options = {"num_cpus": 0, "scheduling_strategy": here, "max_restarts": 0, "name": name}
     handle = ray.remote(BurstActor).options(**options).remote()
     try:
-        ray.get(handle.open.remote(layout, spec, plan, roots, wait_s))
+        ray.get(handle.open.remote(layout, spec, plan, roots, room, wait_s))
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     return handle

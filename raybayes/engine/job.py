@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import random
 import time
 import traceback
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from raybayes.contract import Action
 from raybayes.store.filesystem import Storage
+
+Key = tuple[int, int]  # trial and repeat
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Job:
     roots: tuple[str, ...] = ()
 
     @property
-    def key(self) -> tuple[int, int]:
+    def key(self) -> Key:
         return self.trial, self.repeat
 
 
@@ -58,42 +57,50 @@ class Report:
     metrics: dict[str, float]
     last: bool = False  # the training function makes no further report
     early: bool = False  # the project knows that it says little yet: a scheduler must not stop the trial here
+    memory_gib: float = 0.0  # of the worker's process, at its largest so far
     node: str = ""
     time: float = field(default_factory=time.time)
+
+
+@dataclass
+class Spent:
+    """Where the time of a slot went with one job, in seconds.
+
+    Args:
+        idle: there was nothing to do.
+        asking: the desk looked for a configuration and wrote it down.
+        starting: until the training function was called.
+        training: in the training function, without what follows.
+        reporting: from a report to the desk's decision.
+        saving: writing checkpoints.
+        tidying: putting the process back into order.
+    """
+
+    idle: float = 0.0
+    asking: float = 0.0
+    starting: float = 0.0
+    training: float = 0.0
+    reporting: float = 0.0
+    saving: float = 0.0
+    tidying: float = 0.0
+
+
+@dataclass(frozen=True)
+class Done:
+    """A job has ended in order: what its slot says of it."""
+
+    key: Key
+    attempt: int
+    spent: Spent
+    node: str = ""
 
 
 class Desk(Protocol):
     """Where a worker reports: the burst itself, or a remote handle on it."""
 
-    def start(self, key: tuple[int, int], node: str) -> Start: ...
-    def report(self, key: tuple[int, int], report: Report) -> Decision: ...
-    def saving(self, key: tuple[int, int], step: int) -> None: ...
-    def finish(self, key: tuple[int, int], error: str | None) -> None: ...
-
-
-@contextlib.contextmanager
-def isolated(seed: int, threads: int) -> Iterator[None]:
-    """Give a trial its own global generators and thread count, and put the caller's back afterwards.
-
-    Trainables draw from `ctx.rng`; this covers what they cannot reach (a library's dropout, say), so that a trial's
-    numbers do not depend on what its process did before.
-    """
-    import numpy as np
-    import torch
-
-    python_state, numpy_state, threads_before = random.getstate(), np.random.get_state(), torch.get_num_threads()
-    torch.set_num_threads(threads)
-    devices = list(range(torch.cuda.device_count()))
-    try:
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed)
-            random.seed(seed)
-            np.random.seed(seed % 2**32)
-            yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
-        torch.set_num_threads(threads_before)
+    def start(self, key: Key, node: str) -> Start: ...
+    def report(self, key: Key, report: Report) -> Decision: ...
+    def saving(self, key: Key, step: int) -> None: ...
 
 
 def describe_error(error: BaseException) -> str:

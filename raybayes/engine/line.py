@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from raybayes.engine.books import Books, Key
-from raybayes.engine.job import Job
+from raybayes.engine.books import Books
+from raybayes.engine.job import Job, Key
 from raybayes.search.plan import Plan
 from raybayes.spec import SweepSpec
 from raybayes.store.layout import Layout
@@ -63,9 +63,9 @@ class Line:
         self._jobs.insert(0, job)
         self._resting[job.key] = until
 
-    def ready(self, now: float) -> bool:
-        """Whether a job may be taken."""
-        return any(self._resting.get(job.key, now) <= now for job in self._jobs)
+    def count(self, now: float) -> int:
+        """How many jobs may be taken."""
+        return sum(self._resting.get(job.key, now) <= now for job in self._jobs)
 
     def drop(self, number: int) -> None:
         """Forget the jobs of a trial that has ended."""

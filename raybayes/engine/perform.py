@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import os
+from typing import Any
 
 import torch
 
 from raybayes import catalog
-from raybayes.contract import Action, Stop
+from raybayes.clock import WALL
+from raybayes.contract import Action, Project, Stop
 from raybayes.engine.context import Group, Worker
-from raybayes.engine.job import Desk, Job, describe_error, isolated
+from raybayes.engine.isolation import isolated
+from raybayes.engine.job import Desk, Done, Job, describe_error
 from raybayes.errors import StoreError
 from raybayes.seeds import derive
 
 
-def perform(job: Job, desk: Desk, group: Group, device: torch.device, threads: int) -> None:
+def perform(job: Job, desk: Desk, group: Group, device: torch.device, threads: int) -> Done:
     """Run the project's training function to its end, or to the sweep's early end of it.
 
     Whatever the training function raises passes through; `attempt` turns it into a failed trial.
     """
+    began = WALL.elapsed()
     for root in job.roots:
         catalog.add_root(root)
     project = catalog.load_project(job.project)
@@ -27,16 +31,22 @@ def perform(job: Job, desk: Desk, group: Group, device: torch.device, threads: i
     steps = project.max_steps(config) if project.max_steps is not None else None
     grace = project.grace(config) if project.grace is not None else 0
     worker = Worker(job, project, desk, group, device, steps, grace)
-    if worker.attempt == 0:  # the desk knows the end of this job; only its worker was started again
-        return
-    with contextlib.closing(worker), isolated(derive(job.seed, "global", job.trial, job.repeat), threads):
-        try:
-            project.train(config, worker)
-        except Stop as stop:
-            if stop.action is Action.PAUSE:
-                worker.save()
+    if worker.attempt:  # else the desk knows the end of this job; only its worker was started again
+        with contextlib.closing(worker), isolated(derive(job.seed, "global", job.trial, job.repeat), threads):
+            worker.spent.starting = WALL.elapsed() - began
+            _train(project, config, worker)
+    spent = worker.spent
+    spent.training = WALL.elapsed() - began - spent.starting - spent.reporting - spent.saving
+    return Done(job.key, worker.attempt, spent, worker.node)
+
+
+def _train(project: Project, config: Any, worker: Worker) -> None:
+    try:
+        project.train(config, worker)
+    except Stop as stop:
+        if stop.action is not Action.PAUSE:
             return
-        worker.save()
+    worker.save()
 
 
 def attempt(job: Job, desk: Desk, group: Group, device: torch.device, threads: int) -> str | None:
@@ -49,11 +59,17 @@ def attempt(job: Job, desk: Desk, group: Group, device: torch.device, threads: i
     try:
         perform(job, desk, group, device, threads)
     except Exception as error:
-        # It has a cause where the storage is it; one that comes from the desk has Ray's name for it.
-        if isinstance(error, StoreError) and getattr(error, "cause", error.__cause__) is not None:
+        if refused(error) is not None:
             raise
         return describe_error(error)
     return None
+
+
+def refused(error: BaseException) -> str | None:
+    """What the storage said, if it has refused something."""
+    # It has a cause where the storage is it; one that comes from the desk has Ray's name for it.
+    cause = getattr(error, "cause", error.__cause__)
+    return str(cause if isinstance(cause, StoreError) else error) if isinstance(error, StoreError) and cause else None
 
 
 def threads_of(cpus: float) -> int:

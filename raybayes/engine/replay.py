@@ -124,6 +124,8 @@ class Replay:
                 return
             self.last_start = self._clock.elapsed()
             self._begin(self._idle.pop(0), job, at)
+            while self._burst.ask_ahead():  # not charged: it happens while the workers train
+                pass
 
     def _begin(self, worker: int, job: Job, at: float) -> None:
         attempt = self._burst.start(job.key, f"worker-{worker}").attempt

@@ -128,16 +128,11 @@ def run_on_ray(
 
         from raybayes.engine.desk import open_desk
 
-        room = machines.slots(cluster.nodes, spec.resources)
-        concurrency = min(room, spec.concurrency or room)
-        desk = open_desk(layout, spec, plan, roots, PREDECESSOR_S)
+        desk = open_desk(layout, spec, plan, roots, machines.room_of(cluster.nodes, spec), PREDECESSOR_S)
         interrupt = Interrupt(walltime_s)
         with _witnessed(layout, plan, cluster.private, watch) as seen:
             with interrupt.listening(), _watched(desk, interrupt, seen):
-                if spec.kind == "train":
-                    _beside(lambda: _train(desk, spec))
-                else:
-                    _tune(desk, spec, cluster, concurrency)
+                _at_work(desk, spec, layout, cluster)
             last = _closed(desk)
         ray.kill(desk)
     watch(last)
@@ -189,29 +184,40 @@ def _witnessed(layout: Layout, plan: Plan, private: bool, watch: Watch) -> Itera
         yield both
 
 
-def _tune(desk: Any, spec: SweepSpec, cluster: Cluster, concurrency: int) -> None:
+def _at_work(desk: Any, spec: SweepSpec, layout: Layout, cluster: Cluster) -> None:
+    """All jobs of the burst."""
     import ray
 
     from raybayes.engine.tune import run_trials
 
     try:
-        _beside(lambda: run_trials(desk, spec, cluster, concurrency))
+        if spec.kind == "train":
+            _beside(lambda: _train(desk, spec, layout))
+        else:
+            _beside(lambda: run_trials(desk, spec, layout.storage, cluster))
     except StoreError:  # the disk is full, say; what can still be written is
         with contextlib.suppress(ray.exceptions.RayError):
             ray.get(desk.close.remote())
         raise
 
 
-def _train(desk: Any, spec: SweepSpec) -> None:
-    """The one job of a run, on a Ray Train group."""
+def _train(desk: Any, spec: SweepSpec, layout: Layout) -> None:
+    """The one job of a run, on a Ray Train group; on another one, as often as the retries allow, if that is lost."""
     import ray
 
-    from raybayes.engine.desk import RemoteDesk
-    from raybayes.engine.train import train_group
+    from raybayes.engine.train import serve_in_group
 
-    while (job := ray.get(desk.next_job.remote())[0]) is not None:
-        error = train_group(job, RemoteDesk(desk), spec.resources, spec.retries)
-        ray.get(desk.finish.remote(job.key, error))
+    over = False
+    while not over:
+        slot, over = ray.get(desk.open_slot.remote())
+        if slot is None:
+            time.sleep(0.1)
+            continue
+        lost = serve_in_group(slot, desk, spec, layout.storage)
+        ray.get(desk.close_slot.remote(slot, lost or "its workers have left"))
+    problem = ray.get(desk.problem.remote())
+    if problem is not None:
+        raise problem
 
 
 def _beside(work: Callable[[], None]) -> None:

@@ -1,7 +1,9 @@
-"""The Ray Tune loop of a burst: Tune places and starts trials and reuses their processes; the desk decides all else.
+"""The Ray Tune loop of a burst: Tune places the slots and starts their processes; the desk decides all else.
 
-Tune restarts nothing either. A job whose process is gone goes back to the desk, which hands it out again: to a node
-that is dead but not yet known to be, Tune would send it again until all retries are spent.
+A Tune trial is a slot, which trains one of our trials after the other: Tune needs 40 ms to hand a process its next
+trial, and the slot asks the desk in 2. Tune restarts nothing either. A job whose process is gone goes back to the
+desk, which hands it to another slot: to a node that is dead but not yet known to be, Tune would send it again
+until all retries are spent.
 """
 
 from __future__ import annotations
@@ -20,65 +22,76 @@ from ray import tune
 from ray.tune.execution.placement_groups import PlacementGroupFactory
 from ray.tune.search import Searcher
 
-from raybayes.engine.cluster import Cluster
+from raybayes.engine.cluster import Cluster, slots
 from raybayes.engine.context import Alone
 from raybayes.engine.desk import RemoteDesk
-from raybayes.engine.job import Job
-from raybayes.engine.perform import attempt, threads_of
-from raybayes.errors import ClusterError, StoreError
+from raybayes.engine.perform import threads_of
+from raybayes.engine.serve import Seat, serve
+from raybayes.errors import ClusterError
 from raybayes.spec import Resources, SweepSpec
+from raybayes.store.filesystem import Storage
 
 _LOG = logging.getLogger("raybayes.engine")
 
 
-class TrialActor(tune.Trainable):  # type: ignore[misc]
-    """One slot's process, reused from trial to trial. A trial of several workers trains in a Ray Train run under it."""
+class SlotActor(tune.Trainable):  # type: ignore[misc]
+    """A slot's process; where trials have several workers, the driver of the Ray Train run that serves it."""
 
-    def setup(self, config: dict[str, Any], desk: Any = None, spec: SweepSpec | None = None) -> None:
+    def setup(
+        self, config: dict[str, Any], desk: Any = None, spec: SweepSpec | None = None, storage: Storage | None = None
+    ) -> None:
         assert spec is not None
-        self._desk, self._spec = RemoteDesk(desk), spec
-        self._job: Job = config["job"]
+        assert storage is not None
+        self._slot, self._desk, self._spec, self._storage = config["slot"], desk, spec, storage
 
     def __repr__(self) -> str:
         """What Ray's dashboard and logs call this actor: its sweep, because it serves many trials."""
         return f"raybayes trials of {self._spec.name}" if hasattr(self, "_spec") else "raybayes trials"
 
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._job = new_config["job"]
-        return True
-
     def step(self) -> dict[str, Any]:
         need = self._spec.resources
         if need.workers > 1:
-            from raybayes.engine.train import train_group
+            from raybayes.engine.train import serve_in_group
 
-            error = train_group(self._job, self._desk, need, self._spec.retries)
+            lost = serve_in_group(self._slot, self._desk, self._spec, self._storage)
         else:
-            device = torch.device("cuda:0" if need.gpus_per_worker > 0 else "cpu")
-            error = attempt(self._job, self._desk, Alone(), device, threads_of(need.cpus_per_worker))
-        self._desk.finish(self._job.key, error)
+            lost = self._serve()
+        if lost is not None:
+            warning = ray.get(self._desk.close_slot.remote(self._slot, lost))
+            if warning is not None:
+                _LOG.warning(warning)
         return {"done": True}
+
+    def _serve(self) -> str | None:
+        need = self._spec.resources
+        device = torch.device("cuda:0" if need.gpus_per_worker > 0 else "cpu")
+        seat = Seat(self._slot, Alone(), device, threads_of(need.cpus_per_worker))
+        try:
+            serve(seat, RemoteDesk(self._desk), self._spec.reuse)
+        except Exception as error:  # the desk knows the reason; after it, the trial's process is not used again
+            return str(error)
+        return None
 
 
 class Bridge(Searcher):  # type: ignore[misc]
-    """Hands the desk's jobs to Tune, one for each free slot. It remembers nothing: the study does."""
+    """Asks Tune for slots as the desk needs them. It remembers nothing: the study does."""
 
-    def __init__(self, desk: Any, concurrency: int) -> None:
+    def __init__(self, desk: Any) -> None:
         super().__init__(metric="done", mode="max")
-        self._desk, self._concurrency = desk, concurrency
-        self._live: set[str] = set()
+        self._desk = desk
+        self._slots: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> Any:
-        if len(self._live) >= self._concurrency:
-            return None
-        job, over = ray.get(self._desk.next_job.remote())
-        if job is None:
+        slot, over = ray.get(self._desk.open_slot.remote())
+        if slot is None:
             return Searcher.FINISHED if over else None
-        self._live.add(trial_id)
-        return {"job": job}
+        self._slots[trial_id] = slot
+        return {"slot": slot}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        self._live.discard(trial_id)
+        slot = self._slots.pop(trial_id, None)
+        if slot is not None and not error:  # else with the reason, below
+            ray.get(self._desk.close_slot.remote(slot, "its slot has left"))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save."""
@@ -88,27 +101,17 @@ class Bridge(Searcher):  # type: ignore[misc]
 
 
 class Mourner(tune.Callback):  # type: ignore[misc]
-    """Tells the desk which jobs have lost their process.
-
-    Attributes:
-        refused: what the storage said when it refused something; the burst is told to stop then.
-    """
+    """Tells the desk which slots are lost."""
 
     def __init__(self, desk: Any) -> None:
         self._desk = desk
-        self.refused: str | None = None
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        error, counts = _error_of(trial), None
-        if isinstance(error, ray.exceptions.RayActorError) and error.actor_init_failed:
-            counts = True  # the next process cannot be made either
-        cause = getattr(error, "cause", None)
-        if isinstance(cause, StoreError):
-            self.refused, counts = str(cause), False
-            ray.get(self._desk.stop.remote())
-        job: Job = trial.config["job"]
-        if ray.get(self._desk.lost.remote(job.key, _reason(error), counts)):
-            _LOG.warning("trial %d: its worker was lost: %s", job.trial, _reason(error))
+        error = _error_of(trial)
+        broken = isinstance(error, ray.exceptions.RayActorError) and error.actor_init_failed
+        warning = ray.get(self._desk.close_slot.remote(trial.config["slot"], _reason(error), broken))
+        if warning is not None:
+            _LOG.warning(warning)
 
 
 def _error_of(trial: Any) -> Exception | None:
@@ -126,58 +129,61 @@ def _reason(error: Exception | None) -> str:
     return told[-1].partition(" Some common causes")[0] if told else "Ray does not say why"
 
 
-def run_trials(desk: Any, spec: SweepSpec, cluster: Cluster, concurrency: int) -> None:
-    """Work through a burst with Ray Tune, `concurrency` trials at once.
+def run_trials(desk: Any, spec: SweepSpec, storage: Storage, cluster: Cluster) -> None:
+    """Work through a burst with Ray Tune, in as many slots as the desk asks for.
 
     Raises:
-        ClusterError: the cluster, or the desk's process, was lost. Everything is stored.
-        StoreError: the storage has refused what a trial had to store; the burst is at its end.
+        ClusterError: the cluster, or the desk's process, was lost, or no slot can be started. Everything is stored.
+        StoreError: the storage has refused something; the burst is at its end.
     """
-    mourner = Mourner(desk)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it would call a sweep incomplete that lost a worker
-    # With Tune's default of one pending trial, a trial waits until the one before it has been taken up by its actor,
-    # and short trials never overlap.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(2, concurrency))
+    # With Tune's default of one pending trial, a slot waits until the one before it has started.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(2, slots(cluster.nodes, spec.resources)))
     scratch = tempfile.mkdtemp(prefix="raybayes-tune-")
-    trainable = tune.with_resources(
-        tune.with_parameters(TrialActor, desk=desk, spec=spec), _bundle(spec.resources, cluster)
-    )
-    tuner = tune.Tuner(
-        trainable,
+    lost = None
+    try:
+        _tuner(desk, spec, storage, cluster, scratch).fit()
+    except (ray.exceptions.RayError, tune.error.TuneError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        lost = ClusterError(f"the Ray cluster was lost ({reason}); everything is stored, go on with resume.")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        problem = ray.get(desk.problem.remote()) or lost
+    except ray.exceptions.RayError:  # `lost` says so, or closing the desk will
+        problem = lost
+    if problem is not None:
+        raise problem
+
+
+def _tuner(desk: Any, spec: SweepSpec, storage: Storage, cluster: Cluster, scratch: str) -> tune.Tuner:
+    slot = tune.with_parameters(SlotActor, desk=desk, spec=spec, storage=storage)
+    return tune.Tuner(
+        tune.with_resources(slot, _bundle(spec.resources, cluster)),
         tune_config=tune.TuneConfig(
-            search_alg=Bridge(desk, concurrency),
+            search_alg=Bridge(desk),
             num_samples=-1,
-            reuse_actors=True,
-            trial_name_creator=_trial_name,
-            trial_dirname_creator=_trial_name,
+            reuse_actors=False,  # a slot that leaves makes room for a fresh process
+            trial_name_creator=_slot_name,
+            trial_dirname_creator=_slot_name,
         ),
         run_config=tune.RunConfig(
             name=spec.name,
             storage_path=scratch,
             verbose=0,
-            callbacks=[mourner],
+            callbacks=[Mourner(desk)],
             failure_config=tune.FailureConfig(max_failures=0),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # ours are in the sweep's store
         ),
     )
-    try:
-        tuner.fit()
-    except (ray.exceptions.RayError, tune.error.TuneError) as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise ClusterError(f"the Ray cluster was lost ({reason}); everything is stored, go on with resume.") from None
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    if mourner.refused is not None:
-        raise StoreError(mourner.refused)
 
 
-def _trial_name(trial: Any) -> str:
-    job: Job = trial.config["job"]
-    return f"{job.project}-{job.trial:05d}-{job.repeat}-{trial.trial_id}"
+def _slot_name(trial: Any) -> str:
+    return f"slot-{trial.config['slot']}-{trial.trial_id}"
 
 
 def _bundle(need: Resources, cluster: Cluster) -> PlacementGroupFactory:
-    if need.workers > 1:  # the workers have their own bundles; this is their trial's ticket
+    if need.workers > 1:  # the workers have their own bundles; this is their slot's ticket
         return PlacementGroupFactory([cluster.ticket])
     bundle = {"CPU": need.cpus_per_worker, "GPU": need.gpus_per_worker}
     return PlacementGroupFactory([{name: amount for name, amount in bundle.items() if amount}])

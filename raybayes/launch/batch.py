@@ -72,8 +72,7 @@ class Batch:
         restart = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
         job, hosts = (os.environ.get(name, "?") for name in ("SLURM_JOB_ID", "SLURM_JOB_NODELIST"))
         _say(f"start {restart + 1} of job {job} on {hosts}")
-        for path in (self._folder.head, self._folder.joined, self._folder.stop):  # of the start before this one
-            path.unlink(missing_ok=True)
+        self._folder.clear()
         began = self._clock.elapsed()
         nodes = subprocess.Popen(self._srun(), stdin=subprocess.DEVNULL)
         try:
@@ -121,6 +120,9 @@ class Batch:
                 _say(f"{shown} of {self._wanted} nodes have joined{': ' + ', '.join(hosts) if hosts else ''}")
             if shown >= self._wanted:
                 return True
+            if refusals := self._folder.refusals():
+                _say(f"a node cannot join. {' '.join(refusals)}")
+                return False
             time.sleep(_POLL_S)
         if not self._told_to_end:
             reason = f"within {timeout_s:g} s" if nodes.poll() is None else f"before srun ended ({nodes.returncode})"

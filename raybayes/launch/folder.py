@@ -27,6 +27,8 @@ class Head:
     ip: str
     port: int
     dashboard_port: int
+    python: str
+    ray: str
 
     @property
     def address(self) -> str:
@@ -118,6 +120,20 @@ class ClusterFolder:
         found = (read_json(path) for path in sorted(self.path.glob("node-*.json")))
         return [record for record in found if record is not None]
 
+    def refuse(self, host: str, reason: str) -> None:
+        """Note why a node of the cluster cannot join, for those who wait for it."""
+        if self.path.is_dir():
+            write_text(self.path / f"refused-{host}", reason)
+
+    def refusals(self) -> list[str]:
+        """Why nodes cannot join, a sentence each."""
+        return [f"{path.name[8:]}: {path.read_text('utf-8')}" for path in sorted(self.path.glob("refused-*"))]
+
+    def clear(self) -> None:
+        """Remove what an earlier start of the same cluster said of itself."""
+        for path in (self.head, self.joined, self.stop, *self.path.glob("refused-*")):
+            path.unlink(missing_ok=True)
+
     def create(self) -> None:
         """Make the folder, closed to others, with a new token."""
         try:
@@ -133,7 +149,8 @@ class ClusterFolder:
 
     def forget(self) -> None:
         """Remove what names a running cluster; logs and results stay."""
-        for path in (self.head, self.joined, self.record, self.token, self.stop, *self.path.glob("node-*.json")):
+        self.clear()
+        for path in (self.record, self.token, *self.path.glob("node-*.json")):
             path.unlink(missing_ok=True)
 
     def remove(self) -> None:

@@ -19,7 +19,7 @@ from raybayes.launch import checks, ending, node, ssh
 from raybayes.launch.checks import Finding
 from raybayes.launch.folder import ClusterFolder, write_json
 from raybayes.launch.hostsfile import HostsFile
-from raybayes.launch.launcher import Say, Status, missing_nodes, refuse_second
+from raybayes.launch.launcher import Say, Status, missing_nodes, raise_refusals, refuse_second
 
 _POLL_S = 1.0
 _SILENT_S = 120.0  # the head writes every few seconds; clocks of hosts may differ by some
@@ -103,6 +103,7 @@ class HostsLauncher:
             if ray_up.poll() not in (None, 0):
                 lines = log.read_text("utf-8", errors="replace").strip().splitlines()
                 raise ClusterError(f"ray up failed: {' | '.join(lines[-3:])}; all of it is in {log}.")
+            raise_refusals(self.folder)
             status = self.status()
             if len(status.hosts) != shown:
                 shown = len(status.hosts)

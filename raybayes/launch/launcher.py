@@ -90,6 +90,12 @@ def refuse_second(status: Status, name: str) -> None:
         )
 
 
+def raise_refusals(folder: ClusterFolder) -> None:
+    """Raise ClusterError with what nodes say of why they cannot join."""
+    if refusals := folder.refusals():
+        raise ClusterError(f"a node cannot join. {' '.join(refusals)}")
+
+
 def missing_nodes(folder: ClusterFolder, joined: tuple[str, ...], wanted: int, waited_s: float) -> ClusterError:
     """The sentence for a cluster of which only part came up."""
     started = sorted(str(record["host"]) for record in folder.nodes())

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,7 @@ def main(arguments: Sequence[str]) -> int:
         return Node(given, folder).run()
     except ClusterError as error:
         print(f"{socket.gethostname()}: {error}", file=sys.stderr, flush=True)
+        folder.refuse(socket.gethostname(), str(error))
         return error.exit_code
 
 
@@ -103,13 +106,19 @@ class Node:
             head = None
         else:
             head = self._wait_for_head()
+            if head is None:
+                return 0
         return self._serve(head)
 
-    def _wait_for_head(self) -> Head:
+    def _wait_for_head(self) -> Head | None:
+        """The head once it answers; None when this node is told to end before."""
         deadline = time.monotonic() + self._given.join_timeout_s
-        while not (self._ending.is_set() or self._folder.stop.exists()) and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            if self._ending.is_set() or self._folder.stop.exists():
+                return None
             head = self._folder.read_head()
             if head is not None and answers(head.ip, head.port):
+                refuse_other_versions(head, platform.python_version(), version("ray"))
                 return head
             time.sleep(POLL_S)
         raise ClusterError(
@@ -140,8 +149,9 @@ class Node:
                 "mark": mark, "scratch": scratch, "ports": [claim.block.first, claim.block.size], "head": head is None,
             })  # fmt: skip
             announced = Head(
-                identity, self._host, ip, claim.block.service("port"), claim.block.service("dashboard-port")
-            )
+                identity, self._host, ip, claim.block.service("port"), claim.block.service("dashboard-port"),
+                platform.python_version(), version("ray"),
+            )  # fmt: skip
             for attempt in range(1, _STARTS + 1):
                 with self._ray(node, mark) as ray:
                     code = self._watch(ray, announced if head is None else None)
@@ -185,6 +195,15 @@ class Node:
         return 0
 
 
+def refuse_other_versions(head: Head, python: str, ray: str) -> None:
+    """Ray and pickled functions want one version on all nodes. Raises ClusterError with both."""
+    if (python, ray) != (head.python, head.ray):
+        raise ClusterError(
+            f"Python {python} and Ray {ray} are here, Python {head.python} and Ray {head.ray} on the head {head.host}; "
+            "use one environment, at one path, for all nodes."
+        )
+
+
 def visible_gpus() -> int:
     """GPUs that this process may use, by the driver's own list and CUDA_VISIBLE_DEVICES."""
     told = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -207,8 +226,7 @@ def _detached(folder: ClusterFolder, arguments: list[str]) -> int:
     """Start the node in a session of its own, and come back when it is up or has failed."""
     rest = [word for word in arguments if word != "--detach"]
     if "--head" in rest:
-        for path in (folder.head, folder.joined, folder.stop):
-            path.unlink(missing_ok=True)
+        folder.clear()
         if not folder.token.exists():
             folder.create()
     before = read_json(folder.node(0, socket.gethostname()))

@@ -13,7 +13,7 @@ from raybayes.errors import ClusterError
 from raybayes.launch import checks
 from raybayes.launch.checks import Finding
 from raybayes.launch.folder import ClusterFolder, read_json, write_json, write_text
-from raybayes.launch.launcher import Say, Status, missing_nodes, refuse_second
+from raybayes.launch.launcher import Say, Status, missing_nodes, raise_refusals, refuse_second
 from raybayes.launch.sbatch import sbatch_text
 from raybayes.launch.spec import SlurmCluster, seconds
 
@@ -146,12 +146,14 @@ class SlurmLauncher:
         while time.monotonic() - began < self._spec.join_timeout_s:
             status = self.status()
             if status.state in ("lost", "down"):
+                raise_refusals(self.folder)
                 raise ClusterError(f"job {job} ended before the nodes had joined; its last words: {self.last_words()}")
             if len(status.hosts) != shown:
                 shown = len(status.hosts)
                 say(f"{shown} of {status.wanted} nodes have joined")
             if status.state == "up":
                 return status
+            raise_refusals(self.folder)
             time.sleep(_POLL_S)
         raise missing_nodes(self.folder, status.hosts, status.wanted, self._spec.join_timeout_s)
 

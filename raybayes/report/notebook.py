@@ -21,7 +21,8 @@ def sweep_html(path: str, project: str, trials: pa.Table, objectives: Sequence[O
     rows = ranking.best_first(trials, objectives)[:MOST_TRIALS]
     stars = set(ranking.best(trials, objectives))
     names = ranking.drawable(trials, objectives[0])[:MOST_PARAMETERS]
-    head = ["trial", "state", *(objective.label for objective in objectives), *names, "steps", "time"]
+    seeds = ["seeds"] if ranking.repeated(trials) else []
+    head = ["trial", "state", *(objective.label for objective in objectives), *seeds, *names, "steps", "time"]
     words, numbers = state_words(trials), trials["trial"].to_pylist()
     lines = []
     for row in rows:
@@ -31,8 +32,9 @@ def sweep_html(path: str, project: str, trials: pa.Table, objectives: Sequence[O
         ]
         values = [shortened(value_text(ranking.values(trials, name)[row]), 24) for name in names]
         star = "★ " if numbers[row] in stars else ""
+        runs = [number(trials["n"][row].as_py()) for _ in seeds]
         steps, seconds = trials["steps"][row].as_py(), trials["seconds"][row].as_py()
-        lines.append([f"{star}{numbers[row]}", words[row], *results, *values, number(steps), duration(seconds)])
+        lines.append([f"{star}{numbers[row]}", words[row], *results, *runs, *values, number(steps), duration(seconds)])
     more = f", {len(trials) - len(rows)} more not shown" if len(trials) > len(rows) else ""
     return _table(head, lines, f"{project}: {counts(trials)}{more}. {path}")
 

@@ -204,7 +204,8 @@ def _result(summary: Summary, trials: pa.Table) -> dict[str, str]:
     )
     rest = len(winners) - len(shown)
     more = f"<p>{rest} more are starred in the table of trials.</p>" if rest else ""
-    return {title: f'<div class="wide"><table class="best">\n{lines}</table></div>{more}'}
+    verdict = f"<p>{escape(summary.verdict)}</p>\n" if summary.verdict else ""
+    return {title: f'{verdict}<div class="wide"><table class="best">\n{lines}</table></div>{more}'}
 
 
 def _what_is_there(trials: pa.Table) -> str:
@@ -240,6 +241,8 @@ def _all_trials(summary: Summary, trials: pa.Table) -> str:
     names = first + [name for name in ranking.parameters(trials) if name not in first]
     columns: list[tuple[str, list[str]]] = [("state", words)]
     columns += [(objective.label, _results(trials, objective, range(len(trials)))) for objective in summary.objectives]
+    if ranking.repeated(trials):
+        columns += [("seeds", [number(n) for n in trials["n"].to_pylist()])]
     columns += [
         ("steps", [number(n) for n in trials["steps"].to_pylist()]),
         ("time", [duration(s) for s in trials["seconds"].to_pylist()]),

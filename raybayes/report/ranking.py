@@ -53,6 +53,11 @@ def is_numeric(trials: pa.Table, parameter: str) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
+def repeated(trials: pa.Table) -> bool:
+    """Whether the value of a trial is a mean over seeds."""
+    return "n" in trials.column_names and (pc.max(trials["n"]).as_py() or 0) > 1
+
+
 def losses(trials: pa.Table, objectives: Sequence[Objective]) -> Floats:
     """(trials, objectives), smaller is better, NaN where a trial has no value."""
     return np.stack([Objective(*o).sign * numbers(trials, o[0]) for o in objectives], axis=1)

@@ -55,6 +55,7 @@ class Summary:
         gpus: GPUs, likewise.
         repeats: seeds that each configuration was trained with.
         bursts: periods of work on the sweep.
+        verdict: what may be said of the best trial, in one or two sentences.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Summary:
     gpus: float = 0.0
     repeats: int = 1
     bursts: int = 1
+    verdict: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "objectives", tuple(Objective(*objective) for objective in self.objectives))

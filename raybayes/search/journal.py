@@ -26,7 +26,7 @@ class GroupedJournal(BaseJournalBackend):
         writer: whether this process may write. A reader never makes or changes the file; to it a missing one is empty.
 
     Raises:
-        StoreError: a whole line is broken.
+        StoreError: a whole line is broken (to a reader: when it reads).
     """
 
     def __init__(self, path: str, writer: bool) -> None:
@@ -34,23 +34,28 @@ class GroupedJournal(BaseJournalBackend):
             drop_torn_line(Path(path))
         self._path, self._writer = path, writer
         self._file = JournalFileBackend(path if writer or Path(path).exists() else os.devnull)
-        self._stored = self._whole_lines(path)
+        self._stored = self._whole_lines() if writer else 0
         self._pending: list[str] = []
 
-    def _whole_lines(self, path: str) -> int:
-        try:
-            stored = sum(1 for _ in self._file.read_logs(0))
-            if self._writer:
-                with open(path, "rb") as file:
-                    if sum(1 for _ in file) > stored:  # Optuna forgives the last line until another one follows
-                        raise ValueError(f"line {stored + 1} is no JSON")
-        except ValueError as error:
-            raise StoreError(f"{path}: a line of the study's journal is broken ({error}); restore a copy.") from None
+    def _whole_lines(self) -> int:
+        stored = sum(1 for _ in self._read(0))
+        with open(self._path, "rb") as file:
+            if sum(1 for _ in file) > stored:  # Optuna forgives the last line until another one follows
+                raise self._broken(f"line {stored + 1} is no JSON")
         return stored
+
+    def _read(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        try:
+            yield from self._file.read_logs(log_number_from)
+        except ValueError as error:
+            raise self._broken(error) from None
+
+    def _broken(self, why: object) -> StoreError:
+        return StoreError(f"{self._path}: a line of the study's journal is broken ({why}); restore a copy.")
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         if log_number_from < self._stored or not self._writer:  # to a reader the file may have grown
-            yield from self._file.read_logs(log_number_from)
+            yield from self._read(log_number_from)
         for line in self._pending[max(0, log_number_from - self._stored) :]:
             yield json.loads(line)
 

@@ -282,7 +282,7 @@ def trials_table(records: Sequence[TrialRecord], space: Space, objectives: Seque
     for name in space:
         columns[f"config.{name}"] = _config_column(space[name], [r.params.get(name) for r in records])
     columns["seconds"] = pa.array([float(r.notes.get("seconds", 0.0)) for r in records], pa.float64())
-    columns["started"] = pa.array([r.started for r in records], pa.float64())
+    columns["started"] = pa.array([r.notes.get("began", r.started) for r in records], pa.float64())
     columns["ended"] = pa.array([r.ended for r in records], pa.float64())
     columns["node"] = pa.array([r.notes.get("node") for r in records], pa.string())
     columns["attempts"] = pa.array([sum(r.notes.get("tries", {}).values()) for r in records], pa.int64())

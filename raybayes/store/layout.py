@@ -91,6 +91,15 @@ class Layout:
         return f"{self.reports}/burst-{burst:04d}.parquet"
 
     @property
+    def profiles(self) -> str:
+        """Folder of where the slots' time went."""
+        return "profile"
+
+    def profile(self, burst: int) -> str:
+        """Where the slots' time went in one burst."""
+        return f"{self.profiles}/burst-{burst:04d}.jsonl"
+
+    @property
     def trials(self) -> str:
         """One row a trial."""
         return "trials.parquet"

@@ -18,6 +18,33 @@ from raybayes.cli.main import main
 PARABOLA = ["sweep", "parabola", "--local", "-s", "steps=2"]
 
 
+PICKY = """
+from pydantic import BaseModel, ConfigDict
+
+from raybayes.contract import Metric, Project
+from raybayes.errors import DataError
+
+
+class Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    dataset: str = "mnist-sample"
+    column: str = "a"
+
+
+def check(config, tables):
+    if config.column not in tables["all"].column_names:
+        raise DataError(f"{config.dataset} has no column {config.column}; add it.")
+
+
+def train(config, ctx):
+    ctx.report({"loss": float(ctx.data(config.dataset)["all"].num_rows)})
+
+
+PROJECT = Project("picky", "reads a column", "", Config, train, (Metric("loss", "minimize"),), "epoch", "data",
+                  check=check)
+"""
+
+
 @pytest.fixture
 def run(capsys, tmp_path, monkeypatch):
     """A command line in an empty folder: (exit code, output, errors)."""
@@ -300,6 +327,24 @@ class TestMistakesWithFiles:
         assert code == 2
         assert "word" in output
         assert "letters.parquet" in output.replace("\n", "")  # a long path is broken over lines
+
+    def test_a_file_that_its_project_refuses(self, run):
+        Path("trainables/picky").mkdir(parents=True)
+        Path("trainables/picky/__init__.py").write_text(PICKY)
+        Path("search_spaces").mkdir()
+        Path("search_spaces/picky.py").write_text(
+            "from raybayes.space import Choice, Space\nSPACE = Space({'column': Choice('a', 'b')})\n"
+        )
+        pq.write_table(pa.table({"b": [1]}), "mine.parquet")
+        pq.write_table(pa.table({"a": [1]}), "good.parquet")
+        for command in (["train"], ["sweep", "--trials", 2, "--sampler", "grid"]):
+            head = [command[0], "picky", *command[1:], "--local", "--name", command[0], "-s"]
+            code, _, errors = run(*head, "dataset=mine.parquet")
+            assert code == 2
+            assert "mine.parquet has no column a" in errors
+            assert not Path("runs").exists()
+        code, _, _ = run("train", "picky", "--local", "--name", "good", "-s", "dataset=good.parquet")
+        assert code == 0
 
     def test_changing_what_a_sweep_is(self, run):
         run(*PARABOLA, "--trials", 1, "--name", "a")

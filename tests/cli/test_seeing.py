@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -108,6 +109,11 @@ class TestPython:
         frame = rb.open_sweep("runs/a").to_pandas()
         assert list(frame["trial"]) == [0, 1, 2]
         assert set(rb.open_sweep("runs/a").to_pandas("reports").columns) >= {"step", "loss"}
+
+    def test_without_pandas_it_says_what_to_install(self, run, monkeypatch):
+        monkeypatch.setitem(sys.modules, "pandas", None)
+        with pytest.raises(rb.SpecError, match=r"pip install pandas, or use \.frame\('path'\), a pyarrow\.Table"):
+            rb.open_sweep("runs/a").to_pandas("path")
 
     def test_a_notebook_shows_sweeps_and_runs(self, run):
         assert "★" in rb.open_sweep("runs/a")._repr_html_()

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from rack import UID
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -42,20 +43,29 @@ class Rack:
         self._login = children[0]
         self._hosts = json.loads(line)["hosts"]
 
-    def enter(self, host: str = "login", cwd: Path | None = None) -> list[str]:
-        """The words that put a command on a host."""
+    def enter(self, host: str = "login", cwd: Path | None = None, user: str = "root") -> list[str]:
+        """The words that put a command of a user on a host."""
         words = ["nsenter", "-t", self._login, "-a"]
         if host != "login":
             words += ["nsenter", "-t", str(self._hosts[host]), "-a"]
-        variables = ["HOME=/mnt/home", f"SLURM_CONF={self.folder}/slurm.conf", f"PYTHONPATH={ROOT}"]
+        home = "/mnt/home" if user == "root" else f"/mnt/{user}"
+        if user != "root":
+            words += ["setpriv", "--reuid", user, "--regid", str(UID), "--clear-groups", "--inh-caps=-all"]
+        variables = [f"HOME={home}", f"USER={user}", f"SLURM_CONF={self.folder}/slurm.conf", f"PYTHONPATH={ROOT}"]
         variables += [f"PATH={os.environ['PATH']}:/usr/sbin:/sbin", "PYTHONDONTWRITEBYTECODE=1"]
         return [*words, "env", "-C", str(cwd or self.folder), "-u", "RAYBAYES_DATA", "-u", "RAY_ADDRESS", *variables]
 
     def run(
-        self, *command: str, host: str = "login", cwd: Path | None = None, timeout: float = 240, code: int | None = 0
+        self,
+        *command: str,
+        host: str = "login",
+        cwd: Path | None = None,
+        user: str = "root",
+        timeout: float = 240,
+        code: int | None = 0,
     ):
         """A command on a host; its exit code must be `code`."""
-        inside = [*self.enter(host, cwd), *map(str, command)]
+        inside = [*self.enter(host, cwd, user), *map(str, command)]
         ran = subprocess.run(inside, capture_output=True, text=True, timeout=timeout, check=False)
         said = f"{' '.join(map(str, command))}: exit code {ran.returncode}\n{ran.stdout}\n{ran.stderr}"
         assert code is None or ran.returncode == code, said
@@ -69,6 +79,11 @@ class Rack:
     def raybayes(self, *arguments: object, **options):
         """The program under test, on the login node."""
         return self.run(sys.executable, "-m", "raybayes", *map(str, arguments), **options)
+
+    def hosts_with(self, user: str, program: str) -> set[str]:
+        """Hosts on which a user's process of that name runs."""
+        asked = {host: self.run("pgrep", "-u", user, program, host=host, code=None) for host in self._hosts}
+        return {host for host, answer in asked.items() if answer.returncode == 0}
 
     def remains(self) -> dict[str, list[str]]:
         """Per host: Ray's processes, ours, listening ports beyond sshd and Slurm, folders in /mnt."""

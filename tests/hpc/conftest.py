@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 import yaml
 from bed import ROOT, Rack
+from rack import UID, USER
 
 
 @pytest.fixture(scope="session")
 def rack():
     made = Rack()
     try:
+        (made.folder / USER).mkdir(mode=0o700)
+        os.chown(made.folder / USER, UID, UID)
         shutil.copytree(ROOT / "tests" / "projects", made.folder / "work", ignore=shutil.ignore_patterns("__pycache__"))
         yield made
     finally:

@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 
 HOSTS = ("h0", "h1", "h2")
+USER = "student"
+UID = 7001
 LOGIN = "10.77.0.1"
 ADDRESS = {name: f"10.77.0.{10 + i}" for i, name in enumerate(HOSTS)}
 
@@ -75,22 +77,42 @@ def private(folder, name):
     for place in ("/run", "/mnt"):
         run("mount", "-t", "tmpfs", "tmpfs", place)
     Path("/mnt/home").mkdir(mode=0o700)
+    Path("/mnt/student").mkdir(mode=0o700)
+    os.chown("/mnt/student", UID, UID)
     Path("/run/sshd").mkdir(mode=0o755)
     lines = ["127.0.0.1 localhost", f"{LOGIN} login", *(f"{address} {host}" for host, address in ADDRESS.items())]
     hosts, passwd = Path("/run/hosts"), Path("/run/passwd")
     hosts.write_text("\n".join(lines) + "\n")
     users = [line.split(":") for line in Path("/etc/passwd").read_text().splitlines()]
-    passwd.write_text(
-        "\n".join(":".join([*u[:5], "/mnt/home", "/bin/bash"]) if u[0] == "root" else ":".join(u) for u in users)
-    )
+    homes = [[*u[:5], "/mnt/home", "/bin/bash"] if u[0] == "root" else u for u in users]
+    homes.append([USER, "x", str(UID), str(UID), "", "/mnt/student", "/bin/bash"])
+    passwd.write_text("".join(":".join(u) + "\n" for u in homes))
     run("mount", "--bind", str(hosts), "/etc/hosts")
     run("mount", "--bind", str(passwd), "/etc/passwd")
     os.environ["HOME"] = "/mnt/home"
     run("ip", "link", "set", "lo", "up")
 
 
+def open_to_users(*paths):
+    """Make folders reachable for other users than root, in this mount namespace: closed ones above them are covered."""
+    held = {}
+    for number, path in enumerate(dict.fromkeys(Path(path).resolve() for path in paths)):
+        closed = [parent for parent in reversed(path.parents) if not parent.stat().st_mode & 0o001]
+        if closed:
+            place = Path(f"/run/held/{number}")
+            place.mkdir(parents=True)
+            run("mount", "--bind", str(path), str(place))
+            held[path] = (place, closed[0])
+    for cover in {cover for _, cover in held.values()}:
+        run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", str(cover))
+    for path, (place, _) in held.items():
+        path.mkdir(parents=True, exist_ok=True)
+        run("mount", "--bind", str(place), str(path))
+
+
 def login(folder):
     private(folder, "login")
+    open_to_users(sys.base_prefix, sys.prefix, os.environ["PYTHONPATH"])
     run("ip", "link", "add", "br0", "type", "bridge")
     run("ip", "addr", "add", f"{LOGIN}/24", "dev", "br0")
     run("ip", "link", "set", "br0", "up")

@@ -1,10 +1,14 @@
 """Real Slurm, real ssh, real Ray on three hosts: the whole life of clusters, and nothing left behind."""
 
+import platform
 import re
 import sys
 import time
+from importlib.metadata import version
 
 import pytest
+from bed import ROOT
+from rack import USER
 
 import raybayes as rb
 
@@ -30,21 +34,23 @@ def reports(rack, name):
     return any(path.stat().st_size for path in folder.glob("*"))
 
 
-def test_two_clusters_of_slurm_on_the_same_hosts(rack, slurm, timing):
+def test_two_users_with_clusters_on_the_same_hosts(rack, slurm, timing):
     """Up, a run across hosts, a sweep across hosts, `ray job submit`, one ended by down, one by scancel."""
     work = rack.folder / "work"
-    one, two = slurm("one"), slurm("two", nodes=2)
+    one, two = slurm("one"), slurm("two", nodes=2, shared=f"{rack.folder}/{USER}")
     began = time.monotonic()
     up = rack.raybayes("cluster", "up", one, cwd=work, timeout=600).stdout
     timing("slurm: up to all nodes joined", time.monotonic() - began)
     try:
         assert "nodes      3 of 3: h0, h1, h2" in up
-        assert "nodes      2 of 2" in rack.raybayes("cluster", "up", two, cwd=work, timeout=600).stdout
+        assert "nodes      2 of 2" in rack.raybayes("cluster", "up", two, cwd=work, user=USER, timeout=600).stdout
         # They stand on the same hosts, each sees its own nodes alone, and neither knows the other's token.
-        for file, nodes in ((one, 3), (two, 2)):
-            assert f"{nodes} of {nodes}" in rack.raybayes("cluster", "status", file, cwd=work).stdout
-        tokens = [(rack.folder / "shared" / name / "token") for name in ("one", "two")]
+        for file, nodes, user in ((one, 3, "root"), (two, 2, USER)):
+            assert f"{nodes} of {nodes}" in rack.raybayes("cluster", "status", file, cwd=work, user=user).stdout
+        assert len(rack.hosts_with(USER, "raylet") & rack.hosts_with("root", "raylet")) == 2
+        tokens = [rack.folder / "shared" / "one" / "token", rack.folder / USER / "two" / "token"]
         assert tokens[0].read_text() != tokens[1].read_text()
+        assert "Permission denied" in rack.run("cat", tokens[0], user=USER, code=1).stderr
         address = re.search(r"dashboard  (\S+)", up)[1]
         foreign = (
             "env",
@@ -85,7 +91,7 @@ def test_two_clusters_of_slurm_on_the_same_hosts(rack, slurm, timing):
         began = time.monotonic()
         down = rack.raybayes("cluster", "down", one, cwd=work, code=None)
         timing("slurm: down", time.monotonic() - began)
-        rack.run("scancel", "--name=two")
+        rack.run("scancel", "--name=two", user=USER)
     assert "nothing is left" in down.stdout
     until(lambda: not rack.run("squeue", "-h").stdout, "the second cluster is still in the queue")
     until(lambda: not rack.remains(), f"left: {rack.remains()}", 40)
@@ -182,6 +188,21 @@ def test_hosts_with_ssh(rack, hosts, timing):
 def test_hosts_that_cannot_be_used_are_named(rack, hosts, changes, words):
     said = rack.raybayes("cluster", "up", hosts("bad", **changes), cwd=rack.folder / "work", code=3).stderr
     assert re.search(words, said), said
+
+
+def test_a_node_with_another_ray_is_named_with_both_versions(rack, slurm):
+    """As if one host had an older environment at the same path."""
+    work, other = rack.folder / "work", "/mnt/other"
+    code = "import importlib.metadata as m\nown = m.version\nm.version = lambda n: '2.1.0' if n == 'ray' else own(n)\n"
+    rack.run("sh", "-c", f"mkdir {other}; printf %s \"$0\" > {other}/sitecustomize.py", code, host="h1")
+    try:
+        file = slurm("mixed", setup=[f"export PYTHONPATH={other}:{ROOT}"])
+        said = rack.raybayes("cluster", "up", file, cwd=work, code=3, timeout=600).stderr
+    finally:
+        rack.run("rm", "-r", other, host="h1")
+    here = f"Python {platform.python_version()} and Ray"
+    assert f"a node cannot join. h1: {here} 2.1.0 are here, {here} {version('ray')} on the head h0" in said
+    until(lambda: not rack.remains(), f"left: {rack.remains()}", 40)
 
 
 @pytest.mark.parametrize(

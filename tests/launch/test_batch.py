@@ -16,9 +16,10 @@ SRUN = """
 import json
 folder = Path(os.environ["FOLDER"])
 joined = int(os.environ.get("JOINS", os.environ["SLURM_NTASKS"]))
-head = {"id": "i", "host": "h0", "ip": "10.0.0.1", "port": 1, "dashboard_port": 2}
+head = {"id": "i", "host": "h0", "ip": "10.0.0.1", "port": 1, "dashboard_port": 2, "python": "3.11.7", "ray": "2.60.0"}
 (folder / "head.json").write_text(json.dumps(head))
 hosts = [f"h{i}" for i in range(joined)]
+if "REFUSED" in os.environ: (folder / "refused-h1").write_text(os.environ["REFUSED"])
 (folder / "joined.json").write_text(json.dumps({"updated": 0, "hosts": hosts, "cpus": 1, "gpus": 0}))
 while not (folder / "stop").exists(): time.sleep(0.02)
 """
@@ -104,6 +105,12 @@ def test_the_wall_time_signal_sends_the_sweep_back_into_the_queue(job, programs,
     assert job.folder.token.exists(), "the next start needs it"
     assert not job.folder.result.exists()
     assert "back into the queue" in capfd.readouterr().out
+
+
+def test_a_node_that_cannot_join_ends_the_job_at_once_with_its_reason(job, programs, capfd):
+    assert job(JOINS=1, REFUSED="another Ray is here.", timeout_s=600.0) == 3
+    assert "a node cannot join. h1: another Ray is here." in capfd.readouterr().out
+    assert not requeued(programs)
 
 
 def test_an_extension_is_asked_for_once(job):

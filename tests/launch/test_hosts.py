@@ -10,6 +10,7 @@ import pytest
 
 from raybayes.errors import ClusterError
 from raybayes.launch import ending
+from raybayes.launch.folder import Head, write_json
 from raybayes.launch.hosts import HostsLauncher
 from raybayes.launch.hostsfile import Auth
 from raybayes.launch.spec import read_cluster
@@ -28,7 +29,7 @@ import json, os
 from pathlib import Path
 folder = Path(%r)
 (folder / "variables").write_text(os.environ["RAY_UP_enable_autoscaler_v2"])
-(folder / "head.json").write_text(json.dumps({"id": "i", "host": "h0", "ip": "10.0.0.1", "port": 1, "dashboard_port": 2}))
+(folder / "head.json").write_text(json.dumps({"id": "i", "host": "h0", "ip": "10.0.0.1", "port": 1, "dashboard_port": 2, "python": "3.11.7", "ray": "2.60.0"}))
 hosts = [f"h{i}" for i in range(%d)]
 import time
 (folder / "joined.json").write_text(json.dumps({"updated": time.time(), "hosts": hosts, "cpus": 3, "gpus": 0}))
@@ -125,8 +126,7 @@ def test_down_names_what_it_could_not_end(launcher):
 def test_a_silent_head_is_lost(launcher):
     made = launcher()
     made.folder.create()
-    head = {"id": "i", "host": "h0", "ip": "1.1.1.1", "port": 1, "dashboard_port": 2}
-    made.folder.head.write_text(json.dumps(head))
+    write_json(made.folder.head, vars(Head("i", "h0", "1.1.1.1", 1, 2, "3.11.7", "2.60.0")))
     made.folder.joined.write_text(json.dumps({"updated": 0, "hosts": ["h0"], "cpus": 1, "gpus": 0}))
     assert made.status().state == "lost"
 

@@ -17,7 +17,7 @@ from raybayes.launch.arguments import for_cluster, name_of
 from raybayes.launch.folder import ClusterFolder, Head, read_json, write_json
 from raybayes.launch.janitor import sweep_stale
 from raybayes.launch.network import own_address
-from raybayes.launch.node import visible_gpus
+from raybayes.launch.node import refuse_other_versions, visible_gpus
 from raybayes.launch.ports import SERVICES, Block, Claim, candidates, size_for
 
 
@@ -67,7 +67,7 @@ class TestFolder:
     def test_only_the_owner_may_look(self, tmp_path):
         folder = ClusterFolder(tmp_path / "c")
         folder.create()
-        write_json(folder.head, vars(Head("c-1", "h0", "10.0.0.1", 1, 2)))
+        write_json(folder.head, vars(Head("c-1", "h0", "10.0.0.1", 1, 2, "3.11.7", "2.60.0")))
         assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
         assert {stat.S_IMODE(path.stat().st_mode) for path in (folder.token, folder.head)} == {0o600}
         assert len(folder.token.read_text()) == 64
@@ -88,6 +88,16 @@ class TestFolder:
         folder.forget()
         assert [path.name for path in folder.path.iterdir()] == ["logs"]
         assert folder.output.exists()
+
+    def test_the_refusals_of_an_earlier_start_are_forgotten(self, tmp_path):
+        folder = ClusterFolder(tmp_path / "c")
+        folder.refuse("h1", "there is no folder yet, so nobody can be told")
+        folder.create()
+        folder.refuse("h1", "no room.")
+        folder.refuse("h2", "no air.")
+        assert folder.refusals() == ["h1: no room.", "h2: no air."]
+        folder.clear()
+        assert folder.refusals() == []
 
     def test_a_folder_that_cannot_be_made(self, tmp_path):
         (tmp_path / "file").touch()
@@ -314,3 +324,12 @@ class TestArguments:
     def test_names(self):
         assert name_of(["sweep", "flows", "--name", "a"]) == "a"
         assert name_of(["resume", "/x/b"]) == "b"
+
+
+@pytest.mark.parametrize(("python", "ray"), [("3.12.1", "2.60.0"), ("3.11.7", "2.59.0")])
+def test_a_node_of_another_version_says_both(python, ray):
+    head = Head("c-1", "h0", "10.0.0.1", 1, 2, "3.11.7", "2.60.0")
+    refuse_other_versions(head, "3.11.7", "2.60.0")
+    both = f"Python {python} and Ray {ray} are here, Python 3.11.7 and Ray 2.60.0 on the head h0"
+    with pytest.raises(ClusterError, match=both):
+        refuse_other_versions(head, python, ray)

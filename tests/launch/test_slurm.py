@@ -22,7 +22,7 @@ if len(lines) > 1: (here / "queue").write_text("\\n".join(lines[1:]) + "\\n")
 JOIN = """
 import json
 folder = here / "shared" / "lab"
-head = {"id": "i", "host": "h0", "ip": "10.0.0.1", "port": 1, "dashboard_port": 2}
+head = {"id": "i", "host": "h0", "ip": "10.0.0.1", "port": 1, "dashboard_port": 2, "python": "3.11.7", "ray": "2.60.0"}
 (folder / "head.json").write_text(json.dumps(head))
 hosts = [f"h{i}" for i in range(%d)]
 (folder / "joined.json").write_text(json.dumps({"updated": 0, "hosts": hosts, "cpus": 12, "gpus": 0}))
@@ -86,6 +86,14 @@ def test_pending_too_long_gives_slurms_reason_and_cancels(slurm, queue, programs
     queue("PENDING|QOSMaxCpuPerUserLimit|")
     with pytest.raises(ClusterError, match="Slurm's reason is 'QOSMaxCpuPerUserLimit'"):
         SlurmLauncher(slurm(pending_timeout_s=0.2)).up(print)
+    assert "scancel 42" in programs.calls()
+
+
+def test_a_node_that_cannot_join_ends_the_wait(slurm, queue, programs):
+    refused = "(here / 'shared' / 'lab' / 'refused-h1').write_text('another Ray is here.')"
+    queue("RUNNING|None|h[0-2]", joins=2, sbatch=f"{refused}; print(42)")
+    with pytest.raises(ClusterError, match=r"a node cannot join\. h1: another Ray is here\."):
+        SlurmLauncher(slurm(join_timeout_s=600)).up(print)
     assert "scancel 42" in programs.calls()
 
 

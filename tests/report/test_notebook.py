@@ -1,3 +1,5 @@
+import pyarrow as pa
+
 from raybayes.report.notebook import run_html, sweep_html
 
 
@@ -11,6 +13,14 @@ def test_a_sweep_is_its_best_trials(sweep, accuracy, nll):
     assert "30 more not shown. runs/x" in html
     assert "nll" not in html
     assert sweep_html("runs/x", "ensembles", trials, [accuracy, nll]).count("★") >= 1
+
+
+def test_values_that_are_means_say_of_how_many_seeds(sweep, accuracy):
+    trials, _ = sweep(12, repeats=True)
+    html = sweep_html("runs/x", "ensembles", trials.append_column("n", pa.array([3] * 12)), [accuracy])
+    assert "<th>accuracy (%)</th><th>seeds</th>" in html
+    assert "</td><td>3</td>" in html
+    assert "seeds" not in sweep_html("runs/x", "ensembles", trials, [accuracy])
 
 
 def test_what_users_wrote_is_text(sweep, accuracy):

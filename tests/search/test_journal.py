@@ -171,7 +171,7 @@ def test_a_broken_line_in_the_middle_is_an_error(tmp_path, writer):
     file = tmp_path / "journal"
     file.write_bytes(LINE + b"{broken\n" + LINE)
     with pytest.raises(StoreError) as caught:
-        GroupedJournal(str(file), writer)
+        list(GroupedJournal(str(file), writer).read_logs(0))
     for word in (str(file), "line of the study's journal is broken", "restore a copy"):
         assert word in str(caught.value)
 

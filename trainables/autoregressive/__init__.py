@@ -1,8 +1,13 @@
 """Cost-sensitive training of autoregressive models: learning to search, and the baselines that it must beat."""
 
+from collections.abc import Mapping
+
+import pyarrow as pa
+
 from raybayes.contract import Metric, Project
 from trainables.autoregressive.config import Config, grace, max_steps
 from trainables.autoregressive.study import findings
+from trainables.autoregressive.tasks.choose import read_task
 from trainables.autoregressive.training import train
 
 _SCORES = (
@@ -32,6 +37,13 @@ METRICS = (
     *(Metric(f"test_{name}", way, unit, doc.format("the test sentences"), False) for name, way, unit, doc in _SCORES),
 )
 
+
+
+def check(config: Config, tables: Mapping[str, pa.Table]) -> None:
+    """Whether a Parquet file fits its task: DataError names the column, the split or the row that does not."""
+    read_task(config, tables)
+
+
 PROJECT = Project(
     name="autoregressive",
     summary="Train encoder-decoders by what each token would cost: learning to search, beside MLE, smoothing and RL.",
@@ -47,6 +59,7 @@ PROJECT = Project(
     parallel="data",
     smoke={"iterations": 6, "reports": 3, "batch": 8, "model.hidden": 16, "eval_rows": 20},
     data=("letters-sample", "letters", "spelling-sample", "spelling", "multi30k-sample", "multi30k"),
+    check=check,
     max_steps=max_steps,
     grace=grace,
     findings=findings,

@@ -34,7 +34,17 @@ LossName = Literal[
     "rank-margin",
     "listmle",
 ]
-CostName = Literal["hamming", "edit", "bleu", "bleu1", "bleu1_searnn", "gleu", "kendall", "chunk_f1"]
+CostName = Literal[
+    "hamming",
+    "hamming_count",
+    "edit",
+    "bleu",
+    "bleu1",
+    "bleu1_searnn",
+    "gleu",
+    "kendall",
+    "chunk_f1",
+]
 PolicyName = Literal[
     "copy",
     "best-suffix-bleu",
@@ -181,9 +191,14 @@ class Config(BaseModel):
     )
     mixer_step: int = Field(2, ge=1, le=50, description="mixer: places that go over to REINFORCE at a time")
     mixer_every: int = Field(100, ge=1, description="mixer: iterations between that")
-    warm_start: int = Field(0, ge=0, description="Iterations of plain MLE before the method begins. [S] 0 .. 1000")
+    warm_start: int = Field(
+        0, ge=0, description="Iterations of MLE before the method begins; changes nothing for mle. [S] 0 .. 1000"
+    )
 
     batch: int = Field(64, ge=1, le=4096, description="Sentences a step, all workers together. [C] 64")
+    pool: int = Field(
+        1, ge=1, le=10_000, description="Batches sorted by length together, for speed; 1: every batch is drawn freely"
+    )
     iterations: int = Field(1000, ge=1, le=10_000_000, description="Training steps. [C] 10,000")
     cpu_seconds: float | None = Field(
         None, gt=0, description="Stop after so much processor time of training instead of `iterations`; not repeatable"

@@ -38,7 +38,7 @@ def hamming(hyps: Tensor, refs: References, sentence: Tensor) -> Tensor:
 
 
 def hamming_count(hyps: Tensor, refs: References, sentence: Tensor) -> Tensor:
-    """Wrong places among 0 .. L."""
+    """Wrong places among 0 .. L: the cost that does not divide, so that a wrong letter costs 1 in every word."""
     width = max(hyps.shape[1], refs.tokens.shape[1])
     if hyps.shape[1] < width:
         hyps = torch.nn.functional.pad(hyps, (0, width - hyps.shape[1]), value=refs.eos)

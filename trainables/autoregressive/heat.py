@@ -8,12 +8,15 @@ import torch
 from trainables.autoregressive.config import Config
 from trainables.autoregressive.cost_vectors import Going, cost_vectors
 from trainables.autoregressive.draws import Draws
+from trainables.autoregressive.evaluation import readings
 from trainables.autoregressive.models import Seq2Seq
 from trainables.autoregressive.possible import cost_of, policy_of
 from trainables.autoregressive.rollin import ground_truth
 from trainables.autoregressive.sampling import TokenChoice, choose_tokens
+from trainables.autoregressive.search import decode
 from trainables.autoregressive.tasks.data import Data, Split
 
+CPU = torch.device("cpu")
 SENTENCES = 3
 _SHOWN = 64  # with a larger vocabulary the likeliest tokens only
 _LIKELIEST = 15
@@ -21,7 +24,10 @@ _LIKELIEST = 15
 
 @torch.no_grad()
 def cost_map(model: Seq2Seq, split: Split, data: Data, config: Config) -> pa.Table:
-    """Cost of every tried token after a ground-truth prefix, finished by the model, one row each."""
+    """Cost of every tried token after a ground-truth prefix, finished by the model, one row each.
+
+    Beside it stand what the model decodes for the sentence, and the target.
+    """
     part = split.thinned(SENTENCES)
     training = model.training
     model.eval()
@@ -38,6 +44,8 @@ def cost_map(model: Seq2Seq, split: Split, data: Data, config: Config) -> pa.Tab
     found = cost_vectors(model, trace, tried, part.refs, part.limits, going, torch.zeros_like(part.refs.length).bool())
     model.train(training)
     names = [*data.symbols, "<end>"]
+    hyps = decode(model, part.source, part.limits, config.beam, config.length_penalty, config.beam_scale)
+    decoded, target = ([data.joiner.join(text) for text in side] for side in readings(hyps.cpu(), part.to(CPU), data))
     truth = part.refs.padded(rolled.tokens.shape[1])[row, time]
     cell, column = tried.mask.nonzero(as_tuple=True)
     return pa.table(
@@ -47,5 +55,7 @@ def cost_map(model: Seq2Seq, split: Split, data: Data, config: Config) -> pa.Tab
             "truth": [names[token] for token in truth[cell].tolist()],
             "token": [names[token] for token in tried.tokens[cell, column].tolist()],
             "cost": found.costs[cell, column].tolist(),
+            "decoded": [decoded[sentence] for sentence in row[cell].tolist()],
+            "target": [target[sentence] for sentence in row[cell].tolist()],
         }
     )

@@ -198,8 +198,12 @@ class Tried:
 
 def reference_costs(policy: str, cost: str, tried: Tried, refs: References, tags: Tags | None = None) -> Tensor:
     """(N, k) float64: the cost of each token when the reference policy goes on after it."""
-    closed = {("copy", "hamming"): _copy_hamming, ("edit-optimal", "edit"): _edit_optimal_edit,
-              ("align-order", "kendall"): _align_order_kendall}  # fmt: skip
+    closed = {
+        ("copy", "hamming"): _copy_hamming,
+        ("copy", "hamming_count"): _copy_hamming_count,
+        ("edit-optimal", "edit"): _edit_optimal_edit,
+        ("align-order", "kendall"): _align_order_kendall,
+    }
     if (policy, cost) in closed:
         return closed[policy, cost](tried, refs)
     return completed_costs(policy, cost, tried, refs, tags)
@@ -231,7 +235,11 @@ def completed_costs(policy: str, cost: str, tried: Tried, refs: References, tags
 
 
 def _copy_hamming(tried: Tried, refs: References) -> Tensor:
-    """(errors of the prefix + 1[a != y_t]) / (L + 1); EOS before the end leaves all further places wrong."""
+    return _copy_hamming_count(tried, refs) / (refs.length[tried.sentence] + 1).unsqueeze(1)
+
+
+def _copy_hamming_count(tried: Tried, refs: References) -> Tensor:
+    """Errors of the prefix + 1[a != y_t]; EOS before the end leaves all further places wrong."""
     width = max(tried.prefix.shape[1], refs.tokens.shape[1])
     truth = refs.padded(width)
     prefix = torch.nn.functional.pad(tried.prefix, (0, width - tried.prefix.shape[1]), value=refs.eos)
@@ -243,7 +251,7 @@ def _copy_hamming(tried: Tried, refs: References) -> Tensor:
     here = here & (tried.time <= length).unsqueeze(1)
     missing = (length - tried.time).clamp_min(0).unsqueeze(1)
     left = torch.where(tried.tokens == refs.eos, missing, here.long())
-    return ((before + left).double() / (length + 1).unsqueeze(1)).masked_fill(~tried.mask, 0.0)
+    return (before + left).double().masked_fill(~tried.mask, 0.0)
 
 
 def _edit_optimal_edit(tried: Tried, refs: References) -> Tensor:

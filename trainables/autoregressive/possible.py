@@ -17,14 +17,15 @@ DATA = {
 }
 # task -> the costs that make sense for it, that of its metric first
 COSTS_OF = {
-    "ocr": ("hamming",),
+    "ocr": ("hamming", "hamming_count"),
     "spelling": ("edit", "bleu", "bleu1", "bleu1_searnn", "gleu"),
     "translation": ("bleu", "bleu1", "bleu1_searnn", "gleu", "edit"),
     "ordering": ("kendall",),
-    "chunking": ("hamming", "chunk_f1"),
+    "chunking": ("hamming", "hamming_count", "chunk_f1"),
 }
 FITTING = {
     "hamming": ("copy",),
+    "hamming_count": ("copy",),
     "edit": ("edit-optimal", "best-suffix-bleu", "best-suffix-bleu1", "best-suffix-gleu", "copy"),
     "bleu": ("best-suffix-bleu", "best-suffix-bleu1", "best-suffix-gleu", "edit-optimal", "copy"),
     "bleu1": ("best-suffix-bleu1", "best-suffix-bleu", "best-suffix-gleu", "edit-optimal", "copy"),
@@ -120,8 +121,6 @@ def _method(config: Config) -> str | None:
         return f"label_smoothing belongs to method = mle; found {config.method}: set it to 0 or change the method."
     if config.label_smoothing and config.task == "ordering":
         return "label_smoothing spreads over tokens that an order has used up; task = ordering cannot use it."
-    if config.warm_start and config.method == "mle":
-        return "warm_start is MLE before another method; with method = mle leave it 0."
     if config.method == "ocd" and config.task not in ("ocr", "chunking", "spelling", "translation"):
         return "method = ocd distils the edit distance and needs task = spelling, translation, ocr or chunking."
     return None

@@ -36,18 +36,22 @@ class References:
     eos: int
 
     @classmethod
-    def of(cls, sequences: list[list[int]], eos: int) -> References:
+    def of(cls, sequences: list[list[int]], eos: int, where: str = "") -> References:
         """From lists of tokens without EOS.
+
+        Args:
+            where: the file and the split, for messages.
 
         Raises:
             DataError: a sequence is empty, or a token is outside 0 .. eos - 1.
         """
+        said = f"{where}: " if where else ""
         for row, sequence in enumerate(sequences):
             if not sequence:
-                raise DataError(f"target sequence {row} is empty; drop it, or give it at least one token.")
+                raise DataError(f"{said}target sequence {row} is empty; drop it, or give it at least one token.")
             if wrong := [token for token in sequence if not 0 <= token < eos]:
                 raise DataError(
-                    f"target sequence {row} has the token {wrong[0]}, which is outside the vocabulary; "
+                    f"{said}target sequence {row} has the token {wrong[0]}, which is outside the vocabulary; "
                     f"allowed are 0 .. {eos - 1} (EOS is {eos} and is added here)."
                 )
         width = max(map(len, sequences), default=0) + 1

@@ -6,7 +6,8 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from raybayes.errors import DataError
 from trainables.flows.config import Config
@@ -111,9 +112,9 @@ class _Maker:
             layers: list[Layer] = []
             for _ in range(values.steps):
                 one, other = halves(left)
-                learned = values.embedding == "learned"
-                first = ConditionalMlp(other, 2 * one, self.h, classes, learned)
-                second = ConditionalMlp(one, 2 * other, self.h, classes, learned)
+                label = values.embedding == "learned", values.label_scale
+                first = ConditionalMlp(other, 2 * one, self.h, classes, *label)
+                second = ConditionalMlp(one, 2 * other, self.h, classes, *label)
                 layers += [ActNorm(left), self._mix(left), self._coupling(left, first, second, pictures=False)]
             levels.append(layers)
             left -= left // 2 if level < values.levels - 1 else 0
@@ -140,8 +141,23 @@ def gflops(flow: SemiConditionalFlow, shape: Shape) -> float:
     """
 
     def counted(n: int) -> int:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        with torch.no_grad(), _Operations() as counter:
             flow.log_marginal(torch.full((n, *shape), 0.5, device=flow.log_prior.device))
-        return counter.get_total_flops()
+        return counter.total
 
     return 3 * (counted(2) - counted(1)) / 1e9
+
+
+class _Operations(TorchDispatchMode):
+    """Counts by torch's own formulas; torch's FlopCounterMode cannot, where a forward pass takes gradients (ode)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        if (formula := flop_registry.get(func.overloadpacket)) is not None:
+            self.total += formula(*args, **kwargs, out_val=out)
+        return out

@@ -25,16 +25,36 @@ def comparison_table(runs: pa.Table) -> pa.Table:
     Returns:
         Columns of the setting as far as they differ, n (runs), and means with standard errors ("x", "x.se").
     """
-    groups: dict[str, list[Row]] = {}
-    for row in runs.to_pylist():
-        groups.setdefault(row["config_without_split"], []).append(row)
-    lines = sorted(groups.values(), key=lambda rows: _mean(row["error"] for row in rows))
-    listed = lines[:_MOST_LINES]
-    shown = [name for name in _WHAT if len({rows[0][name] for rows in lines}) > 1]
+    lines = _lines(runs)
+    listed, shown = lines[:_MOST_LINES], _differing(lines)
     table = [{**_setting(rows, shown), **_scores(rows)} for rows in listed]
     table += [line for rows in _same_labels(runs.to_pylist()) for line in _controls(rows, shown)]
     names = list(dict.fromkeys(name for line in table for name in line))
     return pa.Table.from_pylist([{name: line.get(name) for name in names} for line in table])
+
+
+def settings(runs: pa.Table) -> list[tuple[str, list[Row]]]:
+    """What tells each line of the table from the others, in words, and its runs."""
+    lines = _lines(runs)
+    shown = _differing(lines)
+    told = [{name: value for name, value in _setting(rows, shown).items() if name != "trial"} for rows in lines]
+    return [(", ".join(map(_told, one, one.values())), rows) for one, rows in zip(told, lines, strict=True)]
+
+
+def _told(name: str, value: Any) -> str:
+    return value if isinstance(value, str) else f"{name.replace('_', ' ')} {value:g}"
+
+
+def _lines(runs: pa.Table) -> list[list[Row]]:
+    """Runs that differ in the label split alone, lowest mean validation error first."""
+    groups: dict[str, list[Row]] = {}
+    for row in runs.to_pylist():
+        groups.setdefault(row["config_without_split"], []).append(row)
+    return sorted(groups.values(), key=lambda rows: _mean(row["error"] for row in rows))
+
+
+def _differing(lines: Sequence[list[Row]]) -> list[str]:
+    return [name for name in _WHAT if len({rows[0][name] for rows in lines}) > 1]
 
 
 def _setting(rows: Sequence[Row], shown: Sequence[str]) -> Row:

@@ -53,6 +53,9 @@ class HeadValues(Group):
     embedding: Literal["learned", "one_hot"] = Field(
         "learned", description="Label table, from the identity. [P] learned"
     )
+    label_scale: float | None = Field(
+        1.0, ge=0, le=100, description="Deviation at the start of what a label adds to a net; null: as concatenated [P]"
+    )
     spread: float = Field(2.0, ge=0, le=100, description="Deviation of the class means of kind shift at the start")
 
 

@@ -12,6 +12,7 @@ from raybayes.contract import Findings, Finished
 from raybayes.errors import DataError
 from trainables.flows import figures
 from trainables.flows.comparison import comparison_table
+from trainables.flows.curves import curves
 from trainables.flows.presets import TOYS
 from trainables.flows.sampling import as_pictures, class_samples, samples_table
 from trainables.flows.weights import Trained, best_with_weights, load_trained
@@ -42,10 +43,11 @@ def findings(finished: Finished) -> Findings:
     runs = runs.append_column("config_without_split", pa.array(alike))
     counts = f"{runs['n_val'][0]} validation and {runs['n_test'][0]} test examples"
     tables = {f"Test scores by setting, mean over label splits ({counts})": comparison_table(runs)}
-    drawn = {}
+    caption = "Validation error and bits/dim over training: mean over label splits, bands of one standard error"
+    drawn = {caption: curves(finished.reports, runs)}
     if any(runs["weights"].to_pylist()):
         trial = best_with_weights(finished)
-        drawn = pictures(load_trained(finished, trial), f"trial {trial}", SampleSettings())[1]
+        drawn |= pictures(load_trained(finished, trial), f"trial {trial}", SampleSettings())[1]
     return Findings(tables, drawn, runs.drop_columns(["config_without_split"]))
 
 

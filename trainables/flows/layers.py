@@ -158,22 +158,23 @@ class Mix(Layer):
             return
         permutation, lower, upper = torch.linalg.lu(weight)
         diagonal = upper.diagonal()
+        self.permuted = start != "eye"
         self.register_buffer("order", permutation.argmax(1))  # row i of P L U is row order[i] of L U
         self.register_buffer("sign", diagonal.sign())
         self.log_diagonal = nn.Parameter(diagonal.abs().log())
         self.triangles = nn.Parameter(lower.tril(-1) + upper.triu(1))  # L below the diagonal, U above it
 
     def factors(self) -> tuple[Tensor, Tensor]:
-        """L with a unit diagonal, and U with its diagonal; form lu only."""
-        unit = torch.eye(len(self.log_diagonal), device=self.triangles.device, dtype=self.triangles.dtype)
-        return self.triangles.tril(-1) + unit, self.triangles.triu(1) + torch.diag(self.sign * self.log_diagonal.exp())
+        """L without its diagonal of ones, and U with its diagonal; form lu only."""
+        return self.triangles.tril(-1), self.triangles.triu(1) + torch.diag(self.sign * self.log_diagonal.exp())
 
     def matrix(self) -> Tensor:
         """W, (channels, channels)."""
         if self.form == "dense":
             return self.weight
         lower, upper = self.factors()
-        return (lower @ upper)[self.order]
+        product = torch.addmm(upper, lower, upper)
+        return product[self.order] if self.permuted else product
 
     def log_det(self) -> Tensor:
         """log|det W|."""

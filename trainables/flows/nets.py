@@ -113,17 +113,26 @@ class ClassBias(nn.Module):
     """What a label adds to a hidden layer: W_e e(y), e the rows of a table that starts as the identity.
 
     As W [x; e(y)] = W_x x + W_e e(y), this is the same as concatenating e(y) to the layer's input, but the product
-    with x is computed once for all classes.
+    with x is computed once for all classes. How far apart the classes start decides how soon the likelihood uses the
+    labels: as small as a concatenated label starts, it mostly explains classes by what they share.
 
     Args:
-        inputs: channels of x, which the scale of W_e at the start depends on.
+        inputs: channels of x, which the scale of W_e depends on where `scale` is None.
         learned: whether e is trained, or stays one-hot.
+        scale: deviation of W_e at the start; None: torch's uniform start of a layer with inputs + classes inputs.
     """
 
-    def __init__(self, classes: int, inputs: int, width: int, learned: bool, generator: torch.Generator) -> None:
+    def __init__(
+        self, classes: int, inputs: int, width: int, learned: bool, scale: float | None, generator: torch.Generator
+    ) -> None:
         super().__init__()
         limit = 1 / math.sqrt(inputs + classes)
-        self.weight = nn.Parameter(torch.empty(classes, width).uniform_(-limit, limit, generator=generator))
+        weight = torch.empty(classes, width)
+        if scale is None:
+            weight.uniform_(-limit, limit, generator=generator)
+        else:
+            weight.normal_(0, scale, generator=generator)
+        self.weight = nn.Parameter(weight)
         self.embedding = nn.Parameter(torch.eye(classes)) if learned else None
 
     def forward(self, labels: Tensor) -> Tensor:
@@ -135,11 +144,19 @@ class ClassBias(nn.Module):
 class ConditionalMlp(Net):
     """Linear layer with a bias of the class, residual blocks, ActNorm, ReLU, linear layer from zero."""
 
-    def __init__(self, channels: int, out: int, values: NetValues, classes: int, learned: bool = True) -> None:
+    def __init__(
+        self,
+        channels: int,
+        out: int,
+        values: NetValues,
+        classes: int,
+        learned: bool = True,
+        label_scale: float | None = 1.0,
+    ) -> None:
         super().__init__(values)
         width, generator = values.width, values.generator
         self.enter = linear(channels, width, generator)
-        self.label = ClassBias(classes, channels, width, learned, generator)
+        self.label = ClassBias(classes, channels, width, learned, label_scale, generator)
         self.blocks = nn.ModuleList(
             nn.Sequential(nn.ReLU(), linear(width, width, generator), nn.ReLU(), linear(width, width, generator))
             for _ in range(values.blocks)

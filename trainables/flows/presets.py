@@ -36,7 +36,7 @@ _TRUNKS: dict[str, dict[str, Any]] = {
     "cpu": {"width": 16, "blocks": 1},
 }
 _HEADS: dict[str, dict[str, Any]] = {
-    "paper": {"width": 256, "blocks": 4},
+    "paper": {"width": 256, "blocks": 4, "label_scale": None},
     "medium": {"width": 128, "blocks": 4},
     "small": {"width": 128, "blocks": 2},
     "cpu": {"width": 64, "blocks": 4},

@@ -44,8 +44,11 @@ class FileValues(Group):
 
 
 class SynthValues(Group):
-    """Scenes made of the product pictures of grocery-sample."""
+    """Scenes made of product pictures pasted on shop photos."""
 
+    icons: str = Field(
+        "", description="Folder of pictures to paste, one a class, with alpha or a plain ground; empty: the products"
+    )  # fmt: skip
     preset: Literal["easy", "hard"] = Field("hard", description="How much objects differ from their class image")
     side: int = Field(320, ge=64, le=2048, description="Pixels along a side of a scene")
     objects: int = Field(5, ge=1, le=50, description="Labelled objects in a scene, at most")
@@ -164,6 +167,7 @@ class InferenceValues(Group):
     top_k: int = Field(
         300, ge=1, le=1_000_000, description="Boxes kept of each class, view and level before NMS. [P] all"
     )
+    most: int = Field(300, ge=1, le=1_000_000, description="Detections kept of each class in a scene. [P] all")
     class_views: Literal["none", "horflip", "rotation90", "horflip_rotation90"] = Field(
         "none", description="Further views of each class image: 2, 4 or 8 in all. [P] none"
     )
@@ -188,6 +192,9 @@ class EvaluationValues(Group):
     pixel_offset: Literal[0, 1] = Field(0, description="Pixels added to every side of a box. [P] 1")
     precision_goal: float = Field(0.9, gt=0, le=1, description="Precision that score thresholds are calibrated for")
     raw: bool = Field(True, description="Store the boxes before NMS, for raybayes rescore")
+    most_raw: int = Field(
+        10_000_000, ge=1, le=10_000_000_000, description="Boxes that raw may hold, 72 bytes each; more are refused"
+    )  # fmt: skip
     pictures: int = Field(4, ge=0, le=100, description="Scenes whose detections the report draws")
 
 

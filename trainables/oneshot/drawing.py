@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#F0E442")
 _WIDTH, _COLUMN = 7.0, 0.24  # inches; share of the width that class images take
 _MOST_INSETS = 8
+_LONGEST = 22  # letters of a class's name
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class Shown:
     corners: Sequence[float]
 
 
+def short(name: str) -> str:
+    """A class's name as it fits beside a picture."""
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+
+
 def draw(
     scene: Image.Image,
     detections: Sequence[Shown],
@@ -37,7 +43,8 @@ def draw(
     """A figure of one scene.
 
     Full lines are boxes, thin ones the transformed windows; dashed white lines the objects that were to be found
-    (`wanted`, boxes). Each class has a colour, which frames its class image at the side.
+    (`wanted`, boxes). Each class has a colour, which frames its class image at the side; a class without one is named
+    at its boxes.
     """
     from matplotlib.figure import Figure
 
@@ -54,7 +61,8 @@ def draw(
         axes.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color="white", lw=2.2, alpha=0.7)
         axes.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color="black", lw=0.9, ls=(0, (4, 3)))
     for each in sorted(detections, key=lambda one: one.score):
-        _draw_one(axes, each, colour[each.label])
+        named = "" if each.label in class_images else f" {short(each.label)}"
+        _draw_one(axes, each, colour[each.label], f"{each.score:.2f}{named}")
     axes.set_xlim(0, scene.width)
     axes.set_ylim(scene.height, 0)
     step = 1.0 / max(len(shown), 3)
@@ -66,14 +74,14 @@ def draw(
         for side in inset.spines.values():
             side.set(visible=True, color=colour[label], linewidth=2.5)
         count = sum(each.label == label for each in detections)
-        inset.set_xlabel(f"{label}: {count}", color="black", fontsize=8, labelpad=3)
+        inset.set_xlabel(f"{short(label)}: {count}", color="black", fontsize=8, labelpad=3)
     return figure
 
 
-def _draw_one(axes: Axes, each: Shown, colour: str) -> None:
+def _draw_one(axes: Axes, each: Shown, colour: str, text: str) -> None:
     x0, y0, x1, y1 = each.box
     axes.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color=colour, lw=1.8)
     xs, ys = [*each.corners[::2], each.corners[0]], [*each.corners[1::2], each.corners[1]]
     axes.plot(xs, ys, color=colour, lw=0.8, alpha=0.8)
     style = {"facecolor": colour, "edgecolor": "none", "pad": 1.0, "alpha": 0.85}
-    axes.text(x0 + 2, y0 + 2, f"{each.score:.2f}", color="white", fontsize=6.5, va="top", ha="left", bbox=style)
+    axes.text(x0 + 2, y0 + 2, text, color="white", fontsize=6.5, va="top", ha="left", bbox=style)

@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from raybayes.clock import WALL
+from raybayes.errors import DataError
 from trainables.oneshot.config import Config
 from trainables.oneshot.data.records import OneShotData, Scene
-from trainables.oneshot.finder import Boxes, Finder, finish
+from trainables.oneshot.finder import BOX_BYTES, Boxes, Finder, finish, most_boxes
 from trainables.oneshot.scoring import (
     ClassScore,
     Found,
@@ -53,7 +54,7 @@ class Evaluation:
 
     Args:
         scenes: those that were judged, in order.
-        raw: boxes before suppression, one a scene.
+        raw: boxes before suppression, one a scene; empty if they were not asked for.
         final: detections, one a scene.
         classes: names that the boxes' owners stand for.
         head_seconds: of the head, per class image and scene, all levels.
@@ -66,29 +67,46 @@ class Evaluation:
     head_seconds: float
 
 
+def check_storage(config: Config, data: OneShotData, long_side: int) -> None:
+    """DataError if the boxes before suppression, which `evaluation.raw` keeps, would be too many."""
+    if not config.evaluation.raw:
+        return
+    scenes = data.evaluate[: config.evaluation.scenes or None]
+    used = config.inference.class_images
+    images = sum(len(data.class_images[name][:used]) for name in (*data.unseen, *data.seen))
+    boxes = most_boxes(config, [(scene.width, scene.height) for scene in scenes], long_side, images)
+    if boxes > config.evaluation.most_raw:
+        raise DataError(
+            f"evaluation.raw = true would hold up to {boxes:,} boxes of {len(scenes)} scenes and {images} class images"
+            f" before suppression, and evaluation.most_raw = {config.evaluation.most_raw:,}; set evaluation.raw = false"
+            " (raybayes rescore then has nothing to work on), lower inference.top_k or evaluation.scenes, or raise"
+            f" the limit ({boxes * BOX_BYTES / 2**30:.1f} GiB are needed)."
+        )
+
+
 def evaluate(
     finder: Finder, config: Config, data: OneShotData, rank: int, world_size: int,
-    gather: Callable[[Any], list[Any]], log: logging.Logger,
+    gather: Callable[[Any], list[Any]], log: logging.Logger, keep_raw: bool,
 ) -> Evaluation:  # fmt: skip
     """Look for every judged class in every scene; workers share the scenes."""
     finder.head_seconds, finder.head_calls = 0.0, 0
     names = (*data.unseen, *data.seen)
     finder.learn({name: [image.picture for image in data.class_images[name]] for name in names})
     scenes = data.evaluate[: config.evaluation.scenes or None]
-    mine: list[tuple[int, Boxes]] = []
+    mine: list[tuple[int, Boxes, Boxes | None]] = []
     began = told = WALL.elapsed()
     for i in range(rank, len(scenes), world_size):
-        mine.append((i, finder.raw(scenes[i].picture)))
+        raw = finder.raw(scenes[i].picture)
+        mine.append((i, finish(raw, config.inference), raw if keep_raw else None))
         if WALL.elapsed() - told > 30:
             told = WALL.elapsed()
             left = (told - began) * (len(scenes) - i - 1) / (i + 1)
             log.info("judged %d of %d scenes, about %.0f s left", i + 1, len(scenes), left)
     gathered = gather((mine, finder.head_seconds, finder.head_calls / max(len(config.levels), 1)))
-    by_scene = dict(pair for part, _, _ in gathered for pair in part)
-    raw = tuple(by_scene[i] for i in range(len(scenes)))
-    final = tuple(finish(boxes, config.inference) for boxes in raw)
+    judged = sorted((each for part, _, _ in gathered for each in part), key=lambda each: each[0])
+    final, kept = tuple(boxes for _, boxes, _ in judged), tuple(boxes for _, _, boxes in judged if boxes is not None)
     seconds = sum(seconds for _, seconds, _ in gathered) / max(sum(calls for _, _, calls in gathered), 1.0)
-    return Evaluation(scenes, raw, final, names, seconds)
+    return Evaluation(scenes, kept, final, names, seconds)
 
 
 def found_by_class(evaluation: Evaluation) -> dict[str, dict[str, Found]]:

@@ -1,6 +1,7 @@
 """Finding the objects of some classes in a picture: class features once, then level by level, batch by batch.
 
-Memory is bounded by `inference.class_batch`, `top_k` and `max_megapixels`, whatever the number of scenes and classes.
+Memory is bounded by `inference.class_batch`, `top_k` and `max_megapixels`. What grows with scenes and classes is the
+detections that are kept, at most `inference.most` of each.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from trainables.oneshot.data.records import Picture, to_tensor
 from trainables.oneshot.detector import ClassFeatures, Detector, resized
 from trainables.oneshot.head import STRIDE, boxes_of, corners_of
 
+BOX_BYTES = 72  # of one row of Boxes
 VIEWS = {"none": 1, "horflip": 2, "rotation90": 4, "horflip_rotation90": 8}
 
 
@@ -180,6 +182,16 @@ class Finder:
         return time.process_time()
 
 
+def most_boxes(config: Config, sizes: Sequence[tuple[int, int]], long_side: int, class_images: int) -> int:
+    """How many boxes `Finder.raw` gives at most in scenes of those sizes (width, height)."""
+    total = 0
+    for width, height in sizes:
+        for level in config.levels:
+            factor = long_side / max(width, height) * level
+            total += min(cells(int(width * factor)) * cells(int(height * factor)), config.inference.top_k)
+    return total * class_images * VIEWS[config.inference.class_views]
+
+
 def finish(raw: Boxes, values: InferenceValues) -> Boxes:
     """Threshold, then suppression within each class over all levels and views, then across classes if that is asked."""
     kept = (
@@ -191,7 +203,7 @@ def finish(raw: Boxes, values: InferenceValues) -> Boxes:
     parts = []
     for owner in raw.owner.unique().tolist():
         mine = (raw.owner == owner).nonzero()[:, 0]
-        parts.append(mine[suppress(raw.box[mine], raw.score[mine], values.nms_iou)])
+        parts.append(mine[suppress(raw.box[mine], raw.score[mine], values.nms_iou)][: values.most])
     index = torch.cat(parts)
     if values.nms_across_classes:
         index = index[suppress(raw.box[index], raw.score[index], values.nms_iou)]

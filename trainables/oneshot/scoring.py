@@ -136,12 +136,17 @@ def mean_of(scored: Mapping[str, ClassScore], field: str, weighted: bool = False
                             weights=[each.n_positive for each in counted] if weighted else None))  # fmt: skip
 
 
-def merged_ap(found: Detections, truth: Objects) -> float:
-    """AP at IoU 0.5 of all classes' detections ranked together: whether one threshold serves all classes."""
-    judged = [judge(found.get(name, {}), truth.get(name, {})) for name in sorted({*found, *truth})]
+def joined(judged: Sequence[Judged]) -> Judged:
+    """The detections of several classes ranked together."""
     scores = np.concatenate([each.scores for each in judged] or [np.zeros(0)])
     right = np.concatenate([each.right for each in judged] or [np.zeros(0, bool)])
-    return average_precision(right[np.argsort(-scores, kind="stable")], sum(each.n_positive for each in judged))
+    order = np.argsort(-scores, kind="stable")
+    return Judged(scores[order], right[order], sum(each.n_positive for each in judged))
+
+
+def merged_ap(found: Detections, truth: Objects) -> float:
+    """AP at IoU 0.5 of all classes' detections ranked together: whether one threshold serves all classes."""
+    return joined([judge(found.get(name, {}), truth.get(name, {})) for name in sorted({*found, *truth})]).ap
 
 
 @dataclass(frozen=True)
@@ -160,11 +165,8 @@ def calibrate(judged: Sequence[Judged], precision: float) -> Threshold:
     Args:
         precision: share of the detections above the threshold that must be right.
     """
-    scores = np.concatenate([each.scores for each in judged] or [np.zeros(0)])
-    right = np.concatenate([each.right for each in judged] or [np.zeros(0, bool)])
-    n_positive = sum(each.n_positive for each in judged)
-    order = np.argsort(-scores, kind="stable")
-    scores, hits = scores[order], right[order].cumsum()
+    ranked = joined(judged)
+    scores, hits, n_positive = ranked.scores, ranked.right.cumsum(), ranked.n_positive
     reached = hits / np.arange(1, len(scores) + 1)
     last_of_score = np.append(scores[1:] < scores[:-1], True) if len(scores) else np.zeros(0, bool)
     kept = np.flatnonzero((reached >= precision) & last_of_score)

@@ -19,7 +19,7 @@ from trainables.oneshot.data.choose import choose
 from trainables.oneshot.data.records import OneShotData, Picture
 from trainables.oneshot.detector import Detector
 from trainables.oneshot.draws import Draws
-from trainables.oneshot.evaluation import Evaluation, box_table, evaluate, judgement, truth_table
+from trainables.oneshot.evaluation import Evaluation, box_table, check_storage, evaluate, judgement, truth_table
 from trainables.oneshot.finder import Finder
 from trainables.oneshot.head import Matches, anchors, boxes_of
 from trainables.oneshot.losses import Margins, box_loss, class_loss
@@ -41,6 +41,7 @@ def train(config: Config, ctx: Context) -> None:
         ctx.log.warning(note)
     scale = eval_scale(data.train or data.evaluate, config.model.grid_size, config.inference.eval_scale)
     ctx.log.info(scale.explanation)
+    check_storage(config, data, scale.long_side)
     detector = Detector(config, ctx.rng("weights"))
     detector.freeze(config)
     model = ctx.wrap(detector) if config.steps else detector.to(ctx.device)
@@ -95,7 +96,10 @@ def train(config: Config, ctx: Context) -> None:
             else:
                 skipped += 1
             update += 1
-        evaluation = evaluate(finder, config, data, ctx.rank, ctx.world_size, ctx.gather, ctx.log)
+        last = reported == reports
+        evaluation = evaluate(
+            finder, config, data, ctx.rank, ctx.world_size, ctx.gather, ctx.log, last and config.evaluation.raw
+        )
         metrics, classes = judgement(evaluation, data, config)
         thresholds = dict(zip(classes["class"].to_pylist(), classes["threshold"].to_pylist(), strict=True))
         metrics |= {"updates": float(update), "skipped_updates": float(skipped)}
@@ -106,7 +110,7 @@ def train(config: Config, ctx: Context) -> None:
                 "positives": float(mean[1] / mean[2].clamp(min=1)),
             }
         reported += 1
-        if reported > reports and ctx.rank == 0:
+        if last and ctx.rank == 0:
             ctx.save_table("classes", classes)
             keep(evaluation, data, config, ctx)
         ctx.report(metrics, state)

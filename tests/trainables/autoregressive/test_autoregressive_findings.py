@@ -103,6 +103,17 @@ def test_the_grid_has_the_controls_beside():
     assert rows["ll"].to_pylist() == rows["kl"].to_pylist() == [42.5] * 3
 
 
+def test_the_grid_shows_what_was_best_on_validation():
+    grid = [{**SEARNN, "rollin": i, "loss": x, "lr": lr}
+            for i in ("gt", "learned") for x in ("ll", "kl") for lr in (0.001, 0.002)]  # fmt: skip
+    sweep = Sweep([(c, 10) for c in grid], seeds=1)
+    for row in sweep.rows["reports"]:
+        if row["trial"] % 2:  # lr 0.002: better on test, worse on validation
+            row["test_error"], row["val_error"] = row["test_error"] - 10, row["val_error"] + 10
+    rows = findings(sweep).tables["Roll-in × roll-out × loss, with the controls beside"]
+    assert rows["ll"].to_pylist() == [42.0, 42.0]
+
+
 def test_a_real_sweep_has_all_of_it(tmp_path):
     sweep = rb.sweep(
         "autoregressive",
@@ -115,6 +126,13 @@ def test_a_real_sweep_has_all_of_it(tmp_path):
         executor="here",
     )
     found = findings(sweep)
+    costs = sweep.table("costs").to_pylist()
+    first = [row for row in costs if (row["trial"], row["sentence"]) == (0, 0)]
+    truth = {row["time"]: row["truth"] for row in first}
+    assert {row["target"] for row in first} == {"".join(truth[time] for time in sorted(truth)[:-1])}
+    assert len({row["decoded"] for row in first}) == 1
+    heat = next(figure for caption, figure in found.figures.items() if caption.startswith("Cost of every"))
+    assert f"target: {first[0]['target']}" in heat.axes[0].get_title(loc="left")
     assert len(found.results) == 3
     assert set(found.results.column_names) >= {"configuration", "test_error", "cpu_seconds", "iteration"}
     assert len(found.figures) == 3

@@ -111,7 +111,13 @@ def tried_of(refs, seed, vocabulary, k, orders=False):
 
 @pytest.mark.parametrize(
     ("policy", "cost"),
-    [("copy", "hamming"), ("edit-optimal", "edit"), ("align-order", "kendall"), ("best-suffix-bleu", "bleu")],
+    [
+        ("copy", "hamming"),
+        ("copy", "hamming_count"),
+        ("edit-optimal", "edit"),
+        ("align-order", "kendall"),
+        ("best-suffix-bleu", "bleu"),
+    ],
 )
 def test_closed_forms_equal_completed_and_scored(policy, cost):
     draw = random.Random(9)

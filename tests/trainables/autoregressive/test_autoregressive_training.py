@@ -20,11 +20,13 @@ from trainables.autoregressive.draws import Draws
 from trainables.autoregressive.methods import METHODS, Step
 from trainables.autoregressive.methods.sequences import sequence_log_p
 from trainables.autoregressive.optimiser import Optimiser
+from trainables.autoregressive.order import Order
 from trainables.autoregressive.possible import COSTS_OF, FITTING
 from trainables.autoregressive.rollin import ground_truth
+from trainables.autoregressive.schedules import lr_factor, rollin_probability
 from trainables.autoregressive.stopwatch import Stopwatch
 from trainables.autoregressive.tasks.choose import build_model, load_task
-from trainables.autoregressive.training import Order, averaged, lr_factor, rollin_probability
+from trainables.autoregressive.training import averaged
 
 HERE = {"executor": "here", "every_s": 0.0}
 TINY = {"iterations": 3, "reports": 1, "batch": 6, "model.hidden": 8, "eval_rows": 6, "train_rows": 60}
@@ -56,7 +58,7 @@ def one_step(values, data_of=None, iteration=0):
     ctx, config = Alone(), catalog.configure(PROJECT, {"batch": 8, "model.hidden": 12, **values})
     found = data_of or load_task(config, ctx)
     model = build_model(config, found, ctx.rng("weights"), ctx.rng("noise")).train()
-    index, sentence = Order(found.train, config.batch, ctx).batch(iteration)
+    index, sentence = Order(found.train, config.batch, config.pool, ctx).batch(iteration)
     step = Step(
         config,
         model,
@@ -227,7 +229,7 @@ def test_two_workers_take_the_step_of_one(values):
     def gradients(ctx):
         found = load_task(config, ctx)
         model = build_model(config, found, ctx.rng("weights"), ctx.rng("noise")).train()
-        index, sentence = Order(found.train, config.batch, ctx).batch(3)
+        index, sentence = Order(found.train, config.batch, config.pool, ctx).batch(3)
         batch = found.train.pick(index)
         step = Step(config, model, model, batch, sentence, None, Draws(7, 3), 3, 0.5, 0.3, Stopwatch())
         loss = averaged(METHODS[config.method](step), config, ctx)
@@ -246,7 +248,7 @@ def test_two_workers_take_the_step_of_one(values):
 @pytest.mark.parametrize(
     "values",
     [
-        {"rollout": "learned", "loss": "llcas"},
+        {"rollout": "learned", "loss": "llcas", "cost": "hamming_count", "temperature": 5.0},
         {"rollin": "mixed", "rollout": "matched", "loss": "rank-logistic", "model.layers": 2},
         {"rollin": "sampled", "rollout": "focused", "focus_growth": 0.5, "loss": "js", "transform": "ranks"},
         {"task": "spelling", "rollin": "mixed-cells", "loss": "hinge", "model.attention": "additive"},
@@ -321,6 +323,20 @@ def test_dropout_leaves_roll_outs_alone():
     assert torch.equal(traces[0].states[0], traces[1].states[0])
 
 
+def test_batches_of_a_pool_are_of_like_length_and_no_sentence_comes_twice():
+    found = load_task(catalog.configure(PROJECT, {}), Alone())
+
+    def spread(pool):
+        order = Order(found.train, 20, pool, Alone())
+        batches = [order.batch(i)[0] for i in range(len(found.train) // 20)]
+        assert len(torch.cat(batches).unique()) == 20 * len(batches)
+        lengths = [found.train.refs.length[batch] for batch in batches]
+        return sum(float(length.max() - length.min()) for length in lengths) / len(batches)
+
+    assert spread(1000) < 1.5
+    assert spread(1) > 6
+
+
 def test_schedules():
     def at(name, iteration):
         config = catalog.configure(PROJECT, {"rollin_schedule": name, "iterations": 101, "rollin_probability": 0.3})
@@ -339,7 +355,7 @@ def test_schedules():
     ("values", "message"),
     [
         ({"beam": 0}, "beam"),
-        ({"cost": "bleu"}, "cost = bleu does not fit task = ocr, for which there are hamming"),
+        ({"cost": "bleu"}, "cost = bleu does not fit task = ocr, for which there are hamming, hamming_count"),
         ({"reference": "edit-optimal"}, "does not fit cost = hamming; these do: copy"),
         ({"task": "spelling", "reference": "max-f1"}, "these do: edit-optimal, best-suffix-bleu"),
         ({"task": "translation", "reference": "align-order"}, "these do: best-suffix-bleu"),
@@ -351,7 +367,6 @@ def test_schedules():
         ({"dataset": "multi30k"}, "takes letters-sample or letters or the path of a Parquet file"),
         ({"task": "chunking"}, "has no sample; set dataset to a Parquet file"),
         ({"label_smoothing": 0.1}, "label_smoothing belongs to method = mle; found searnn"),
-        ({"method": "mle", "warm_start": 5}, "leave it 0"),
         ({"warm_start": 2000}, "leaves nothing of iterations = 1000"),
         ({**POINTER, "method": "ocd"}, "distils the edit distance"),
         ({**POINTER, "loss": "ll-all"}, "used up; use ll"),
@@ -430,21 +445,37 @@ def test_files_that_do_not_fit(values, columns, message, tmp_path):
         load_task(config, Alone())
 
 
-def test_a_file_without_its_columns_is_named_by_the_command(tmp_path, capsys):
-    path = parquet(tmp_path, {"fold": [0], "word": ["ab"]})
-    arguments = [
-        "train",
-        "autoregressive",
-        "--local",
-        "-s",
-        f"dataset={path}",
-        "--storage",
-        str(tmp_path),
-        "--name",
-        "r",
-    ]
-    assert main(arguments) != 0
-    assert "column 'letters' is missing; found fold, word" in capsys.readouterr().err
+@pytest.mark.parametrize("command", [["train"], ["sweep", "--trials", "2"]])
+@pytest.mark.parametrize(
+    ("settings", "columns", "message"),
+    [
+        ([], {"fold": [0], "word": ["ab"]}, "column 'letters' is missing; found fold, word; wanted"),
+        (
+            [],
+            {"fold": [0], "word": ["a"], "letters": [[77]], "images": [b"x" * 16]},
+            "target sequence 0 has the token 77, which is outside the vocabulary; allowed are 0 .. 25",
+        ),
+        (
+            [],
+            {"fold": [0, 1], "word": ["a", ""], "letters": [[1], []], "images": [b"x" * 16, b""]},
+            "target sequence 1 is empty; drop it",
+        ),
+        (["task=spelling"], {"misspelt": ["a"], "correct": ["b"]}, "column 'source' is missing"),
+        (
+            ["task=chunking"],
+            {**TAGGED, "tags": [["O"], ["B-NP"], ["O"]]},
+            "split 'val' has the tag 'B-NP', which train has not",
+        ),
+    ],
+)
+def test_files_are_refused_before_anything_starts(command, settings, columns, message, tmp_path, capsys):
+    path = parquet(tmp_path, columns)
+    chosen = [part for setting in [f"dataset={path}", *settings] for part in ("-s", setting)]
+    where = ["--storage", str(tmp_path / "runs"), "--name", "r"]
+    assert main([command[0], "autoregressive", *command[1:], "--local", *chosen, *where]) == 2
+    *_, said = capsys.readouterr().err.strip().splitlines()
+    assert f"mine.parquet: {message}" in said
+    assert not (tmp_path / "runs").exists()
 
 
 def test_equal_words_keep_their_order_in_a_shuffle():

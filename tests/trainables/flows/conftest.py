@@ -43,10 +43,12 @@ FLOWS = {
 }
 
 
-def _perturbed(name, dtype=torch.float64, seed=0, noise=0.02):
-    """A flow of FLOWS, initialised on data, all its weights then moved by N(0, noise^2); and examples for it.
+def _perturbed(name, dtype=torch.float64, seed=0, noise=0.02, before=False):
+    """A flow of FLOWS with all weights moved by N(0, noise^2), and examples for it.
 
-    Single layers are tested at 0.1. A chain of twenty such layers would amplify rounding a million times, as any does.
+    Args:
+        before: move the weights before ActNorms are set on the examples, so that values keep the size that they have
+            in training. Moved afterwards by 0.1, a chain of twenty couplings multiplies them by a hundred thousand.
     """
     values, shape, classes = FLOWS[name]
     generator = torch.Generator().manual_seed(seed)
@@ -54,10 +56,12 @@ def _perturbed(name, dtype=torch.float64, seed=0, noise=0.02):
     x = torch.rand(48, *shape, generator=generator, dtype=dtype)
     if len(shape) == 1:
         x = 3 * x - 1.5
-    flow.initialise(x)
+    if not before:
+        flow.initialise(x)
     with torch.no_grad():
         for parameter in flow.parameters():
             parameter.add_(noise * torch.randn(parameter.shape, generator=generator, dtype=dtype))
+    flow.initialise(x)
     return flow.eval(), x
 
 
@@ -69,7 +73,7 @@ def flow_name(request):
 
 @pytest.fixture(scope="session")
 def perturbed():
-    """`perturbed(name, dtype, seed, noise)`: a flow of this folder with examples."""
+    """`perturbed(name, dtype, seed, noise, before)`: a flow of this folder with examples."""
     return _perturbed
 
 

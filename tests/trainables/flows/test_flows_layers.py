@@ -1,4 +1,4 @@
-"""Layers against independent truths: autograd Jacobians, closed forms, and another library's couplings."""
+"""Layers against autograd Jacobians and closed forms; other libraries are in test_flows_libraries.py."""
 
 import math
 
@@ -177,6 +177,13 @@ def test_quantise_undoes_dequantise():
     for u in (0.0, 0.5, 0.999):
         assert torch.equal(layers.quantise(layers.dequantise(images, torch.full(images.shape, u))), images)
     assert layers.quantise(torch.tensor([-0.2, 1.3])).tolist() == [0, 255]
+
+
+def test_classes_start_as_far_apart_as_told():
+    """The released code concatenates the label, which starts as any column of torch's linear layer does."""
+    far, near = (ConditionalMlp(6, 2, values(400), 10, label_scale=scale).label.weight for scale in (2.0, None))
+    assert far.std().item() == pytest.approx(2, rel=0.05)
+    assert 0.23 < near.abs().max().item() <= 0.25, "1 / sqrt(6 + 10)"
 
 
 def test_recomputing_the_nets_changes_no_gradient():

@@ -1,6 +1,7 @@
 """The project as a whole: workers stay equal, resumed runs are not set up anew, samples come from what was stored."""
 
 import math
+import statistics
 
 import pyarrow.parquet as pq
 import pytest
@@ -69,6 +70,20 @@ def finished(tmp_path_factory):
     return rb.train("flows", TINY, storage=folder, name="run", executor="here")
 
 
+def test_the_continuous_flow_trains_and_samples(tmp_path):
+    """Both parts as ODEs, lowering -log p(x) of the two moons from that of its start."""
+    field = {"kind": "ode", "width": 8, "blocks": 1}
+    config = {**TINY, "trunk": field, "head": field, "steps": 6, "reports": 2, "lr": 0.05, "controls": False}
+    del config["trunk.steps"], config["head.steps"]
+    found = rb.train("flows", config, storage=str(tmp_path), name="ode", executor="here")
+    losses = found.reports["nll"].to_pylist()
+    assert losses[-1] < losses[0]
+    flow = load_trained(found).flow
+    drawn = flow.sample(torch.tensor([0, 1, 1]), torch.Generator().manual_seed(0))
+    assert drawn.shape == (3, 2)
+    assert drawn.isfinite().all()
+
+
 def test_a_loaded_flow_is_not_set_up_again(finished):
     trained = load_trained(finished)
     assert trained.flow.initialised
@@ -99,7 +114,9 @@ def test_new_samples_come_from_the_command_line(finished, tmp_path, capsys):
                                                   torch.Generator().manual_seed(3))  # fmt: skip
     torch.testing.assert_close(drawn, expected)
     assert [path.suffix for path in (tmp_path / "pictures").iterdir()] == [".png"]
-    assert "Density and samples" in finished.findings().figures.popitem()[0]
+    first, *_, last = finished.findings().figures
+    assert first.startswith("Validation error and bits/dim over training")
+    assert last.startswith("Density and samples")
     assert main(["rescore", finished.path, "--csv", str(tmp_path / "x.csv")]) == 2
     assert "CSV cannot hold the column 'values'" in capsys.readouterr().err
     assert main(["rescore", finished.path, "-s", "trial=4"]) == 2
@@ -113,6 +130,13 @@ def test_a_grid_of_splits_becomes_one_line_with_its_error(tmp_path):
     assert found.document["objectives"][1]["name"] == "bpd", "two objectives unless the user names others"
     (title,) = found.findings().tables
     rows = found.findings().tables[title].to_pylist()
+    error, nats = next(iter(found.findings().figures.values())).axes
+    assert [axes.get_ylabel() for axes in (error, nats)] == ["validation error", "-log p(x) (nats)"]
+    means = [line.get_ydata()[-1] for line in error.lines]
+    assert means == sorted(means)
+    mine = [one["error"] for one in found.table("run").to_pylist()
+            if (one["labelled_share"] == 1) == (rows[0]["method"] == "labels only")]  # fmt: skip
+    assert means[0] == pytest.approx(statistics.fmean(mine))
     assert [row["method"] for row in rows[2:]] == ["logistic regression", "nearest neighbour", "truth"]
     assert sorted(row["method"] for row in rows[:2]) == ["flow", "labels only"]
     assert all(row["n"] == 5 for row in rows)

@@ -4,7 +4,7 @@ import io
 
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image, ImageDraw
 
 from raybayes import data
 from raybayes.errors import DataError
@@ -21,6 +21,14 @@ LINES = [
     "2,cup,two,0.0,0.5,0.0,0.5,0,val-old-cl",
     "3,jar,two,0.25,0.75,0.5,1.0,0,val-new-cl",
 ]
+
+
+def turned(path, orientation):
+    """Give a file an EXIF orientation; its stored pixels stay as they are."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    with Image.open(path) as picture:
+        picture.save(path, exif=exif)
 
 
 @pytest.fixture
@@ -210,6 +218,17 @@ class TestBadInput:
         self.refused(shop, "files.annotations: there is no", annotations="none.csv")
         self.refused(shop, "files.class_images: there is no folder", classes="nowhere")
 
+    def test_boxes_drawn_before_the_picture_was_turned(self, shop):
+        (shop / "voc").mkdir()
+        turned(shop / "one.jpg", 6)
+        (shop / "voc" / "one.xml").write_text(
+            "<annotation><size><width>200</width><height>100</height></size><object><name>cup</name>"
+            "<bndbox><xmin>20</xmin><ymin>10</ymin><xmax>90</xmax><ymax>60</ymax></bndbox></object></annotation>"
+        )
+        self.refused(
+            shop, "one.jpg: its boxes are drawn on 200 x 100", "shown as 100 x 200", format="voc", annotations="voc"
+        )
+
     def test_broken_xml(self, shop):
         (shop / "voc").mkdir()
         (shop / "voc" / "a.xml").write_text("<annotation>")
@@ -262,6 +281,56 @@ class TestSynthesis:
             assert len(found.unseen) > 5
 
 
+@pytest.fixture
+def stickers(tmp_path):
+    """Discs of eleven colours: ten on transparent ground, one on white."""
+    for i in range(11):
+        disc = Image.new("RGBA", (60, 40), (255, 255, 255, 255) if i == 10 else (255, 0, 0, 0))
+        ImageDraw.Draw(disc).ellipse((20, 10, 40, 30), fill=(20 * i, 60, 200 - 15 * i, 255))
+        disc.save(tmp_path / f"disc{i}.png")
+    return tmp_path
+
+
+class TestIcons:
+    """The synthesiser with pictures of one's own."""
+
+    def config(self, folder):
+        synth = {"icons": str(folder), "train_scenes": 3, "test_scenes": 3}
+        return Config(synth=synth, evaluation={"classes": "novel"}, model={"weights": "random"})
+
+    def test_scenes_show_them(self, stickers):
+        found = read(self.config(stickers))
+        assert (len(found.trained), len(found.class_images)) == (8, 11), "25 of 81 are novel, 3 of 11"
+        assert {label for scene in found.evaluate for label in scene.labels} <= {f"disc{i}" for i in range(11)}
+        assert all("disc" in label for scene in found.train for label in scene.labels)
+
+    def test_alpha_and_plain_ground_are_cut_alike(self, stickers):
+        found = {icon.name: icon.cut_out for icon in read_material(data.load("grocery-sample")["all"], stickers).icons}
+        assert found["disc3"].size == (21, 21)
+        assert abs(found["disc10"].width - 21) <= 2, "a ring of one pixel is taken off a plain ground"
+        corner, centre = found["disc3"].getpixel((0, 0)), found["disc3"].getpixel((10, 10))
+        assert (corner[3], centre) == (0, (60, 60, 155, 255))
+
+    @pytest.mark.parametrize(
+        ("spoil", "words"),
+        [
+            (lambda folder: Image.new("RGB", (9, 9)).save(folder / "z.png"), ["z.png cannot be cut out", "its ground"]),
+            (lambda folder: (folder / "z.png").write_bytes(b"no"), ["z.png cannot be cut out", "alpha channel"]),
+            (
+                lambda folder: [file.unlink() for file in folder.glob("disc?.png")],
+                ["too few pictures in", ": 1; give 8 or more"],
+            ),
+            (lambda folder: folder.rename(folder.with_name("gone")), ["synth.icons: there is no folder"]),
+        ],
+    )
+    def test_mistakes(self, stickers, spoil, words):
+        spoil(stickers)
+        with pytest.raises(DataError) as error:
+            read(self.config(stickers))
+        for word in words:
+            assert word in str(error.value)
+
+
 class TestShipped:
     def test_the_sample(self):
         found = read(Config(dataset="oneshot-sample", model={"weights": "random"}))
@@ -287,6 +356,42 @@ class TestEvalScale:
         assert eval_scale((), 7, 300).long_side == 300
         with pytest.raises(DataError, match=r"set inference\.eval_scale"):
             eval_scale((), 7, None)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_are_seen_as_their_exif_orientation_says(tmp_path, orientation, ending):
+    """A bright corner lies where the tag says that row 0 and column 0 are; size, crop and pixels agree."""
+    pixels = Image.new("RGB", (40, 20))
+    pixels.paste((255, 255, 255), (0, 0, 10, 5))  # the first rows, the first columns
+    path = tmp_path / f"p.{ending}"
+    pixels.save(path)
+    turned(path, orientation)
+    # Exif 2.3, tag 274: where row 0 and column 0 of the stored pixels are seen.
+    corner = {1: "top left", 2: "top right", 3: "bottom right", 4: "bottom left",
+              5: "top left", 6: "top right", 7: "bottom right", 8: "bottom left"}[orientation]  # fmt: skip
+    picture = Picture("p", str(path))
+    seen = to_tensor(picture.open())
+    assert picture.size() == (seen.shape[2], seen.shape[1]) == ((20, 40) if orientation > 4 else (40, 20))
+    wide, high = (5, 10) if orientation > 4 else (10, 5)
+    x = 0 if "left" in corner else seen.shape[2] - wide
+    y = 0 if "top" in corner else seen.shape[1] - high
+    inside = Picture("p", str(path), (x + 1, y + 1, x + wide - 1, y + high - 1))
+    assert to_tensor(inside.open()).mean() > 0.9
+    assert seen.sum() == pytest.approx(3 * 50, rel=0.1)
+
+
+def test_boxes_of_a_turned_photo_lie_where_its_viewer_sees_them(shop):
+    """The table speaks of the picture as it is shown: 100 x 200, with its upper half white."""
+    stored = Image.new("RGB", (200, 100))
+    stored.paste((255, 255, 255), (0, 0, 100, 100))
+    stored.save(shop / "one.jpg")
+    turned(shop / "one.jpg", 6)
+    rewrite(shop, "0,cup,one,0,1,0,0.5,0,train", LINES[4])
+    found = read(config(shop, classes=""))
+    (scene,) = found.train
+    assert (scene.width, scene.height, scene.boxes.tolist()) == (100, 200, [[0, 0, 100, 100]])
+    assert to_tensor(found.class_images["cup"][0].picture.open()).mean() > 0.95
 
 
 def test_a_crop_is_kept_inside_the_picture():

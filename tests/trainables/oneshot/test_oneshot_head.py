@@ -196,6 +196,8 @@ def test_the_tiled_convolution_is_the_direct_one(channels, height, width):
         direct = torch.nn.functional.conv2d(x, conv.weight, conv.bias, padding=3)
         assert (conv(x) - direct).abs().max() < 2e-5
         assert not torch.equal(conv(x), direct), "the tiled way was taken"
+        with torch.autocast("cpu", torch.bfloat16):
+            assert (conv(x) - direct).abs().max() < 2e-5, "float32 under autocast too"
         conv.weight.mul_(2)
         bias = conv.bias.view(1, -1, 1, 1)
         assert (conv(x) - (2 * (direct - bias) + bias)).abs().max() < 4e-5, "new weights, new frequencies"

@@ -13,7 +13,7 @@ from PIL import Image
 import raybayes as rb
 from raybayes import catalog, data
 from raybayes.cli.main import main
-from raybayes.errors import DataError, SpecError
+from raybayes.errors import DataError, RefusedDataError, SpecError
 from trainables.oneshot import training
 from trainables.oneshot.batches import Batches
 from trainables.oneshot.boxes import clip, iou
@@ -23,11 +23,12 @@ from trainables.oneshot.data.records import OneShotData, Picture, Scene, encoded
 from trainables.oneshot.data.synthesis import Layout, make_scene, read_material
 from trainables.oneshot.detector import Detector, to_area
 from trainables.oneshot.draws import Draws
-from trainables.oneshot.finder import Boxes, Finder, finish, views_of
+from trainables.oneshot.finder import BOX_BYTES, Boxes, Finder, finish, most_boxes, views_of
 from trainables.oneshot.head import anchors
 from trainables.oneshot.mining import mine
 from trainables.oneshot.patches import cut, draw_window, flipped, mirrored, random_patch
 from trainables.oneshot.scales import eval_scale
+from trainables.oneshot.study.curves import judged, precision_recall
 
 HERE = {"executor": "here", "every_s": 0.0}
 SMALL = {"model": {"weights": "random", "grid_size": 3, "pool_border": 0}, "patch": {"width": 96, "height": 96}}
@@ -93,6 +94,18 @@ class TestConfig:
         assert main(["train", "oneshot", "--local", "-s", "model.grid_size=8"]) == 2
         assert "is even" in capsys.readouterr().err
         assert not list(tmp_path.iterdir())
+
+    def test_the_command_line_answers_2_to_bad_data_with_one_sentence(self, capsys, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        Image.new("RGB", (64, 64)).save("one.jpg")
+        Path("boxes.csv").write_text("imageid,classid,lx,ty,rx,by\none,cup,0.1,0.1,0.1,0.5\n")
+        files = {"format": "csv", "annotations": "boxes.csv", "images": "."}
+        options = [option for name, value in files.items() for option in ("-s", f"files.{name}={value}")]
+        assert main(["train", "oneshot", "--local", "-s", "dataset=null", "-s", "model.weights=random", *options]) == 2
+        said = capsys.readouterr().err
+        assert "boxes.csv, line 2: box (0.1, 0.1, 0.1, 0.5) has no area" in said
+        assert "Traceback" not in said
+        assert "File " not in said
 
     def test_reports(self):
         assert max_steps(Config(steps=0)) == 1
@@ -202,6 +215,14 @@ class TestFinder:
             order_a, order_b = (np.lexsort((e.box[:, 1], e.box[:, 0], e.level, e.owner)) for e in (first, second))
             assert torch.allclose(a[order_a].float(), b[order_b].float(), atol=1e-5)
         assert len(few.raw(picture)) == 3 * 3 * 3, "classes x levels x top_k"
+        for finder in (whole, few):
+            assert most_boxes(finder.config, [(160, 96)], 160, 3) == len(finder.raw(picture))
+
+    def test_a_box_takes_the_bytes_that_are_counted(self):
+        finder = self.finder()
+        self.learn(finder, (30, 30))
+        found = finder.raw(Picture("p", encoded(noise(160, 96))))
+        assert sum(column.nbytes for column in vars(found).values()) == BOX_BYTES * len(found)
 
     def test_several_pictures_and_views_are_one_class(self):
         finder = self.finder(class_views="horflip_rotation90", class_images=2, pyramid=1)
@@ -264,6 +285,9 @@ class TestFinish:
 
     def test_across_classes(self):
         assert self.scores(nms_across_classes=True) == [0.9, 0.1]
+
+    def test_the_best_of_each_class(self):
+        assert self.scores(most=1) == [0.9, 0.8]
 
     def test_threshold(self):
         assert self.scores(score_threshold=0.5) == [0.9, 0.8]
@@ -373,6 +397,17 @@ class TestTraining:
         assert len(run.state()["mined"]) > 2
         assert run.state()["optimiser"]["param_groups"][0]["lr"] == pytest.approx(5e-6)
 
+    def test_more_raw_boxes_than_allowed_are_refused_before_training(self, tmp_path):
+        limited = smoke(**{"evaluation.most_raw": 1000})
+        with pytest.raises(RefusedDataError) as error:
+            rb.train("oneshot", limited, storage=str(tmp_path), name="run", **HERE)
+        for words in ("boxes of 2 scenes", "evaluation.most_raw = 1,000", "evaluation.raw = false"):
+            assert words in str(error.value)
+        run = rb.train("oneshot", limited | {"evaluation.raw": False}, storage=str(tmp_path), name="free", **HERE)
+        assert "raw" not in run.tables
+        with pytest.raises(DataError, match=r"no raw boxes are stored here; run with evaluation\.raw = true"):
+            run.rescore()
+
     @pytest.mark.parametrize(("objective", "transform"), [("contrastive", "affine6"), ("hinge", "affine6_inverse")])
     def test_other_losses_and_transformations_run(self, tmp_path, objective, transform):
         config = smoke(**{"loss.objective": objective, "model.transform": transform, "steps": 1, "reports": 1})
@@ -417,7 +452,18 @@ class TestStored:
         (row,) = next(iter(found.tables.values())).to_pylist()
         reports = finished.reports["map50"].to_pylist()
         assert (row["untrained"], row["trained"]) == (reports[0], reports[-1])
-        assert len(found.figures) == 1
+        assert [caption.split(" ")[0] for caption in found.figures] == ["Precision", "Trial"]
+
+    def test_the_area_below_each_curve_is_the_average_precision(self, finished):
+        ranked = judged(finished.table("detections"), finished.table("objects"), finished.table("classes"))
+        stored = {row["class"]: row["ap50"] for row in finished.table("classes").to_pylist()}
+        curves = precision_recall(ranked).axes[0].lines
+        names = sorted((name for name, one in ranked.items() if one.n_positive), key=lambda n: -ranked[n].n_positive)
+        names = [*names, "(all classes)"]
+        assert len(curves) == len(names) > 1
+        for name, curve in zip(names, curves, strict=True):
+            recall, precision = curve.get_data()
+            assert np.trapezoid(precision, recall) == pytest.approx(stored[name], abs=1e-6)
 
 
 class TestDetect:

@@ -8,6 +8,7 @@ import torch
 from torchmetrics.detection import MeanAveragePrecision
 
 from trainables.oneshot.scoring import (
+    THRESHOLDS,
     Found,
     Judged,
     Truth,
@@ -106,11 +107,27 @@ def as_torchmetrics(objects, detections):
     return metric.compute()
 
 
+def at_101_recalls(judged):
+    """COCO's average precision of a ranking: the envelope's precision at the recalls 0, .01, ..., 1."""
+    hits = np.cumsum(judged.right)
+    precision = np.maximum.accumulate((hits / np.arange(1, len(hits) + 1))[::-1])[::-1]
+    recalls = torch.linspace(0, 1, 101).tolist()  # theirs, rounded as in their float32
+    at = np.searchsorted(hits / judged.n_positive, recalls)
+    return float(np.append(precision, 0.0)[np.minimum(at, len(hits))].mean())
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_ap_agrees_with_torchmetrics(seed):
-    """COCO takes precision at 101 recalls, VOC at all of them: with some 20 objects a class they differ a little."""
+    """The ranking of right and wrong is theirs, class by class, to the last detection; AP itself they take at 101
+    recalls and VOC at all of them, which with some 20 objects a class differs a little."""
     objects, detections = scenario(seed)
-    scored, theirs = score_classes(detections, objects), as_torchmetrics(objects, detections)
+    theirs = as_torchmetrics(objects, detections)
+    averages = [
+        [at_101_recalls(judge(detections[c], objects[c], threshold)) for threshold in THRESHOLDS] for c in objects
+    ]
+    assert np.mean(averages, 0)[0] == pytest.approx(float(theirs["map_50"]), abs=1e-6)
+    assert np.mean(averages, 1) == pytest.approx(theirs["map_per_class"].numpy(), abs=1e-6)
+    scored = score_classes(detections, objects)
     assert mean_of(scored, "ap50") == pytest.approx(float(theirs["map_50"]), abs=0.015)
     assert mean_of(scored, "ap50_95") == pytest.approx(float(theirs["map"]), abs=0.015)
     assert mean_of(scored, "ap50") > 0.3

@@ -69,6 +69,9 @@ class GruSeq2Seq(Seq2Seq):
         hidden: units of a decoder layer, and the size of embeddings.
         attention: "none" (the encoder's final state is the only link), "additive" (v·tanh(W enc + U h)) or
             "dot" (enc·W h).
+
+    The attention's matrices are applied to the memory, once a sentence, and not to the states of all its roll-outs:
+    enc·(W h) is (W'enc)·h, and the context's part of the mixing layer C(sum_j a_j enc_j) is sum_j a_j C enc_j.
     """
 
     def __init__(
@@ -93,7 +96,7 @@ class GruSeq2Seq(Seq2Seq):
         self.embedding = nn.Embedding(self.vocabulary + 1, self.hidden)
         self.output = nn.Linear(self.hidden, self.vocabulary)
 
-    # -- what a sentence's rows share: embeddings (1 or B, V + 1, 3H), then memory, keys and mask with attention ------
+    # -- what a sentence's rows share: embeddings (1 or B, V + 1, 3H), then keys, values and mask with attention ------
 
     def _embeddings(self, memory: Tensor) -> Tensor:
         """(1, V + 1, H)."""
@@ -111,8 +114,12 @@ class GruSeq2Seq(Seq2Seq):
         table = linear(embeddings, layer.weight_ih_l0, layer.bias_ih_l0)
         if not self.grouped:
             return (table,)
-        keys = self.keys(memory) if self.attention == "additive" else memory
-        return table, memory, keys, source.mask
+        keys = self.keys(memory) if self.attention == "additive" else memory @ self.query.weight
+        return table, keys, linear(memory, self._of_context()), source.mask
+
+    def _of_context(self) -> Tensor:
+        """(H, width of the memory): the part of the mixing layer that reads the context; the rest reads the state."""
+        return self.mix.weight[:, : self.encoder.width]
 
     def _start(self, last: Tensor) -> Rows:
         return tuple(torch.tanh(bridge(last)) for bridge in self.bridges)
@@ -164,15 +171,14 @@ class GruSeq2Seq(Seq2Seq):
     _own_tables = False  # whether every sentence has embeddings of its own
 
     def _attended(self, shared: Rows, state: Tensor) -> Tensor:
-        """(B, M, H): states (B, M, H) mixed with their context; one bmm against memory that is never copied."""
-        _, memory, keys, mask = shared
-        asked = self.query(state)
+        """(B, M, H): states (B, M, H) mixed with their context; one bmm against what is never copied."""
+        _, keys, values, mask, *_ = shared
         if self.attention == "dot":
-            scores = asked @ keys.transpose(1, 2)
+            scores = state @ keys.transpose(1, 2)
         else:
-            scores = self.energy(torch.tanh(keys.unsqueeze(1) + asked.unsqueeze(2))).squeeze(3)
+            scores = self.energy(torch.tanh(keys.unsqueeze(1) + self.query(state).unsqueeze(2))).squeeze(3)
         weights = scores.masked_fill(~mask.unsqueeze(1), -torch.inf).softmax(2)
-        return self.mix(torch.cat([weights @ memory, state], 2))
+        return linear(state, self.mix.weight[:, self.encoder.width :], self.mix.bias) + weights @ values
 
     def _scores(self, shared: Rows, state: Tensor) -> Tensor:
         return self.output(self._attended(shared, state) if self.grouped else state)
@@ -199,10 +205,14 @@ class PointerGru(GruSeq2Seq):
         places = torch.nn.functional.pad(places, (0, 0, 0, missing))
         return torch.cat([places, self.ends.weight.expand(len(memory), -1, -1)], 1)
 
+    def _shared(self, source: Source, memory: Tensor, embeddings: Tensor) -> Rows:
+        """What all models share, and what places are matched by, (B, S, H)."""
+        return (*super()._shared(source, memory, embeddings), memory @ self.match.weight)
+
     def _scores(self, shared: Rows, state: Tensor) -> Tensor:
-        _, memory, _, mask = shared
+        *_, mask, places = shared
         mixed = self._attended(shared, state)
-        scores = (self.match(mixed) @ memory.transpose(1, 2)).masked_fill(~mask.unsqueeze(1), _OUT_OF_REACH)
-        missing = self.vocabulary - 1 - memory.shape[1]
+        scores = (mixed @ places.transpose(1, 2)).masked_fill(~mask.unsqueeze(1), _OUT_OF_REACH)
+        missing = self.vocabulary - 1 - places.shape[1]
         scores = torch.nn.functional.pad(scores, (0, missing), value=_OUT_OF_REACH)
         return torch.cat([scores, self.stop(mixed)], 2)

@@ -61,13 +61,13 @@ def heat(costs: pa.Table) -> Figure:
     """One panel a sentence: cells down, tokens across, the target framed.
 
     Args:
-        costs: sentence, time, truth, token, cost.
+        costs: sentence, time, truth, token, cost, and per sentence decoded and target.
     """
     rows = costs.to_pylist()
     sentences = sorted({row["sentence"] for row in rows})
     panels = [[row for row in rows if row["sentence"] == sentence] for sentence in sentences]
     heights = [len({row["time"] for row in panel}) for panel in panels]
-    figure = Figure(figsize=(8.0, 1.0 + 0.26 * sum(heights)), layout="constrained")
+    figure = Figure(figsize=(8.0, 1.0 + 0.26 * sum(heights) + 0.2 * len(panels)), layout="constrained")
     axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     largest = max(row["cost"] for row in rows)
     image = None
@@ -75,6 +75,10 @@ def heat(costs: pa.Table) -> Figure:
         image = _panel(ax, panel, largest)
     figure.colorbar(image, ax=list(axes), label="cost of the finished sequence", shrink=0.8)
     return figure
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 45 else f"{text[:44]}…"
 
 
 def _panel(ax: Axes, panel: list[dict[str, Any]], largest: float) -> AxesImage:
@@ -99,4 +103,8 @@ def _panel(ax: Axes, panel: list[dict[str, Any]], largest: float) -> AxesImage:
     ax.set_xticks(range(len(tokens)), tokens, fontsize=7, rotation=90 if max(map(len, tokens)) > 2 else 0)
     ax.set_yticks(times, [f"{time}  {truth[time]}" for time in times], fontsize=7)
     ax.set_ylabel("cell, target", fontsize=8)
+    ax.grid(visible=False)
+    if "decoded" in panel[0]:  # tables of earlier versions do not have it
+        decoded, target = (_cut(panel[0][side]) for side in ("decoded", "target"))
+        ax.set_title(f"decoded: {decoded}     target: {target}", fontsize=8, loc="left")
     return image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pyarrow as pa
@@ -79,7 +80,10 @@ def _equal(line: Line, axis: str, where: float) -> dict[str, Any]:
 
 
 def _grid(found: list[Line]) -> list[dict[str, Any]]:
-    """One row a roll-in and roll-out, one pair of columns a loss; the controls, which have neither, below."""
+    """One row a roll-in and roll-out, one pair of columns a loss; the controls, which have neither, below.
+
+    Of several configurations of one place and loss the one that is best on validation.
+    """
     searnn = [line for line in found if line.config["method"] == "searnn"]
     if len({tuple(line.config[name] for name in _GRID) for line in searnn}) < 4:
         return []
@@ -89,9 +93,10 @@ def _grid(found: list[Line]) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"roll-in": place[0], "roll-out": place[1], "n": 0}
         for loss in losses:
             mine = [line for line in searnn if (line.config["rollin"], line.config["rollout"]) == place]
-            mine = [line for line in mine if line.config["loss"] == loss]  # best first
-            row[loss], row[f"{loss}.se"] = mean_and_error(mine[0].last("test_error")) if mine else (None, None)
-            row["n"] = max(row["n"], len(mine[0].runs) if mine else 0)
+            mine = [line for line in mine if line.config["loss"] == loss]
+            best = min(mine, key=_validation, default=None)  # never by the test error that is shown
+            row[loss], row[f"{loss}.se"] = mean_and_error(best.last("test_error")) if best else (None, None)
+            row["n"] = max(row["n"], len(best.runs) if best else 0)
         rows.append(row)
     for line in found:
         if line.config["method"] != "searnn":
@@ -101,6 +106,11 @@ def _grid(found: list[Line]) -> list[dict[str, Any]]:
                 row[loss], row[f"{loss}.se"] = mean, error
             rows.append(row)
     return rows
+
+
+def _validation(line: Line) -> float:
+    mean, _ = mean_and_error(line.last("val_error"))
+    return math.inf if mean is None else mean
 
 
 def _notes(finished: Finished) -> list[str]:

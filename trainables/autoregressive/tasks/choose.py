@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import pyarrow as pa
 import torch
 
 from raybayes.contract import Context
@@ -26,8 +29,12 @@ def load_task(config: Config, ctx: Context) -> Data:
     Raises:
         DataError: what the task's `load` finds wrong.
     """
+    return read_task(config, ctx.data(dataset_of(config)))
+
+
+def read_task(config: Config, tables: Mapping[str, pa.Table]) -> Data:
+    """The same from the tables of its data set."""
     where = dataset_of(config)
-    tables = ctx.data(where)
     if config.task == "ocr":
         return ocr.load(tables, config.ocr, where)
     if config.task == "spelling":

@@ -44,7 +44,8 @@ def load(tables: Mapping[str, pa.Table], where: str) -> Data:
     for name, rows in parts.items():
         if unknown := sorted({tag for _, tags in rows for tag in tags} - set(names)):
             raise DataError(f"{where}: split {name!r} has the tag {unknown[0]!r}, which train has not; add it there.")
-        source = token_source([words.numbers(tokens) for tokens, _ in rows], len(words))
-        refs = References.of([[names.index(tag) for tag in tags] for _, tags in rows], rules.eos)
+        here = f"{where}, split {name!r}"
+        source = token_source([words.numbers(tokens) for tokens, _ in rows], len(words), here)
+        refs = References.of([[names.index(tag) for tag in tags] for _, tags in rows], rules.eos, here)
         splits.append(Split(source, refs, Limits(rules, refs.length, refs.length + 1), [tags for _, tags in rows]))
     return Data(*splits, names, len(words), True, rules, " ", tags=Tags.of(names))

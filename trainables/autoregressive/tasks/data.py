@@ -115,18 +115,22 @@ def split_of(tables: Mapping[str, pa.Table], name: str, where: str) -> pa.Table:
     return tables[name]
 
 
-def token_source(sequences: Sequence[Sequence[int]], size: int) -> Source:
+def token_source(sequences: Sequence[Sequence[int]], size: int, where: str) -> Source:
     """Token sequences as a source, filled up with 0.
+
+    Args:
+        where: the file and the split, for messages.
 
     Raises:
         DataError: a sequence is empty, or a token is outside 0 .. size - 1.
     """
     for row, sequence in enumerate(sequences):
         if not sequence:
-            raise DataError(f"source sequence {row} is empty; drop it, or give it at least one token.")
+            raise DataError(f"{where}: source sequence {row} is empty; drop it, or give it at least one token.")
         if wrong := [token for token in sequence if not 0 <= token < size]:
             raise DataError(
-                f"source sequence {row} has the token {wrong[0]}, which is outside the vocabulary 0 .. {size - 1}."
+                f"{where}: source sequence {row} has the token {wrong[0]}, which is outside the vocabulary "
+                f"0 .. {size - 1}."
             )
     values = torch.zeros(len(sequences), max(map(len, sequences), default=1), dtype=torch.int64)
     for row, sequence in enumerate(sequences):

@@ -35,7 +35,7 @@ def load(tables: Mapping[str, pa.Table], values: OcrValues, where: str) -> Data:
     """
     table = pa.concat_tables(require(tables, "letters", where).values())
     letters = table["letters"].to_pylist()
-    refs = References.of(letters, len(LETTERS))
+    refs = References.of(letters, len(LETTERS), where)
     source = Source(_pictures(table, refs.length, where), refs.length)
     rules = Rules(len(LETTERS), fixed=True)
     texts = [[LETTERS[letter] for letter in word] for word in letters]

@@ -47,8 +47,8 @@ def load(tables: Mapping[str, pa.Table], values: OrderingValues, where: str) -> 
             source, order = shuffle(words, key.argsort().tolist())
             shuffled.append(source)
             targets.append(order)
-        source = token_source([vocabulary.numbers(words) for words in shuffled], len(vocabulary))
-        refs = References.of(targets, eos)
+        source = token_source([vocabulary.numbers(words) for words in shuffled], len(vocabulary), where)
+        refs = References.of(targets, eos, where)
         splits.append(Split(source, refs, Limits(rules, refs.length, refs.length + 1), shuffled))
     symbols = [str(place) for place in range(eos)]
     return Data(*splits, symbols, len(vocabulary), True, rules, " ")

@@ -42,8 +42,9 @@ def parallel(parts: Mapping[str, Sequence[Pair]], shared: bool, min_count: int, 
     splits = []
     for name in ("train", "val", "test"):
         pairs = parts[name]
-        source = token_source([read.numbers(source) for source, _ in pairs], len(read))
-        refs = References.of([write.numbers(target) for _, target in pairs], rules.eos)
+        here = f"{where}, split {name!r}"
+        source = token_source([read.numbers(source) for source, _ in pairs], len(read), here)
+        refs = References.of([write.numbers(target) for _, target in pairs], rules.eos, here)
         cap = caps_by_source(seen, source.length)
         if name == "train":
             cap = torch.maximum(cap, refs.length + 1)

@@ -38,8 +38,7 @@ def _typos(tables: Mapping[str, pa.Table], values: SpellingValues, where: str) -
             (list(row["misspelt"]), list(row["correct"]))
             for row in rows
             if row["rank"] == 0
-            and 0 < len(row["misspelt"]) <= values.longest
-            and 0 < len(row["correct"]) <= values.longest
+            and max(len(row["misspelt"]), len(row["correct"])) <= values.longest
         ]
     return parts
 

@@ -60,13 +60,17 @@ def _legend(axes: Axes) -> None:
 
 
 def _lines(axes: Axes, entries: list[Entry], points: dict[str, tuple[list[float], list[tuple[float, float]]]]) -> None:
-    """One line an entry from label -> (x, (mean, error) at each x), with a band of one standard error."""
+    """One line an entry from label -> (x, (mean, error) at each x), with a band, or bars, of one standard error."""
     for i, found in enumerate(entries):
         x, pairs = points[found.label]
         mean, error = np.array(pairs).T
         marker = MARKERS[i % len(MARKERS)] if len(x) < 20 else ""
         axes.plot(x, mean, label=found.label, marker=marker, markersize=3, linewidth=1.2, **_style(i))
-        if np.isfinite(error).all():
+        if not np.isfinite(error).all():
+            continue
+        if len(set(x)) == 1:  # a band has no width there
+            axes.errorbar(x, mean, error, fmt="none", ecolor=_style(i)["color"], elinewidth=1.0, alpha=0.4, capsize=3)
+        else:
             axes.fill_between(x, mean - error, mean + error, color=_style(i)["color"], alpha=0.15, linewidth=0)
     _legend(axes)
 

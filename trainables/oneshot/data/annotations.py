@@ -48,12 +48,14 @@ class Listing:
         pictures: file of each scene; scenes without boxes are among them.
         class_files: pictures of classes that the format names, with the place that names them.
         splits: split of each scene, where a format gives it to scenes without boxes too.
+        sizes: width and height of scenes as their annotations say, where a format says it.
     """
 
     rows: list[Row] = field(default_factory=list)
     pictures: dict[str, Path] = field(default_factory=dict)
     class_files: dict[str, tuple[str, Path]] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 class Complaints:
@@ -102,6 +104,12 @@ def build_scenes(listing: Listing, complaints: Complaints) -> dict[str, list[Sce
             width, height = picture.size()
         except DataError as error:
             complaints.add(str(error).partition("; replace")[0])
+            continue
+        if width != height and listing.sizes.get(name) == (height, width):
+            complaints.add(
+                f"{path}: its boxes are drawn on {height} x {width} pixels, but the picture is shown as {width} x"
+                f" {height} (an EXIF orientation counts); turn the picture itself, or annotate it anew"
+            )
             continue
         good = [(row, box) for row in of[name] if (box := _checked(row, width, height, complaints)) is not None]
         split = listing.splits.get(name) or next((row.split for row, _ in good if row.split), "") or "all"

@@ -14,7 +14,7 @@ from trainables.oneshot.data.formats import READERS
 from trainables.oneshot.data.records import Collection, OneShotData
 from trainables.oneshot.data.shipped import read_shipped
 from trainables.oneshot.data.splitting import split
-from trainables.oneshot.data.synthesis import Layout, synthesise
+from trainables.oneshot.data.synthesis import Layout, read_material, synthesise
 
 
 def choose(config: Config, tables: Callable[[str], Mapping[str, pa.Table]]) -> OneShotData:
@@ -32,8 +32,9 @@ def choose(config: Config, tables: Callable[[str], Mapping[str, pa.Table]]) -> O
     elif config.dataset == "grocery-sample":
         synth = config.synth
         layout = Layout(synth.side, synth.objects, synth.smallest, synth.largest)
+        material = read_material(tables(config.dataset)["all"], Path(synth.icons).expanduser() if synth.icons else None)
         collection = synthesise(
-            tables(config.dataset)["all"], synth.preset, layout, synth.train_scenes, synth.test_scenes, synth.seed,
+            material, synth.preset, layout, synth.train_scenes, synth.test_scenes, synth.seed,
             config.evaluation.classes == "unseen",
         )  # fmt: skip
     else:

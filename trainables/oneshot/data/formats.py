@@ -66,6 +66,7 @@ def read_voc(annotations: Path, images: Path) -> Listing:
         inner = path.relative_to(annotations)
         scene, split = str(inner.with_suffix("")), _split_of(inner)
         listing.splits[scene] = split
+        listing.sizes[scene] = _voc_size(root)
         _put_picture(listing, scene, _voc_picture(root, inner, images), images, str(path))
         for i, item in enumerate(root.iter("object"), start=1):
             place = f"{path.name}, object {i}"
@@ -78,6 +79,12 @@ def read_voc(annotations: Path, images: Path) -> Listing:
             difficult = (item.findtext("difficult") or "0").strip() == "1"
             listing.rows.append(Row(place, scene, label, (x0, y0, x1, y1), False, difficult, split))
     return _some(listing, annotations, "*.xml")
+
+
+def _voc_size(root: ElementTree.Element) -> tuple[int, int]:
+    """Width and height as the file says; 0 where it does not."""
+    wide, high = (root.findtext(f"size/{name}", "").strip() for name in ("width", "height"))
+    return int(wide) if wide.isdecimal() else 0, int(high) if high.isdecimal() else 0
 
 
 def _voc_picture(root: ElementTree.Element, inner: Path, images: Path) -> str:

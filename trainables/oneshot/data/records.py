@@ -9,17 +9,20 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from raybayes.errors import DataError
 
-_BROKEN = (OSError, SyntaxError, ValueError, IndexError, struct.error, Image.DecompressionBombError)
+_QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations in which width and height change places
+BROKEN = (OSError, SyntaxError, ValueError, IndexError, struct.error, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
 class Picture:
     """A picture as an encoded file, in memory or on disk; only its user decodes it, and keeps it as long as needed.
+
+    Size, pixels and crop are of the picture as viewers show it: turned as its EXIF orientation says.
 
     Args:
         name: for messages.
@@ -35,8 +38,9 @@ class Picture:
         """Width and height, from the file's head. DataError if it is no picture."""
         try:
             with Image.open(self._file()) as picture:
-                whole = picture.size
-        except _BROKEN as error:
+                turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in _QUARTER_TURNS
+                whole = picture.size[::-1] if turned else picture.size
+        except BROKEN as error:
             raise self._broken(error) from None
         return whole if self.crop is None else self._part(whole).size
 
@@ -44,8 +48,8 @@ class Picture:
         """The pixels, RGB. DataError if they do not decode."""
         try:
             with Image.open(self._file()) as picture:
-                pixels = picture.convert("RGB")
-        except _BROKEN as error:
+                pixels = ImageOps.exif_transpose(picture).convert("RGB")
+        except BROKEN as error:
             raise self._broken(error) from None
         return pixels if self.crop is None else pixels.crop(self._part(pixels.size).box)
 

@@ -1,28 +1,32 @@
 """Scenes made of product pictures pasted on shop photos, with exact boxes; the same for every (seed, index).
 
-Icons are cut out by flood fill from the corners. "easy": small turns and tints; "hard": large ones, half of the objects
-partly covered, and unlabelled objects of other classes.
+Icons are cut out by their alpha, or by flood fill from the corners. "easy": small turns and tints; "hard": large ones,
+half of the objects partly covered, and unlabelled objects of other classes.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance, ImageFilter
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from scipy import ndimage
 
-from trainables.oneshot.data.records import ClassImage, Collection, Picture, Scene, encoded
+from raybayes.errors import DataError
+from trainables.oneshot.data.annotations import SUFFIXES
+from trainables.oneshot.data.records import BROKEN, ClassImage, Collection, Picture, Scene, encoded
 from trainables.oneshot.draws import Draws
 
 Preset = Literal["easy", "hard"]
-UNSEEN, VAL = 25, 11  # classes kept apart for the last judgement, and for searches; of 81
+_NOVEL, _VAL = 25 / 81, 11 / 81  # shares of the classes kept apart for the last judgement, and for searches
+_FEWEST = 8  # classes; with fewer a share is empty
 _TOLERANCE, _TRIES, _MOST_OVERLAP, _VISIBLE = 24, 25, 0.02, 0.5
 _TINT = (0.7, 1.3)
 _SPLIT_SEED = 2003_06800  # the classes are the same for every run
@@ -83,34 +87,82 @@ class Material:
 
 
 def cut_out(icon: Image.Image) -> Image.Image:
-    """RGBA, cropped to content: all that is not connected to a corner by pixels of the corner's colour."""
-    pixels = np.array(icon.convert("RGB"), np.int16)
+    """RGBA, cropped to content: what its alpha shows, else what no corner is connected to by pixels of its colour.
+
+    Raises:
+        ValueError: nothing is left.
+    """
+    found = icon.convert("RGB")
+    alpha = icon.convert("RGBA").getchannel("A")
+    if alpha.getextrema()[0] == 255:
+        alpha = _without_ground(found)
+    if (content := alpha.point(lambda value: 255 if value > 127 else 0).getbbox()) is None:
+        raise ValueError("it shows nothing but its ground")
+    found.putalpha(alpha)
+    return found.crop(content)
+
+
+def _without_ground(icon: Image.Image) -> Image.Image:
+    pixels = np.array(icon, np.int16)
     outside = np.zeros(pixels.shape[:2], bool)
     for y, x in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
         parts, _ = ndimage.label(np.abs(pixels - pixels[y, x]).max(-1) <= _TOLERANCE)
         outside |= parts == parts[y, x]
-    alpha = Image.fromarray(np.where(outside, 0, 255).astype(np.uint8)).filter(ImageFilter.MinFilter(3))
-    found = icon.convert("RGB")
-    found.putalpha(alpha)
-    return found.crop(alpha.getbbox())
+    return Image.fromarray(np.where(outside, 0, 255).astype(np.uint8)).filter(ImageFilter.MinFilter(3))
 
 
-def read_material(table: pa.Table) -> Material:
-    """Icons by class, their roles by a fixed shuffle, and the shop photos that may stand behind."""
-    icons: dict[str, Icon] = {}
+def read_material(table: pa.Table, folder: Path | None = None) -> Material:
+    """Icons by class, their roles by a fixed shuffle, and the shop photos that may stand behind.
+
+    Args:
+        table: of grocery-sample.
+        folder: pictures to use as icons instead of its products, one a class.
+
+    Raises:
+        DataError: the folder is missing, holds too few pictures, or one that cannot be cut out.
+    """
     rows = table.to_pylist()
-    for row in rows:  # of ten more icons the source gives no group: they show the same products
-        if row["kind"] == "icon" and not row["group"].endswith(".jpg"):
-            icons[row["name"]] = Icon(row["name"], cut_out(Image.open(io.BytesIO(row["image"]))))
+    icons = _products(rows) if folder is None else _icons(folder)
     names = sorted(icons)
     order = torch.randperm(len(names), generator=torch.Generator().manual_seed(_SPLIT_SEED)).tolist()
-    roles = {names[at]: "novel" if i < UNSEEN else "val" if i < UNSEEN + VAL else "base" for i, at in enumerate(order)}
+    novel, val = round(_NOVEL * len(names)), round(_VAL * len(names))
+    roles = {names[at]: "novel" if i < novel else "val" if i < novel + val else "base" for i, at in enumerate(order)}
     photos = tuple(
         Image.open(io.BytesIO(row["image"])).convert("RGB")
         for row in rows
         if row["kind"] == "background" and roles.get(row["name"], "base") == "base"
     )
     return Material(tuple(icons[name] for name in names), photos, roles)
+
+
+def _products(rows: Sequence[Mapping[str, Any]]) -> dict[str, Icon]:
+    """Of ten more icons the source gives no group: they show the same products."""
+    return {
+        row["name"]: Icon(row["name"], cut_out(Image.open(io.BytesIO(row["image"]))))
+        for row in rows
+        if row["kind"] == "icon" and not row["group"].endswith(".jpg")
+    }
+
+
+def _icons(folder: Path) -> dict[str, Icon]:
+    if not folder.is_dir():
+        raise DataError(f"synth.icons: there is no folder {folder}; give one that holds <class>.png.")
+    files = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
+    if len(files) < _FEWEST:
+        raise DataError(
+            f"synth.icons: too few pictures in {folder}: {len(files)}; give {_FEWEST} or more, one a class."
+        )
+    icons = {}
+    for path in files:
+        try:
+            with Image.open(path) as picture:
+                icons[path.stem] = Icon(path.stem, cut_out(ImageOps.exif_transpose(picture)))
+        except BROKEN as error:
+            raise DataError(
+                f"synth.icons: {path} cannot be cut out ({type(error).__name__}: {error}); replace it by a picture with"
+                " an alpha channel or a plain ground."
+            ) from None
+    return icons
 
 
 def make_scene(
@@ -208,7 +260,7 @@ def _paste(canvas: Image.Image, sprite: Image.Image, at: tuple[int, int], style:
 
 
 def synthesise(
-    table: pa.Table, preset: Preset, layout: Layout, train: int, test: int, seed: int, val_only: bool
+    material: Material, preset: Preset, layout: Layout, train: int, test: int, seed: int, val_only: bool
 ) -> Collection:
     """Training scenes with base and val classes, and test scenes with the classes kept apart.
 
@@ -216,7 +268,6 @@ def synthesise(
         val_only: the test scenes hold val classes, and the training scenes base classes alone; else the test scenes
             hold novel classes, and val classes are trained on.
     """
-    material = read_material(table)
     of = {role: sorted(n for n, r in material.roles.items() if r == role) for role in ("base", "val", "novel")}
     trained, judged = (of["base"], of["val"]) if val_only else (of["base"] + of["val"], of["novel"])
     scenes = {

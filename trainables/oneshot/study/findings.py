@@ -14,6 +14,7 @@ from PIL import Image
 
 from raybayes.contract import Findings, Finished
 from trainables.oneshot.drawing import Shown, draw
+from trainables.oneshot.study.curves import judged, precision_recall
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,8 +33,12 @@ def findings(finished: Finished) -> Findings:
     best = compared[0]["trial"]
     if "classes" in finished.tables and len(classes := finished.table("classes", best)):
         tables[f"Classes of trial {best}, mean over repeats"] = _classes(classes)
+    if "detections" in finished.tables and len(objects := finished.table("objects", best, 0)):
+        ranked = judged(finished.table("detections", best, 0), objects, finished.table("classes", best, 0))
+        if any(one.n_positive for one in ranked.values()):
+            figures[f"Precision and recall of trial {best}, the classes with most objects"] = precision_recall(ranked)
     if "pictures" in finished.tables and len(pictures := finished.table("pictures", best, 0)):
-        figures = _drawn(finished, best, pictures)
+        figures |= _drawn(finished, best, pictures)
     return Findings(tables, figures)
 
 
@@ -99,6 +104,7 @@ def _drawn(finished: Finished, trial: int, pictures: pa.Table) -> dict[str, Figu
             )
             for r in best
         ]
+        labels += [label for label in dict.fromkeys(row["class"] for row in best) if label not in labels]
         insets = {label: opened["class", label] for label in labels if ("class", label) in opened}
         caption = f"Trial {trial}, scene {name}: the best detections, and dashed the objects to be found"
         figures[caption] = draw(picture, shown, insets, wanted)

@@ -16,6 +16,7 @@ from raybayes.errors import DataError
 from trainables.oneshot.config import InferenceValues
 from trainables.oneshot.finder import Boxes, finish
 from trainables.oneshot.scoring import Found, Truth, average_precision, judge
+from trainables.oneshot.study.curves import truth_of
 from trainables.oneshot.study.findings import mean_and_error
 
 _LISTED = 15
@@ -89,16 +90,8 @@ def rescored(finished: Finished, settings: RescoreSettings) -> Findings:
 
 
 def _read(raw: pa.Table, objects: pa.Table, unseen_only: bool) -> _Stored:
-    rows = [row for row in objects.to_pylist()]
-    labelled = [row for row in rows if row["class"] is not None]
-    has_unseen = any(row["unseen"] for row in labelled)
-    kept = [row for row in labelled if row["unseen"] or not (unseen_only and has_unseen)]
-    classes = tuple(sorted({row["class"] for row in kept}))
-    truth: dict[str, dict[str, Truth]] = {name: {} for name in classes}
-    for name, scene in sorted({(row["class"], row["scene"]) for row in kept}):
-        mine = [row for row in kept if row["class"] == name and row["scene"] == scene]
-        boxes = np.array([[row[c] for c in ("x0", "y0", "x1", "y1")] for row in mine], float)
-        truth[name][scene] = Truth(boxes, np.array([row["difficult"] for row in mine], bool))
+    truth = truth_of(objects, unseen_only)
+    classes = tuple(truth)
     names = np.array(raw["class"].to_pylist(), object)
     scenes = np.array(raw["scene"].to_pylist(), object)
     column = {
@@ -107,7 +100,7 @@ def _read(raw: pa.Table, objects: pa.Table, unseen_only: bool) -> _Stored:
     }
     index = {name: i for i, name in enumerate(classes)}
     boxes_of: dict[str, Boxes] = {}
-    for scene in sorted({row["scene"] for row in rows}):
+    for scene in sorted(set(objects["scene"].to_pylist())):
         picked = torch.from_numpy(np.flatnonzero((scenes == scene) & np.isin(names, classes)))
         owner = torch.tensor([index[name] for name in names[picked.numpy()]], dtype=torch.long)
         box = torch.stack([column[c][picked] for c in ("x0", "y0", "x1", "y1")], 1).float()

@@ -48,7 +48,8 @@ def tour(rows: Sequence[dict[str, Any]]) -> Figure:
         stops = sorted((row for row in rows if row["tour"] == name), key=lambda row: row["place"])
         x, y = ([row[axis] for row in [*stops, stops[0]]] for axis in ("x", "y"))
         axes.plot(x, y, color="#0072B2", linewidth=1.2, marker="o", markersize=3, markerfacecolor="#000000")
-        axes.set(title=f"{name}, length {stops[0]['length']:.10g}", xticks=[], yticks=[], aspect="equal")
+        axes.set(title=f"{name}, length {stops[0]['length']:.10g}", aspect="equal")
+        axes.axis("off")
     return figure
 
 

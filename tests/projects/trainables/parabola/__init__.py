@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 from statistics import mean
 from typing import Literal
 
@@ -36,9 +37,22 @@ class Config(BaseModel):
     marker: str = Field("", description="file that remembers that it was killed, so that it is not again")
     grace: int = Field(0, ge=0, description="first report that a scheduler may stop it at")
     log: str = Field("", description="file that gets a line a step")
+    meet: str = Field("", description="folder where it waits at its start until a second trial stands there too")
+
+
+def wait_for_another(folder: Path) -> None:
+    """Return once a second process stands in `folder`; the first to come stays until then."""
+    (folder / str(os.getpid())).touch()
+    deadline = time.monotonic() + 60
+    while len(list(folder.iterdir())) < 2:
+        if time.monotonic() > deadline:
+            raise TimeoutError("no other trial was there within 60 s")
+        time.sleep(0.01)
 
 
 def train(config: Config, ctx: Context) -> None:
+    if config.meet:
+        wait_for_another(Path(config.meet))
     x = torch.full((4,), 2.0, dtype=torch.float64)
     velocity = torch.zeros_like(x)
     generator = ctx.rng("noise")

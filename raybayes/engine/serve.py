@@ -1,0 +1,116 @@
+"""What a slot's process does: take a job from the desk, train it, take the next. It does not know Ray.
+
+The same loop serves a slot of one process and each rank of a group. In a group, rank 0 talks to the desk and hands on
+what it says; all ranks leave together.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from raybayes.clock import WALL
+from raybayes.engine.context import Group
+from raybayes.engine.isolation import Upkeep
+from raybayes.engine.job import Desk, Done, Job, Key, describe_error
+from raybayes.engine.perform import perform, refused
+from raybayes.engine.roster import Turn
+from raybayes.errors import StoreError
+from raybayes.spec import Reuse
+
+# A slot without work gives its machine back. Not at once: a new group of workers takes about as long to start.
+IDLE_S = 10.0
+_FIRST_POLL_S, _LAST_POLL_S = 0.002, 0.1
+
+
+class SlotDesk(Desk, Protocol):
+    """A desk that hands out jobs to slots."""
+
+    def turn(self, slot: int, done: Done | None) -> Turn: ...
+    def leave(self, slot: int, done: Done | None) -> None: ...
+    def failed(self, key: Key, error: str) -> None: ...
+    def refuse(self, reason: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A process's place in its slot.
+
+    Args:
+        slot: the slot's number in the desk's roster.
+        threads: of one torch operation.
+    """
+
+    slot: int
+    group: Group
+    device: torch.device
+    threads: int
+
+
+def serve(seat: Seat, desk: SlotDesk, reuse: Reuse) -> None:
+    """Train one job after the other, until the desk has none or it is time for fresh processes.
+
+    Raises:
+        StoreError: the storage has refused something. The desk was told: the burst is at its end.
+        Exception: what a training function raised. The desk was told the reason; the process is not to be used again.
+    """
+    try:
+        _work(seat, desk, reuse)
+    except StoreError as error:
+        reason = refused(error)
+        if reason is not None:
+            desk.refuse(reason)
+        raise
+
+
+def _work(seat: Seat, desk: SlotDesk, reuse: Reuse) -> None:
+    group, upkeep, done = seat.group, Upkeep(reuse.growth_gib), None
+    for left in reversed(range(reuse.trials)):
+        turn, idle, asking = _next(seat.slot, desk, done) if group.rank == 0 else (None, 0.0, 0.0)
+        turn = group.broadcast(turn)
+        if turn.job is None:
+            return
+        done = _performed(turn.job, seat, desk)
+        began = WALL.elapsed()
+        upkeep.tidy()
+        worn = any(group.gather(upkeep.worn))  # also a barrier: no rank goes on before all have ended
+        done.spent.idle, done.spent.asking, done.spent.tidying = idle, asking, WALL.elapsed() - began
+        if worn or not left:
+            break
+    if group.rank == 0:
+        desk.leave(seat.slot, done)
+
+
+def _performed(job: Job, seat: Seat, desk: SlotDesk) -> Done:
+    try:
+        return perform(job, desk, seat.group, seat.device, seat.threads)
+    except Exception as error:
+        if not _peer_lost(error) and refused(error) is None:
+            # Told before the group is torn down, so that a mistake in the code is not taken for a lost worker.
+            desk.failed(job.key, describe_error(error))
+        raise
+
+
+def _peer_lost(error: BaseException) -> bool:
+    """Whether a collective operation broke off, which is how the ranks that live notice the one that does not."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any("/torch/distributed/" in frame.filename for frame in frames)
+
+
+def _next(slot: int, desk: SlotDesk, done: Done | None) -> tuple[Turn, float, float]:
+    """The desk's answer, or where it has nothing for now its first other one in the next seconds.
+
+    Returns:
+        The answer, seconds of waiting for something to do, seconds that the desk needed to find it.
+    """
+    came = asked = WALL.elapsed()
+    turn, wait_s = desk.turn(slot, done), _FIRST_POLL_S
+    while turn.job is None and not turn.over and WALL.elapsed() - came < IDLE_S:
+        time.sleep(wait_s)
+        wait_s, asked = min(2 * wait_s, _LAST_POLL_S), WALL.elapsed()
+        turn = desk.turn(slot, None)
+    return turn, asked - came, WALL.elapsed() - asked
