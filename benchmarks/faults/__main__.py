@@ -177,13 +177,14 @@ def main(argv: Sequence[str]) -> int:
             known[name] = run(name, case, times)
     rows = [known[name] for name in cases if name in known]
     pq.write_table(pa.Table.from_pylist(rows), kept)
-    lines = ["# Faults", "", NOTES.strip(), "", f"Measured {', '.join(sorted({row['date'] for row in rows}))} on "
-             f"{rows[0]['machine']}. Versions: {rows[-1]['versions']}.", "",
-             f"| {' | '.join((*COLUMNS, 'load'))} |", "| --- |" + " ---: |" * 7]  # fmt: skip
+    dates, systems = (sorted({row[name] for row in rows}) for name in ("date", "machine"))
+    lines = ["# Faults", "", NOTES.strip(), "", f"Measured {', '.join(dates)} on {', '.join(systems)}.", "",
+             f"| {' | '.join((*COLUMNS, 'load', 'commit'))} |", "| --- |" + " ---: |" * 7 + " --- |"]  # fmt: skip
     for row in rows:
         *counts, seconds = (row[name] for name in COLUMNS)
         shown = "" if seconds is None else measurement.shown(seconds)
-        lines.append(f"| {' | '.join(map(str, counts))} | {shown} | {row['load']:.0f} |")
+        commit = row["versions"].partition(",")[0].removeprefix("raybayes at ")
+        lines.append(f"| {' | '.join(map(str, counts))} | {shown} | {row['load']:.0f} | {commit} |")
     page = "\n".join(lines) + "\n"
     (options.out / "faults.md").write_text(page, encoding="utf-8")
     print(page)

@@ -168,7 +168,7 @@ def look(
     rows = rb.open_sweep(str(folder / "s")).trials.to_pylist()
     made = [(float(line[3]), line[0], line[2]) for line in trained(folder)]
     again = {rate for cut in cuts for rate, _, _ in made[cut.made :] if rate in cut.ended}
-    ends = [*(cut.made for cut in cuts[1:]), len(made)]
+    ends = [*(cut.made for cut in cuts), len(made)][1:]
     repeated = [len(set(made[: one.made]) & set(made[one.made : end])) for one, end in zip(cuts, ends, strict=True)]
     return Damage(
         lost=trials - sum(row["state"] in ended for row in rows),

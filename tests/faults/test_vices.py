@@ -66,9 +66,9 @@ def test_a_checkpoint_that_the_disk_refuses_does_not_fail_the_trial(tmp_path, mo
 @pytest.mark.parametrize("damage", ["half", "bit"])
 def test_a_damaged_checkpoint_is_not_resumed_from(tmp_path, damage, how_many, caplog):
     """The one before it is used; where that is damaged too, the trial begins anew. The numbers are the same."""
-    config, log = {"steps": 30, "noise": 0.3}, tmp_path / "log"
+    config, log = {"steps": 80, "noise": 0.3}, tmp_path / "log"
     sweep = rb.sweep("parabola", trials=1, config={**config, "sleep_s": 0.02, "log": str(log)}, storage=str(tmp_path),
-                     name="s", executor="here", every_s=0.0, time_budget=0.25)  # fmt: skip
+                     name="s", executor="here", every_s=0.0, time_budget=0.8)  # fmt: skip
     assert sweep.trials["state"].to_pylist() == ["PAUSED"]
     before, newest = checkpoints.steps(sweep.layout, 0, 0)
     for step in (newest, before)[:how_many]:
