@@ -44,7 +44,7 @@ PCA32 = Space(
         "preset": Choice("pca32"),
         "dataset": Choice("mnist"),
         "steps": Choice(3000),
-        "objective": Choice("hybrid"),  # generative needs ten times the updates to use 100 labels
+        "objective": Choice("hybrid"),  # generative, the paper's, keeps up only while head.label_scale is about 1
         "loss.ce": Float(3.0, 100.0, log=True),  # 10 in the preset
         "labelled_share": Float(0.08, 0.4),  # 0.15 in the preset
         "trunk.steps": Int(1, 3),  # 2 in the preset
