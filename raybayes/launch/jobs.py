@@ -49,6 +49,8 @@ class RayJobs:
     def __init__(self, address: str, folder: ClusterFolder | None, python: str = sys.executable) -> None:
         if folder is not None:
             folder.authenticate()
+        elif _token().exists():  # then `ray start` has turned authentication on by itself
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.pop("RAY_ADDRESS", None)  # it would win over the address given here
         os.environ["RAY_RUNTIME_ENV_IGNORE_GITIGNORE"] = "1"  # what travels was decided in `packing`
         from ray.job_submission import JobSubmissionClient
@@ -64,9 +66,8 @@ class RayJobs:
         try:
             return call()
         except AuthenticationError:
-            token = os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")
             raise ClusterError(
-                f"{self._address} does not accept the token in {token}: it is another user's cluster, or an older "
+                f"{self._address} does not accept the token in {_token()}: it is another user's cluster, or an older "
                 "one's file; use the cluster file that started it."
             ) from None
         except OSError:  # requests' errors are among them
@@ -146,3 +147,8 @@ class RayJobs:
             )
             for info in found
         ]
+
+
+def _token() -> Path:
+    """The file that Ray takes the token from."""
+    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
