@@ -96,7 +96,7 @@ class RayJobs:
                         entrypoint=entry,
                         submission_id=name,
                         runtime_env=environment,
-                        metadata={"raybayes": shlex.join(arguments)},
+                        metadata={"job_name": name, "raybayes": shlex.join(arguments)},
                     )
                 )
             )

@@ -79,6 +79,7 @@ def environment(
     kept |= {
         MARK: mark,
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",  # runs of several workers, for the dashboard's state interface
         # Two ports that `ray start` has no option for; the heads of two clusters on a machine would share them.
         "AUTOSCALER_METRIC_PORT": str(block.service("autoscaler-metrics")),
         "DASHBOARD_METRIC_PORT": str(block.service("dashboard-metrics")),
