@@ -203,24 +203,3 @@ class TestSeveralObjectives:
     def test_a_report_limit_needs_a_process_to_stop(self, tmp_path):
         with pytest.raises(SpecError, match="nothing in this process can stop a trial that hangs"):
             rb.sweep("parabola", report_limit="1m", storage=str(tmp_path), **HERE)
-
-
-def test_checkpoints_on_slow_storage_come_less_often(tmp_path, monkeypatch):
-    """A write that takes 60 times as long as the wish between two: by the wish there would be one at every report."""
-    import time
-
-    from raybayes.engine.context import COST, Worker
-
-    written, publish = [], Worker._publish
-
-    def slow(self, records):
-        time.sleep(0.03)
-        written.append(self._step)
-        publish(self, records)
-
-    monkeypatch.setattr(Worker, "_publish", slow)
-    config = {"steps": 40, "sleep_s": 0.005}
-    rb.sweep("parabola", trials=1, config=config, storage=str(tmp_path), every_s=0.0005, executor="here")
-    assert COST == 0.03
-    assert len(written) < 8, "after the first, the next is due a second later"
-    assert written[-1] == 40, "the end is always kept"

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 # Okabe and Ito, "Color Universal Design" (2008).
 _COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#8C8C8C")
-_PANELS = (("error", "validation error"), ("bpd", "bits/dim"), ("nll", "-log p(x) (nats)"))
+_PANELS = (("error", "validation error"), ("bpd", "bits/dim"))
 
 
 def curves(reports: pa.Table, runs: pa.Table) -> Figure:
-    """The error, and bits/dim beside it (of a toy, which has none, nats): means over runs, bands of one standard error.
+    """The error, and bits/dim beside it: means over runs, bands of one standard error.
 
     Args:
         reports: of the whole sweep.
@@ -30,7 +30,7 @@ def curves(reports: pa.Table, runs: pa.Table) -> Figure:
     from matplotlib.ticker import MaxNLocator
 
     newest = {(row["trial"], row["repeat"], row["step"]): row for row in reports.to_pylist()}
-    known = [panel for panel in _PANELS if any(row.get(panel[0]) is not None for row in newest.values())][:2]
+    known = [panel for panel in _PANELS if any(row.get(panel[0]) is not None for row in newest.values())]
     lines = settings(runs)[: len(_COLOURS)]
     figure = Figure(figsize=(7.0, 3.0 + 0.17 * len(lines)), layout="constrained")
     panels = figure.subplots(1, len(known), squeeze=False)[0]

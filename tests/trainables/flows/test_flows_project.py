@@ -130,8 +130,8 @@ def test_a_grid_of_splits_becomes_one_line_with_its_error(tmp_path):
     assert found.document["objectives"][1]["name"] == "bpd", "two objectives unless the user names others"
     (title,) = found.findings().tables
     rows = found.findings().tables[title].to_pylist()
-    error, nats = next(iter(found.findings().figures.values())).axes
-    assert [axes.get_ylabel() for axes in (error, nats)] == ["validation error", "-log p(x) (nats)"]
+    error, bits = next(iter(found.findings().figures.values())).axes
+    assert [axes.get_ylabel() for axes in (error, bits)] == ["validation error", "bits/dim"]
     means = [line.get_ydata()[-1] for line in error.lines]
     assert means == sorted(means)
     mine = [one["error"] for one in found.table("run").to_pylist()
