@@ -92,8 +92,7 @@ def full_disk(folder: Path, rng: random.Random) -> Damage:
     """No file may grow beyond a size: writes end in the middle of a line; then there is room again."""
     process = begin(folder, *HERE, file_limit=rng.randint(4000, 7000))
     process.communicate(timeout=sweeps.WAIT_S)
-    return sweeps.resume_and_look(folder, [sweeps.Cut(len(sweeps.trained(folder)), sweeps.finished(folder))], HERE,
-                                  lambda folder: None)  # fmt: skip
+    return sweeps.resume_and_look(folder, [sweeps.now(folder)], HERE, lambda folder: None)
 
 
 def worker(*flags: str) -> Case:

@@ -16,7 +16,7 @@ from ray.cluster_utils import Cluster
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import raybayes as rb
-from benchmarks.faults.sweeps import ROOT, TRIALS, Cut, Damage, finished, look, trained
+from benchmarks.faults.sweeps import ROOT, TRIALS, Cut, Damage, look, now, trained
 from raybayes import catalog
 from raybayes.engine.cluster import TICKET
 
@@ -57,7 +57,7 @@ def _kill(cluster: Cluster, node: Any, folder: Path, step: int) -> tuple[Cut, fl
             break
     began, rate = time.monotonic(), last[0][3]
     cluster.remove_node(node, allow_graceful=False)
-    cut = Cut(len(trained(folder)), finished(folder))
+    cut = now(folder)
     # A process may outlive its node for a moment; what it still does is not written down.
     while not any(line[3] == rate and line[1] not in mine for line in trained(folder)[cut.made :]):
         time.sleep(0.02)

@@ -79,6 +79,15 @@ def wait_for_lines(folder: Path, lines: int) -> None:
         time.sleep(0.01)
 
 
+def wait_for_others(folder: Path, before: Cut) -> None:
+    """Until a process that was not there at the fault has made a step; workers of a dead driver may go on a while."""
+    deadline = time.monotonic() + WAIT_S
+    while all(line[1] in before.processes for line in trained(folder)[before.made :]):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{folder}: no step was made in {WAIT_S:g} s")
+        time.sleep(0.01)
+
+
 def trained(folder: Path) -> list[list[str]]:
     """(step, process, rank, learning rate) of each step that was really computed."""
     log = folder / "log"
@@ -113,15 +122,22 @@ def hit_and_resume(
 
 @dataclass(frozen=True)
 class Cut:
-    """What there was when a fault hit: steps that were computed, learning rates of the trials that had ended."""
+    """What there was when a fault hit: steps that were made, by whom, learning rates of the trials that had ended."""
 
     made: int
     ended: frozenset[float]
+    processes: frozenset[str]
 
 
 def cut(folder: Path, process: subprocess.Popen[str], hit: Kill) -> Cut:
     hit(process)
-    return Cut(len(trained(folder)), finished(folder))
+    return now(folder)
+
+
+def now(folder: Path) -> Cut:
+    """What there is, where the fault has hit already."""
+    made = trained(folder)
+    return Cut(len(made), finished(folder), frozenset(line[1] for line in made))
 
 
 def resume_and_look(
@@ -130,7 +146,7 @@ def resume_and_look(
     damage(folder / "s")
     began = time.monotonic()
     after = raybayes("resume", str(folder / "s"), *flags)
-    wait_for_lines(folder, cuts[-1].made + 1)
+    wait_for_others(folder, cuts[-1])
     recovery_s = time.monotonic() - began
     _, errors = after.communicate(timeout=WAIT_S)
     if after.returncode != 0:
@@ -144,11 +160,10 @@ def hit_again_and_again(folder: Path, rng: random.Random, times: int) -> Damage:
     for number in range(times):
         began = time.monotonic()
         process = begin(folder, trials=trials) if number == 0 else raybayes("resume", str(folder / "s"))
-        before = cuts[-1].made if cuts else 0
         if cuts:
-            wait_for_lines(folder, before + 1)
+            wait_for_others(folder, cuts[-1])
             recoveries.append(time.monotonic() - began)
-        wait_for_lines(folder, before + rng.randint(2, 2 * STEPS))
+        wait_for_lines(folder, len(trained(folder)) + rng.randint(1, 2 * STEPS))
         cuts.append(cut(folder, process, kill))
     last = resume_and_look(folder, cuts, (), lambda folder: None, trials)
     return replace(last, recovery_s=statistics.median([*recoveries, last.recovery_s or 0.0]))
