@@ -27,8 +27,9 @@ KILLS = 10
 NOTES = f"""
 Each time, a sweep of {sweeps.TRIALS} trials of {sweeps.STEPS} steps is hit at a seeded random moment and goes on:
 processes are real and are killed with SIGKILL; "on Ray" is a private Ray of this machine. The driver on Ray is killed
-{KILLS} times in one sweep of {3 * KILLS} trials, each time while it goes on from the last. Lost: trials without an end.
-Again: finished trials that were run again. Steps: the most steps that were trained again after a fault (there is no
+{KILLS} times in one sweep of {sweeps.TRIALS_A_KILL * KILLS} trials, each time while it goes on from the last.
+Lost: trials without an end. Again: finished trials that were run again.
+Steps: the most steps that were trained again after a fault (there is no
 checkpoint before 10 s, so up to all {sweeps.STEPS} for each trial that was running). Running: RUNNING at the end.
 Recovery: median seconds from the command that goes on (start of Python and Ray included) to the next step of training;
 of a node, from its death to the next step of its trial. Load: mean number of running processes in the last minute.

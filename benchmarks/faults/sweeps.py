@@ -19,6 +19,7 @@ import raybayes as rb
 
 ROOT = Path(__file__).parent.parent.parent
 TRIALS, STEPS, SLEEP_S = 8, 5, 0.05
+TRIALS_A_KILL = 25  # the workers of a dead driver go on for some seconds
 WAIT_S = 240.0
 
 
@@ -156,7 +157,7 @@ def resume_and_look(
 
 def hit_again_and_again(folder: Path, rng: random.Random, times: int) -> Damage:
     """One sweep on Ray whose driver is killed so many times, each time while it goes on from the last."""
-    trials, cuts, recoveries = 3 * times, [], []
+    trials, cuts, recoveries = TRIALS_A_KILL * times, [], []
     for number in range(times):
         began = time.monotonic()
         process = begin(folder, trials=trials) if number == 0 else raybayes("resume", str(folder / "s"))
