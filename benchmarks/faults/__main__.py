@@ -46,7 +46,9 @@ def driver_on_ray(folder: Path, rng: random.Random) -> Damage:
 
 
 def head(folder: Path, rng: random.Random) -> Damage:
-    return hit_and_resume(folder, rng, (), kill_head)
+    """Ray waits a minute for its head unless told otherwise, which is as long as the whole sweep."""
+    soon = {"RAY_gcs_rpc_server_reconnect_timeout_s": "3"}
+    return hit_and_resume(folder, rng, (), kill_head, sleep_s=0.3, variables=soon)
 
 
 def damaged(change: Callable[[Path, random.Random], None], pattern: str, every_s: float = 10.0) -> Case:

@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -43,13 +43,18 @@ class Damage:
     recovery_s: float | None = None
 
 
-def raybayes(*arguments: str, file_limit: int | None = None) -> subprocess.Popen[str]:
-    """A raybayes process of its own, among the projects of the tests; `file_limit`: the most bytes a file may have."""
+def raybayes(*arguments: str, file_limit: int | None = None, **variables: str) -> subprocess.Popen[str]:
+    """A raybayes process of its own, among the projects of the tests.
+
+    Args:
+        file_limit: the most bytes a file may have.
+        variables: of its environment.
+    """
     limit = [] if file_limit is None else ["prlimit", f"--fsize={file_limit}"]
     return subprocess.Popen(
         [*limit, sys.executable, "-m", "raybayes", *arguments],
         cwd=ROOT / "tests" / "projects",
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
 
@@ -61,14 +66,15 @@ def settings(folder: Path, **more: object) -> list[str]:
 
 def begin(
     folder: Path, *flags: str, trials: int = TRIALS, file_limit: int | None = None, every_s: float = 10.0,
-    **more: object,
+    variables: Mapping[str, str] | None = None, **more: object,
 ) -> subprocess.Popen[str]:  # fmt: skip
     spec = folder / "spec.yaml"
     spec.write_text(f"checkpoints: {{every_s: {every_s}}}\n")
     place = ["--storage", str(folder), "--name", "s", "--spec", str(spec), *flags]
     return raybayes(
-        "sweep", "parabola", "--trials", str(trials), *place, *settings(folder, **more), file_limit=file_limit
-    )
+        "sweep", "parabola", "--trials", str(trials), *place, *settings(folder, **more), file_limit=file_limit,
+        **(variables or {}),
+    )  # fmt: skip
 
 
 def wait_for_lines(folder: Path, lines: int) -> None:
@@ -80,13 +86,16 @@ def wait_for_lines(folder: Path, lines: int) -> None:
         time.sleep(0.01)
 
 
-def wait_for_others(folder: Path, before: Cut) -> None:
-    """Until a process that was not there at the fault has made a step; workers of a dead driver may go on a while."""
-    deadline = time.monotonic() + WAIT_S
+def recovery(folder: Path, before: Cut, process: subprocess.Popen[str], began: float) -> float | None:
+    """Seconds from `began` until a process that was not there at the fault has made a step; None: `process` has ended
+    without one, since workers that outlived the fault for a while have done all there was."""
     while all(line[1] in before.processes for line in trained(folder)[before.made :]):
-        if time.monotonic() > deadline:
+        if process.poll() is not None:
+            return None
+        if time.monotonic() - began > WAIT_S:
             raise TimeoutError(f"{folder}: no step was made in {WAIT_S:g} s")
         time.sleep(0.01)
+    return time.monotonic() - began
 
 
 def trained(folder: Path) -> list[list[str]]:
@@ -147,8 +156,7 @@ def resume_and_look(
     damage(folder / "s")
     began = time.monotonic()
     after = raybayes("resume", str(folder / "s"), *flags)
-    wait_for_others(folder, cuts[-1])
-    recovery_s = time.monotonic() - began
+    recovery_s = recovery(folder, cuts[-1], after, began)
     _, errors = after.communicate(timeout=WAIT_S)
     if after.returncode != 0:
         raise RuntimeError(f"resume ended with {after.returncode}: {errors}")
@@ -162,12 +170,12 @@ def hit_again_and_again(folder: Path, rng: random.Random, times: int) -> Damage:
         began = time.monotonic()
         process = begin(folder, trials=trials) if number == 0 else raybayes("resume", str(folder / "s"))
         if cuts:
-            wait_for_others(folder, cuts[-1])
-            recoveries.append(time.monotonic() - began)
+            recoveries.append(recovery(folder, cuts[-1], process, began))
         wait_for_lines(folder, len(trained(folder)) + rng.randint(1, 2 * STEPS))
         cuts.append(cut(folder, process, kill))
     last = resume_and_look(folder, cuts, (), lambda folder: None, trials)
-    return replace(last, recovery_s=statistics.median([*recoveries, last.recovery_s or 0.0]))
+    known = [seconds for seconds in [*recoveries, last.recovery_s] if seconds is not None]
+    return replace(last, recovery_s=statistics.median(known))
 
 
 def finished(folder: Path) -> frozenset[float]:
