@@ -68,10 +68,9 @@ class SlurmJobs:
     def _ended(self, folder: ClusterFolder, number: str, found: Job) -> int:
         result = read_json(folder.result)
         if result is None:
-            how = found.state.lower() or "ended"
             raise ClusterError(
-                f"job {number} {how} without a result: it was cancelled, or its node was lost; everything that was "
-                f"reported is stored. Its output: {folder.output}."
+                f"job {number} {found.ended}, without a result of its own: it was cancelled, or its node was lost, or "
+                f"Slurm could not start it; everything that was reported is stored. Its output: {folder.output}."
             )
         return int(result["exit_code"])
 

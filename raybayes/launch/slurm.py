@@ -19,7 +19,10 @@ from raybayes.launch.spec import SlurmCluster, seconds
 
 _POLL_S = 1.0
 _CLEAN_END_S = 60.0
-_OVER = ("", "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE")
+_OVER = (
+    "", "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE",
+    "PREEMPTED",
+)  # fmt: skip
 _WHY = "Slurm's commands are needed; run this on a login node of the cluster."
 
 
@@ -27,7 +30,7 @@ _WHY = "Slurm's commands are needed; run this on a login node of the cluster."
 class Job:
     """A job as Slurm's queue shows it."""
 
-    state: str  # "" when it has left the queue
+    state: str  # "" when Slurm knows it no longer, some minutes after its end
     reason: str = ""
     hosts: str = ""
 
@@ -35,6 +38,12 @@ class Job:
     def over(self) -> bool:
         """Whether it will not run again."""
         return self.state in _OVER
+
+    @property
+    def ended(self) -> str:
+        """How it ended, for people: "has ended: failed (NonZeroExitCode)"."""
+        why = "" if self.reason in ("", "None") else f" ({self.reason})"
+        return f"has ended: {self.state.lower()}{why}" if self.state else "has ended"
 
 
 def slurm(*command: str) -> str:
@@ -54,7 +63,7 @@ def slurm(*command: str) -> str:
 def look(job: str) -> Job:
     """How a job stands in the queue."""
     try:
-        shown = slurm("squeue", "--noheader", "--jobs", job, "--format", "%T|%r|%N")
+        shown = slurm("squeue", "--noheader", "--states=all", "--jobs", job, "--format", "%T|%r|%N")
     except ClusterError as error:
         if "Invalid job id" in str(error):  # it left the queue some minutes ago
             return Job("")
@@ -171,7 +180,7 @@ class SlurmLauncher:
             return Status("down", wanted=wanted)
         job = look(record["job"])
         if job.over:
-            return Status("lost", f"job {record['job']} has ended", wanted=wanted)
+            return Status("lost", f"job {record['job']} {job.ended}", wanted=wanted)
         detail = f"job {record['job']} {job.state.lower()}"
         if job.state != "RUNNING":
             return Status("pending", f"{detail}: {job.reason}", wanted=wanted)

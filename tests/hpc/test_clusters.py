@@ -117,7 +117,9 @@ def test_a_submitted_sweep_survives_its_wall_time(rack, slurm, timing):
     assert "PAUSED" in states
     assert "RUNNING" not in states
     assert rack.remains() == {}
-    rack.run("scontrol", "update", f"JobId={number}", "StartTime=now")  # Slurm itself waits two minutes
+    # Slurm itself waits two minutes. Within the same second a node takes the new start for the one it has just killed.
+    time.sleep(3)
+    rack.run("scontrol", "update", f"JobId={number}", "StartTime=now")
     said = rack.raybayes("jobs", "logs", "--cluster", file, "--follow", job, cwd=work, timeout=600).stdout
     assert "start 2 of job" in said
     assert "time is over (SIGUSR1)" in said

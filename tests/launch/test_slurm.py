@@ -211,7 +211,7 @@ print(42)"""
         monkeypatch.chdir(tmp_path)
         queue("CANCELLED|None|", joins=0)
         assert self.submit(slurm_file()) == 3
-        assert "cancelled without a result" in capsys.readouterr().err
+        assert "has ended: cancelled, without a result" in capsys.readouterr().err
 
     def test_ctrl_c_detaches(self, slurm_file, queue, programs, tmp_path, capsys, monkeypatch):
         monkeypatch.chdir(tmp_path)
