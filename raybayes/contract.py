@@ -16,7 +16,7 @@ The same function runs in this process, in the workers of a Ray Train run, and i
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
@@ -239,6 +239,25 @@ class Command:
 
 
 @dataclass(frozen=True)
+class Fusion:
+    """How several trials of a project are trained at the same time on one device (`--fuse`).
+
+    Args:
+        alike: given a config, what trials must have in common to be trained together; None: this one is trained alone.
+        most: given a config, how many trials at most gain from it, or fit into memory.
+        train: `train(configs, contexts)`: what `Project.train` does, for each config with its own context. All that a
+            trial reports and stores is what it would be alone, up to rounding. The report of a trial may raise `Stop`,
+            which ends this trial and no other; the function returns when none is left. The trials may go on from
+            checkpoints, also from ones that they made alone, at different steps. If the function raises anything else,
+            its trials are trained alone, which shows whose mistake it was.
+    """
+
+    alike: Callable[[Any], Hashable]
+    most: Callable[[Any], int]
+    train: Callable[[Sequence[Any], Sequence[Context]], None]
+
+
+@dataclass(frozen=True)
 class Project:
     """All that the service knows of a research project.
 
@@ -264,6 +283,7 @@ class Project:
         findings: what a whole sweep has found: tables to print below its trials, figures for its page.
         rescore: how the results follow from the stored tables, for other settings than those of the run.
         commands: what a finished run is good for.
+        fusion: how several trials are trained at the same time, if that is faster than one after the other.
     """
 
     name: str
@@ -284,6 +304,7 @@ class Project:
     findings: Callable[[Finished], Findings] | None = None
     rescore: Rescore | None = None
     commands: tuple[Command, ...] = ()
+    fusion: Fusion | None = None
 
     def metric(self, name: str) -> Metric:
         """The metric of that name; KeyError if the project does not report it."""
