@@ -125,6 +125,7 @@ def sweep(
     retries: int = 2,
     isolate: bool = False,
     ask_ahead: Literal["auto", "always", "never"] = "auto",
+    fuse: int | Literal["never", "auto"] = "never",
     failed_limit: float = 0.5,
     report_limit: str | float | None = None,
     warm_start: str = "none",
@@ -154,6 +155,9 @@ def sweep(
         ask_ahead: whether configurations are looked for before a slot is free, so that none waits for the sampler:
             "auto" does it where that saves 2 % of a trial's time or more. A sweep with concurrency 1 never does, unless
             "always", and so depends on its seed alone.
+        fuse: how many trials are trained at the same time in one process, on the same device, where the project can:
+            at most a number, or "auto": as many as the project finds good, shared among the slots, and no more than a
+            tenth of the sweep at a time with a sampler that learns from results.
         failed_limit: share of failed trials above which a TrialError is raised at the end.
         report_limit: "10m" or seconds without a report after which a trial is stopped and fails.
         warm_start: "auto" (finished sweeps of the same project and space in `storage`) or paths of sweeps, joined by
@@ -188,6 +192,7 @@ def sweep(
         "retries": retries,
         "reuse": {"trials": 1} if isolate else {},
         "ask_ahead": ask_ahead,
+        "fuse": fuse,
         "failed_limit": failed_limit,
         "report_limit_s": parse_duration(report_limit),
         "warm_start": warm_start,
@@ -213,8 +218,8 @@ def resume(
 
     Args:
         changes: what may differ from burst to burst: trials, scheduler, concurrency, time_budget_s, retries, data,
-            checkpoints, reuse, ask_ahead, failed_limit, report_limit_s, and narrow: {parameter: value} that is fixed
-            from now on.
+            checkpoints, reuse, ask_ahead, fuse, failed_limit, report_limit_s, and narrow: {parameter: value} that is
+            fixed from now on.
 
     Raises:
         SpecError: a change of what the sweep is (project, space, objective, ...).
@@ -240,7 +245,7 @@ def extend(path: str, trials: int, **changes: Any) -> Sweep:
 
 _BURST = (
     "trials", "scheduler", "concurrency", "time_budget_s", "retries", "data", "checkpoints", "reuse", "ask_ahead",
-    "failed_limit", "report_limit_s", "narrow", "confirm",
+    "fuse", "failed_limit", "report_limit_s", "narrow", "confirm",
 )  # fmt: skip
 
 
@@ -283,6 +288,8 @@ def prepare(spec: SweepSpec, layout: Layout | None = None) -> Prepared:
     project = catalog.load_project(spec.project)
     fixed = catalog.fixed_values(project, _dotted(spec.config))
     spec = spec.model_copy(update={"config": fixed})
+    if spec.fuse != "never":
+        catalog.require_fusion(project)
     space = Space({})
     if spec.kind == "sweep":
         space = catalog.load_space(project, spec.space)

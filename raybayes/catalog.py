@@ -76,6 +76,16 @@ def load_project(name: str) -> Project:
     return project
 
 
+def require_fusion(project: Project) -> None:
+    """SpecError if the project cannot train several trials at the same time; it names those that can."""
+    if project.fusion is None:
+        able = [name for name in project_names() if load_project(name).fusion is not None]
+        raise SpecError(
+            f"fuse: {project.name} cannot train several trials at the same time (its PROJECT has no fusion); "
+            f"those that can: {', '.join(able) or 'none'}."
+        )
+
+
 def _import(module: str, place: str) -> Any:
     try:
         return importlib.import_module(module)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from raybayes.errors import SpecError
 
@@ -128,6 +128,9 @@ class SweepSpec(Frozen):
     ask_ahead: Literal["auto", "always", "never"] = Field(
         "auto", description="look for configurations before a slot is free; auto: where that saves 2 % of a trial"
     )
+    fuse: int | Literal["never", "auto"] = Field(
+        "never", description="trials of a project trained at once in one process, where it can: at most N, or auto"
+    )
     reuse: Reuse = Field(default_factory=Reuse)
     retries: int = Field(2, ge=0, description="restarts of a trial whose worker was lost")
     failed_limit: float = Field(0.5, ge=0, le=1, description="share of failed trials above which the exit code is 1")
@@ -152,6 +155,15 @@ class SweepSpec(Frozen):
             raise ValueError("give a number from 1, or auto")
         return int(value)
 
+    @field_validator("fuse", mode="before")
+    @classmethod
+    def _parse_fuse(cls, value: Any) -> int | str:
+        if value in ("never", "auto"):
+            return str(value)
+        if isinstance(value, bool) or not str(value).isdigit() or int(value) < 2:
+            raise ValueError("give a number from 2, auto, or never")
+        return int(value)
+
     @field_validator("objective", mode="before")
     @classmethod
     def _parse_objective(cls, value: Any) -> Any:
@@ -163,6 +175,17 @@ class SweepSpec(Frozen):
         if value is not None:
             parse_confirm(value)
         return value
+
+    @model_validator(mode="after")
+    def _fusible(self) -> SweepSpec:
+        if self.fuse != "never":
+            if self.resources.workers > 1:
+                raise ValueError(f"fuse trains several trials in one process, not in {self.resources.workers} workers")
+            if self.scheduler.name == "pbt":
+                raise ValueError("fuse: members of pbt wait for each other, and are trained apart; drop one of the two")
+            if self.reuse.trials == 1:
+                raise ValueError("fuse trains several trials in one process, and isolate each in its own; drop one")
+        return self
 
     @field_validator("name")
     @classmethod

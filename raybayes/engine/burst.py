@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from raybayes.clock import WALL, Clock
@@ -17,6 +17,7 @@ from raybayes.contract import Action
 from raybayes.engine.books import Books, Live, Process
 from raybayes.engine.evolution import Evolution
 from raybayes.engine.foresight import Foresight
+from raybayes.engine.fusing import Fusing
 from raybayes.engine.job import Decision, Done, Job, Key, Report, Start
 from raybayes.engine.line import Line
 from raybayes.engine.losses import Losses
@@ -71,7 +72,7 @@ class Burst:
         self._line = Line(layout, spec, plan, roots, self._books)
         self._live: dict[Key, Live] = {}
         self._losses: dict[Key, Losses] = {}
-        self._foresight = Foresight(spec)
+        self._foresight, self._fusing = Foresight(spec), Fusing(spec, plan)
         self._evolution = (
             Evolution(plan.population, layout, spec, plan, self._books, self._line) if plan.population else None
         )
@@ -97,10 +98,37 @@ class Burst:
         job = self._line.take(self._clock.elapsed())
         if job is None:
             return None
-        # A trial that was interrupted after its last report makes no further one: its metrics come from the store.
-        self._live[job.key] = Live(job, metrics=self._books.recalled.pop(job.key, {}))
+        self._give(job)
         self._books.flush()
         return job
+
+    def _give(self, job: Job) -> None:
+        # A trial that was interrupted after its last report makes no further one: its metrics come from the store.
+        self._live[job.key] = Live(job, metrics=self._books.recalled.pop(job.key, {}))
+
+    @_one_at_a_time
+    def next_jobs(self, share: int) -> list[Job]:
+        """The next thing to train, and what is trained together with it; none: nothing now.
+
+        Args:
+            share: how many jobs of those that wait would give every slot the same number.
+        """
+        first = self.next_job()
+        if first is None:
+            return []
+        jobs, size, asked = [first], self._fusing.size(first, share), 0
+        while len(jobs) < size:
+            other = self._line.take(self._clock.elapsed(), self._fusing.like(first))
+            if other is not None:
+                self._give(other)
+                jobs.append(other)
+            elif self._books.room and asked < size:
+                self._ask()
+                asked += 1
+            else:
+                break
+        self._books.flush()
+        return jobs
 
     def _ask(self) -> None:
         began = self._clock.elapsed()
@@ -118,14 +146,14 @@ class Burst:
         return True
 
     @_one_at_a_time
-    def turn(self, done: Done | None) -> Job | None:
-        """The end of a job in order, and the next one: what both promise is on disk after one write."""
-        if done is not None:
-            self._finish(done.key, None, done.attempt)
-        job = self.next_job()
-        if job is None:
+    def turn(self, done: Sequence[Done], share: int) -> list[Job]:
+        """The end of jobs in order, and the next ones: what both promise is on disk after one write."""
+        for one in done:
+            self._finish(one.key, None, one.attempt)
+        jobs = self.next_jobs(share)
+        if not jobs:
             self._books.flush()
-        return job
+        return jobs
 
     @property
     def waiting(self) -> int:
@@ -198,10 +226,15 @@ class Burst:
         """Fail the trials that have not reported within the limit; returns the processes to stop."""
         limit, now = self._spec.report_limit_s, self._clock.elapsed()
         hanging = [live for live in self._live.values() if live.process and limit and now - live.heard > limit]
+        processes = [live.process for live in hanging if live.process]
+        company = {p for p in processes if sum(live.process == p for live in self._live.values()) > 1}
+        self.apart([live.job.key for live in self._live.values() if live.process in company])
         for live in hanging:
+            if live.process in company:  # alone, it will show which of them it is
+                continue
             silent = f"it did not report for {now - live.heard:.0f} s after step {live.step} (the limit is {limit:g} s)"
             self.finish(live.job.key, f"TrialHangs: {silent}; it was stopped")
-        return [live.process for live in hanging if live.process]
+        return list(dict.fromkeys(processes))
 
     @_one_at_a_time
     def error_of(self, key: Key) -> str | None:
@@ -232,6 +265,21 @@ class Burst:
         self._books.recalled[key] = live.metrics  # of a trial that was lost after its last report
         self._line.put_back(live.job, now + losses.pause_s)
         return True
+
+    @_one_at_a_time
+    def apart(self, keys: Iterable[Key]) -> None:
+        """The training of several jobs together has failed: each goes on alone, which shows whose mistake it was."""
+        for key in keys:
+            live = self._live.pop(key, None)
+            if live is not None:
+                self._fusing.apart(key)
+                self._books.recalled[key] = live.metrics
+                self._line.put_back(live.job, self._clock.elapsed())
+
+    @_one_at_a_time
+    def trains(self, key: Key) -> bool:
+        """Whether a slot has been given this job, and has not ended it."""
+        return key in self._live
 
     @_one_at_a_time
     def finish(self, key: Key, error: str | None, attempt: int | None = None) -> None:

@@ -31,6 +31,7 @@ class Office:
         self.burst = Burst(prepared.layout, prepared.spec, prepared.plan, catalog.roots())
         self.roster = Roster(self.burst, Room(9))
         self.turn, self.leave, self.refuse = self.roster.turn, self.roster.leave, self.roster.refuse
+        self.ended, self.apart = self.roster.ended, self.roster.apart
         self.start, self.report, self.failed = self.burst.start, self.burst.report, self.burst.failed
         self.saving = self.burst.saving
         self.path = str(folder / name)
@@ -98,10 +99,10 @@ def test_a_slot_without_work_leaves_while_others_train(tmp_path, monkeypatch):
     office = Office(tmp_path, trials=1)
     other = office.roster.open()
     idle = serve.Seat(99, Alone(), torch.device("cpu"), 1)
-    job = office.roster.turn(other, None).job
+    job = office.roster.turn(other, ()).jobs
     office.roster._slots[99] = Slot(0.0)
     serve.serve(idle, office, Reuse())
-    assert job is not None
+    assert job
     assert not office.roster.over
 
 

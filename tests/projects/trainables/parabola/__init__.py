@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Literal
@@ -11,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 from pydantic import BaseModel, ConfigDict, Field
 
-from raybayes.contract import Command, Context, Findings, Finished, Metric, Project, Rescore
+from raybayes.contract import Command, Context, Findings, Finished, Fusion, Metric, Project, Rescore, Stop
 from raybayes.errors import SpecError
 
 
@@ -51,6 +52,26 @@ def wait_for_another(folder: Path) -> None:
 
 
 def train(config: Config, ctx: Context) -> None:
+    for _ in descent(config, ctx):
+        pass
+
+
+def train_together(configs: Sequence[Config], contexts: Sequence[Context]) -> None:
+    """A step of each, then the next step of each."""
+    left = [descent(config, ctx) for config, ctx in zip(configs, contexts, strict=True)]
+    while left:
+        left = [one for one in left if goes_on(one)]
+
+
+def goes_on(steps: Iterator[None]) -> bool:
+    try:
+        return next(steps, ...) is not ...
+    except Stop:
+        return False
+
+
+def descent(config: Config, ctx: Context) -> Iterator[None]:
+    """One step of the training after the other."""
     if config.meet:
         wait_for_another(Path(config.meet))
     x = torch.full((4,), 2.0, dtype=torch.float64)
@@ -90,6 +111,7 @@ def train(config: Config, ctx: Context) -> None:
             ctx.save_table("path", pa.table({"x": x.tolist()}))
             metrics["final"] = loss
         ctx.report(metrics, state=lambda state_now=state_now: state_now)
+        yield
 
 
 class Weights(BaseModel):
@@ -140,5 +162,6 @@ PROJECT = Project(
         {"The path of a trial": Figure()} if "path" in finished.tables else {},
     ),
     rescore=Rescore(Weights, rescored),
+    fusion=Fusion(alike=lambda config: config.method, most=lambda config: 8, train=train_together),
     commands=(Command("distance", "How far points are from where a run has come.", "POINT", Asked, distances),),
 )
