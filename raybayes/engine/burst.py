@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from raybayes.clock import WALL, Clock
 from raybayes.contract import Action
-from raybayes.engine.books import Books, Live, Process
+from raybayes.engine.books import Books, Live, Process, Reached
 from raybayes.engine.evolution import Evolution
 from raybayes.engine.foresight import Foresight
 from raybayes.engine.fusing import Fusing
@@ -103,8 +103,9 @@ class Burst:
         return job
 
     def _give(self, job: Job) -> None:
-        # A trial that was interrupted after its last report makes no further one: its metrics come from the store.
-        self._live[job.key] = Live(job, metrics=self._books.recalled.pop(job.key, {}))
+        # A trial that was interrupted after its last report makes no further one: what it said comes from the store.
+        reached = self._books.recalled.pop(job.key, Reached())
+        self._live[job.key] = Live(job, reached.step, reached.seconds, metrics=dict(reached.metrics))
 
     @_one_at_a_time
     def next_jobs(self, share: int) -> list[Job]:
@@ -262,7 +263,7 @@ class Burst:
             self.finish(key, error)
             return True
         del self._live[key]
-        self._books.recalled[key] = live.metrics  # of a trial that was lost after its last report
+        self._books.recalled[key] = live.reached
         self._line.put_back(live.job, now + losses.pause_s)
         return True
 
@@ -273,7 +274,7 @@ class Burst:
             live = self._live.pop(key, None)
             if live is not None:
                 self._fusing.apart(key)
-                self._books.recalled[key] = live.metrics
+                self._books.recalled[key] = live.reached
                 self._line.put_back(live.job, self._clock.elapsed())
 
     @_one_at_a_time
