@@ -34,6 +34,7 @@ class Config(BaseModel):
     die_at: int = Field(0, ge=0, description="step at which its process is killed; 0: never")
     hang_at: int = Field(0, ge=0, description="step at which it does nothing for ever; 0: never")
     eat_at: int = Field(0, ge=0, description="step at which it asks for more memory than there is; 0: never")
+    eat_gib: float = Field(0.0, ge=0, description="memory that it takes then, and keeps for a while; 0: too much")
     only_above: float = Field(0.0, ge=0, description="the vices are those of learning rates above this alone")
     marker: str = Field("", description="file that remembers that it was killed, so that it is not again")
     grace: int = Field(0, ge=0, description="first report that a scheduler may stop it at")
@@ -49,6 +50,15 @@ def wait_for_another(folder: Path) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError("no other trial was there within 60 s")
         time.sleep(0.01)
+
+
+def eat(gib: float) -> None:
+    if not gib:
+        bytearray(1 << 60)
+    kept = b"x" * int(gib * 2**30)
+    deadline = time.monotonic() + 20
+    while kept and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def train(config: Config, ctx: Context) -> None:
@@ -90,7 +100,7 @@ def descent(config: Config, ctx: Context) -> Iterator[None]:
         while vicious and step == config.hang_at:
             time.sleep(1)
         if vicious and step == config.eat_at:
-            bytearray(1 << 60)
+            eat(config.eat_gib)
         if vicious and step == config.fail_at:
             raise ValueError(f"asked to fail at step {step}")
         if vicious and step == config.die_at and not os.path.exists(config.marker):
