@@ -19,9 +19,10 @@ from raybayes.engine.evolution import Evolution
 from raybayes.engine.foresight import Foresight
 from raybayes.engine.fusing import Fusing
 from raybayes.engine.job import Decision, Done, Job, Key, Report, Start
+from raybayes.engine.judge import Judge
 from raybayes.engine.line import Line
 from raybayes.engine.losses import Losses
-from raybayes.search.outcome import State, ended, not_finite
+from raybayes.search.outcome import State, ended
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Progress
 from raybayes.spec import SweepSpec
@@ -73,9 +74,8 @@ class Burst:
         self._live: dict[Key, Live] = {}
         self._losses: dict[Key, Losses] = {}
         self._foresight, self._fusing = Foresight(spec), Fusing(spec, plan)
-        self._evolution = (
-            Evolution(plan.population, layout, spec, plan, self._books, self._line) if plan.population else None
-        )
+        evolution = Evolution(plan.population, layout, spec, plan, self._books, self._line) if plan.population else None
+        self._judge = Judge(plan, self._books, evolution)
         self._stopping = False
         self._since = clock.elapsed()
         self._beat = WALL.elapsed()
@@ -189,26 +189,9 @@ class Burst:
         live.step, live.seconds, live.metrics = report.step, report.seconds, {**live.metrics, **report.metrics}
         self._books.log(key, report)
         self._watch_time()
-        decision = self._judge(live, report)
+        decision = self._judge.decide(key, report, self._stopping)
         live.action = decision.action
         return decision
-
-    def _judge(self, live: Live, report: Report) -> Decision:
-        number, repeat = live.job.key
-        if not_finite(report.metrics, self._plan.objectives):
-            return Decision(Action.FAIL)
-        if number in self._books.closed:  # another repeat of the trial has failed or was pruned meanwhile
-            return Decision(Action.PRUNE)
-        if repeat == 0 and all(objective.name in report.metrics for objective in self._plan.objectives):
-            self._books.remember(number, report)
-            if not (report.last or report.early):
-                if self._evolution is not None and not self._stopping:
-                    return self._evolution.judge(number, report.step)
-                if not self._plan.scheduler.goes_on(self._books.curves, number, report.step):
-                    return Decision(Action.PRUNE)
-        if self._stopping and not report.last:
-            return Decision(Action.PAUSE, checkpoint=True)
-        return Decision()
 
     @_one_at_a_time
     def saving(self, key: Key, step: int) -> None:
