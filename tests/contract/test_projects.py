@@ -113,7 +113,7 @@ def test_trials_trained_together_report_what_they_report_apart(project, tmp_path
     together = rb.sweep(project.name, name="together", fuse=3, **wanted)
     states = apart.trials["state"].to_pylist()
     assert together.trials["state"].to_pylist() == states == ["COMPLETE"] * 3
-    names = [metric.name for metric in project.metrics if not metric.timing and metric.name in apart.reports.schema.names]
+    names = [m.name for m in project.metrics if not m.timing and m.name in apart.reports.schema.names]
     place = [("trial", "ascending"), ("step", "ascending")]
     mine, theirs = (found.reports.sort_by(place).select(["trial", "step", *names]) for found in (together, apart))
     assert mine.num_rows == theirs.num_rows
