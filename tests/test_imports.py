@@ -20,7 +20,7 @@ LEVELS = (
     ("catalog", "data", "store", "search"),
     ("engine", "report"),
     ("launch", "results", "knowledge"),
-    ("api", "confirmation", "simulation", "following", "serving"),
+    ("preparation", "bursts", "api", "confirmation", "simulation", "following", "serving"),
     ("cli",),
     ("__main__",),
 )

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import raybayes as rb
-from raybayes import api, catalog
+from raybayes import catalog
 from raybayes.engine import isolation, serve
 from raybayes.engine.burst import Burst
 from raybayes.engine.context import Alone
@@ -18,7 +18,9 @@ from raybayes.engine.isolation import Upkeep, isolated
 from raybayes.engine.room import Room
 from raybayes.engine.roster import Roster, Slot
 from raybayes.engine.serve import Seat
+from raybayes.preparation import describe, prepare
 from raybayes.spec import Reuse, SweepSpec
+from raybayes.store.documents import write_spec
 
 
 class Office:
@@ -26,8 +28,8 @@ class Office:
 
     def __init__(self, folder, name="s", **wanted):
         spec = SweepSpec(project="parabola", storage=str(folder), name=name, sampler="random", **wanted)
-        prepared = api.prepare(spec)
-        api.write_spec(prepared.layout, api.describe(prepared))
+        prepared = prepare(spec)
+        write_spec(prepared.layout, describe(prepared))
         self.burst = Burst(prepared.layout, prepared.spec, prepared.plan, catalog.roots())
         self.roster = Roster(self.burst, Room(9))
         self.turn, self.leave, self.refuse = self.roster.turn, self.roster.leave, self.roster.refuse
