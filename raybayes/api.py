@@ -9,8 +9,9 @@ from typing import Any, Literal
 from raybayes.bursts import Executor, Watch, require_same_space, run, silent, start
 from raybayes.errors import SpecError
 from raybayes.preparation import prepare
+from raybayes.records import build
 from raybayes.results import Sweep
-from raybayes.spec import SweepSpec, build, default_storage, parse_duration
+from raybayes.spec import SweepSpec, default_storage, parse_duration
 from raybayes.store.layout import Layout
 
 

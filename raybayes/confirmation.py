@@ -13,10 +13,11 @@ from typing import Any
 from raybayes.bursts import Executor, Watch, run, silent
 from raybayes.errors import SpecError, StoreError
 from raybayes.preparation import Prepared, prepare
+from raybayes.records import build
 from raybayes.results import Sweep
 from raybayes.search.confirm import Race, candidates
 from raybayes.seeds import derive
-from raybayes.spec import Choice, SweepSpec, build
+from raybayes.spec import Choice, SweepSpec
 from raybayes.store.layout import Layout
 
 

@@ -12,10 +12,11 @@ from raybayes import __version__, catalog, data
 from raybayes.contract import Project
 from raybayes.knowledge import prior_of
 from raybayes.machine import describe_machine
+from raybayes.records import nest
 from raybayes.search.plan import Plan, make_plan
 from raybayes.search.preview import preview
 from raybayes.space import Choice, Space
-from raybayes.spec import SweepSpec, nest
+from raybayes.spec import SweepSpec
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
 

@@ -32,12 +32,13 @@ from raybayes.engine.replay import SECONDS, Event, Replay
 from raybayes.errors import SpecError
 from raybayes.knowledge import keep_prior, prior_of
 from raybayes.preparation import Prepared, describe
+from raybayes.records import build
 from raybayes.results import Sweep
 from raybayes.search.confirm import candidates
 from raybayes.search.plan import make_plan
 from raybayes.seeds import derive
 from raybayes.space import Choice, Space
-from raybayes.spec import SweepSpec, build, differences, parse_confirm, parse_duration
+from raybayes.spec import SweepSpec, differences, parse_confirm, parse_duration
 from raybayes.store import parquet
 from raybayes.store.documents import write_spec
 from raybayes.store.filesystem import open_storage

@@ -109,7 +109,8 @@ def burst_changes(
     walltime: options.Walltime = None,
 ) -> dict[str, Any]:
     """What the flags of a command change for the bursts from now on; flags that were not given change nothing."""
-    from raybayes.spec import parse_duration, parse_settings
+    from raybayes.spec import parse_duration
+    from raybayes.yamlfile import parse_settings
 
     given = {
         "scheduler": scheduler,
