@@ -82,6 +82,7 @@ def sweep(
     repeats: int = 1,
     time_budget: str | float | None = None,
     concurrency: int | Literal["auto"] | None = None,
+    weight: float = 1.0,
     workers: int = 1,
     cpus_per_worker: float = 1.0,
     gpus_per_worker: float = 0.0,
@@ -116,6 +117,8 @@ def sweep(
         time_budget: "2h", "30m" or seconds, after which the burst ends cleanly and can be resumed.
         concurrency: trials at once; by default as many as fit on the machines by CPUs and GPUs. "auto" begins with one,
             and goes on with as many as the memory allows too, by what the largest worker has taken so far.
+        weight: share of a cluster beside its other sweeps: 2 gets twice the slots of 1, counted by the resource, CPUs
+            or GPUs, that a sweep has more of. What one sweep has no use for goes to the others.
         storage: as in `train`.
         keep_checkpoints: finished trials that keep their newest checkpoint: the best ones.
         every_s, retries: as in `train`.
@@ -152,6 +155,7 @@ def sweep(
         "repeats": repeats,
         "time_budget_s": parse_duration(time_budget),
         "concurrency": concurrency,
+        "weight": weight,
         "resources": {"workers": workers, "cpus_per_worker": cpus_per_worker, "gpus_per_worker": gpus_per_worker},
         "storage": storage or default_storage(),
         "name": name or default_name(project),
@@ -186,9 +190,9 @@ def resume(
     """Go on with a sweep where an interruption left it.
 
     Args:
-        changes: what may differ from burst to burst: trials, scheduler, concurrency, time_budget_s, retries, data,
-            checkpoints, reuse, ask_ahead, fuse, failed_limit, report_limit_s, and narrow: {parameter: value} that is
-            fixed from now on.
+        changes: what may differ from burst to burst: trials, scheduler, concurrency, weight, time_budget_s, retries,
+            data, checkpoints, reuse, ask_ahead, fuse, failed_limit, report_limit_s, and narrow: {parameter: value}
+            that is fixed from now on.
 
     Raises:
         SpecError: a change of what the sweep is (project, space, objective, ...).
@@ -213,8 +217,8 @@ def extend(path: str, trials: int, **changes: Any) -> Sweep:
 
 
 _BURST = (
-    "trials", "scheduler", "concurrency", "time_budget_s", "retries", "data", "checkpoints", "reuse", "ask_ahead",
-    "fuse", "failed_limit", "report_limit_s", "narrow", "confirm",
+    "trials", "scheduler", "concurrency", "weight", "time_budget_s", "retries", "data", "checkpoints", "reuse",
+    "ask_ahead", "fuse", "failed_limit", "report_limit_s", "narrow", "confirm",
 )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ def confirm(
     was done with the same candidates and seeds is not done again.
 
     Args:
-        changes: what may differ from the sweep: concurrency, time_budget_s, retries, data, report_limit_s.
+        changes: what may differ from the sweep: concurrency, weight, time_budget_s, retries, data, report_limit_s.
 
     Returns:
         The sweep, whose `best`, `trials` and `verdict` now rest on the means over the fresh seeds.

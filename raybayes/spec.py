@@ -89,6 +89,7 @@ class SweepSpec(Frozen):
     concurrency: int | Literal["auto"] | None = Field(
         None, description="trials at once; none: as many as CPUs and GPUs allow; auto: and memory, as trials show it"
     )
+    weight: float = Field(1.0, gt=0, le=1e6, description="share of a cluster, beside that of its other sweeps")
     resources: Resources = Field(default_factory=Resources)
     storage: str = Field(
         default_factory=lambda: default_storage(), description="folder or object-store URI that holds all sweeps"

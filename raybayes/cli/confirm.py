@@ -14,6 +14,7 @@ def confirm(
     top: Annotated[int, typer.Option(help="How many of the best configurations are repeated.")] = 5,
     repeats: Annotated[int, typer.Option(help="Fresh seeds for each; clear losers stop earlier.")] = 5,
     concurrency: options.Concurrency = None,
+    weight: options.Weight = None,
     time_budget: options.TimeBudget = None,
     data: options.Data = None,
     local: options.Local = False,
@@ -23,5 +24,5 @@ def confirm(
     from raybayes.cli.sweep import burst_changes, watched
     from raybayes.confirmation import confirm as repeat
 
-    changes = burst_changes(concurrency=concurrency, time_budget=time_budget, data=data)
+    changes = burst_changes(concurrency=concurrency, weight=weight, time_budget=time_budget, data=data)
     return watched(lambda w, e: repeat(path, top, repeats, executor=e, watch=w, **changes), f"{path}", local, json)

@@ -34,6 +34,10 @@ Concurrency = Annotated[
         metavar="N|auto", help="Trials at once. [default: as CPUs and GPUs allow; auto: and memory, as trials show it]"
     ),
 ]
+Weight = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option(help="Share of the cluster beside its other sweeps: 2 gets twice what 1 gets. [default: 1]"),
+]
 Walltime = Annotated[
     Name,
     typer.Option(metavar="TIME", help="The machine is ours for so long: end the burst then, with exit code 75."),

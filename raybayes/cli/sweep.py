@@ -31,6 +31,7 @@ def sweep(
     config: options.Config = None,
     time_budget: options.TimeBudget = None,
     concurrency: options.Concurrency = None,
+    weight: options.Weight = None,
     workers: Annotated[Optional[int], typer.Option(help="Workers that train one trial together.")] = None,  # noqa: UP045
     cpus_per_worker: Annotated[Optional[float], typer.Option(help="CPU cores of one worker.")] = None,  # noqa: UP045
     gpus_per_worker: Annotated[Optional[float], typer.Option(help="GPUs of one worker.")] = None,  # noqa: UP045
@@ -74,6 +75,7 @@ def sweep(
         "repeats": repeats,
         "time_budget_s": time_budget,
         "concurrency": concurrency,
+        "weight": weight,
         "data": data,
         "storage": storage,
         "name": name,
@@ -99,6 +101,7 @@ def burst_changes(
     settings: options.Narrow = None,
     scheduler: Annotated[Optional[str], typer.Option(help="Another scheduler from now on.")] = None,  # noqa: UP045
     concurrency: options.Concurrency = None,
+    weight: options.Weight = None,
     time_budget: options.TimeBudget = None,
     report_limit: options.ReportLimit = None,
     isolate: options.Isolate = None,
@@ -115,6 +118,7 @@ def burst_changes(
     given = {
         "scheduler": scheduler,
         "concurrency": concurrency,
+        "weight": weight,
         "data": data,
         "walltime": walltime,
         "ask_ahead": ask_ahead,

@@ -58,6 +58,13 @@ def this_machine() -> list[Node]:
     return [Node(cpus, torch.cuda.device_count())]
 
 
+def alive() -> list[Node]:
+    """The machines of the Ray that this process is in."""
+    import ray
+
+    return [_node(node["Resources"]) for node in ray.nodes() if node["Alive"]]
+
+
 def _node(resources: Mapping[str, float]) -> Node:
     """A machine as Ray counts it."""
     return Node(resources.get("CPU", 0.0), resources.get("GPU", 0.0), resources.get("memory", 0.0) / GIB)
@@ -169,10 +176,10 @@ def connected(need: Resources, about: Mapping[str, str] | None = None) -> Iterat
             except (ConnectionError, RuntimeError, ValueError) as error:
                 raise ClusterError(f"Ray at {address} does not answer ({error}); check RAY_ADDRESS.") from None
             stack.callback(ray.shutdown)
-        alive = tuple(_node(node["Resources"]) for node in ray.nodes() if node["Alive"])
-        require_fit(alive, need)
+        found = tuple(alive())
+        require_fit(found, need)
         has_tickets = ray.cluster_resources().get(TICKET, 0.0) >= 1
-        yield Cluster(alive, {TICKET: 1.0} if has_tickets else {_HEAD: 0.001}, private)
+        yield Cluster(found, {TICKET: 1.0} if has_tickets else {_HEAD: 0.001}, private)
 
 
 @functools.cache

@@ -20,6 +20,7 @@ from raybayes.engine.burst import Burst
 from raybayes.engine.job import Decision, Done, Key, Report, Start
 from raybayes.engine.room import Room
 from raybayes.engine.roster import Roster, Turn
+from raybayes.engine.shares import Agreement
 from raybayes.errors import RaybayesError, StoreError
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Progress
@@ -27,6 +28,8 @@ from raybayes.spec import SweepSpec
 from raybayes.store.layout import Layout
 from raybayes.store.profile import ProfileLog
 from raybayes.store.reports import next_burst
+
+_FIRST_ANSWER_S = 5.0  # that a sweep waits for what the others leave to it, before it calls for slots
 
 
 class BurstActor:
@@ -36,6 +39,7 @@ class BurstActor:
         self._burst: Burst | None = None
         self._roster: Roster | None = None
         self._profile: ProfileLog | None = None
+        self._agreement: Agreement | None = None
         self._turned = threading.Event()
 
     def __repr__(self) -> str:
@@ -43,12 +47,22 @@ class BurstActor:
         return "raybayes desk"
 
     def open(
-        self, layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...], room: Room, wait_s: float
+        self,
+        layout: Layout,
+        spec: SweepSpec,
+        plan: Plan,
+        roots: tuple[str, ...],
+        room: Room,
+        wait_s: float,
+        shared_as: str | None,
     ) -> None:
         """Take the sweep; raises what `Burst` raises. Apart from the constructor, so that errors come back whole."""
         self._burst = Burst(layout, spec, plan, roots, wait_s)
         self._profile = ProfileLog(layout, next_burst(layout))
         self._roster = Roster(self._burst, room, note=self._profile.append)
+        if shared_as is not None:
+            self._agreement = Agreement(shared_as, spec.weight, spec.resources, room)
+            self._agreement.renew(self._roster.demand, wait_s=_FIRST_ANSWER_S)
         threading.Thread(target=self._look_ahead, args=(self._burst,), name="raybayes-ahead", daemon=True).start()
 
     def _look_ahead(self, burst: Burst) -> None:
@@ -120,9 +134,13 @@ class BurstActor:
         self.burst.stop()
 
     def progress(self) -> Progress:
+        if self._agreement is not None:
+            self._agreement.renew(self.roster.demand)
         return self.burst.progress()
 
     def close(self) -> Progress:
+        if self._agreement is not None:
+            self._agreement.end()
         if self._profile is not None:
             self._profile.flush()
         return self.burst.close()
@@ -166,8 +184,19 @@ class RemoteDesk:
         ray.get(self.handle.failed.remote(key, error))
 
 
-def open_desk(layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...], room: Room, wait_s: float) -> Any:
+def open_desk(
+    layout: Layout,
+    spec: SweepSpec,
+    plan: Plan,
+    roots: tuple[str, ...],
+    room: Room,
+    wait_s: float,
+    shared: bool,
+) -> Any:
     """Start the desk beside the driver and let it take the sweep.
+
+    Args:
+        shared: whether other sweeps may be on this Ray.
 
     Raises:
         StoreError: another burst works on the sweep.
@@ -177,7 +206,7 @@ def open_desk(layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...
     options = {"num_cpus": 0, "scheduling_strategy": here, "max_restarts": 0, "name": name}
     handle = ray.remote(BurstActor).options(**options).remote()
     try:
-        ray.get(handle.open.remote(layout, spec, plan, roots, room, wait_s))
+        ray.get(handle.open.remote(layout, spec, plan, roots, room, wait_s, name if shared else None))
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     return handle

@@ -107,6 +107,12 @@ class Roster:
         busy = sum(bool(slot.keys) for slot in self._slots.values())
         return math.ceil(self._burst.waiting / max(1, self.room.slots - busy))
 
+    @property
+    def demand(self) -> int:
+        """How many slots would have something to do."""
+        busy = sum(bool(slot.keys) for slot in self._slots.values())
+        return 0 if self.over else min(self.room.wanted, busy + self._burst.waiting)
+
     def ended(self, number: int, done: Done) -> None:
         """One of the jobs that a slot trains at the same time has ended before the others."""
         slot = self._slots.get(number)

@@ -128,7 +128,8 @@ def run_on_ray(
 
         from raybayes.engine.desk import open_desk
 
-        desk = open_desk(layout, spec, plan, roots, machines.room_of(cluster.nodes, spec), PREDECESSOR_S)
+        room = machines.room_of(cluster.nodes, spec)
+        desk = open_desk(layout, spec, plan, roots, room, PREDECESSOR_S, not cluster.private)
         interrupt = Interrupt(walltime_s)
         with _witnessed(layout, plan, cluster.private, watch) as seen:
             with interrupt.listening(), _watched(desk, interrupt, seen):
