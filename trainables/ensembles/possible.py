@@ -14,6 +14,7 @@ NO_DROPOUT = ("resnet50",)
 ANY_SIZE = ("mlp", "cnn", "resnet50")  # architectures for images larger than 32 pixels
 OWN_LOSS = ("vi", "batch_ensemble", "packed", "mimo")  # methods whose step is more than the loss of the network
 OWN_GRADIENT = ("csgld",)  # methods that change the gradient before the step
+INVERSE = ("laplace", "last_layer_laplace")  # methods that invert a curvature, which makes rounding errors large
 
 
 def problem(config: Config) -> str | None:
@@ -100,7 +101,7 @@ def side_by_side(config: Config) -> bool:
 
 def stackable(config: Config) -> bool:
     """Whether runs of this configuration can be trained at once with others, which may be those of other trials."""
-    if config.arch not in FUSED or config.uses_dropout or config.method in (*OWN_LOSS, *OWN_GRADIENT):
+    if config.arch not in FUSED or config.uses_dropout or config.method in (*OWN_LOSS, *OWN_GRADIENT, *INVERSE):
         return False
     return config.share == "members" and config.dataset != "imagenet" and not config.reuse_pretrained
 

@@ -49,8 +49,9 @@ class Group:
         began = WALL.elapsed()
         self.train_epoch(turns)
         members = self.members(turns)
+        share = (WALL.elapsed() - began) / len(turns)
         for run, _ in turns:
-            run.seconds += (WALL.elapsed() - began) / len(turns)
+            run.seconds += share
         return members
 
     def stacked(self, runs: Sequence[Run]) -> SideBySide:
