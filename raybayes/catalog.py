@@ -20,8 +20,8 @@ from pydantic.fields import FieldInfo
 
 from raybayes.contract import Project
 from raybayes.errors import SpaceError, SpecError
+from raybayes.records import build, flatten, groups_of, nest, unknown_key
 from raybayes.space import Choice, Parameter, Space
-from raybayes.spec import build, flatten, groups_of, nest, unknown_key
 
 _GROUPS = {"trainables": "raybayes.projects", "search_spaces": "raybayes.spaces"}
 
@@ -74,6 +74,16 @@ def load_project(name: str) -> Project:
     if project.name != name:
         raise SpecError(f"{place}: found PROJECT.name = {project.name!r}; it must be {name!r}, like its folder.")
     return project
+
+
+def require_fusion(project: Project) -> None:
+    """SpecError if the project cannot train several trials at the same time; it names those that can."""
+    if project.fusion is None:
+        able = [name for name in project_names() if load_project(name).fusion is not None]
+        raise SpecError(
+            f"fuse: {project.name} cannot train several trials at the same time (its PROJECT has no fusion); "
+            f"those that can: {', '.join(able) or 'none'}."
+        )
 
 
 def _import(module: str, place: str) -> Any:

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from raybayes import api
-from raybayes.api import Executor, Prepared, Watch, silent
+from raybayes.bursts import Executor, Watch, run, silent
 from raybayes.errors import SpecError, StoreError
+from raybayes.preparation import Prepared, prepare
+from raybayes.records import build
 from raybayes.results import Sweep
 from raybayes.search.confirm import Race, candidates
 from raybayes.seeds import derive
-from raybayes.spec import Choice, SweepSpec, build
+from raybayes.spec import Choice, SweepSpec
 from raybayes.store.layout import Layout
 
 
@@ -49,7 +50,7 @@ def confirm(
     stage, number = _stage(found, [record.number for record in chosen], repeats)
     if stage is None or not _over(stage):
         prepared = _prepared(found, number, [(r.number, r.params) for r in chosen], repeats, changes)
-        api.run(prepared, executor, watch)
+        run(prepared, executor, watch)
     return Sweep(path)
 
 
@@ -58,7 +59,7 @@ def go_on(stage: Sweep, executor: Executor, watch: Watch, changes: Mapping[str, 
     parent = Sweep(stage.path.rpartition("/")[0])
     pairs = [(entry["trial"], entry["config"]) for entry in stage.document["candidates"]]
     number = int(stage.path.rpartition("-")[2])
-    api.run(_prepared(parent, number, pairs, stage.spec.repeats, changes), executor, watch)
+    run(_prepared(parent, number, pairs, stage.spec.repeats, changes), executor, watch)
     return Sweep(parent.path)
 
 
@@ -87,7 +88,7 @@ def _prepared(
     found: Sweep, number: int, pairs: list[tuple[int, dict[str, Any]]], repeats: int, changes: Mapping[str, Any]
 ) -> Prepared:
     layout = Layout(found.layout.storage.child(found.layout.confirmation(number)))
-    return as_stage(api.prepare(stage_spec(found, number, len(pairs), repeats, changes), layout), pairs)
+    return as_stage(prepare(stage_spec(found, number, len(pairs), repeats, changes), layout), pairs)
 
 
 def stage_spec(found: Sweep, number: int, count: int, repeats: int, changes: Mapping[str, Any]) -> SweepSpec:

@@ -12,9 +12,10 @@ import pyarrow as pa
 from raybayes import catalog
 from raybayes.contract import Findings
 from raybayes.errors import RaybayesError, SpecError, StoreError, TrialError
+from raybayes.records import build, nest
 from raybayes.seeds import derive
 from raybayes.space import Space
-from raybayes.spec import SweepSpec, build, nest
+from raybayes.spec import SweepSpec
 from raybayes.store.documents import read_spec
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout

@@ -23,7 +23,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from raybayes.api import Prepared, describe
 from raybayes.clock import VirtualClock
 from raybayes.confirmation import as_stage, stage_spec
 from raybayes.contract import Context, Direction, Metric, Project
@@ -32,12 +31,14 @@ from raybayes.engine.job import Job
 from raybayes.engine.replay import SECONDS, Event, Replay
 from raybayes.errors import SpecError
 from raybayes.knowledge import keep_prior, prior_of
+from raybayes.preparation import Prepared, describe
+from raybayes.records import build
 from raybayes.results import Sweep
 from raybayes.search.confirm import candidates
 from raybayes.search.plan import make_plan
 from raybayes.seeds import derive
 from raybayes.space import Choice, Space
-from raybayes.spec import SweepSpec, build, differences, parse_confirm, parse_duration
+from raybayes.spec import SweepSpec, differences, parse_confirm, parse_duration
 from raybayes.store import parquet
 from raybayes.store.documents import write_spec
 from raybayes.store.filesystem import open_storage

@@ -16,11 +16,11 @@ FILES = sorted(file for part in ("raybayes", "trainables", "search_spaces") for 
 # Imports go to the left or stay where they are.
 LEVELS = (
     ("errors", "clock", "seeds", "machine"),
-    ("contract", "space", "spec"),
+    ("contract", "space", "records", "yamlfile", "spec"),
     ("catalog", "data", "store", "search"),
     ("engine", "report"),
     ("launch", "results", "knowledge"),
-    ("api", "confirmation", "simulation", "following", "serving"),
+    ("preparation", "bursts", "api", "confirmation", "simulation", "following", "serving"),
     ("cli",),
     ("__main__",),
 )

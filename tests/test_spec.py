@@ -8,23 +8,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, model_validator
 
 from raybayes.errors import SpecError
-from raybayes.spec import (
-    IDENTITY,
-    Choice,
-    Frozen,
-    Resources,
-    SweepSpec,
-    build,
-    differences,
-    flatten,
-    groups_of,
-    nest,
-    parse_bound,
-    parse_duration,
-    parse_settings,
-    read_yaml,
-    unknown_key,
-)
+from raybayes.records import Frozen, build, flatten, groups_of, nest, unknown_key
+from raybayes.spec import IDENTITY, Choice, Resources, SweepSpec, differences, parse_bound, parse_duration
+from raybayes.yamlfile import parse_settings, read_yaml
 
 
 class Adam(Frozen):

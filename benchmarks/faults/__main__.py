@@ -13,9 +13,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+import raybayes as rb
 from benchmarks import measurement
 from benchmarks.faults import sweeps
 from benchmarks.faults.nodes import a_node
@@ -24,6 +26,7 @@ from raybayes.seeds import derive
 
 Case = Callable[[Path, random.Random], Damage]
 KILLS = 10
+GIB = 2.0**30
 NOTES = f"""
 Each time, a sweep of {sweeps.TRIALS} trials of {sweeps.STEPS} steps is hit at a seeded random moment and goes on:
 processes are real and are killed with SIGKILL; "on Ray" is a private Ray of this machine. The driver on Ray is killed
@@ -122,6 +125,21 @@ def vice(*flags: str, **settings: object) -> Case:
     return case
 
 
+def memory_monitor(folder: Path, rng: random.Random) -> Damage:
+    """Trials that take 4 GiB where Ray kills processes above 2.5 GiB more than there is in use now."""
+    memory = psutil.virtual_memory()
+    used = (memory.total - memory.available + 2.5 * GIB) / memory.total
+    limit = {"RAY_memory_usage_threshold": str(used), "RAY_memory_monitor_refresh_ms": "100"}
+    greedy = {"eat_at": 2, "eat_gib": 4, "only_above": 0.09}  # the first trial, at least, which has 0.1
+    seed = str(rng.randint(0, 999))
+    process = begin(folder, "--concurrency", "1", "--seed", seed, trials=4, variables=limit, **greedy)
+    process.communicate(timeout=sweeps.WAIT_S)
+    failures = rb.open_sweep(str(folder / "s")).trials["failure"].to_pylist()
+    if not any("low on memory" in (failure or "") for failure in failures):
+        raise RuntimeError(f"Ray has killed nothing: {failures}")
+    return look(folder, [], None, trials=4, ended=("COMPLETE", "FAIL"))
+
+
 NEWEST = "checkpoints/*/*/rank-0.pt"
 CASES: dict[str, tuple[Case, int]] = {
     "driver killed, in process": (driver_here, 10),
@@ -140,6 +158,7 @@ CASES: dict[str, tuple[Case, int]] = {
     "NaN": (vice(*HERE, nan_at=2), 1),
     "no memory (MemoryError)": (vice(*HERE, eat_at=2), 1),
     "worker killed each time, as for its memory": (vice(die_at=2), 1),
+    "killed by Ray's memory monitor": (memory_monitor, 1),
     "a trial hangs (limit 5 s)": (vice("--report-limit", "5s", hang_at=2), 1),
 }
 COLUMNS = ("fault", "times", "trials lost", "run again", "steps repeated, most", "left running", "recovery, median")

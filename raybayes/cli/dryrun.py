@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from raybayes.api import prepare
 from raybayes.cli.printing import console, plain_table, print_json
 from raybayes.engine.cluster import connected, require_fit, slots, this_machine
+from raybayes.preparation import prepare
 from raybayes.search.preview import preview
 from raybayes.spec import SweepSpec
 

@@ -46,6 +46,13 @@ AskAhead = Annotated[
         metavar="auto|always|never", help="Look for configurations before a slot is free. [default: auto, if it pays]"
     ),
 ]
+Fuse = Annotated[
+    Name,
+    typer.Option(
+        metavar="N|auto|never",
+        help="Train up to N trials at the same time in one process, if the project can. [default: never]",
+    ),
+]
 Isolate = Annotated[
     Optional[bool],  # noqa: UP045
     typer.Option("--isolate/--reuse", help="A fresh process (or group) for each trial alone. [default: reuse]"),

@@ -49,7 +49,7 @@ def rescore(
     from raybayes.cli.printing import console, print_json
     from raybayes.report.export import Kind, write_figures, write_long
     from raybayes.results import Sweep
-    from raybayes.spec import parse_settings
+    from raybayes.yamlfile import parse_settings
 
     made = Sweep(path).rescore(parse_settings(settings or []))
     wanted: list[tuple[Kind, str | None]] = [("csv", csv), ("parquet", parquet)]

@@ -42,6 +42,7 @@ def sweep(
     report_limit: options.ReportLimit = None,
     isolate: options.Isolate = None,
     ask_ahead: options.AskAhead = None,
+    fuse: options.Fuse = None,
     warm_start: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -80,6 +81,7 @@ def sweep(
         "report_limit_s": report_limit,
         "reuse": reuse_of(isolate),
         "ask_ahead": ask_ahead,
+        "fuse": fuse,
         "warm_start": warm_start,
         "confirm": confirm,
     }
@@ -101,12 +103,14 @@ def burst_changes(
     report_limit: options.ReportLimit = None,
     isolate: options.Isolate = None,
     ask_ahead: options.AskAhead = None,
+    fuse: options.Fuse = None,
     keep_checkpoints: options.KeepCheckpoints = None,
     data: options.Data = None,
     walltime: options.Walltime = None,
 ) -> dict[str, Any]:
     """What the flags of a command change for the bursts from now on; flags that were not given change nothing."""
-    from raybayes.spec import parse_duration, parse_settings
+    from raybayes.spec import parse_duration
+    from raybayes.yamlfile import parse_settings
 
     given = {
         "scheduler": scheduler,
@@ -114,6 +118,7 @@ def burst_changes(
         "data": data,
         "walltime": walltime,
         "ask_ahead": ask_ahead,
+        "fuse": fuse,
         "reuse": reuse_of(isolate),
         "time_budget_s": parse_duration(time_budget),
         "report_limit_s": parse_duration(report_limit),

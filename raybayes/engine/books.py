@@ -6,7 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -44,6 +45,18 @@ class Live:
     error: str | None = None
     heard: float = 0.0  # when its worker last said something
     process: Process | None = None
+
+    @property
+    def reached(self) -> Reached:
+        return Reached(self.step, self.seconds, self.metrics)
+
+
+class Reached(NamedTuple):
+    """How far a job had come when its worker was lost, or its burst ended: it may have no report left to make."""
+
+    step: int = 0
+    seconds: float = 0.0
+    metrics: Mapping[str, float] = MappingProxyType({})
 
 
 class Books:
@@ -90,7 +103,7 @@ class Books:
             self.attempts[number] = Counter({int(r): n for r, n in notes.get("tries", {}).items()})
             self.spent[number] = {int(r): s for r, s in notes.get("spent", {}).items()}
         self.curves = self.study.curves() if len(self._plan.objectives) == 1 else self._fronts()
-        self.recalled = _last_metrics(self._layout, whole) if whole else {}
+        self.recalled = _reached(self._layout, whole) if whole else {}
         self.flush(sync=True)
         return whole
 
@@ -256,11 +269,12 @@ class Books:
         write_trials(self._layout, trials_table(self.study.records(), self._plan.space, self._plan.objectives))
 
 
-def _last_metrics(layout: Layout, trials: list[int]) -> dict[Key, dict[str, float]]:
-    """The newest value of each metric of some trials, by (trial, repeat)."""
+def _reached(layout: Layout, trials: list[int]) -> dict[Key, Reached]:
+    """How far some trials have come, with the newest value of each metric, by (trial, repeat)."""
     table = read_reports(layout)
-    found: dict[Key, dict[str, float]] = {}
+    found: dict[Key, Reached] = {}
     for row in table.filter(pc.is_in(table["trial"], pa.array(trials, pa.int64()))).to_pylist():
         metrics = {name: value for name, value in row.items() if name not in FIXED.names and value is not None}
-        found.setdefault((row["trial"], row["repeat"]), {}).update(metrics)
+        before = found.get((row["trial"], row["repeat"]), Reached()).metrics
+        found[row["trial"], row["repeat"]] = Reached(row["step"], row["seconds"], {**before, **metrics})
     return found

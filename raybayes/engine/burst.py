@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from raybayes.clock import WALL, Clock
 from raybayes.contract import Action
-from raybayes.engine.books import Books, Live, Process
+from raybayes.engine.books import Books, Live, Process, Reached
 from raybayes.engine.evolution import Evolution
 from raybayes.engine.foresight import Foresight
+from raybayes.engine.fusing import Fusing
 from raybayes.engine.job import Decision, Done, Job, Key, Report, Start
+from raybayes.engine.judge import Judge
 from raybayes.engine.line import Line
 from raybayes.engine.losses import Losses
-from raybayes.search.outcome import State, ended, not_finite
+from raybayes.search.outcome import State, ended
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Progress
 from raybayes.spec import SweepSpec
@@ -71,10 +73,9 @@ class Burst:
         self._line = Line(layout, spec, plan, roots, self._books)
         self._live: dict[Key, Live] = {}
         self._losses: dict[Key, Losses] = {}
-        self._foresight = Foresight(spec)
-        self._evolution = (
-            Evolution(plan.population, layout, spec, plan, self._books, self._line) if plan.population else None
-        )
+        self._foresight, self._fusing = Foresight(spec), Fusing(spec, plan)
+        evolution = Evolution(plan.population, layout, spec, plan, self._books, self._line) if plan.population else None
+        self._judge = Judge(plan, self._books, evolution)
         self._stopping = False
         self._since = clock.elapsed()
         self._beat = WALL.elapsed()
@@ -97,10 +98,38 @@ class Burst:
         job = self._line.take(self._clock.elapsed())
         if job is None:
             return None
-        # A trial that was interrupted after its last report makes no further one: its metrics come from the store.
-        self._live[job.key] = Live(job, metrics=self._books.recalled.pop(job.key, {}))
+        self._give(job)
         self._books.flush()
         return job
+
+    def _give(self, job: Job) -> None:
+        # A trial that was interrupted after its last report makes no further one: what it said comes from the store.
+        reached = self._books.recalled.pop(job.key, Reached())
+        self._live[job.key] = Live(job, reached.step, reached.seconds, metrics=dict(reached.metrics))
+
+    @_one_at_a_time
+    def next_jobs(self, share: int) -> list[Job]:
+        """The next thing to train, and what is trained together with it; none: nothing now.
+
+        Args:
+            share: how many jobs of those that wait would give every slot the same number.
+        """
+        first = self.next_job()
+        if first is None:
+            return []
+        jobs, size, asked = [first], self._fusing.size(first, share), 0
+        while len(jobs) < size:
+            other = self._line.take(self._clock.elapsed(), self._fusing.like(first))
+            if other is not None:
+                self._give(other)
+                jobs.append(other)
+            elif self._books.room and asked < size:
+                self._ask()
+                asked += 1
+            else:
+                break
+        self._books.flush()
+        return jobs
 
     def _ask(self) -> None:
         began = self._clock.elapsed()
@@ -118,14 +147,14 @@ class Burst:
         return True
 
     @_one_at_a_time
-    def turn(self, done: Done | None) -> Job | None:
-        """The end of a job in order, and the next one: what both promise is on disk after one write."""
-        if done is not None:
-            self._finish(done.key, None, done.attempt)
-        job = self.next_job()
-        if job is None:
+    def turn(self, done: Sequence[Done], share: int) -> list[Job]:
+        """The end of jobs in order, and the next ones: what both promise is on disk after one write."""
+        for one in done:
+            self._finish(one.key, None, one.attempt)
+        jobs = self.next_jobs(share)
+        if not jobs:
             self._books.flush()
-        return job
+        return jobs
 
     @property
     def waiting(self) -> int:
@@ -160,26 +189,9 @@ class Burst:
         live.step, live.seconds, live.metrics = report.step, report.seconds, {**live.metrics, **report.metrics}
         self._books.log(key, report)
         self._watch_time()
-        decision = self._judge(live, report)
+        decision = self._judge.decide(key, report, self._stopping)
         live.action = decision.action
         return decision
-
-    def _judge(self, live: Live, report: Report) -> Decision:
-        number, repeat = live.job.key
-        if not_finite(report.metrics, self._plan.objectives):
-            return Decision(Action.FAIL)
-        if number in self._books.closed:  # another repeat of the trial has failed or was pruned meanwhile
-            return Decision(Action.PRUNE)
-        if repeat == 0 and all(objective.name in report.metrics for objective in self._plan.objectives):
-            self._books.remember(number, report)
-            if not (report.last or report.early):
-                if self._evolution is not None and not self._stopping:
-                    return self._evolution.judge(number, report.step)
-                if not self._plan.scheduler.goes_on(self._books.curves, number, report.step):
-                    return Decision(Action.PRUNE)
-        if self._stopping and not report.last:
-            return Decision(Action.PAUSE, checkpoint=True)
-        return Decision()
 
     @_one_at_a_time
     def saving(self, key: Key, step: int) -> None:
@@ -198,10 +210,15 @@ class Burst:
         """Fail the trials that have not reported within the limit; returns the processes to stop."""
         limit, now = self._spec.report_limit_s, self._clock.elapsed()
         hanging = [live for live in self._live.values() if live.process and limit and now - live.heard > limit]
+        processes = [live.process for live in hanging if live.process]
+        company = {p for p in processes if sum(live.process == p for live in self._live.values()) > 1}
+        self.apart([live.job.key for live in self._live.values() if live.process in company])
         for live in hanging:
+            if live.process in company:  # alone, it will show which of them it is
+                continue
             silent = f"it did not report for {now - live.heard:.0f} s after step {live.step} (the limit is {limit:g} s)"
             self.finish(live.job.key, f"TrialHangs: {silent}; it was stopped")
-        return [live.process for live in hanging if live.process]
+        return list(dict.fromkeys(processes))
 
     @_one_at_a_time
     def error_of(self, key: Key) -> str | None:
@@ -229,9 +246,24 @@ class Burst:
             self.finish(key, error)
             return True
         del self._live[key]
-        self._books.recalled[key] = live.metrics  # of a trial that was lost after its last report
+        self._books.recalled[key] = live.reached
         self._line.put_back(live.job, now + losses.pause_s)
         return True
+
+    @_one_at_a_time
+    def apart(self, keys: Iterable[Key]) -> None:
+        """The training of several jobs together has failed: each goes on alone, which shows whose mistake it was."""
+        for key in keys:
+            live = self._live.pop(key, None)
+            if live is not None:
+                self._fusing.apart(key)
+                self._books.recalled[key] = live.reached
+                self._line.put_back(live.job, self._clock.elapsed())
+
+    @_one_at_a_time
+    def trains(self, key: Key) -> bool:
+        """Whether a slot has been given this job, and has not ended it."""
+        return key in self._live
 
     @_one_at_a_time
     def finish(self, key: Key, error: str | None, attempt: int | None = None) -> None:

@@ -23,10 +23,12 @@ TICKET = "trial_slot"
 _HEAD = "node:__internal_head__"
 GIB = 2.0**30
 
-# Set before ray is imported: reused workers, no per-trial loggers, no state snapshots (the study is the memory), and a
-# fast look at Train's workers, which costs 3-5 s a run at Ray's default of 2 s.
+# Set before ray is imported: reused workers, no per-trial loggers, no state snapshots (the study is the memory), a fast
+# look at Train's workers, which costs 3-5 s a run at Ray's default of 2 s, and on a machine without memory the death of
+# the newest process alone: by default Ray may kill several at once, and the desk with them.
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_killing_policy_by_group": "true",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",

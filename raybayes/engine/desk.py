@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import ray
@@ -72,13 +73,19 @@ class BurstActor:
         """A new slot's number if one is needed now, and whether none will ever be."""
         return self.roster.open(), self.roster.over
 
-    def turn(self, slot: int, done: Done | None) -> Turn:
+    def turn(self, slot: int, done: Sequence[Done]) -> Turn:
         turn = self.roster.turn(slot, done)
         self._turned.set()
         return turn
 
-    def leave(self, slot: int, done: Done | None) -> None:
+    def leave(self, slot: int, done: Sequence[Done]) -> None:
         self.roster.leave(slot, done)
+
+    def ended(self, slot: int, done: Done) -> None:
+        self.roster.ended(slot, done)
+
+    def apart(self, slot: int) -> None:
+        self.roster.apart(slot)
 
     def close_slot(self, slot: int, reason: str, broken: bool = False) -> str | None:
         try:
@@ -107,7 +114,7 @@ class BurstActor:
         self.burst.failed(key, error)
 
     def give_up_silent(self) -> list[Process]:
-        return self.burst.give_up_silent()
+        return self.roster.give_up_silent()
 
     def stop(self) -> None:
         self.burst.stop()
@@ -127,15 +134,21 @@ class RemoteDesk:
     def __init__(self, handle: Any) -> None:
         self.handle = handle
 
-    def turn(self, slot: int, done: Done | None) -> Turn:
+    def turn(self, slot: int, done: Sequence[Done]) -> Turn:
         answer: Turn = ray.get(self.handle.turn.remote(slot, done))
         return answer
 
     def refuse(self, reason: str) -> None:
         ray.get(self.handle.refuse.remote(reason))
 
-    def leave(self, slot: int, done: Done | None) -> None:
+    def leave(self, slot: int, done: Sequence[Done]) -> None:
         ray.get(self.handle.leave.remote(slot, done))
+
+    def ended(self, slot: int, done: Done) -> None:
+        ray.get(self.handle.ended.remote(slot, done))
+
+    def apart(self, slot: int) -> None:
+        ray.get(self.handle.apart.remote(slot))
 
     def start(self, key: Key, node: str) -> Start:
         process: Process = (ray.get_runtime_context().get_node_id(), os.getpid())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from raybayes.engine.books import Books
 from raybayes.engine.job import Job, Key
 from raybayes.search.plan import Plan
@@ -71,14 +73,14 @@ class Line:
         """Forget the jobs of a trial that has ended."""
         self._jobs = [job for job in self._jobs if job.trial != number]
 
-    def take(self, now: float) -> Job | None:
-        """The next job, if one may be taken."""
+    def take(self, now: float, fits: Callable[[Job], bool] = lambda job: True) -> Job | None:
+        """The next job that may be taken and fits."""
         if self._plan.race is not None:  # the first seed of each candidate before the second of any
             self._jobs.sort(key=lambda job: (job.repeat, job.trial))
         if self._plan.population is not None:  # the member that is furthest behind, so that all stay side by side
             self._jobs.sort(key=lambda job: self.reached.get(job.trial, 0))
         for place, job in enumerate(self._jobs):
-            if self._resting.get(job.key, now) <= now:
+            if self._resting.get(job.key, now) <= now and fits(job):
                 self._resting.pop(job.key, None)
                 return self._jobs.pop(place)
         return None

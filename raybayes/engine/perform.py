@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -17,6 +17,8 @@ from raybayes.engine.job import Desk, Done, Job, describe_error
 from raybayes.errors import StoreError
 from raybayes.seeds import derive
 
+Kind = TypeVar("Kind", bound=Worker)
+
 
 def perform(job: Job, desk: Desk, group: Group, device: torch.device, threads: int) -> Done:
     """Run the project's training function to its end, or to the sweep's early end of it.
@@ -24,13 +26,7 @@ def perform(job: Job, desk: Desk, group: Group, device: torch.device, threads: i
     Whatever the training function raises passes through; `attempt` turns it into a failed trial.
     """
     began = WALL.elapsed()
-    for root in job.roots:
-        catalog.add_root(root)
-    project = catalog.load_project(job.project)
-    config = catalog.configure(project, job.config)
-    steps = project.max_steps(config) if project.max_steps is not None else None
-    grace = project.grace(config) if project.grace is not None else 0
-    worker = Worker(job, project, desk, group, device, steps, grace)
+    project, config, worker = prepared(job, desk, group, device, Worker)
     if worker.attempt:  # else the desk knows the end of this job; only its worker was started again
         with contextlib.closing(worker), isolated(derive(job.seed, "global", job.trial, job.repeat), threads):
             worker.spent.starting = WALL.elapsed() - began
@@ -38,6 +34,17 @@ def perform(job: Job, desk: Desk, group: Group, device: torch.device, threads: i
     spent = worker.spent
     spent.training = WALL.elapsed() - began - spent.starting - spent.reporting - spent.saving
     return Done(job.key, worker.attempt, spent, worker.node)
+
+
+def prepared(job: Job, desk: Desk, group: Group, device: torch.device, kind: type[Kind]) -> tuple[Project, Any, Kind]:
+    """The project, the configuration and the worker of a job; the desk knows now that it begins."""
+    for root in job.roots:
+        catalog.add_root(root)
+    project = catalog.load_project(job.project)
+    config = catalog.configure(project, job.config)
+    steps = project.max_steps(config) if project.max_steps is not None else None
+    grace = project.grace(config) if project.grace is not None else 0
+    return project, config, kind(job, project, desk, group, device, steps, grace)
 
 
 def _train(project: Project, config: Any, worker: Worker) -> None:

@@ -1,17 +1,19 @@
 """Who trains what: the slots of a burst, and the job that each of them holds. It does not know Ray.
 
 A slot is a process, or a group of processes that train together. It comes when there is work for it, takes one job
-after the other, and leaves: when nothing is left to do, when it has trained enough for fresh processes to take over,
-or because it was lost.
+after the other (or several at a time, see `raybayes.engine.fusing`), and leaves: when nothing is left to do, when it
+has trained enough for fresh processes to take over, or because it was lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from raybayes.clock import WALL, Clock
+from raybayes.engine.books import Process
 from raybayes.engine.burst import Burst
 from raybayes.engine.job import Done, Job, Key
 from raybayes.engine.losses import Losses
@@ -23,9 +25,9 @@ _STARTS = 2  # processes that could not even be made, until it is plain that non
 
 @dataclass(frozen=True)
 class Turn:
-    """The desk's answer to a slot that is free: a job, or none for now; `over`: none will ever come."""
+    """The desk's answer to a slot that is free: what to train at the same time; none: nothing for now, or ever."""
 
-    job: Job | None = None
+    jobs: tuple[Job, ...] = ()
     over: bool = False
 
 
@@ -34,7 +36,7 @@ class Slot:
     """What the desk knows of a slot."""
 
     opened: float  # when it was called for, on the clock's elapsed time
-    key: Key | None = None  # the job that it holds
+    keys: set[Key] = field(default_factory=set)  # the jobs that it holds
     turned: bool = False  # whether it has said a word
     start_s: float = 0.0  # that its processes took to start, until its first job has ended
 
@@ -75,15 +77,15 @@ class Roster:
         """The number of a new slot, if there is work for one more than those that are on their way."""
         if self.over or len(self._slots) >= self.room.slots or self._clock.elapsed() < self._next_start:
             return None
-        free = sum(slot.key is None for slot in self._slots.values())
+        free = sum(not slot.keys for slot in self._slots.values())
         if free >= self._burst.waiting:
             return None
         self._opened += 1
         self._slots[self._opened] = Slot(self._clock.elapsed())
         return self._opened
 
-    def turn(self, number: int, done: Done | None) -> Turn:
-        """A slot has ended its job (`done`), if it had one, and takes the next."""
+    def turn(self, number: int, done: Sequence[Done]) -> Turn:
+        """A slot has ended its jobs (`done`), if it had any, and takes the next."""
         slot = self._slots.get(number)
         if slot is None:  # it was taken for dead, and has woken since
             return Turn(over=True)
@@ -93,17 +95,47 @@ class Roster:
         if len(self._slots) > self.room.slots:
             self.leave(number, done)
             return Turn(over=True)
-        self._keep(number, slot, done)
-        job = self._burst.turn(done)
-        slot.key = None if job is None else job.key
-        return Turn(job, over=job is None and self._burst.over)
+        for one in done:
+            self._keep(number, slot, one)
+        slot.keys.clear()
+        jobs = self._burst.turn(done, self._share())
+        slot.keys.update(job.key for job in jobs)
+        return Turn(tuple(jobs), over=not jobs and self._burst.over)
 
-    def leave(self, number: int, done: Done | None) -> None:
-        """A slot goes; its last job has ended in order."""
-        slot = self._slots.pop(number, None)
-        if slot is not None and done is not None:
+    def _share(self) -> int:
+        """How many of the jobs that wait would give each slot without one the same number."""
+        busy = sum(bool(slot.keys) for slot in self._slots.values())
+        return math.ceil(self._burst.waiting / max(1, self.room.slots - busy))
+
+    def ended(self, number: int, done: Done) -> None:
+        """One of the jobs that a slot trains at the same time has ended before the others."""
+        slot = self._slots.get(number)
+        if slot is not None:
             self._keep(number, slot, done)
+            slot.keys.discard(done.key)
             self._burst.finish(done.key, None, done.attempt)
+
+    def apart(self, number: int) -> None:
+        """To train the jobs of a slot at the same time has failed; it goes, and each of them goes on alone."""
+        slot = self._slots.get(number)
+        if slot is not None:
+            self._burst.apart(slot.keys)
+            slot.keys.clear()
+
+    def give_up_silent(self) -> list[Process]:
+        """End the jobs that have been silent for too long; the processes to stop."""
+        processes = self._burst.give_up_silent()
+        for slot in self._slots.values():
+            slot.keys = {key for key in slot.keys if self._burst.trains(key)}
+        return processes
+
+    def leave(self, number: int, done: Sequence[Done]) -> None:
+        """A slot goes; its last jobs have ended in order."""
+        slot = self._slots.pop(number, None)
+        if slot is not None:
+            for one in done:
+                self._keep(number, slot, one)
+                self._burst.finish(one.key, None, one.attempt)
 
     def refuse(self, reason: str) -> None:
         """The storage has refused something (it is full, say). No other trial would fare better: the burst ends."""
@@ -111,13 +143,12 @@ class Roster:
         self.problem = StoreError(reason)
         self._burst.stop()
 
-    def _keep(self, number: int, slot: Slot, done: Done | None) -> None:
-        if done is not None:
-            spent = {**vars(done.spent), "starting": done.spent.starting + slot.start_s}
-            slot.start_s = 0.0
-            trial, repeat = done.key
-            place = {"slot": number, "node": done.node, "trial": trial, "repeat": repeat, "ended": self._clock.now()}
-            self._note({**place, **spent})
+    def _keep(self, number: int, slot: Slot, done: Done) -> None:
+        spent = {**vars(done.spent), "starting": done.spent.starting + slot.start_s}
+        slot.start_s = 0.0
+        trial, repeat = done.key
+        place = {"slot": number, "node": done.node, "trial": trial, "repeat": repeat, "ended": self._clock.now()}
+        self._note({**place, **spent})
 
     def close(self, number: int, reason: str = "", broken: bool = False) -> str | None:
         """A slot has left or was lost; what it held goes on elsewhere, or fails.
@@ -127,25 +158,25 @@ class Roster:
             broken: its process could not even be made.
 
         Returns:
-            A sentence for the log if a job lost its worker.
+            A sentence for the log if jobs lost their worker.
         """
         slot = self._slots.pop(number, None)
         if slot is None:
             return None
-        if slot.key is None:
-            if not slot.turned:
-                self._not_started(reason, broken)
-            return None
-        error = self._burst.error_of(slot.key)
-        if error is not None:
-            self._burst.finish(slot.key, error)
-        elif self._burst.lost(slot.key, reason, False if self._refused else broken or None):
-            return f"trial {slot.key[0]}: its worker was lost: {reason}"
-        return None
+        if not slot.keys and not slot.turned:
+            self._not_started(reason, broken)
+        lost = []
+        for key in sorted(slot.keys):
+            error = self._burst.error_of(key)
+            if error is not None:
+                self._burst.finish(key, error)
+            elif self._burst.lost(key, reason, False if self._refused else broken or None):
+                lost.append(str(key[0]))
+        return f"trial {', '.join(lost)}: its worker was lost: {reason}" if lost else None
 
     def _not_started(self, reason: str, broken: bool) -> None:
         now = self._clock.elapsed()
         error = self._starts.one_more(now, broken, _STARTS, reason)
         self._next_start = now + self._starts.pause_s
-        if error is not None and all(slot.key is None for slot in self._slots.values()):
+        if error is not None and not any(slot.keys for slot in self._slots.values()):
             self.problem = ClusterError(f"no worker could be started: {reason}; all is stored, go on with resume.")

@@ -1,4 +1,4 @@
-"""What a slot's process does: take a job from the desk, train it, take the next. It does not know Ray.
+"""What a slot's process does: take a job (or several) from the desk, train it, take the next. It does not know Ray.
 
 The same loop serves a slot of one process and each rank of a group. In a group, rank 0 talks to the desk and hands on
 what it says; all ranks leave together.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +20,7 @@ from raybayes.engine.isolation import Upkeep
 from raybayes.engine.job import Desk, Done, Job, Key, describe_error
 from raybayes.engine.perform import perform, refused
 from raybayes.engine.roster import Turn
+from raybayes.engine.together import perform_together
 from raybayes.errors import StoreError
 from raybayes.spec import Reuse
 
@@ -30,8 +32,10 @@ _FIRST_POLL_S, _LAST_POLL_S = 0.002, 0.1
 class SlotDesk(Desk, Protocol):
     """A desk that hands out jobs to slots."""
 
-    def turn(self, slot: int, done: Done | None) -> Turn: ...
-    def leave(self, slot: int, done: Done | None) -> None: ...
+    def turn(self, slot: int, done: Sequence[Done]) -> Turn: ...
+    def leave(self, slot: int, done: Sequence[Done]) -> None: ...
+    def ended(self, slot: int, done: Done) -> None: ...
+    def apart(self, slot: int) -> None: ...
     def failed(self, key: Key, error: str) -> None: ...
     def refuse(self, reason: str) -> None: ...
 
@@ -68,30 +72,43 @@ def serve(seat: Seat, desk: SlotDesk, reuse: Reuse) -> None:
 
 
 def _work(seat: Seat, desk: SlotDesk, reuse: Reuse) -> None:
-    group, upkeep, done = seat.group, Upkeep(reuse.growth_gib), None
-    for left in reversed(range(reuse.trials)):
+    group, upkeep, left = seat.group, Upkeep(reuse.growth_gib), reuse.trials
+    done: list[Done] = []
+    worn = False
+    while left > 0 and not worn:
         turn, idle, asking = _next(seat.slot, desk, done) if group.rank == 0 else (None, 0.0, 0.0)
         turn = group.broadcast(turn)
-        if turn.job is None:
+        if not turn.jobs:
             return
-        done = _performed(turn.job, seat, desk)
+        done = _performed(turn.jobs, seat, desk)
         began = WALL.elapsed()
         upkeep.tidy()
         worn = any(group.gather(upkeep.worn))  # also a barrier: no rank goes on before all have ended
-        done.spent.idle, done.spent.asking, done.spent.tidying = idle, asking, WALL.elapsed() - began
-        if worn or not left:
-            break
+        left -= len(turn.jobs)
+        for one in done[:1]:
+            one.spent.idle, one.spent.asking, one.spent.tidying = idle, asking, WALL.elapsed() - began
     if group.rank == 0:
         desk.leave(seat.slot, done)
 
 
-def _performed(job: Job, seat: Seat, desk: SlotDesk) -> Done:
+def _performed(jobs: Sequence[Job], seat: Seat, desk: SlotDesk) -> list[Done]:
+    if len(jobs) > 1:
+        return _performed_together(jobs, seat, desk)
     try:
-        return perform(job, desk, seat.group, seat.device, seat.threads)
+        return [perform(jobs[0], desk, seat.group, seat.device, seat.threads)]
     except Exception as error:
         if not _peer_lost(error) and refused(error) is None:
             # Told before the group is torn down, so that a mistake in the code is not taken for a lost worker.
-            desk.failed(job.key, describe_error(error))
+            desk.failed(jobs[0].key, describe_error(error))
+        raise
+
+
+def _performed_together(jobs: Sequence[Job], seat: Seat, desk: SlotDesk) -> list[Done]:
+    try:
+        return perform_together(jobs, desk, seat.device, seat.threads, lambda done: desk.ended(seat.slot, done))
+    except Exception as error:
+        if refused(error) is None:
+            desk.apart(seat.slot)
         raise
 
 
@@ -101,7 +118,7 @@ def _peer_lost(error: BaseException) -> bool:
     return any("/torch/distributed/" in frame.filename for frame in frames)
 
 
-def _next(slot: int, desk: SlotDesk, done: Done | None) -> tuple[Turn, float, float]:
+def _next(slot: int, desk: SlotDesk, done: Sequence[Done]) -> tuple[Turn, float, float]:
     """The desk's answer, or where it has nothing for now its first other one in the next seconds.
 
     Returns:
@@ -109,8 +126,8 @@ def _next(slot: int, desk: SlotDesk, done: Done | None) -> tuple[Turn, float, fl
     """
     came = asked = WALL.elapsed()
     turn, wait_s = desk.turn(slot, done), _FIRST_POLL_S
-    while turn.job is None and not turn.over and WALL.elapsed() - came < IDLE_S:
+    while not turn.jobs and not turn.over and WALL.elapsed() - came < IDLE_S:
         time.sleep(wait_s)
         wait_s, asked = min(2 * wait_s, _LAST_POLL_S), WALL.elapsed()
-        turn = desk.turn(slot, None)
+        turn = desk.turn(slot, ())
     return turn, asked - came, WALL.elapsed() - asked

@@ -8,10 +8,13 @@ until all retries are spent.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -19,6 +22,8 @@ import ray.cloudpickle as cloudpickle
 import ray.exceptions
 import torch
 from ray import tune
+from ray.air.execution._internal import actor_manager
+from ray.tune.execution import tune_controller
 from ray.tune.execution.placement_groups import PlacementGroupFactory
 from ray.tune.search import Searcher
 
@@ -109,7 +114,7 @@ class Mourner(tune.Callback):  # type: ignore[misc]
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         error = _error_of(trial)
         broken = isinstance(error, ray.exceptions.RayActorError) and error.actor_init_failed
-        warning = ray.get(self._desk.close_slot.remote(trial.config["slot"], _reason(error), broken))
+        warning = ray.get(self._desk.close_slot.remote(trial.config["slot"], _reason(trial, error), broken))
         if warning is not None:
             _LOG.warning(warning)
 
@@ -123,10 +128,30 @@ def _error_of(trial: Any) -> Exception | None:
     return error
 
 
-def _reason(error: Exception | None) -> str:
+def _reason(trial: Any, error: Exception | None) -> str:
     """What Ray says of a death, without its names for the process (lines that begin with a tab) and its advice."""
+    if error is None and trial.error_file is not None:  # of a death by the memory monitor Tune keeps the text alone
+        lines = Path(trial.error_file).read_text("utf-8").splitlines()
+        return next((line for line in lines if "low on memory" in line), lines[-1] if lines else "no reason is known")
     told = [line.strip() for line in str(error or "").splitlines() if line.strip() and not line.startswith("\t")]
     return told[-1].partition(" Some common causes")[0] if told else "Ray does not say why"
+
+
+@contextlib.contextmanager
+def _told_of_killed_workers() -> Iterator[None]:
+    """Let Tune take a process that Ray's memory monitor has killed for what it is: dead.
+
+    Ray tells it with an OutOfMemoryError, which is no RayActorError. Tune (as of Ray 2.60) does not know that one, and
+    would end the whole run with all its trials.
+    """
+    whole = ray.exceptions.RayActorError
+    for module in (actor_manager, tune_controller):
+        module.RayActorError = (whole, ray.exceptions.OutOfMemoryError)  # all that they do with it is isinstance
+    try:
+        yield
+    finally:
+        for module in (actor_manager, tune_controller):
+            module.RayActorError = whole
 
 
 def run_trials(desk: Any, spec: SweepSpec, storage: Storage, cluster: Cluster) -> None:
@@ -142,7 +167,8 @@ def run_trials(desk: Any, spec: SweepSpec, storage: Storage, cluster: Cluster) -
     scratch = tempfile.mkdtemp(prefix="raybayes-tune-")
     lost = None
     try:
-        _tuner(desk, spec, storage, cluster, scratch).fit()
+        with _told_of_killed_workers():
+            _tuner(desk, spec, storage, cluster, scratch).fit()
     except (ray.exceptions.RayError, tune.error.TuneError) as error:
         reason = str(error).strip().splitlines()[-1]
         lost = ClusterError(f"the Ray cluster was lost ({reason}); everything is stored, go on with resume.")

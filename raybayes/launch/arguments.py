@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from raybayes.errors import SpecError
-from raybayes.spec import read_yaml
+from raybayes.yamlfile import read_yaml
 
 _STARTING = ("sweep", "train")
 _CONTINUING = ("resume", "extend", "confirm")

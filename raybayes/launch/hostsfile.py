@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from raybayes.spec import Frozen
+from raybayes.records import Frozen
 
 NODE_PROGRAM = "raybayes.launch.node"
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from raybayes.spec import Frozen
+from raybayes.records import Frozen
 
 
 class _Open(BaseModel):

@@ -79,6 +79,7 @@ def environment(
     kept |= {
         MARK: mark,
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_killing_policy_by_group": "true",  # without memory one process dies, the newest; never a desk too
         "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",  # runs of several workers, for the dashboard's state interface
         # Two ports that `ray start` has no option for; the heads of two clusters on a machine would share them.
         "AUTOSCALER_METRIC_PORT": str(block.service("autoscaler-metrics")),

@@ -12,7 +12,8 @@ from pydantic import Field, field_validator, model_validator
 from raybayes.errors import SpecError
 from raybayes.launch.hostsfile import HostsFile
 from raybayes.launch.manifest import RayClusterManifest
-from raybayes.spec import Frozen, build, read_yaml
+from raybayes.records import Frozen, build
+from raybayes.yamlfile import read_yaml
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}"
 

@@ -76,14 +76,15 @@ def test_every_key_is_explained(project):
 def test_resume_is_bit_for_bit(project, smoke, tmp_path, monkeypatch):
     steps = len(smoke.reports)
     for cut in sorted({1, steps // 2, steps - 1} - {0, steps}):
-        judge = Burst._judge
+        told = Burst.report
 
-        def stop_at(self, live, report, cut=cut, judge=judge):
-            self._stopping = self._stopping or report.step == cut
-            return judge(self, live, report)
+        def stop_at(self, key, report, cut=cut, told=told):
+            if report.step == cut:
+                self.stop()
+            return told(self, key, report)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Burst, "_judge", stop_at)
+            patch.setattr(Burst, "report", stop_at)
             stopped = rb.train(project.name, project.smoke, storage=str(tmp_path), name=f"cut{cut}", **ALONE)
         assert stopped.trials["state"].to_pylist() == ["PAUSED"]
         assert len(stopped.reports) == cut
@@ -102,6 +103,25 @@ def test_another_seed_gives_other_numbers(project, smoke, tmp_path):
         rb.train(project.name, config, storage=str(tmp_path), name=f"seed{seed}", seed=seed, **ALONE) for seed in (1, 2)
     )
     assert numbers(first) != numbers(second)
+
+
+def test_trials_trained_together_report_what_they_report_apart(project, tmp_path):
+    if project.fusion is None:
+        pytest.skip("it trains one trial after the other")
+    wanted = {"trials": 3, "sampler": "random", "config": project.smoke, "storage": str(tmp_path), "executor": "here"}
+    apart = rb.sweep(project.name, name="apart", **wanted)
+    together = rb.sweep(project.name, name="together", fuse=3, **wanted)
+    states = apart.trials["state"].to_pylist()
+    assert together.trials["state"].to_pylist() == states == ["COMPLETE"] * 3
+    names = [m.name for m in project.metrics if not m.timing and m.name in apart.reports.schema.names]
+    place = [("trial", "ascending"), ("step", "ascending")]
+    mine, theirs = (found.reports.sort_by(place).select(["trial", "step", *names]) for found in (together, apart))
+    assert mine.num_rows == theirs.num_rows
+    for name in mine.column_names:
+        expected = [float("nan") if value is None else value for value in theirs[name].to_pylist()]
+        found = [float("nan") if value is None else value for value in mine[name].to_pylist()]
+        assert found == pytest.approx(expected, rel=1e-3, abs=1e-4, nan_ok=True), name
+    assert together.tables == apart.tables
 
 
 def test_the_space_holds_the_default_configuration(project):

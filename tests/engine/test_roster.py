@@ -32,10 +32,15 @@ class Office:
 
     def take(self, slot, done=None):
         """The slot's next job begins; its key."""
-        job = self.roster.turn(slot, done).job
-        if job is not None:
+        [key] = self.take_several(slot, () if done is None else [done]) or [None]
+        return key
+
+    def take_several(self, slot, done=()):
+        """The slot's next jobs begin; their keys."""
+        jobs = self.roster.turn(slot, done).jobs
+        for job in jobs:
             self.burst.start(job.key, "n", ("node", slot))
-        return None if job is None else job.key
+        return [job.key for job in jobs]
 
     def end(self, key, attempt=1):
         """The job's last report, and what its slot says of it then."""
@@ -67,7 +72,7 @@ def test_a_slot_trains_one_job_after_the_other_and_hears_when_all_is_over(tmp_pa
         seen.append(key[0])
         key = office.take(slot, office.end(key))
     assert seen == [0, 1, 2]
-    assert office.roster.turn(slot, None).over
+    assert office.roster.turn(slot, ()).over
     assert office.states() == ["COMPLETE"] * 3
 
 
@@ -75,10 +80,10 @@ def test_a_slot_that_has_nothing_to_do_is_told_to_wait_while_others_train(tmp_pa
     office = Office(tmp_path, trials=2)
     one, two = office.roster.open(), office.roster.open()
     first, second = office.take(one), office.take(two)
-    turn = office.roster.turn(one, office.end(first))
-    assert (turn.job, turn.over) == (None, False)
-    office.roster.leave(two, office.end(second))
-    assert office.roster.turn(one, None).over
+    turn = office.roster.turn(one, [office.end(first)])
+    assert (turn.jobs, turn.over) == ((), False)
+    office.roster.leave(two, [office.end(second)])
+    assert office.roster.turn(one, ()).over
 
 
 def test_the_job_of_a_lost_slot_goes_to_the_next_one_that_asks(tmp_path):
@@ -88,8 +93,8 @@ def test_the_job_of_a_lost_slot_goes_to_the_next_one_that_asks(tmp_path):
     assert "trial 0: its worker was lost: killed" in office.roster.close(one, "killed")
     assert office.take(two, office.end(other)) == lost
     assert office.take(two, office.end(lost, attempt=2)) == (2, 0)
-    assert office.roster.turn(one, None).over, "the slot that was taken for dead has woken"
-    office.roster.leave(two, office.end((2, 0)))
+    assert office.roster.turn(one, ()).over, "the slot that was taken for dead has woken"
+    office.roster.leave(two, [office.end((2, 0))])
     assert office.states() == ["COMPLETE"] * 3
 
 
@@ -146,8 +151,8 @@ def test_slots_that_there_is_no_more_room_for_leave_when_their_job_has_ended(tmp
     assert others == [2, 3, None]
     taken = [office.take(slot) for slot in others[:2]]
     office.roster.room.seen(6.0)
-    assert office.roster.turn(2, office.end(taken[0])).over
-    assert office.roster.turn(3, office.end(taken[1])).over
+    assert office.roster.turn(2, [office.end(taken[0])]).over
+    assert office.roster.turn(3, [office.end(taken[1])]).over
     assert office.take(first, office.end(key)) == (3, 0), "the last one goes on"
 
 

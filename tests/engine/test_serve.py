@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import raybayes as rb
-from raybayes import api, catalog
+from raybayes import catalog
 from raybayes.engine import isolation, serve
 from raybayes.engine.burst import Burst
 from raybayes.engine.context import Alone
@@ -18,7 +18,9 @@ from raybayes.engine.isolation import Upkeep, isolated
 from raybayes.engine.room import Room
 from raybayes.engine.roster import Roster, Slot
 from raybayes.engine.serve import Seat
+from raybayes.preparation import describe, prepare
 from raybayes.spec import Reuse, SweepSpec
+from raybayes.store.documents import write_spec
 
 
 class Office:
@@ -26,11 +28,12 @@ class Office:
 
     def __init__(self, folder, name="s", **wanted):
         spec = SweepSpec(project="parabola", storage=str(folder), name=name, sampler="random", **wanted)
-        prepared = api.prepare(spec)
-        api.write_spec(prepared.layout, api.describe(prepared))
+        prepared = prepare(spec)
+        write_spec(prepared.layout, describe(prepared))
         self.burst = Burst(prepared.layout, prepared.spec, prepared.plan, catalog.roots())
         self.roster = Roster(self.burst, Room(9))
         self.turn, self.leave, self.refuse = self.roster.turn, self.roster.leave, self.roster.refuse
+        self.ended, self.apart = self.roster.ended, self.roster.apart
         self.start, self.report, self.failed = self.burst.start, self.burst.report, self.burst.failed
         self.saving = self.burst.saving
         self.path = str(folder / name)
@@ -98,10 +101,10 @@ def test_a_slot_without_work_leaves_while_others_train(tmp_path, monkeypatch):
     office = Office(tmp_path, trials=1)
     other = office.roster.open()
     idle = serve.Seat(99, Alone(), torch.device("cpu"), 1)
-    job = office.roster.turn(other, None).job
+    job = office.roster.turn(other, ()).jobs
     office.roster._slots[99] = Slot(0.0)
     serve.serve(idle, office, Reuse())
-    assert job is not None
+    assert job
     assert not office.roster.over
 
 

@@ -137,7 +137,8 @@ def test_metrics_for_ray_carry_their_labels(monkeypatch):
 
 def test_a_job_in_rays_dashboard_says_what_it_works_on(tmp_path):
     from raybayes.engine.run import about
-    from raybayes.spec import SweepSpec, build
+    from raybayes.records import build
+    from raybayes.spec import SweepSpec
 
     layout = Layout(open_storage(str(tmp_path)).child("lr-search"))
     spec = build(SweepSpec, {"project": "parabola", "trials": 7, "scheduler": "asha", "name": "lr-search"}, "test")

@@ -290,14 +290,15 @@ def test_resume_with_dropout_and_a_moving_baseline_is_bit_for_bit(tmp_path):
     whole = rb.train("autoregressive", values, storage=str(tmp_path), name="whole", **HERE)
     from raybayes.engine.burst import Burst
 
-    judge = Burst._judge
+    told = Burst.report
 
-    def stop_at(self, live, report):
-        self._stopping = self._stopping or report.step == 2
-        return judge(self, live, report)
+    def stop_at(self, key, report):
+        if report.step == 2:
+            self.stop()
+        return told(self, key, report)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Burst, "_judge", stop_at)
+        patch.setattr(Burst, "report", stop_at)
         cut = rb.train("autoregressive", values, storage=str(tmp_path), name="cut", **HERE)
     resumed = rb.resume(cut.path, executor="here")
     for name in ("val_error", "loss", "test_error"):

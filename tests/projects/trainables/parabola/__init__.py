@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Literal
@@ -11,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 from pydantic import BaseModel, ConfigDict, Field
 
-from raybayes.contract import Command, Context, Findings, Finished, Metric, Project, Rescore
+from raybayes.contract import Command, Context, Findings, Finished, Fusion, Metric, Project, Rescore, Stop
 from raybayes.errors import SpecError
 
 
@@ -33,6 +34,7 @@ class Config(BaseModel):
     die_at: int = Field(0, ge=0, description="step at which its process is killed; 0: never")
     hang_at: int = Field(0, ge=0, description="step at which it does nothing for ever; 0: never")
     eat_at: int = Field(0, ge=0, description="step at which it asks for more memory than there is; 0: never")
+    eat_gib: float = Field(0.0, ge=0, description="memory that it takes then, and keeps for a while; 0: too much")
     only_above: float = Field(0.0, ge=0, description="the vices are those of learning rates above this alone")
     marker: str = Field("", description="file that remembers that it was killed, so that it is not again")
     grace: int = Field(0, ge=0, description="first report that a scheduler may stop it at")
@@ -50,7 +52,36 @@ def wait_for_another(folder: Path) -> None:
         time.sleep(0.01)
 
 
+def eat(gib: float) -> None:
+    if not gib:
+        bytearray(1 << 60)
+    kept = b"x" * int(gib * 2**30)
+    deadline = time.monotonic() + 20
+    while kept and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
 def train(config: Config, ctx: Context) -> None:
+    for _ in descent(config, ctx):
+        pass
+
+
+def train_together(configs: Sequence[Config], contexts: Sequence[Context]) -> None:
+    """A step of each, then the next step of each."""
+    left = [descent(config, ctx) for config, ctx in zip(configs, contexts, strict=True)]
+    while left:
+        left = [one for one in left if goes_on(one)]
+
+
+def goes_on(steps: Iterator[None]) -> bool:
+    try:
+        return next(steps, ...) is not ...
+    except Stop:
+        return False
+
+
+def descent(config: Config, ctx: Context) -> Iterator[None]:
+    """One step of the training after the other."""
     if config.meet:
         wait_for_another(Path(config.meet))
     x = torch.full((4,), 2.0, dtype=torch.float64)
@@ -69,7 +100,7 @@ def train(config: Config, ctx: Context) -> None:
         while vicious and step == config.hang_at:
             time.sleep(1)
         if vicious and step == config.eat_at:
-            bytearray(1 << 60)
+            eat(config.eat_gib)
         if vicious and step == config.fail_at:
             raise ValueError(f"asked to fail at step {step}")
         if vicious and step == config.die_at and not os.path.exists(config.marker):
@@ -90,6 +121,7 @@ def train(config: Config, ctx: Context) -> None:
             ctx.save_table("path", pa.table({"x": x.tolist()}))
             metrics["final"] = loss
         ctx.report(metrics, state=lambda state_now=state_now: state_now)
+        yield
 
 
 class Weights(BaseModel):
@@ -140,5 +172,6 @@ PROJECT = Project(
         {"The path of a trial": Figure()} if "path" in finished.tables else {},
     ),
     rescore=Rescore(Weights, rescored),
+    fusion=Fusion(alike=lambda config: config.method, most=lambda config: 8, train=train_together),
     commands=(Command("distance", "How far points are from where a run has come.", "POINT", Asked, distances),),
 )

@@ -1,0 +1,112 @@
+"""A spec checked against its project, before anything is started or written."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from raybayes import __version__, catalog, data
+from raybayes.contract import Project
+from raybayes.knowledge import prior_of
+from raybayes.machine import describe_machine
+from raybayes.records import nest
+from raybayes.search.plan import Plan, make_plan
+from raybayes.search.preview import preview
+from raybayes.space import Choice, Space
+from raybayes.spec import SweepSpec
+from raybayes.store.filesystem import open_storage
+from raybayes.store.layout import Layout
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A spec that was checked against its project, ready to run or to be shown by --dry-run."""
+
+    spec: SweepSpec
+    project: Project
+    plan: Plan
+    layout: Layout
+    candidates: Sequence[Mapping[str, Any]] = ()  # of a confirmation: the trials that it repeats
+
+
+def prepare(spec: SweepSpec, layout: Layout | None = None) -> Prepared:
+    """Check everything that can be checked before anything starts. Writes nothing.
+
+    Raises:
+        RaybayesError: the first thing that is wrong.
+    """
+    project = catalog.load_project(spec.project)
+    fixed = catalog.fixed_values(project, _dotted(spec.config))
+    spec = spec.model_copy(update={"config": fixed})
+    if spec.fuse != "never":
+        catalog.require_fusion(project)
+    space = Space({})
+    if spec.kind == "sweep":
+        space = catalog.load_space(project, spec.space)
+        spec = spec.model_copy(update={"objective": spec.objective or project.objective})
+    defaults = catalog.filled(project, {**space.constants(), **fixed})
+    plan = make_plan(spec, space, project.metrics, defaults)
+    _require_data(spec, project, plan, defaults)
+    layout = layout or Layout(open_storage(spec.storage).child(spec.name))
+    return Prepared(spec, project, replace(plan, prior=prior_of(spec, plan, layout)), layout)
+
+
+def _dotted(config: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in nest(config).items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name}.{inner}": v for inner, v in _dotted(value).items()}
+        else:
+            flat[name] = value
+    return flat
+
+
+def _require_data(spec: SweepSpec, project: Project, plan: Plan, defaults: Mapping[str, Any]) -> None:
+    """A project's data set is its config field `dataset`, by convention; look for it before anything starts.
+
+    A file of the user's is read, too, and shown to the project. What trials vary is as in the first of them.
+    """
+    if "dataset" in plan.space:
+        searched = plan.space["dataset"]
+        names = list(searched.values) if isinstance(searched, Choice) else []
+    else:
+        names = [defaults.get("dataset")]
+    for name in names:
+        if not isinstance(name, str) or name in project.makes:
+            continue
+        data.origin(name, spec.data)
+        if project.check is not None and data.is_path(name):
+            point = plan.given(0) or preview(plan, 1)[0]
+            config = catalog.configure(project, {**defaults, **point, "dataset": name})
+            project.check(config, data.load(name, spec.data))
+
+
+def describe(prepared: Prepared) -> dict[str, Any]:
+    """The document of sweep.yaml: the spec with every default, the space, the objectives, versions, the machine."""
+    spec, plan = prepared.spec, prepared.plan
+    return {
+        **spec.model_dump(mode="json"),
+        "parameters": plan.space.describe(),
+        "objectives": [
+            {"name": o.name, "direction": o.direction, "unit": prepared.project.metric(o.name).unit}
+            for o in plan.objectives
+        ],
+        "fidelity": prepared.project.fidelity,
+        **({"candidates": list(prepared.candidates)} if prepared.candidates else {}),
+        "versions": {
+            "python": platform.python_version(),
+            "raybayes": __version__,
+            **{package: _version(package) for package in ("ray", "torch", "optuna", "pyarrow")},
+        },
+        "machine": describe_machine(),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # without Ray, the in-process executor still works
+        return "not installed"
