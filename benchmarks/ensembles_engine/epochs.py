@@ -11,7 +11,7 @@ import torch
 from raybayes import data
 from trainables.ensembles import Config
 from trainables.ensembles.data import ImageData, prepare
-from trainables.ensembles.fused import Group, settle
+from trainables.ensembles.fused import Group, Turn, settle
 from trainables.ensembles.fused.forward import Engine
 from trainables.ensembles.methods import METHODS
 
@@ -52,16 +52,16 @@ def one_epoch(side: str, arch: str, members: int, batch: int, images: int, devic
     desk = Desk(device)
     engine = settle(config, ready, desk, members)  # type: ignore[arg-type]
     runs = [METHODS[config.method](config, ready, desk, index) for index in range(members)]  # type: ignore[arg-type]
-    groups = [Group([run], engine) for run in runs] if engine == "sequential" else [Group(runs, engine)]
+    group = Group(engine)
     clock = time.process_time if device == "cpu" else time.perf_counter
     seconds = 0.0
     for epoch in range(2):
         began = clock()
-        for group in groups:
-            if group.together is None:
-                group.runs[0].train_epoch(epoch)
-            else:
-                group.train_epoch(epoch)
+        if engine == "sequential":
+            for run in runs:
+                run.train_epoch(epoch)
+        else:
+            group.train_epoch([Turn(run, epoch) for run in runs])
         if device != "cpu":
             torch.cuda.synchronize()
         seconds = clock() - began

@@ -1,10 +1,11 @@
 """Ensembles of deep networks and how good their uncertainty is, in the domain they were trained for."""
 
-from raybayes.contract import Metric, Project, Rescore
+from raybayes.contract import Fusion, Metric, Project, Rescore
 from trainables.ensembles.config import Config
 from trainables.ensembles.plan import first_member, max_steps
 from trainables.ensembles.study import RescoreSettings, findings, rescored
 from trainables.ensembles.training import train
+from trainables.ensembles.trials import alike, most, train_together
 
 METRICS = (
     Metric("cll", "maximize", "nats", "calibrated log-likelihood on the validation images, cross-validated"),
@@ -46,6 +47,7 @@ PROJECT = Project(
     grace=first_member,
     findings=findings,
     rescore=Rescore(RescoreSettings, rescored),
+    fusion=Fusion(alike, most, train_together),
 )
 
 __all__ = ["METRICS", "PROJECT", "Config", "max_steps", "train"]

@@ -25,14 +25,10 @@ def shift(images: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
 
 def moved(images: Tensor, pixels: int, corner: Tensor) -> Tensor:
     """Each image padded by `pixels` and cut to its old size at its own corner, (2, n) in [0, 2·pixels]."""
-    n, channels, height, width = images.shape
-    corner = corner.to(images.device)
-    rows = corner[0, :, None] + torch.arange(height, device=images.device)  # n × height
-    columns = corner[1, :, None] + torch.arange(width, device=images.device)  # n × width
+    rows, columns = corner.to(images.device)
     padded = functional.pad(images, (pixels,) * 4)
-    batch = torch.arange(n, device=images.device)[:, None, None, None]
-    channel = torch.arange(channels, device=images.device)[None, :, None, None]
-    return padded[batch, channel, rows[:, None, :, None], columns[:, None, None, :]]
+    cuts = padded.unfold(2, images.shape[2], 1).unfold(3, images.shape[3], 1)  # views of all that there can be
+    return cuts[torch.arange(len(images), device=images.device), :, rows, columns]
 
 
 def flip(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from trainables.ensembles.config import Config
 
-FUSED = ("mlp", "cnn", "lenet")  # architectures of which several members can be trained at once
+FUSED = ("mlp", "cnn", "lenet")  # architectures of which several networks can be trained at once
 OWN_DROPOUT = ("mlp", "cnn", "lenet", "vgg16bn", "wrn28x10")  # architectures whose authors put dropout somewhere
 POST_HOC = ("swag", "swa", "mc_dropout", "laplace", "last_layer_laplace")  # draw their members after the training
 NO_DROPOUT = ("resnet50",)
 ANY_SIZE = ("mlp", "cnn", "resnet50")  # architectures for images larger than 32 pixels
 OWN_LOSS = ("vi", "batch_ensemble", "packed", "mimo")  # methods whose step is more than the loss of the network
+OWN_GRADIENT = ("csgld",)  # methods that change the gradient before the step
+INVERSE = ("laplace", "last_layer_laplace")  # methods that invert a curvature, which makes rounding errors large
 
 
 def problem(config: Config) -> str | None:
     """Why a configuration cannot run, or None."""
-    for check in (_data, _budget, _dropout, _trajectory, _swag, _posterior, _share, _engine, _pretrained):
+    for check in (_data, _budget, _dropout, _trajectory, _swag, _posterior, _share, _pretrained, _engine):
         if sentence := check(config):
             return sentence
     return None
@@ -94,8 +96,14 @@ def _pretrained(config: Config) -> str | None:
 
 def side_by_side(config: Config) -> bool:
     """Whether several members of this configuration can be trained at once."""
-    together = config.method == "deep_ensemble" and config.arch in FUSED and not config.uses_dropout
-    return together and config.share == "members" and config.dataset != "imagenet"
+    return config.method == "deep_ensemble" and stackable(config)
+
+
+def stackable(config: Config) -> bool:
+    """Whether runs of this configuration can be trained at once with others, which may be those of other trials."""
+    if config.arch not in FUSED or config.uses_dropout or config.method in (*OWN_LOSS, *OWN_GRADIENT, *INVERSE):
+        return False
+    return config.share == "members" and config.dataset != "imagenet" and not config.reuse_pretrained
 
 
 def _budget(config: Config) -> str | None:

@@ -100,10 +100,22 @@ def perform(train, config, *, seed=0, workers=1, stop_at=None, saved=None):
         thread.join()
     if errors:
         raise errors[0]
+    return outcome(ranks, contexts)
+
+
+def perform_together(train, configs, *, seeds, stops, saved):
+    """The same for a function that trains several runs of one worker each: a list of what `perform` returns."""
+    ranks = [Ranks(1, checkpoint) for checkpoint in saved]
+    contexts = [MemoryContext(*its, stop) for *its, stop in zip(ranks, [0] * len(ranks), seeds, stops, strict=True)]
+    train(configs, contexts)
+    return [outcome(one, [ctx]) for one, ctx in zip(ranks, contexts, strict=True)]
+
+
+def outcome(ranks, contexts):
     checkpoint = None
-    if stop_at is not None and ranks.states[0] is not None:
+    if ranks.states[0] is not None:
         buffer = io.BytesIO()
-        torch.save({"step": stop_at, "states": [entry["state"] for entry in ranks.states]}, buffer)
+        torch.save({"step": contexts[0].step, "states": [entry["state"] for entry in ranks.states]}, buffer)
         checkpoint = buffer.getvalue()
     every = [ctx.reports for ctx in contexts]
     return SimpleNamespace(reports=every[0], every=every, tables=ranks.tables, saved=checkpoint)
@@ -112,6 +124,11 @@ def perform(train, config, *, seed=0, workers=1, stop_at=None, saved=None):
 @pytest.fixture(scope="session")
 def run_in_memory():
     return perform
+
+
+@pytest.fixture(scope="session")
+def together_in_memory():
+    return perform_together
 
 
 @pytest.fixture(autouse=True, scope="session")

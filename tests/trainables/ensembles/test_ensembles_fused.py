@@ -14,7 +14,7 @@ from trainables.ensembles import Config, train
 from trainables.ensembles.architectures import build
 from trainables.ensembles.augmentation import augmentation, joint
 from trainables.ensembles.data import prepare
-from trainables.ensembles.fused import Group
+from trainables.ensembles.fused import Group, Turn
 from trainables.ensembles.fused.choice import ENGINES, fastest, measured
 from trainables.ensembles.fused.forward import forward_of
 from trainables.ensembles.fused.weights import SideBySide
@@ -41,36 +41,43 @@ def networks(arch, count, dtype):
     ]  # fmt: skip
 
 
-def sgd(models, decays, momentum):
+def sgd(models, decays, momenta):
     return [
         torch.optim.SGD(model.parameters(), lr=1.0, momentum=momentum, weight_decay=decay)
-        for model, decay in zip(models, decays, strict=True)
+        for model, decay, momentum in zip(models, decays, momenta, strict=True)
     ]
 
 
 @pytest.mark.parametrize("engine", ["vmap", "grouped"])
 @pytest.mark.parametrize("arch", FUSED)
 @pytest.mark.parametrize(
-    ("momentum", "factors", "decays"), [(0.9, [0.5, 1.0, 3.0], [0.0, 1e-3, 0.1]), (0.0, [1.0] * 3, [5e-4] * 3)]
+    ("momenta", "factors", "decays"),
+    [
+        ([0.9] * 3, [0.5, 1.0, 3.0], [0.0, 1e-3, 0.1]),
+        ([0.0] * 3, [1.0] * 3, [5e-4] * 3),
+        ([0.9, 0.0, 0.5], [1.0] * 3, [0.0, 5e-4, 5e-4]),
+    ],
 )
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-4)])
-def test_steps_equal_those_of_torch(engine, arch, momentum, factors, decays, dtype, tolerance):
+def test_steps_equal_those_of_torch(engine, arch, momenta, factors, decays, dtype, tolerance):
     generator = torch.Generator().manual_seed(0)
     alone = networks(arch, 3, dtype)
     joined = copy.deepcopy(alone)
-    optimizers, histories = sgd(alone, decays, momentum), sgd(joined, decays, momentum)
+    optimizers, histories = sgd(alone, decays, momenta), sgd(joined, decays, momenta)
     together = SideBySide(joined, histories, engine, factors)
     for step in range(4):
         images = torch.randn(3, 6, 1, 28, 28, generator=generator, dtype=dtype)
         labels = torch.randint(10, (3, 6), generator=generator)
-        rate = 0.05 / (step + 1)
-        for model, optimizer, factor, x, y in zip(alone, optimizers, factors, images, labels, strict=True):
+        rates = [0.05 / (step + 1) * (1 + (step % 2) * own) for own in range(3)]  # equal, then not, and so on
+        for model, optimizer, factor, rate, x, y in zip(
+            alone, optimizers, factors, rates, images, labels, strict=True
+        ):
             optimizer.param_groups[0]["lr"] = factor * rate
             optimizer.zero_grad()
             functional.cross_entropy(model(x), y).backward()
             optimizer.step()
-        together.step(images, labels, rate)
-    for one, other, optimizer, history in zip(alone, joined, optimizers, histories, strict=True):
+        together.step(images, labels, rates)
+    for one, other, optimizer, history, momentum in zip(alone, joined, optimizers, histories, momenta, strict=True):
         for p, q in zip(one.parameters(), other.parameters(), strict=True):
             torch.testing.assert_close(q.detach(), p.detach(), rtol=0, atol=tolerance)
             if momentum:
@@ -175,7 +182,7 @@ def test_prediction_is_one_pass_over_the_images(monkeypatch):
         return normalise(self, batch)
 
     monkeypatch.setattr(type(data), "normalise", counted)
-    members = Group(runs, "vmap").members(config.epochs - 1)
+    members = Group("vmap").members([Turn(run, config.epochs - 1) for run in runs])
     assert passes == [len(split) for split in data.predicted.values()]
     for expected, (found,) in zip(alone, members, strict=True):
         assert all(torch.equal(found[name], lp) for name, lp in expected.items())
@@ -206,7 +213,7 @@ def test_auto_trains_the_same_members_and_keeps_its_choice(ways, run_in_memory, 
     caplog.set_level(logging.INFO)
     config, found = ways("auto", arch="cnn")
     _, reference = ways("sequential", arch="cnn")
-    assert re.search(r"engine auto: (sequential|vmap|grouped) \(a step of 3 members: sequential .* ms", caplog.text)
+    assert re.search(r"engine auto: (sequential|vmap|grouped) \(a step of 3 networks: sequential .* ms", caplog.text)
     assert found.reports[-1]["cll"] == pytest.approx(reference.reports[-1]["cll"], abs=1e-4)
     stopped = run_in_memory(train, config, stop_at=3)
     resumed = run_in_memory(train, config, saved=stopped.saved)

@@ -1,4 +1,4 @@
-"""Which way of training several members is the fastest here: a few timed steps of each."""
+"""Which way of training several networks is the fastest here: a few timed steps of each."""
 
 from __future__ import annotations
 
@@ -38,17 +38,20 @@ def settle(config: Config, data: ImageData, ctx: Context, runs: int) -> Engine:
     if not side_by_side(config) or mine < 2:
         ctx.log.info("engine auto: %s with %s is trained one run after the other", config.method, config.arch)
         return "sequential"
-    chosen: Engine = "sequential"
-    if ctx.rank == 0:
-        key = (config.arch, config.batch, mine, str(ctx.device), data.pixels)
-        if key not in _CHOSEN:
-            times = measured(config, data, ctx, mine)
-            _CHOSEN[key] = fastest(times)
-            shown = ", ".join(f"{name} {1e3 * seconds:.2f} ms" for name, seconds in times.items())
-            ctx.log.info("engine auto: %s (a step of %d members: %s)", _CHOSEN[key], mine, shown)
-        chosen = _CHOSEN[key]
+    chosen: Engine = quickest(config, data, ctx, mine) if ctx.rank == 0 else "sequential"
     agreed: Engine = ctx.gather(chosen)[0]
     return agreed
+
+
+def quickest(config: Config, data: ImageData, ctx: Context, networks: int) -> Engine:
+    """The engine that a few timed steps of so many networks find the fastest; once in the process's lifetime."""
+    key = (config.arch, config.batch, networks, str(ctx.device), data.pixels)
+    if key not in _CHOSEN:
+        times = measured(config, data, ctx, networks)
+        _CHOSEN[key] = fastest(times)
+        shown = ", ".join(f"{name} {1e3 * seconds:.2f} ms" for name, seconds in times.items())
+        ctx.log.info("engine auto: %s (a step of %d networks: %s)", _CHOSEN[key], networks, shown)
+    return _CHOSEN[key]
 
 
 def fastest(times: dict[Engine, float]) -> Engine:
@@ -56,13 +59,13 @@ def fastest(times: dict[Engine, float]) -> Engine:
     return min(ENGINES, key=lambda engine: times[engine])  # the first of equals: sequential
 
 
-def measured(config: Config, data: ImageData, ctx: Context, members: int, clock: Clock = WALL) -> dict[Engine, float]:
-    """Median seconds of a step of `members` networks under each engine, on copies; the engines take turns."""
+def measured(config: Config, data: ImageData, ctx: Context, networks: int, clock: Clock = WALL) -> dict[Engine, float]:
+    """Median seconds of a step of `networks` of them under each engine, on copies; the engines take turns."""
     run = METHODS[config.method](config, data, ctx, 0)
     size = min(config.batch, len(data.train))
     images = data.normalise(data.train.images[:size])
     labels = data.train.labels[:size]
-    steps = {engine: step_of(run.model, members, images, labels, config, engine) for engine in ENGINES}
+    steps = {engine: step_of(run.model, networks, images, labels, config, engine) for engine in ENGINES}
     times: dict[Engine, list[float]] = {engine: [] for engine in ENGINES}
     for turn in range(WARM + TIMED):
         for engine, step in steps.items():
@@ -76,17 +79,17 @@ def measured(config: Config, data: ImageData, ctx: Context, members: int, clock:
 
 
 def step_of(
-    model: nn.Module, members: int, images: torch.Tensor, labels: torch.Tensor, config: Config, engine: Engine
+    model: nn.Module, networks: int, images: torch.Tensor, labels: torch.Tensor, config: Config, engine: Engine
 ) -> Callable[[], None]:
-    """A function that makes one step of SGD of `members` copies of a network, at rate 0: nothing diverges."""
-    models = [copy.deepcopy(model).train() for _ in range(members)]
+    """A function that makes one step of SGD of `networks` copies of a network, at rate 0: nothing diverges."""
+    models = [copy.deepcopy(model).train() for _ in range(networks)]
     optimizers = [
         torch.optim.SGD(m.parameters(), lr=0.0, momentum=config.momentum, weight_decay=config.wd) for m in models
     ]
     if engine != "sequential":
         together = SideBySide(models, optimizers, engine)
-        stacked = images.expand(members, *images.shape).contiguous(), labels.expand(members, *labels.shape).contiguous()
-        return lambda: together.step(*stacked, 0.0)
+        stacked = [each.expand(networks, *each.shape).contiguous() for each in (images, labels)]
+        return lambda: together.step(*stacked, [0.0] * networks)
 
     def one_after_the_other() -> None:
         for one, optimizer in zip(models, optimizers, strict=True):

@@ -32,7 +32,7 @@ class SideBySide:
         factors: Sequence[float] | None = None,
     ) -> None:
         self.forward = forward_of(models[0], engine)
-        self.momentum = float(optimizers[0].param_groups[0]["momentum"])
+        momenta = [float(optimizer.param_groups[0]["momentum"]) for optimizer in optimizers]
         self.sizes = [parameter.numel() for parameter in models[0].parameters()]
         own = [list(model.parameters()) for model in models]
         histories = [[o.state[p] for p in mine] for o, mine in zip(optimizers, own, strict=True)]
@@ -48,13 +48,16 @@ class SideBySide:
             self.velocities.append(history_rows)
             for row, (parameters, history) in enumerate(zip(own, histories, strict=True)):
                 parameters[position].data = rows[row]
-                if self.momentum:
+                if momenta[row]:
                     if (begun := history[position].get("momentum_buffer")) is not None:
                         history_rows[row].copy_(begun)
                     history[position]["momentum_buffer"] = history_rows[row]
             start = end
         self.decay = self._spread([float(o.param_groups[0]["weight_decay"]) for o in optimizers])
-        self.factor = self._spread(list(factors or [1.0] * len(models)))
+        self.momentum = self._spread(momenta)
+        self.factors = list(factors or [1.0] * len(models))
+        self.factor = self._spread(self.factors)
+        self.pace: tuple[list[float], float | Tensor] = [], 0.0  # the newest unequal rates, spread over the block
 
     def _spread(self, values: Sequence[float]) -> float | Tensor:
         """One number a network as one number an entry of the block; the number itself where all are equal."""
@@ -63,13 +66,20 @@ class SideBySide:
         column = torch.tensor(values, dtype=self.flat.dtype, device=self.flat.device)
         return torch.cat([column.repeat_interleave(size) for size in self.sizes])
 
-    def step(self, images: Tensor, labels: Tensor, rate: float) -> None:
+    def _paced(self, rates: Sequence[float]) -> float | Tensor:
+        """Unequal learning rates, with each network's factor, as `_spread` gives them; most stay for a whole epoch."""
+        if self.pace[0] != list(rates):
+            own = [factor * rate for factor, rate in zip(self.factors, rates, strict=True)]
+            self.pace = list(rates), self._spread(own)
+        return self.pace[1]
+
+    def step(self, images: Tensor, labels: Tensor, rates: Sequence[float]) -> None:
         """One step of SGD of every network on its own batch.
 
         Args:
             images: (G, B, channels, height, width), augmented and normalised.
             labels: (G, B).
-            rate: the learning rate, before each network's factor.
+            rates: each network's learning rate, before its factor.
         """
         logits = self.forward(self.weights, images)
         loss = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum") / labels.shape[1]
@@ -83,7 +93,13 @@ class SideBySide:
                 self.velocity.addcmul_(self.flat, self.decay)
             else:
                 self.velocity.add_(self.flat, alpha=self.decay)
-            if isinstance(self.factor, Tensor):
-                self.flat.addcmul_(self.velocity, self.factor, value=-rate)
+            if len(set(rates)) == 1:
+                self._move(self.factor, rates[0])
             else:
-                self.flat.add_(self.velocity, alpha=-rate * self.factor)
+                self._move(self._paced(rates), 1.0)
+
+    def _move(self, factor: float | Tensor, rate: float) -> None:
+        if isinstance(factor, Tensor):
+            self.flat.addcmul_(self.velocity, factor, value=-rate)
+        else:
+            self.flat.add_(self.velocity, alpha=-rate * factor)
