@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -184,4 +185,6 @@ class Agreement:
     def end(self) -> None:
         """The sweep is over: what it had is free for the others at once."""
         if self._shares is not None:
-            self._shares.leave.remote(self._who)
+            with contextlib.suppress(ray.exceptions.RayError):  # else they notice by its silence
+                # Waited for: the word of a process that ends at once may never be sent.
+                ray.get(self._shares.leave.remote(self._who), timeout=2.0)

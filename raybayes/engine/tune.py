@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,8 @@ class SlotActor(tune.Trainable):  # type: ignore[misc]
     ) -> None:
         assert spec is not None
         assert storage is not None
-        self._slot, self._desk, self._spec, self._storage = config["slot"], desk, spec, storage
+        # `_storage` is Tune's own name for something else.
+        self._slot, self._desk, self._spec, self._home = config["slot"], desk, spec, storage
 
     def __repr__(self) -> str:
         """What Ray's dashboard and logs call this actor: its sweep, because it serves many trials."""
@@ -58,7 +60,7 @@ class SlotActor(tune.Trainable):  # type: ignore[misc]
         if need.workers > 1:
             from raybayes.engine.train import serve_in_group
 
-            lost = serve_in_group(self._slot, self._desk, self._spec, self._storage)
+            lost = serve_in_group(self._slot, self._desk, self._spec, self._home)
         else:
             lost = self._serve()
         if lost is not None:
@@ -183,9 +185,13 @@ def run_trials(desk: Any, spec: SweepSpec, storage: Storage, cluster: Cluster) -
 
 
 def _tuner(desk: Any, spec: SweepSpec, storage: Storage, cluster: Cluster, scratch: str) -> tune.Tuner:
-    slot = tune.with_parameters(SlotActor, desk=desk, spec=spec, storage=storage)
+    slot = tune.with_resources(
+        tune.with_parameters(SlotActor, desk=desk, spec=spec, storage=storage), _bundle(spec.resources, cluster)
+    )
+    # Tune keeps one class for each name; two sweeps of one process would serve the desk of the later one.
+    slot.__name__ = f"{SlotActor.__name__}-{uuid.uuid4().hex[:8]}"
     return tune.Tuner(
-        tune.with_resources(slot, _bundle(spec.resources, cluster)),
+        slot,
         tune_config=tune.TuneConfig(
             search_alg=Bridge(desk),
             num_samples=-1,
