@@ -1,6 +1,7 @@
 """Optimisation over orderings by low-variance gradients of a Plackett-Luce distribution."""
 
-from raybayes.contract import Direction, Findings, Finished, Metric, Project
+from raybayes.contract import Direction, Findings, Finished, Fusion, Metric, Project
+from trainables.permutations import together
 from trainables.permutations.config import Config, max_steps
 from trainables.permutations.order import BestOrder, minimise_order
 from trainables.permutations.plackett_luce import PlackettLuce
@@ -89,6 +90,7 @@ PROJECT = Project(
     data=("tsp-sample", "tsp", "ltr-sample", "ltr", "sachs-sample", "sachs"),
     max_steps=max_steps,
     findings=_findings,
+    fusion=Fusion(alike=together.alike, most=together.most, train=together.train),
 )
 
 __all__ = ["METRICS", "PROJECT", "BestOrder", "Config", "PlackettLuce", "max_steps", "minimise_order", "train"]

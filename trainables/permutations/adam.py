@@ -33,8 +33,8 @@ class Adam:
         self._steps = 0
 
     @torch.no_grad()
-    def step(self, gradients: list[Tensor], lr: float) -> None:
-        """One step along `gradients`, shaped as the parameters."""
+    def step(self, gradients: list[Tensor], lr: float | Tensor) -> None:
+        """One step along `gradients`, shaped as the parameters; `lr` is one number, or one for each row, (rows,)."""
         self._steps += 1
         if self._decay:
             gradients = torch._foreach_add(gradients, self._parameters, alpha=self._decay)
@@ -44,7 +44,11 @@ class Adam:
         scale = torch._foreach_sqrt(self._second)
         torch._foreach_div_(scale, math.sqrt(1 - BETA2**self._steps))
         torch._foreach_add_(scale, EPS)
-        torch._foreach_addcdiv_(self._parameters, self._first, scale, -lr / (1 - BETA1**self._steps))
+        rate = -lr / (1 - BETA1**self._steps)
+        if isinstance(rate, Tensor):
+            scale = [s / rate.reshape(-1, *[1] * (s.ndim - 1)) for s in scale]
+            rate = 1.0
+        torch._foreach_addcdiv_(self._parameters, self._first, scale, rate)
 
     def state(self) -> dict[str, Any]:
         return {

@@ -44,16 +44,27 @@ def build_model(config: Config) -> Model:
     return MatchingModel() if config.model == "matching" else PlackettLuceModel()
 
 
-def build_estimator(config: Config, model: Model, n: int, like: Tensor, generator: torch.Generator) -> Estimator:
+def build_estimator(
+    config: Config,
+    model: Model,
+    n: int,
+    like: Tensor,
+    generator: torch.Generator,
+    momentum: float | Tensor | None = None,
+    entropy: float | Tensor | None = None,
+) -> Estimator:
     """The estimator.
 
     Args:
         like: (rows, ...) tensor with the number of rows, dtype and device.
         generator: CPU generator of the critic's first weights.
+        momentum, entropy: (rows, 1) where rows differ; None: the configuration's.
     """
     rows, values = like.shape[0], config.relaxation
+    momentum = config.momentum if momentum is None else momentum
+    entropy = config.entropy if entropy is None else entropy
     if config.estimator in CONTROL_VARIATES:
-        return _control_variate(config, model, n, like, generator)
+        return _control_variate(config, model, n, like, generator, momentum)
     if config.estimator == "exact":
         return Exact(n, like.device)
     if isinstance(model, SinkhornModel):
@@ -62,18 +73,20 @@ def build_estimator(config: Config, model: Model, n: int, like: Tensor, generato
         return Relaxation(model, values.sort, values.tau, config.estimator == "straight_through")
     if config.estimator == "gaussian":
         kind: Baseline = "loo" if config.samples >= 2 else "ema"
-        return ScoreFunction(model, RunningBaseline(kind, config.momentum, rows, like), "noise", config.scale_by_std)
+        return ScoreFunction(model, RunningBaseline(kind, momentum, rows, like), "noise", config.scale_by_std)
     kind, of = _SCORES[config.estimator]
     return ScoreFunction(
         model,
-        RunningBaseline(kind, config.momentum, rows, like),
+        RunningBaseline(kind, momentum, rows, like),
         "order" if of == "order" else "noise",
         config.scale_by_std,
-        config.entropy,
+        entropy,
     )
 
 
-def _control_variate(config: Config, model: Model, n: int, like: Tensor, generator: torch.Generator) -> ControlVariate:
+def _control_variate(
+    config: Config, model: Model, n: int, like: Tensor, generator: torch.Generator, momentum: float | Tensor
+) -> ControlVariate:
     values, rows = config.critic, like.shape[0]
     name, centred = config.estimator.removesuffix("_centred"), config.estimator.endswith("_centred")
     inputs = torch.Size(model.shape(n)).numel()
@@ -81,7 +94,7 @@ def _control_variate(config: Config, model: Model, n: int, like: Tensor, generat
     if name == "relax" and values.width:
         critic = Critic(rows, inputs, values.width, values.depth, values.activation, like, generator)
     plain_relax = name == "relax" and not centred
-    centring = RunningBaseline(values.centring if centred else "none", config.momentum, rows, like)
+    centring = RunningBaseline(values.centring if centred else "none", momentum, rows, like)
     return ControlVariate(
         model,
         values.relaxation if values.of == "relaxed" else None,
@@ -98,6 +111,6 @@ def _control_variate(config: Config, model: Model, n: int, like: Tensor, generat
 def course(config: Config, estimator: Estimator, update: int) -> float:
     """Before the update of that number: let the entropy's weight fall; returns the factor of the step size."""
     done = update / config.updates
-    if config.entropy and isinstance(estimator, ScoreFunction):
-        estimator.entropy = config.entropy * (1 - done)
+    if isinstance(estimator, ScoreFunction):
+        estimator.share = 1 - done
     return 1.0 if config.lr_decay == "none" else 0.5 * (1 + math.cos(math.pi * done))

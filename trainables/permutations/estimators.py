@@ -31,6 +31,7 @@ from trainables.permutations import plackett_luce
 from trainables.permutations.costs import Recorder, RelaxedValue
 from trainables.permutations.critic import Critic
 from trainables.permutations.models import Model, SinkhornModel
+from trainables.permutations.noise import Source
 from trainables.permutations.relaxations import RELAXATIONS, Relaxed, permutation_matrix
 
 Baseline = Literal["none", "ema", "best", "loo"]
@@ -62,7 +63,7 @@ class Estimator(Protocol):
     """A way to estimate the gradient, with its own state (baselines, critic)."""
 
     def estimate(
-        self, theta: Tensor, f: Recorder, samples: int, generator: torch.Generator, groups: int = 1, look: bool = False
+        self, theta: Tensor, f: Recorder, samples: int, generator: Source, groups: int = 1, look: bool = False
     ) -> Estimate:
         """Draw `groups` · `samples` samples a run. `look`: measure only; nothing is counted or remembered."""
         ...
@@ -86,13 +87,13 @@ class RunningBaseline:
     Args:
         kind: "none" (0), "ema" (moving average of past costs), "best" (moving estimate of E[f ‖s‖²] / E[‖s‖²], the
             constant with the smallest variance), "loo" (mean of the other N - 1 samples of the same update).
-        momentum: share of the past in a moving average.
+        momentum: share of the past in a moving average; one number, or (R, 1).
 
     Raises:
         SpecError: leave-one-out with fewer than 2 samples (when used).
     """
 
-    def __init__(self, kind: Baseline, momentum: float, runs: int, like: Tensor) -> None:
+    def __init__(self, kind: Baseline, momentum: float | Tensor, runs: int, like: Tensor) -> None:
         self.kind, self._momentum = kind, momentum
         self._averages = torch.zeros(runs, STATISTICS, dtype=like.dtype, device=like.device)
         self._seen = 0
@@ -157,7 +158,10 @@ class ScoreFunction:
         of: "order" (the order, or the matching model's trace: T-REINFORCE) or "noise" (E-REINFORCE).
         scale_by_std: divide advantages by their standard deviation over the update's samples; adds O(1/N) bias.
         entropy: weight of log p(b) added to the cost, in standard deviations of the first update's costs; it keeps the
-            distribution broad.
+            distribution broad. One number, or (R, 1).
+
+    Attributes:
+        share: of that weight which is left; it falls during a run.
     """
 
     def __init__(
@@ -166,22 +170,23 @@ class ScoreFunction:
         baseline: RunningBaseline,
         of: Literal["order", "noise"] = "order",
         scale_by_std: bool = False,
-        entropy: float = 0.0,
+        entropy: float | Tensor = 0.0,
     ) -> None:
         self._model, self._baseline, self._of, self._scale = model, baseline, of, scale_by_std
-        self.entropy = entropy
+        self._entropy, self.share = entropy, 1.0
+        self._broad = isinstance(entropy, Tensor) or entropy > 0
         self._unit: Tensor | None = None
 
     def estimate(
-        self, theta: Tensor, f: Recorder, samples: int, generator: torch.Generator, groups: int = 1, look: bool = False
+        self, theta: Tensor, f: Recorder, samples: int, generator: Source, groups: int = 1, look: bool = False
     ) -> Estimate:
         draw = self._model.draw(theta, groups * samples, generator)
         values = f.look(draw.order) if look else f(draw.order)
         costs = values
-        if self.entropy:
+        if self._broad:
             if self._unit is None:
                 self._unit = values.std(-1, keepdim=True)
-            costs = values + self.entropy * self._unit * draw.log_prob()
+            costs = values + self._entropy * self.share * self._unit * draw.log_prob()
         score = draw.score() if self._of == "order" else draw.noise_score()
         advantage = costs - self._baseline(costs, samples)
         if self._scale:
@@ -256,7 +261,7 @@ class ControlVariate:
         self._learn_tau, self._learn_eta = learn_tau and relaxation is not None, learn_eta and relaxation is not None
 
     def estimate(
-        self, theta: Tensor, f: Recorder, samples: int, generator: torch.Generator, groups: int = 1, look: bool = False
+        self, theta: Tensor, f: Recorder, samples: int, generator: Source, groups: int = 1, look: bool = False
     ) -> Estimate:
         draw = self._model.draw(theta.detach(), groups * samples, generator)
         values = f.look(draw.order) if look else f(draw.order)
@@ -358,7 +363,7 @@ class Relaxation(_Stateless):
         self._model, self._relax, self._tau, self._hard = model, RELAXATIONS[relaxation], tau, hard
 
     def estimate(
-        self, theta: Tensor, f: Recorder, samples: int, generator: torch.Generator, groups: int = 1, look: bool = False
+        self, theta: Tensor, f: Recorder, samples: int, generator: Source, groups: int = 1, look: bool = False
     ) -> Estimate:
         draw = self._model.draw(theta.detach(), groups * samples, generator)
         values = f.look(draw.order) if look else f(draw.order)
@@ -381,7 +386,7 @@ class Sinkhorn(_Stateless):
         self._model, self._tau = model, tau
 
     def estimate(
-        self, theta: Tensor, f: Recorder, samples: int, generator: torch.Generator, groups: int = 1, look: bool = False
+        self, theta: Tensor, f: Recorder, samples: int, generator: Source, groups: int = 1, look: bool = False
     ) -> Estimate:
         draw = self._model.draw(theta.detach(), groups * samples, generator)
         values = f.look(draw.order) if look else f(draw.order)
@@ -442,7 +447,7 @@ class Exact(_Stateless):
         return values.squeeze(-1), gradient
 
     def estimate(
-        self, theta: Tensor, f: Recorder, samples: int, generator: torch.Generator, groups: int = 1, look: bool = False
+        self, theta: Tensor, f: Recorder, samples: int, generator: Source, groups: int = 1, look: bool = False
     ) -> Estimate:
         mean, gradient = self.expectation(theta, f)
         orders = plackett_luce.PlackettLuce(theta.detach()).mode_at_random(generator)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from trainables.permutations import matching, plackett_luce
+from trainables.permutations.noise import Source, rand, randn
 from trainables.permutations.plackett_luce import PlackettLuce, gumbel, uniform
 from trainables.permutations.relaxations import sinkhorn
 
@@ -59,7 +60,7 @@ class Draw(Protocol):
         """How z moves when the parameters move along a direction: the transpose of `pull`."""
         ...
 
-    def posterior(self, generator: torch.Generator) -> Posterior:
+    def posterior(self, generator: Source) -> Posterior:
         """z drawn anew, given the same order or trace."""
         ...
 
@@ -71,11 +72,11 @@ class Model(Protocol):
         """Shape of one run's parameters."""
         ...
 
-    def draw(self, theta: Tensor, samples: int, generator: torch.Generator) -> Draw:
+    def draw(self, theta: Tensor, samples: int, generator: Source) -> Draw:
         """S samples for each run; theta (R, *shape)."""
         ...
 
-    def mode(self, theta: Tensor, generator: torch.Generator) -> Tensor:
+    def mode(self, theta: Tensor, generator: Source) -> Tensor:
         """A most probable ordering of each run, ties broken by chance; (R, n)."""
         ...
 
@@ -92,7 +93,7 @@ class _PlackettLucePosterior:
 
 
 class _PlackettLuceDraw:
-    def __init__(self, theta: Tensor, samples: int, generator: torch.Generator) -> None:
+    def __init__(self, theta: Tensor, samples: int, generator: Source) -> None:
         self._logits = theta.log_softmax(-1).unsqueeze(-2)
         self._noise = gumbel((theta.shape[0], samples, theta.shape[-1]), theta, generator)
         self.z = self._logits + self._noise
@@ -118,7 +119,7 @@ class _PlackettLuceDraw:
     def push(self, direction: Tensor) -> Tensor:
         return direction - (self._probs * direction).sum(-1, keepdim=True)
 
-    def posterior(self, generator: torch.Generator) -> Posterior:
+    def posterior(self, generator: Source) -> Posterior:
         v = uniform(self.z.shape, self.z, generator)
         return _PlackettLucePosterior(self._placed.posterior(v), self)
 
@@ -129,15 +130,15 @@ class PlackettLuceModel:
     def shape(self, n: int) -> tuple[int, ...]:
         return (n,)
 
-    def draw(self, theta: Tensor, samples: int, generator: torch.Generator) -> Draw:
+    def draw(self, theta: Tensor, samples: int, generator: Source) -> Draw:
         return _PlackettLuceDraw(theta, samples, generator)
 
-    def mode(self, theta: Tensor, generator: torch.Generator) -> Tensor:
+    def mode(self, theta: Tensor, generator: Source) -> Tensor:
         return PlackettLuce(theta).mode_at_random(generator)
 
 
 class _MatchingDraw:
-    def __init__(self, theta: Tensor, samples: int, generator: torch.Generator) -> None:
+    def __init__(self, theta: Tensor, samples: int, generator: Source) -> None:
         self._model = matching.Matching(theta.unsqueeze(1))
         self._noise = gumbel((theta.shape[0], samples, *theta.shape[1:]), theta, generator)
         self.z = self._model.logits + self._noise
@@ -159,7 +160,7 @@ class _MatchingDraw:
     def push(self, direction: Tensor) -> Tensor:
         return direction
 
-    def posterior(self, generator: torch.Generator) -> Posterior:
+    def posterior(self, generator: Source) -> Posterior:
         v, rest = uniform(self.order.shape, self.z, generator), uniform(self.z.shape, self.z, generator)
         return self._model.posterior(self._trace, v, rest)
 
@@ -179,12 +180,12 @@ class MatchingModel:
     def shape(self, n: int) -> tuple[int, ...]:
         return (n, n)
 
-    def draw(self, theta: Tensor, samples: int, generator: torch.Generator) -> Draw:
+    def draw(self, theta: Tensor, samples: int, generator: Source) -> Draw:
         return _MatchingDraw(theta, samples, generator)
 
-    def mode(self, theta: Tensor, generator: torch.Generator) -> Tensor:
+    def mode(self, theta: Tensor, generator: Source) -> Tensor:
         """The likeliest pair first, and so on (greedy; the mode of the permutation itself is intractable)."""
-        tiny = torch.rand(theta.shape, generator=generator, dtype=torch.float64).to(theta)
+        tiny = rand(theta.shape, generator, torch.float64).to(theta)
         return matching.race(theta + 1e-9 * tiny).order
 
 
@@ -209,7 +210,7 @@ class _ReparameterisedDraw:
     def push(self, direction: Tensor) -> Tensor:
         return direction
 
-    def posterior(self, generator: torch.Generator) -> Posterior:
+    def posterior(self, generator: Source) -> Posterior:
         raise NotImplementedError("the order has no tractable posterior in this model")
 
 
@@ -222,13 +223,13 @@ class GaussianModel:
     def shape(self, n: int) -> tuple[int, ...]:
         return (n,)
 
-    def draw(self, theta: Tensor, samples: int, generator: torch.Generator) -> Draw:
+    def draw(self, theta: Tensor, samples: int, generator: Source) -> Draw:
         shape = (theta.shape[0], samples, theta.shape[-1])
-        noise = torch.randn(shape, dtype=theta.dtype, generator=generator, device=generator.device).to(theta.device)
+        noise = randn(shape, generator, theta.dtype).to(theta.device)
         z = theta.unsqueeze(1) + self._scale * noise
         return _ReparameterisedDraw(z.argsort(-1, descending=True), z, noise / self._scale)
 
-    def mode(self, theta: Tensor, generator: torch.Generator) -> Tensor:
+    def mode(self, theta: Tensor, generator: Source) -> Tensor:
         return PlackettLuce(theta).mode_at_random(generator)
 
 
@@ -241,7 +242,7 @@ class SinkhornModel:
     def shape(self, n: int) -> tuple[int, ...]:
         return (n, n)
 
-    def draw(self, theta: Tensor, samples: int, generator: torch.Generator) -> Draw:
+    def draw(self, theta: Tensor, samples: int, generator: Source) -> Draw:
         noise = self._noise * gumbel((theta.shape[0], samples, *theta.shape[1:]), theta, generator)
         z = theta.unsqueeze(1) + noise
         return _ReparameterisedDraw(assignment(z), z, noise)
@@ -250,6 +251,6 @@ class SinkhornModel:
         """(..., n, n), nearly doubly stochastic."""
         return sinkhorn(z / tau, self._iterations).exp()
 
-    def mode(self, theta: Tensor, generator: torch.Generator) -> Tensor:
-        tiny = torch.rand(theta.shape, generator=generator, dtype=torch.float64).to(theta)
+    def mode(self, theta: Tensor, generator: Source) -> Tensor:
+        tiny = rand(theta.shape, generator, torch.float64).to(theta)
         return assignment(theta + 1e-9 * tiny)

@@ -11,6 +11,7 @@ from torch import Tensor
 from trainables.permutations.adam import Adam
 from trainables.permutations.costs import Recorder
 from trainables.permutations.estimators import Estimate, Estimator
+from trainables.permutations.noise import Source
 from trainables.permutations.tasks.problem import Policy
 
 Reduce = Callable[[Tensor], Tensor]
@@ -29,7 +30,7 @@ class OrderOptimiser:
         estimator: gives the gradient.
         f: the cost, counted.
         samples: N of each update.
-        lr, critic_lr: step sizes.
+        lr, critic_lr: step sizes; one number, or one for each row, (rows,).
         critic_updates: variance steps per update; all but the first draw samples of their own.
         mask: (rows, n), False where theta must not move; None: everywhere it may.
         reduce: the mean over workers.
@@ -41,8 +42,8 @@ class OrderOptimiser:
         estimator: Estimator,
         f: Recorder,
         samples: int,
-        lr: float,
-        critic_lr: float = 0.01,
+        lr: float | Tensor,
+        critic_lr: float | Tensor = 0.01,
         critic_updates: int = 1,
         weight_decay: float = 0.0,
         mask: Tensor | None = None,
@@ -56,7 +57,7 @@ class OrderOptimiser:
         self._critic_adam = None if self._critic_flat is None else Adam([self._critic_flat])
         self._critic_lr = critic_lr
 
-    def update(self, generator: torch.Generator, lr_factor: float = 1.0) -> Estimate:
+    def update(self, generator: Source, lr_factor: float = 1.0) -> Estimate:
         """One step on theta and `critic_updates` steps on the control variate."""
         for _ in range(self._critic_updates - 1 if self._critic_adam else 0):
             self.train_critic(generator)
@@ -70,7 +71,7 @@ class OrderOptimiser:
         return estimate
 
     @torch.no_grad()
-    def train_critic(self, generator: torch.Generator) -> None:
+    def train_critic(self, generator: Source) -> None:
         """One step on the control variate alone, on samples of its own."""
         estimate = self.estimator.estimate(self.policy.theta(), self.f, self._samples, generator)
         self._learn_critic(estimate)

@@ -23,6 +23,7 @@ from torch.distributions.constraints import Constraint
 from torch.distributions.utils import clamp_probs
 
 from raybayes.errors import SpecError
+from trainables.permutations.noise import Source, rand
 
 ENUMERABLE = 9  # 9! = 362,880 orderings; one more would take gigabytes
 
@@ -40,16 +41,15 @@ class _Permutation(Constraint):
 permutation = _Permutation()
 
 
-def uniform(shape: tuple[int, ...] | torch.Size, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def uniform(shape: tuple[int, ...] | torch.Size, like: Tensor, generator: Source | None = None) -> Tensor:
     """Uniform numbers of the dtype and device of `like`, clamped to [eps, 1 - eps] so that their logarithms are finite.
 
     They are drawn where the generator lives: with the CPU generator of a seed, every device sees the same numbers.
     """
-    place = like.device if generator is None else generator.device
-    return clamp_probs(torch.rand(shape, dtype=like.dtype, device=place, generator=generator)).to(like.device)
+    return clamp_probs(rand(shape, generator, like.dtype, like.device)).to(like.device)
 
 
-def gumbel(shape: tuple[int, ...] | torch.Size, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def gumbel(shape: tuple[int, ...] | torch.Size, like: Tensor, generator: Source | None = None) -> Tensor:
     """Standard Gumbel noise."""
     return uniform(shape, like, generator).log_().neg_().log_().neg_()
 
@@ -216,13 +216,13 @@ class PlackettLuce(Distribution):
         """The most probable ordering. Equal logits keep the order of their numbers: see `mode_at_random`."""
         return self.logits.argsort(dim=-1, descending=True, stable=True)
 
-    def mode_at_random(self, generator: torch.Generator | None = None) -> Tensor:
+    def mode_at_random(self, generator: Source | None = None) -> Tensor:
         """The most probable ordering, ties broken by chance.
 
         At equal logits the plain `mode` is 0, 1, ..., n-1, which is the optimum of many test problems by construction.
         """
-        place = self.logits.device if generator is None else generator.device
-        relabel = torch.rand(self.logits.shape, device=place, generator=generator).argsort(-1).to(self.logits.device)
+        drawn = rand(self.logits.shape, generator, torch.get_default_dtype(), self.logits.device)
+        relabel = drawn.argsort(-1).to(self.logits.device)
         return relabel.gather(-1, self.logits.gather(-1, relabel).argsort(dim=-1, descending=True, stable=True))
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> PlackettLuce:

@@ -1,7 +1,8 @@
-"""The training function: an expectation over orders is minimised for many runs at once; reads from top to bottom."""
+"""The training function: an expectation over orders is minimised for many runs at once."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,9 +13,12 @@ from trainables.permutations import recording
 from trainables.permutations.build import build_estimator, build_model, course
 from trainables.permutations.config import CONTROL_VARIATES, Config, max_steps
 from trainables.permutations.costs import Recorder
-from trainables.permutations.measuring import measure
+from trainables.permutations.estimators import Estimator
+from trainables.permutations.measuring import Measured, measure
+from trainables.permutations.noise import Source
 from trainables.permutations.optimiser import OrderOptimiser
 from trainables.permutations.tasks.choose import choose
+from trainables.permutations.tasks.problem import Problem
 
 
 def train(config: Config, ctx: Context) -> None:
@@ -23,79 +27,127 @@ def train(config: Config, ctx: Context) -> None:
     Workers draw samples of their own and average their gradients, so W workers spend W times the evaluations and their
     gradient has 1/W of the variance. One report stands for an equal share of the updates.
     """
-    dtype = getattr(torch, config.precision)
-    like = torch.zeros(1, dtype=dtype, device=ctx.device)
-    problem = choose(config, ctx, like)
-    model = build_model(config)
-    rows = torch.zeros(problem.rows, 1, dtype=dtype, device=ctx.device)
-    policy = problem.policy(model.shape(problem.n), config.init_scale, rows, ctx.rng("theta"))
-    f = Recorder(problem.cost, problem.rows, dtype, ctx.device, config.restarts)
-    estimator = build_estimator(config, model, problem.n, rows, ctx.rng("critic"))
-    optimiser = OrderOptimiser(
-        policy,
-        estimator,
-        f,
-        config.samples,
-        config.lr,
-        config.critic.lr,
-        config.critic.updates,
-        config.ranking.weight_decay if config.task == "ranking" else 0.0,
-        problem.mask,
-        ctx.all_reduce,
-    )
-    noise = ctx.rng(f"samples/{ctx.rank}")
-    steps, updates, update, reported = max_steps(config), config.updates, 0, 0
-    curves: recording.Curve = {name: [] for name in recording.CURVES}
+    trial = Trial(config, ctx)
+    while not trial.done:
+        trial.advance()
+        trial.report()
 
-    if (saved := ctx.resume()) is not None:
-        optimiser.load(saved["optimiser"])
-        problem.load(saved["problem"])
-        noise.set_state(saved["noise"])
-        update, reported, curves = saved["update"], saved["reported"], saved["curves"]
 
-    def state() -> dict[str, Any]:
+class Trial:
+    """A trial at one of its reports, the start being number 0; it goes on from its newest checkpoint.
+
+    Attributes:
+        update: updates of theta so far.
+        reported: reports so far.
+        noise: what the updates' samples are drawn from.
+    """
+
+    def __init__(self, config: Config, ctx: Context) -> None:
+        self.config, self._ctx = config, ctx
+        dtype = getattr(torch, config.precision)
+        self.problem = choose(config, ctx, torch.zeros(1, dtype=dtype, device=ctx.device))
+        self.model = build_model(config)
+        like = torch.zeros(self.problem.rows, 1, dtype=dtype, device=ctx.device)
+        shape = self.model.shape(self.problem.n)
+        self.policy = self.problem.policy(shape, config.init_scale, like, ctx.rng("theta"))
+        self.f = Recorder(self.problem.cost, self.problem.rows, dtype, ctx.device, config.restarts)
+        self.estimator = build_estimator(config, self.model, self.problem.n, like, ctx.rng("critic"))
+        self.optimiser = OrderOptimiser(
+            self.policy,
+            self.estimator,
+            self.f,
+            config.samples,
+            config.lr,
+            config.critic.lr,
+            config.critic.updates,
+            config.ranking.weight_decay if config.task == "ranking" else 0.0,
+            self.problem.mask,
+            ctx.all_reduce,
+        )
+        self.noise = ctx.rng(f"samples/{ctx.rank}")
+        self.update = self.reported = 0
+        self._curves: recording.Curve = {name: [] for name in recording.CURVES}
+        if (saved := ctx.resume()) is not None:
+            self.optimiser.load(saved["optimiser"])
+            self.problem.load(saved["problem"])
+            self.noise.set_state(saved["noise"])
+            self.update, self.reported, self._curves = saved["update"], saved["reported"], saved["curves"]
+
+    @property
+    def done(self) -> bool:
+        """Whether the last report was made."""
+        return self.reported >= max_steps(self.config)
+
+    @property
+    def due(self) -> int:
+        """The number of updates before the next report."""
+        return (self.reported + 1) * self.config.updates // max_steps(self.config)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
         return {
-            "optimiser": optimiser.state(),
-            "problem": problem.state(),
-            "noise": noise.get_state(),
-            "update": update,
-            "reported": reported,
-            "curves": {name: list(column) for name, column in curves.items()},
+            "optimiser": self.optimiser.state(),
+            "problem": self.problem.state(),
+            "noise": self.noise.get_state(),
+            "update": self.update,
+            "reported": self.reported,
+            "curves": {name: list(column) for name, column in self._curves.items()},
         }
 
-    if saved is None and config.estimator in CONTROL_VARIATES:
-        for _ in range(config.critic.warmup):
-            optimiser.train_critic(noise)
+    def advance(self) -> None:
+        """Train up to the next report."""
+        updates(self.config, self.optimiser, self.estimator, self.noise, range(self.update, self.due), self.problem)
+        self.update = self.due
 
-    while reported < steps:
-        while update < (reported + 1) * updates // steps:
-            estimate = optimiser.update(noise, course(config, estimator, update))
-            problem.learn(estimate.order)
-            update += 1
-        theta = policy.theta().detach()
-        own, shared = ctx.rng(f"evaluation/{reported}/{ctx.rank}"), ctx.rng(f"mode/{reported}")
-        found = measure(theta, estimator, model, f, config.samples, config.eval_samples, own, shared, problem.mask,
-                        ctx.all_reduce)  # fmt: skip
+    def report(self) -> None:
+        """Measure and report; with the last report, store the tables.
+
+        Raises:
+            Stop: the sweep has seen enough of this trial.
+        """
+        config, ctx, f, problem = self.config, self._ctx, self.f, self.problem
+        theta = self.policy.theta().detach()
+        own, shared = ctx.rng(f"evaluation/{self.reported}/{ctx.rank}"), ctx.rng(f"mode/{self.reported}")
+        found = measure(theta, self.estimator, self.model, f, config.samples, config.eval_samples, own, shared,
+                        problem.mask, ctx.all_reduce)  # fmt: skip
         best, best_order, start = _winners(*_best_of_all(ctx, f), config.restarts)
         found = found.of(start)
-        reported += 1
+        self.reported += 1
         scores = problem.measure(best_order, found.mode_order, theta)
-        metrics = recording.metrics_of(found, best, f, ctx.world_size, estimator, config.runs, scores)
-        recording.extend(curves, found, best, update, int(metrics["evaluations"]), config.runs)
-        if reported == steps and ctx.rank == 0:
-            budget = int(metrics["evaluations"])
-            table = recording.Scores()
-            for name, values in {"cost": best.reshape(config.runs, -1), "expected_cost": found.expected.reshape(
-                                 config.runs, -1), **scores}.items():  # fmt: skip
-                table.add(recording.TRAINED, name.removeprefix("test_"), values, budget)
-            if config.controls:
-                metrics |= table.add_controls(problem.controls(budget, config.runs, ctx.rng("controls")), ctx)
-            ctx.save_table("scores", table.table())
-            ctx.save_table("curves", recording.curves_table(curves, config))
-            ctx.save_table("orders", recording.orders_table(best, best_order, config.runs))
-            for name, kept in problem.pictures(best, best_order).items():
-                ctx.save_table(name, kept)
-        ctx.report(metrics, state)
+        metrics = recording.metrics_of(found, best, f, ctx.world_size, self.estimator, config.runs, scores)
+        recording.extend(self._curves, found, best, self.update, int(metrics["evaluations"]), config.runs)
+        if self.done and ctx.rank == 0:
+            metrics |= self._store(found, best, best_order, scores, int(metrics["evaluations"]))
+        ctx.report(metrics, self.state)
+
+    def _store(
+        self, found: Measured, best: Tensor, order: Tensor, scores: Mapping[str, Tensor], budget: int
+    ) -> dict[str, float]:
+        """Store the tables; what other methods reached, as metrics."""
+        config, ctx, table = self.config, self._ctx, recording.Scores()
+        expected = found.expected.reshape(config.runs, -1)
+        for name, values in {"cost": best.reshape(config.runs, -1), "expected_cost": expected, **scores}.items():
+            table.add(recording.TRAINED, name.removeprefix("test_"), values, budget)
+        metrics: dict[str, float] = {}
+        if config.controls:
+            metrics = table.add_controls(self.problem.controls(budget, config.runs, ctx.rng("controls")), ctx)
+        ctx.save_table("scores", table.table())
+        ctx.save_table("curves", recording.curves_table(self._curves, config))
+        ctx.save_table("orders", recording.orders_table(best, order, config.runs))
+        for name, kept in self.problem.pictures(best, order).items():
+            ctx.save_table(name, kept)
+        return metrics
+
+
+def updates(
+    config: Config, optimiser: OrderOptimiser, estimator: Estimator, noise: Source, numbers: range, problem: Problem
+) -> None:
+    """The updates of theta of these numbers; before the first of all, the control variate's warm-up."""
+    if numbers.start == 0 and config.estimator in CONTROL_VARIATES:
+        for _ in range(config.critic.warmup):
+            optimiser.train_critic(noise)
+    for number in numbers:
+        problem.learn(optimiser.update(noise, course(config, estimator, number)).order)
 
 
 def _winners(best: Tensor, order: Tensor, restarts: int) -> tuple[Tensor, Tensor, Tensor]:

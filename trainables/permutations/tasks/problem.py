@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -87,6 +87,10 @@ class Problem:
         """The parameters at the start: normal with standard deviation `scale`."""
         noise = torch.randn((self.rows, *shape), dtype=torch.float64, generator=generator)
         return Free((scale * noise).to(like))
+
+    def cost_with(self, others: Sequence[Problem]) -> Cost:
+        """The cost of this problem's rows followed by those of others, alike but for their data."""
+        return self.cost
 
     def learn(self, order: Tensor) -> None:
         """Take one step on the task's own parameters at the sampled orders."""

@@ -24,12 +24,12 @@ class LeastSquares:
 
     def __init__(self, covariance: Tensor) -> None:
         self.n = covariance.shape[-1]
-        self._covariance = covariance
+        self.covariance = covariance
 
     def __call__(self, order: Tensor) -> Tensor:
         rows = torch.arange(order.shape[0], device=order.device)
-        which = (rows * len(self._covariance)).div(len(rows), rounding_mode="floor")[:, None, None, None]
-        permuted = self._covariance[which, order.unsqueeze(-1), order.unsqueeze(-2)]
+        which = (rows * len(self.covariance)).div(len(rows), rounding_mode="floor")[:, None, None, None]
+        permuted = self.covariance[which, order.unsqueeze(-1), order.unsqueeze(-2)]
         factor = torch.linalg.cholesky(permuted)
         return 0.5 * factor.diagonal(dim1=-2, dim2=-1).square().sum(-1)
 
@@ -49,7 +49,7 @@ class Joint:
 
     def __init__(self, covariance: Tensor, penalty: float, lr: float) -> None:
         self.n = covariance.shape[-1]
-        self._covariance, self._penalty, self._lr = covariance, penalty, lr
+        self.covariance, self._penalty, self._lr = covariance, penalty, lr
         self.weights = torch.zeros_like(covariance)
         self._adam = Adam([self.weights])
         self._upper = torch.ones(self.n, self.n, dtype=covariance.dtype, device=covariance.device).triu(1)
@@ -64,7 +64,7 @@ class Joint:
     def _value(self, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Cost (R, S), W (R, S, d, d) and the gradient of the quadratic part for W."""
         matrix = mask * self.weights.unsqueeze(1)
-        covariance = self._covariance.unsqueeze(1)
+        covariance = self.covariance.unsqueeze(1)
         slope = covariance @ matrix - covariance
         trace = covariance.diagonal(dim1=-2, dim2=-1).sum(-1)
         quadratic = 0.5 * (trace + (matrix * (slope - covariance)).sum((-1, -2)))
@@ -83,7 +83,7 @@ class Joint:
         moved = turned + direction.transpose(-1, -2) @ upper @ matrix
         _, weighted, slope = self._value(mask)
         per_mask = (slope + self._penalty * weighted.sign()) * weights
-        bent = (self._covariance.unsqueeze(1) @ (moved * weights)) * weights
+        bent = (self.covariance.unsqueeze(1) @ (moved * weights)) * weights
         first = direction @ per_mask.transpose(-1, -2) + matrix @ bent.transpose(-1, -2)
         return upper @ first + upper.T @ (direction @ per_mask + matrix @ bent)
 
