@@ -160,7 +160,7 @@ class Burst:
     def waiting(self) -> int:
         """How many jobs could be taken now."""
         with self._mutex:
-            return 0 if self._stopping else self._line.count(self._clock.elapsed()) + self._books.room
+            return 0 if self._stopping else self._line.count(self._clock.elapsed()) + self._line.of(self._books.room)
 
     @property
     def over(self) -> bool:

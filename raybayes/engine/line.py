@@ -57,6 +57,10 @@ class Line:
             roots=self._roots,
         )
 
+    def of(self, trials: int) -> int:
+        """How many jobs new trials will make at once."""
+        return trials * (self._spec.repeats if self._spec.scheduler.name == "none" else 1)
+
     def append(self, job: Job) -> None:
         self._jobs.append(job)
 

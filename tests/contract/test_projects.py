@@ -11,6 +11,7 @@ import torch.multiprocessing as mp
 
 import raybayes as rb
 from raybayes import catalog
+from raybayes.engine import local
 from raybayes.engine.burst import Burst
 from raybayes.engine.group import Joined
 from raybayes.engine.job import Decision, Job, Report, Start
@@ -105,17 +106,24 @@ def test_another_seed_gives_other_numbers(project, smoke, tmp_path):
     assert numbers(first) != numbers(second)
 
 
-def test_trials_trained_together_report_what_they_report_apart(project, tmp_path):
+def test_seeds_trained_together_report_what_they_report_apart(project, tmp_path, monkeypatch):
     if project.fusion is None:
         pytest.skip("it trains one trial after the other")
-    wanted = {"trials": 3, "sampler": "random", "config": project.smoke, "storage": str(tmp_path), "executor": "here"}
+    groups, whole = [], local.perform_together
+
+    def seen(jobs, *arguments):
+        groups.append(len(jobs))
+        return whole(jobs, *arguments)
+
+    monkeypatch.setattr(local, "perform_together", seen)
+    wanted = {"trials": 1, "repeats": 3, "config": project.smoke, "storage": str(tmp_path), "executor": "here"}
     apart = rb.sweep(project.name, name="apart", **wanted)
     together = rb.sweep(project.name, name="together", fuse=3, **wanted)
-    states = apart.trials["state"].to_pylist()
-    assert together.trials["state"].to_pylist() == states == ["COMPLETE"] * 3
+    assert together.trials["state"].to_pylist() == apart.trials["state"].to_pylist() == ["COMPLETE"]
+    assert groups == [3]
     names = [m.name for m in project.metrics if not m.timing and m.name in apart.reports.schema.names]
-    place = [("trial", "ascending"), ("step", "ascending")]
-    mine, theirs = (found.reports.sort_by(place).select(["trial", "step", *names]) for found in (together, apart))
+    place = [("repeat", "ascending"), ("step", "ascending")]
+    mine, theirs = (found.reports.sort_by(place).select(["repeat", "step", *names]) for found in (together, apart))
     assert mine.num_rows == theirs.num_rows
     for name in mine.column_names:
         expected = [float("nan") if value is None else value for value in theirs[name].to_pylist()]

@@ -96,6 +96,7 @@ def test_seeds_of_one_configuration_are_trained_together(tmp_path):
     assert curves(together) == curves(apart)
     order = steps(tmp_path, "together")
     assert order[:6] == [order[0]] * 3 + [order[3]] * 3, "the first step of six runs comes first"
+    assert order[0] != order[3]
 
 
 def test_whose_mistake_it_was_is_found_out(tmp_path):
