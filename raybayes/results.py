@@ -252,7 +252,9 @@ class Sweep:
             findings, notice = self.findings(), ""
         except RaybayesError as error:
             findings, notice = Findings(), f"The project's own tables and figures are missing: {error}"
-        return make_page(self.summary, self.trials, self.reports, findings=findings, notice=notice)
+        return make_page(
+            self.summary, self.trials, self.reports, findings=findings, notice=notice, profile=self.profile()
+        )
 
     def findings(self) -> Findings:
         """What the project makes of the whole sweep: short tables and figures; empty if it makes nothing of it.

@@ -104,22 +104,20 @@ def print_sweep(found: Sweep, as_json: bool, findings: bool = True) -> None:
 def print_profile(found: Sweep, as_json: bool) -> None:
     """The shares of each slot's time, in percent."""
     from raybayes.cli.printing import console, plain_table, print_json
-    from raybayes.report.profile import shares
-    from raybayes.store.profile import PARTS
+    from raybayes.report.profile import in_percent, shares
 
-    rows = shares(found.profile()).to_pylist()
+    found_shares = shares(found.profile())
     if as_json:
-        print_json({"path": found.path, "slots": rows})
+        print_json({"path": found.path, "slots": found_shares.to_pylist()})
         return
     out = console()
-    if not rows:
+    if not len(found_shares):
         out.print("no job has ended in a slot yet (a sweep with --local has none)", markup=False)
         return
-    table = plain_table("slot", "jobs", "seconds", *(f"{part} %" for part in PARTS))
-    for row in rows:
-        table.add_row(
-            row["slot"], str(row["jobs"]), f"{row['seconds']:.1f}", *(f"{100 * row[part]:.1f}" for part in PARTS)
-        )
+    rows = in_percent(found_shares)
+    table = plain_table(*rows.column_names)
+    for row in rows.to_pylist():
+        table.add_row(*(str(value) for value in row.values()))
     out.print(table)
     out.print(found.path, markup=False, soft_wrap=True)
 

@@ -19,7 +19,9 @@ from raybayes.report.coordinates import parallel_coordinates, pareto
 from raybayes.report.facts import facts_html, specification_html, what_was_run
 from raybayes.report.figures import history, learning_curves, slices
 from raybayes.report.findings import file_name, findings_html
+from raybayes.report.profile import in_percent, shares
 from raybayes.report.ranking import best
+from raybayes.report.slot_times import slot_times
 from raybayes.report.summary import Objective, Summary
 from raybayes.report.table import counts, failures, result_text, state_words
 from raybayes.report.timeline import timeline
@@ -32,7 +34,9 @@ MOST_BEST = 8
 _LARGE_SVG = 400_000  # bytes from which on the page holds a figure as PNG, if that is smaller
 
 
-def draw(summary: Summary, trials: pa.Table, reports: pa.Table) -> dict[str, tuple[Figure, str]]:
+def draw(
+    summary: Summary, trials: pa.Table, reports: pa.Table, profile: pa.Table | None = None
+) -> dict[str, tuple[Figure, str]]:
     """Every figure that the sweep gives reason for, with its caption, by the name of its file."""
     main = summary.objectives[0]
     found: dict[str, tuple[Figure | None, str]] = {}
@@ -62,6 +66,11 @@ def draw(summary: Summary, trials: pa.Table, reports: pa.Table) -> dict[str, tup
         "Each line is a finished trial. Below the axis (–): the parameter was inactive.",
     )
     found["timeline"] = timeline(trials), "Which trial ran where and when. Long pauses between bursts are cut out."
+    found["slots"] = (
+        slot_times(profile) if profile is not None else None,
+        "What the time of each slot went to; a slot is a process, or a group of them, that trains one trial after the "
+        "other. White: it was not there.",
+    )
     return {name: (figure, caption) for name, (figure, caption) in found.items() if figure is not None}
 
 
@@ -80,16 +89,18 @@ def make_page(
     clock: Clock = WALL,
     findings: Findings | None = None,
     notice: str = "",
+    profile: pa.Table | None = None,
 ) -> Page:
     """Draw everything and put it into one page.
 
     Args:
         findings: what the project made of the sweep; its figures stand below the general ones.
         notice: what a reader must know of the page itself (why the project's figures are missing, say).
+        profile: where the time of the slots went, if the sweep had any.
     """
     findings = findings or Findings()
     own = {f"{summary.project}-{file_name(title)}": (figure, title) for title, figure in findings.figures.items()}
-    drawn = {**draw(summary, trials, reports), **own}
+    drawn = {**draw(summary, trials, reports, profile), **own}
     files = {
         name: (style.rendered(figure, "svg"), style.rendered(figure, "png")) for name, (figure, _) in drawn.items()
     }
@@ -97,7 +108,10 @@ def make_page(
     for name, (svg, png) in files.items():
         title = f"Figures of {summary.project}" if name in own else "Figures"
         pictures[title].append(_picture(name, drawn[name][1], svg, png))
-    return Page(render(summary, trials, reports, pictures, clock.now(), findings.tables, notice), files)
+    tables = dict(findings.tables)
+    if profile is not None and len(profile):
+        tables["Where the time went"] = in_percent(shares(profile))
+    return Page(render(summary, trials, reports, pictures, clock.now(), tables, notice), files)
 
 
 def write_page(layout: Layout, page: Page) -> str:
@@ -130,7 +144,7 @@ def render(
     Args:
         pictures: pieces of HTML, by the title that stands above them.
         now: the Unix time that it gives as its date.
-        tables: the project's findings, by title.
+        tables: the project's findings, and what else there is to read, by title.
         notice: what a reader must know of the page itself.
     """
     css = importlib.resources.files("raybayes.report").joinpath("page.css").read_text(encoding="utf-8")

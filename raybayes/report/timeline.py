@@ -65,7 +65,7 @@ def timeline(trials: pa.Table) -> Figure | None:
     nodes = sorted({bar.node for bar in bars})
     shown = nodes[:MOST_NODES]
     time = work_time(np.array([bar.begin_s for bar in bars]), np.array([bar.end_s for bar in bars]))
-    unit_s, unit = next((unit_s, unit) for least_s, unit_s, unit in _UNITS if time.total_s >= least_s)
+    unit_s, unit = time_unit(time.total_s)
     present = [state for state in style.STATE_COLOURS if any(bar.state == state for bar in bars)]
     with style.drawing():
         lanes = {node: lanes_of([bar for bar in bars if bar.node == node]) for node in shown}
@@ -73,17 +73,7 @@ def timeline(trials: pa.Table) -> Figure | None:
         figure = style.new_figure(height_in=float(np.clip(1.4 + 0.16 * n_lanes, 2.2, 7.0)))
         axes = figure.add_subplot()
         _draw_nodes(axes, lanes, time, unit_s)
-        for at_s, idle_s in time.cuts:
-            axes.axvline(at_s / unit_s, color=style.BLACK, linestyle=":", linewidth=1.0)
-            axes.annotate(
-                f"{duration(idle_s)} idle",
-                (at_s / unit_s, 1.0),
-                xycoords=("data", "axes fraction"),
-                xytext=(0, 3),
-                textcoords="offset points",
-                fontsize=7,
-                ha="center",
-            )
+        cut_marks(axes, time, unit_s)
         axes.set_xlim(0, time.total_s / unit_s * 1.01 or 1.0)
         axes.set_xlabel(f"time since the first trial started ({unit})")
         title = f"{len(bars)} trials on {len(nodes)} node{'s' if len(nodes) > 1 else ''}"
@@ -92,6 +82,26 @@ def timeline(trials: pa.Table) -> Figure | None:
         handles = [Patch(color=style.STATE_COLOURS[state], label=WORDS[state]) for state in present]
         figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False)
     return figure
+
+
+def time_unit(total_s: float) -> tuple[float, str]:
+    """The seconds and the name of the unit of a time axis of that length."""
+    return next((unit_s, unit) for least_s, unit_s, unit in _UNITS if total_s >= least_s)
+
+
+def cut_marks(axes: Axes, time: WorkTime, unit_s: float) -> None:
+    """A line with its length for each pause that was cut out."""
+    for at_s, idle_s in time.cuts:
+        axes.axvline(at_s / unit_s, color=style.BLACK, linestyle=":", linewidth=1.0)
+        axes.annotate(
+            f"{duration(idle_s)} idle",
+            (at_s / unit_s, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            fontsize=7,
+            ha="center",
+        )
 
 
 def bars_of(trials: pa.Table) -> list[Bar]:
