@@ -41,11 +41,17 @@ CASES = (
         {"method": "single", "members": 1, "arch": "cnn", "epochs": 10, "batch": 64},
     ),
     Case(
-        "A trial of 64: the toy of 8 items, RELAX, 5,000 evaluations; rates and temperatures vary",
+        "A trial of 16: the same with batches of 16",
+        "ensembles",
+        16,
+        {"method": "single", "members": 1, "arch": "cnn", "epochs": 10, "batch": 16},
+    ),
+    Case(
+        "A trial of 64: the toy of 8 items, RELAX, 2,000 evaluations; rates and temperatures vary",
         "permutations",
         64,
         {
-            "task": "toy", "runs": 1, "evaluations": 5000, "reports": 10, "controls": False, "estimator": "relax",
+            "task": "toy", "runs": 1, "evaluations": 2000, "reports": 10, "controls": False, "estimator": "relax",
             "samples": 1, "lr_decay": "none", "critic.relaxation": "neuralsort", "critic.width": 32,
             "critic.depth": 1, "critic.activation": "relu", "critic.updates": 1, "critic.warmup": 0,
             "critic.learn_tau": True,
@@ -83,7 +89,7 @@ def main(argv: Sequence[str]) -> int:
     options: argparse.Namespace = parser.parse_args(argv)
     load_before, cases = measurement.load(), CASES
     if options.quick:
-        short = ({"epochs": 2}, {"evaluations": 500})
+        short = ({"epochs": 2}, {"epochs": 2}, {"evaluations": 500})
         cases = tuple(
             Case(case.claim, case.project, 4, {**case.config, **less}) for case, less in zip(CASES, short, strict=True)
         )

@@ -65,7 +65,7 @@ def sizes(quick: bool, sizes: list[int]) -> Measured:
     samples: list[Sample] = []
     growths: dict[tuple[int, str], list[float]] = {}
     for size in [10] if quick else sizes:
-        for repeat in range(3 if size <= 100 and not quick else 1):
+        for repeat in range(3 if size <= 1000 and not quick else 1):
             for name in ("raybayes", "tune-reuse") if repeat % 2 == 0 else ("tune-reuse", "raybayes"):
                 label = SIDES[name].label
                 _say(f"{size} trials, repeat {repeat + 1}: {label}")
