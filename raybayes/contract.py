@@ -244,7 +244,8 @@ class Fusion:
 
     Args:
         alike: given a config, what trials must have in common to be trained together; None: this one is trained alone.
-        most: given a config, how many trials at most gain from it, or fit into memory.
+        most: given a config, how many trials at most gain from it, or fit into memory; "auto" takes no more, and who
+            gives a number knows better.
         train: `train(configs, contexts)`: what `Project.train` does, for each config with its own context. All that a
             trial reports and stores is what it would be alone, up to rounding. The report of a trial may raise `Stop`,
             which ends this trial and no other; the function returns when none is left. The trials may go on from

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import raybayes as rb
 from benchmarks import measurement
@@ -16,8 +16,8 @@ from benchmarks.measurement import REFERENCE, Sample
 SLOTS = 2
 NOTES = f"""
 `python -m benchmarks.fused` made this page. Whole sweeps of one project on a private Ray with {SLOTS} slots of one
-core, random configurations, the same ones on both sides. "raybayes": `--fuse auto`, which trains half of the trials at
-a time in each slot. "apart": each slot trains one trial after the other in a warm process, `--fuse never`. The time is
+core, random configurations, the same ones on both sides. "raybayes": `--fuse N`, which trains half of the trials at a
+time in each slot. "apart": each slot trains one trial after the other in a warm process, `--fuse never`. The time is
 that of one trial: from the start of the first to the end of the last, divided by their number; 3,600 s over it are
 trials an hour. The start of Ray and of the slots' processes is left out on both sides. Sides take turns.
 """
@@ -63,12 +63,12 @@ CASES = (
 def samples(cases: Sequence[Case], repeats: int) -> Iterator[Sample]:
     for case in cases:
         for seed in range(repeats):
-            for side, fuse in ((REFERENCE, "auto"), ("apart", "never")):
+            for side, fuse in ((REFERENCE, case.trials // SLOTS), ("apart", "never")):
                 yield Sample(case.claim, side, seconds_a_trial(case, seed, fuse))
                 print(case.project, seed, side, file=sys.stderr, flush=True)
 
 
-def seconds_a_trial(case: Case, seed: int, fuse: str) -> float:
+def seconds_a_trial(case: Case, seed: int, fuse: int | Literal["never"]) -> float:
     """A sweep's time from its first start to its last end, divided by its trials."""
     with tempfile.TemporaryDirectory(prefix="raybayes-fused-") as folder:
         found = rb.sweep(

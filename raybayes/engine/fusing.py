@@ -46,7 +46,7 @@ class Fusing:
         if alike is None:
             return 1
         if self._wanted != "auto":
-            return max(1, min(self._wanted, most, share))
+            return max(1, min(self._wanted, share))
         lesson = max(1, self._trials // LESSONS) if self._learns else most
         return max(1, min(lesson, most, share))
 
@@ -56,7 +56,7 @@ class Fusing:
         return lambda other: self._of(other)[0] == alike
 
     def _of(self, job: Job) -> tuple[Hashable, int]:
-        """What the job has in common with those it can be trained with (None: it is trained alone), and their limit."""
+        """What the job has in common with those it can be trained with (None: it is trained alone), and their number."""
         if job.key in self._alone:
             return None, 1
         if job.key not in self._alike:

@@ -173,7 +173,7 @@ def fusing(fuse, trials=40, sampler="tpe", scheduler="none"):
         ("auto", "tpe", 40, 4),  # a tenth of the sweep
         (6, "tpe", 40, 6),
         (6, "tpe", 3, 3),
-        (60, "tpe", 40, 8),
+        (60, "tpe", 40, 40),  # who says a number knows the device
     ],
 )
 def test_how_many(tmp_path, fuse, sampler, share, size):

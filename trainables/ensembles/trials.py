@@ -22,6 +22,7 @@ SHARED = (
     *("arch", "batch", "augment", "engine"),  # a step
 )
 NETWORKS = 64  # most networks side by side: on a processor a network's share of a step is as small as it gets from 8 on
+LARGE_BATCH = 64  # images; two slots of one core each gained a third with 16 and lost an eighth with 64 (fused.md)
 IMAGES = 2048  # most images in a step of all networks: bounds memory, and at 4,096 a processor gains nothing
 
 
@@ -37,8 +38,12 @@ def alike(config: Config) -> Hashable:
 
 
 def most(config: Config) -> int:
-    """How many trials like this one are trained together at most: by NETWORKS and IMAGES."""
-    networks = min(NETWORKS, IMAGES // config.batch)
+    """How many trials like this one are trained together at most: by NETWORKS and IMAGES; one with larger batches.
+
+    A step of a small network costs a processor its overheads with few images, and its arithmetic with many; from
+    LARGE_BATCH on a stack is no quicker than trials apart. A GPU bears more: give a number there.
+    """
+    networks = min(NETWORKS, IMAGES // config.batch) if config.batch < LARGE_BATCH else 1
     return max(1, networks // plan(config).together)
 
 

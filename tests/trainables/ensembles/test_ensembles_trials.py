@@ -204,9 +204,9 @@ def test_what_is_alike():
 
 def test_how_many_at_most():
     most = PROJECT.fusion.most
-    cases = [{}, {"batch": 128}, {"batch": 1024}, {"batch": 10_000}]
-    assert [most(config) for config in configs_of(cases)] == [64, 16, 2, 1]
-    ensemble = {"method": "deep_ensemble", "members": 4}
+    cases = [{"batch": 16}, {"batch": 48}, {"batch": 64}, {"batch": 10_000}]
+    assert [most(config) for config in configs_of(cases)] == [64, 42, 1, 1]
+    ensemble = {"method": "deep_ensemble", "members": 4, "batch": 16}
     assert [most(config) for config in configs_of([ensemble, ensemble | {"engine": "grouped"}])] == [64, 16]
 
 
