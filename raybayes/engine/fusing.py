@@ -56,7 +56,7 @@ class Fusing:
         return lambda other: self._of(other)[0] == alike
 
     def _of(self, job: Job) -> tuple[Hashable, int]:
-        """What the job has in common with those it can be trained with (None: it is trained alone), and their number."""
+        """What the job has in common with those it can be trained with (None: trained alone), and their number."""
         if job.key in self._alone:
             return None, 1
         if job.key not in self._alike:
