@@ -22,7 +22,6 @@ from raybayes.spec import Resources, SweepSpec
 TICKET = "trial_slot"
 _HEAD = "node:__internal_head__"
 GIB = 2.0**30
-MOST_AT_ONCE = 16  # processes that import at the same time; they read the same files of one storage
 
 # Set before ray is imported: reused workers, no per-trial loggers, no state snapshots (the study is the memory), a fast
 # look at Train's workers, which costs 3-5 s a run at Ray's default of 2 s, and on a machine without memory the death of
@@ -86,11 +85,6 @@ def _workers_on(node: Node, need: Resources) -> int:
     else:
         by_gpu = math.floor(node.gpus / need.gpus_per_worker + 1e-9)
     return min(by_cpu, by_gpu)
-
-
-def spare(nodes: Sequence[Node], wanted: int) -> int:
-    """How many of the wanted processes may start beside that of the desk without being in its way."""
-    return max(0, min(wanted, int(sum(node.cpus for node in nodes)) - 1, MOST_AT_ONCE))
 
 
 def room_of(nodes: Sequence[Node], spec: SweepSpec) -> Room:

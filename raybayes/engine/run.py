@@ -127,10 +127,8 @@ def run_on_ray(
         import ray
 
         from raybayes.engine.desk import open_desk
-        from raybayes.engine.tune import warm_up
 
         room = machines.room_of(cluster.nodes, spec)
-        warm_up(machines.spare(cluster.nodes, room.slots * spec.resources.workers))
         desk = open_desk(layout, spec, plan, roots, room, PREDECESSOR_S, not cluster.private)
         interrupt = Interrupt(walltime_s)
         with _witnessed(layout, plan, cluster.private, watch) as seen:

@@ -210,20 +210,6 @@ def _tuner(desk: Any, spec: SweepSpec, storage: Storage, cluster: Cluster, scrat
     )
 
 
-def warm_up(processes: int) -> None:
-    """Let processes of the cluster import what a slot needs, while there is nothing to train yet.
-
-    A worker process that is through with a task is Ray's first choice for an actor; the imports take it 2 s and more.
-    """
-    task = ray.remote(_imported).options(num_cpus=0, scheduling_strategy="SPREAD")
-    for _ in range(processes):
-        task.remote()
-
-
-def _imported() -> None:
-    """To be called is enough: this module imports all that there is to import."""
-
-
 def _slot_name(trial: Any) -> str:
     return f"slot-{trial.config['slot']}-{trial.trial_id}"
 

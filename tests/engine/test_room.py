@@ -2,7 +2,6 @@
 
 import pytest
 
-from raybayes.engine.cluster import MOST_AT_ONCE, Node, spare
 from raybayes.engine.room import Room
 
 
@@ -24,16 +23,3 @@ def test_slots(memory, workers, peak, slots):
     room.seen(peak)
     room.seen(peak / 2)
     assert room.slots == slots
-
-
-@pytest.mark.parametrize(
-    ("nodes", "wanted", "processes"),
-    [
-        ([Node(2, 0)], 2, 1),  # the desk starts too
-        ([Node(8, 0)], 2, 2),
-        ([Node(1, 0)], 1, 0),
-        ([Node(64, 0), Node(64, 0)], 100, MOST_AT_ONCE),
-    ],
-)
-def test_processes_that_import_ahead_leave_a_core_to_the_desk(nodes, wanted, processes):
-    assert spare(nodes, wanted) == processes
