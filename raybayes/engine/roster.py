@@ -109,9 +109,9 @@ class Roster:
 
     @property
     def demand(self) -> int:
-        """How many slots would have something to do."""
+        """How many slots this sweep would use now; one that is idle for a moment is kept, as long as it stays."""
         busy = sum(bool(slot.keys) for slot in self._slots.values())
-        return 0 if self.over else min(self.room.wanted, busy + self._burst.waiting)
+        return 0 if self.over else min(self.room.wanted, max(len(self._slots), busy + self._burst.waiting))
 
     def ended(self, number: int, done: Done) -> None:
         """One of the jobs that a slot trains at the same time has ended before the others."""

@@ -50,6 +50,7 @@ def test_the_profile_says_where_the_time_went_and_without_slots_that_there_is_no
         (["--ask-ahead", "never"], "ask_ahead", "never"),
         (["--concurrency", "auto"], "concurrency", "auto"),
         (["--concurrency", "3"], "concurrency", 3),
+        (["--weight", "3"], "weight", 3.0),
         (["--reuse"], "reuse", {"trials": 500, "growth_gib": 2.0}),
     ],
 )
@@ -64,6 +65,8 @@ def test_options_reach_the_spec(run, flags, field, value):
     [
         (["--concurrency", "many"], "concurrency: found 'many'; give a number from 1, or auto"),
         (["--concurrency", "0"], "concurrency: found '0'; give a number from 1, or auto"),
+        (["--weight", "0"], "weight: found 0.0; input should be greater than 0"),
+        (["--weight", "nan"], "weight: found nan"),
         (["--ask-ahead", "sometimes"], "ask_ahead: found 'sometimes'"),
         (["--isolate"], "drop --local, or say --reuse"),
     ],

@@ -165,3 +165,17 @@ def test_where_the_storage_refuses_the_burst_ends_and_the_trial_goes_on_later(tm
     assert office.roster.over
     assert str(office.roster.problem) == "no space left"
     assert office.states() == ["PAUSED"]
+
+
+def test_a_slot_that_is_idle_for_a_moment_is_still_wanted(tmp_path):
+    office = Office(tmp_path, trials=3)
+    assert office.roster.demand == 3
+    one, two = office.roster.open(), office.roster.open()
+    first, second = office.take(one), office.take(two)
+    third = office.take(one, office.end(first))
+    assert office.take(two, office.end(second)) is None
+    assert office.roster.demand == 2, "one is at work, and the other one waits for what may come"
+    office.roster.leave(two, [])
+    assert office.roster.demand == 1
+    office.roster.leave(one, [office.end(third)])
+    assert office.roster.demand == 0
