@@ -11,7 +11,6 @@ from raybayes import catalog
 
 WITH_RAY = (  # two Rays at once starve each other
     "tests/engine/test_executors.py",
-    "tests/engine/test_fusing.py",
     "tests/engine/test_shares.py",
     "tests/engine/test_warm.py",
     "tests/faults/test_interruptions.py",

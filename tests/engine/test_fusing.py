@@ -4,7 +4,6 @@ import itertools
 from collections import Counter
 
 import pytest
-import torch
 
 import raybayes as rb
 from raybayes.engine import local
@@ -248,18 +247,3 @@ def test_the_time_of_a_group_is_divided_among_its_trials(monkeypatch):
     assert [done.key for done in companions.rest()] == [(1, 0)]
     assert [done.key for done in told] == [(0, 0)]
     assert (first.spent.training, second.spent.training) == (3.0, 8.0)
-
-
-@pytest.mark.ray
-@pytest.mark.usefixtures("ray_cluster")
-def test_on_ray_a_lost_process_costs_none_of_its_trials(tmp_path):
-    config = {"die_at": 3, "only_above": 0.3, "marker": str(tmp_path / "died"), "log": str(tmp_path / "s.log")}
-    wanted = {"trials": 8, "sampler": "random", "storage": str(tmp_path), "seed": 1}
-    found = rb.sweep("parabola", config={**CONFIG, **config}, fuse="auto", name="s", **wanted)
-    apart = sweep(tmp_path, "apart", seed=1)
-    assert (tmp_path / "died").exists()
-    assert curves(found) == curves(apart)
-    assert found.trials["state"].to_pylist() == ["COMPLETE"] * 8
-    profile = found.profile().to_pylist()
-    assert sorted(row["trial"] for row in profile) == list(range(8))
-    assert torch.tensor([row["training"] for row in profile]).min() >= 0

@@ -154,7 +154,7 @@ def test_two_sweeps_divide_a_cluster(tmp_path):
         return rb.sweep("parabola", trials=trials, sampler="random", config=config, storage=str(tmp_path), name=name,
                         cpus_per_worker=half)  # fmt: skip
 
-    first = threading.Thread(target=sweep, args=("first", 110, 0.15))
+    first = threading.Thread(target=sweep, args=("first", 90, 0.15))
     first.start()
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:

@@ -1,6 +1,7 @@
 """Slots on Ray whose processes train many trials: the same reports as a process for each, whatever happens between."""
 
 from collections import defaultdict
+from operator import itemgetter
 
 import pytest
 
@@ -40,3 +41,18 @@ def test_reports_are_bit_equal_to_those_of_isolated_trials(tmp_path, workers):
     apart = rb.sweep("parabola", trials=2, config=config, isolate=True, name="apart", **wanted)
     assert len({pid for (pid,) in processes(tmp_path / "apart.log")}) == 2
     assert curves(apart, 2) == curves(warm, 2)
+
+
+def test_a_lost_process_costs_none_of_the_trials_that_it_trained_together(tmp_path):
+    config = {"noise": 0.5, "steps": 4, "method": "plain"}
+    death = {"die_at": 3, "only_above": 0.3, "marker": str(tmp_path / "died")}
+    wanted = {"trials": 8, "sampler": "random", "storage": str(tmp_path), "seed": 1}
+    found = rb.sweep("parabola", config={**config, **death}, fuse="auto", name="s", **wanted)
+    apart = rb.sweep("parabola", config=config, executor="here", name="apart", **wanted)
+    assert (tmp_path / "died").exists()
+    place = itemgetter("trial", "step")
+    assert sorted(curves(found, 8), key=place) == sorted(curves(apart, 8), key=place)
+    assert found.trials["state"].to_pylist() == ["COMPLETE"] * 8
+    profile = found.profile().to_pylist()
+    assert sorted(row["trial"] for row in profile) == list(range(8))
+    assert min(row["training"] for row in profile) >= 0

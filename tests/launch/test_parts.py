@@ -173,7 +173,7 @@ class TestJanitor:
         scratch.mkdir()
         node = subprocess.Popen(
             [sys.executable, "-c", SUPERVISOR, scratch, record], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            text=True,
+            text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored below a shell's "&"
         )  # fmt: skip
         assert node.stdout.readline() == "ready\n"
         node.send_signal(number)
