@@ -158,6 +158,14 @@ def configure(project: Project, values: Mapping[str, Any]) -> BaseModel:
     return build(project.Config, nest(values), f"{project.name} config")
 
 
+def configured(name: str, values: Mapping[str, Any], roots: Sequence[str] = ()) -> tuple[Project, BaseModel]:
+    """A project, which may lie below `roots`, and its Config with some dotted names set; raises what its parts do."""
+    for root in roots:
+        add_root(root)
+    project = load_project(name)
+    return project, configure(project, values)
+
+
 def filled(project: Project, values: Mapping[str, Any]) -> dict[str, Any]:
     """The whole configuration, by dotted names, when some values are set: others may follow from them."""
     return flatten(configure(project, values))

@@ -128,7 +128,8 @@ class Burst:
                 asked += 1
             else:
                 break
-        self._books.flush()
+        if len(jobs) > 1:  # the first one is on disk already
+            self._books.flush()
         return jobs
 
     def _ask(self) -> None:

@@ -19,13 +19,11 @@ class Fusing:
 
     Args:
         spec: what is wanted.
-        plan: the rules; members of a population are never trained together, because they wait for each other.
+        plan: the rules.
     """
 
     def __init__(self, spec: SweepSpec, plan: Plan) -> None:
         self._wanted, self._trials = spec.fuse, spec.trials
-        if plan.population is not None:
-            self._wanted = "never"
         self._learns = plan.race is None and spec.sampler.name not in MEMORYLESS
         self._alone: set[Key] = set()
         self._alike: dict[Key, tuple[Hashable, int]] = {}
@@ -65,13 +63,10 @@ class Fusing:
 
 
 def _asked(job: Job) -> tuple[Hashable, int]:
-    for root in job.roots:
-        catalog.add_root(root)
-    project = catalog.load_project(job.project)
-    if project.fusion is None:
-        return None, 1
     try:
-        config = catalog.configure(project, job.config)
+        project, config = catalog.configured(job.project, job.config, job.roots)
     except SpecError:  # the space allows what the project does not: the trial fails by itself, and says why
+        return None, 1
+    if project.fusion is None:
         return None, 1
     return project.fusion.alike(config), project.fusion.most(config)

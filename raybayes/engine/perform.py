@@ -38,10 +38,7 @@ def perform(job: Job, desk: Desk, group: Group, device: torch.device, threads: i
 
 def prepared(job: Job, desk: Desk, group: Group, device: torch.device, kind: type[Kind]) -> tuple[Project, Any, Kind]:
     """The project, the configuration and the worker of a job; the desk knows now that it begins."""
-    for root in job.roots:
-        catalog.add_root(root)
-    project = catalog.load_project(job.project)
-    config = catalog.configure(project, job.config)
+    project, config = catalog.configured(job.project, job.config, job.roots)
     steps = project.max_steps(config) if project.max_steps is not None else None
     grace = project.grace(config) if project.grace is not None else 0
     return project, config, kind(job, project, desk, group, device, steps, grace)

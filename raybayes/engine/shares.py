@@ -167,10 +167,7 @@ class Agreement:
                 options = {"name": "raybayes shares", "namespace": "raybayes", "get_if_exists": True, "num_cpus": 0}
                 self._shares = ray.remote(Shares).options(**options).remote()
             self._answer = self._shares.say.remote(self._who, Claim(self._weight, self._need, demand))
-        except (
-            ray.exceptions.RayError,
-            ValueError,
-        ):  # it died meanwhile; ValueError: between its death and that of its name
+        except (ray.exceptions.RayError, ValueError):  # it has died, or its name has outlived it for a moment
             self._shares = None
 
     def _hear(self, wait_s: float) -> None:
