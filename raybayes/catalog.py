@@ -76,10 +76,21 @@ def load_project(name: str) -> Project:
     return project
 
 
+def load_projects() -> tuple[list[Project], dict[str, str]]:
+    """Every project that loads, and why the others do not: one broken project must not hide the rest."""
+    found, broken = [], {}
+    for name in project_names():
+        try:
+            found.append(load_project(name))
+        except Exception as error:
+            broken[name] = f"{type(error).__name__}: {error}"
+    return found, broken
+
+
 def require_fusion(project: Project) -> None:
     """SpecError if the project cannot train several trials at the same time; it names those that can."""
     if project.fusion is None:
-        able = [name for name in project_names() if load_project(name).fusion is not None]
+        able = [other.name for other in load_projects()[0] if other.fusion is not None]
         raise SpecError(
             f"fuse: {project.name} cannot train several trials at the same time (its PROJECT has no fusion); "
             f"those that can: {', '.join(able) or 'none'}."

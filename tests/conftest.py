@@ -1,5 +1,8 @@
 """What every test starts with: the projects written for tests are in the catalogue."""
 
+import importlib
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,3 +49,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Togethe
 @pytest.fixture(autouse=True, scope="session")
 def _test_projects() -> None:
     catalog.add_root(str(Path(__file__).parent / "projects"))
+
+
+@pytest.fixture(autouse=True)
+def _catalogue(_test_projects: None) -> Iterator[None]:
+    """Projects that a test adds leave the catalogue with it, and their modules with them."""
+    packages = [importlib.import_module(name) for name in ("trainables", "search_spaces")]
+    before = {package: list(package.__path__) for package in packages}
+    yield
+    for package, paths in before.items():
+        added = [Path(path) for path in package.__path__ if path not in paths]
+        package.__path__[:] = paths
+        for name in [name for name in sys.modules if name.startswith(f"{package.__name__}.")]:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file and any(Path(file).is_relative_to(folder) for folder in added):
+                del sys.modules[name]

@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.metadata
-import sys
 from typing import Annotated, Any, Literal, Union
 
 import pytest
@@ -27,18 +26,12 @@ def assert_names(text: str, words: list[str]) -> None:
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch):
+def root(tmp_path):
     """A folder with projects of its own, in the catalogue for one test."""
     for package in ("trainables", "search_spaces"):
         (tmp_path / package).mkdir()
-        path = importlib.import_module(package).__path__
-        monkeypatch.setattr(importlib.import_module(package), "__path__", list(path))
-    before = set(sys.modules)
     catalog.add_root(str(tmp_path))
-    yield tmp_path
-    for name in set(sys.modules) - before:
-        if name.startswith(("trainables.", "search_spaces.")):
-            del sys.modules[name]
+    return tmp_path
 
 
 def project(name: str, config: type[BaseModel]) -> Project:

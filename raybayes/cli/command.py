@@ -133,10 +133,10 @@ def _write(made: Findings, folder: Path, name: str) -> list[str]:
 
 def _explain(name: str, known: Sequence[str], asked: bool) -> int:
     """The help of a project's command; without --help, the sentence that says what is missing."""
+    from raybayes import catalog
     from raybayes.cli.printing import console, plain_table
-    from raybayes.cli.projects import load_all
 
-    projects, _ = load_all()
+    projects, _ = catalog.load_projects()
     offering = [(p, command) for p in projects for command in p.commands if command.name == name]
     if not offering:
         offered = [command.name for p in projects for command in p.commands]

@@ -22,7 +22,7 @@ def projects(
     from raybayes.cli.printing import console, plain_table, print_json
 
     if name is None:
-        found, broken = load_all()
+        found, broken = catalog.load_projects()
         if json:
             rows = [{"name": p.name, "summary": p.summary, "paper": p.paper} for p in found]
             print_json(rows + [{"name": key, "error": reason} for key, reason in broken.items()])
@@ -40,19 +40,6 @@ def projects(
     else:
         _print(project, spaces)
     return 0
-
-
-def load_all() -> tuple[list[Project], dict[str, str]]:
-    """Every project that loads, and why the others do not: one broken project must not hide the rest."""
-    from raybayes import catalog
-
-    found, broken = [], {}
-    for name in catalog.project_names():
-        try:
-            found.append(catalog.load_project(name))
-        except Exception as error:
-            broken[name] = f"{type(error).__name__}: {error}"
-    return found, broken
 
 
 def _facts(project: Project, spaces: dict[str, Space]) -> dict[str, Any]:

@@ -214,9 +214,13 @@ def test_what_cannot_be_is_refused(tmp_path, changes, words):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_project_that_cannot_names_those_that_can(tmp_path):
+def test_a_project_that_cannot_names_those_that_can(tmp_path, monkeypatch):
+    broken = tmp_path / "trainables" / "crooked" / "__init__.py"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("import no_such_library\n")
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SpecError, match=r"fuse: flows cannot train several trials .* those that can: .*parabola"):
-        rb.sweep("flows", fuse="auto", storage=str(tmp_path))
+        rb.sweep("flows", fuse="auto", storage=str(tmp_path / "runs"))
 
 
 def test_the_time_of_a_group_is_divided_among_its_trials(monkeypatch):
