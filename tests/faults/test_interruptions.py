@@ -101,10 +101,11 @@ def kill_9(process):
 
 
 @pytest.mark.ray
-def test_on_ray_kill_9_at_two_moments_then_resume_and_extend(tmp_path):
+@pytest.mark.parametrize(("way", "trials"), [("--reuse", 48), ("--isolate", 12)])
+def test_on_ray_kill_9_at_two_moments_then_resume_and_extend(tmp_path, way, trials):
     """The benchmark of faults does it at ten. Workers outlive their driver by some seconds: so many trials."""
     log, rng, cuts = tmp_path / "log", random.Random(9), []
-    place = ["parabola", "--trials", "48", "--storage", str(tmp_path), "--name", "s"]
+    place = ["parabola", "--trials", str(trials), way, "--storage", str(tmp_path), "--name", "s"]
     settings = ["-s", "steps=4", "-s", "sleep_s=0.1", "-s", f"log={log}", "-s", "method=plain"]
     for arguments in (["sweep", *place, *settings], ["resume", str(tmp_path / "s")]):
         process = command(*arguments)
@@ -114,8 +115,8 @@ def test_on_ray_kill_9_at_two_moments_then_resume_and_extend(tmp_path):
     finished = command("resume", str(tmp_path / "s"))
     output, errors = finished.communicate(timeout=200)
     assert finished.returncode == 0, errors
-    assert "48 complete" in output
-    assert_whole(tmp_path / "s", trials=48, steps=4)
+    assert f"{trials} complete" in output
+    assert_whole(tmp_path / "s", trials=trials, steps=4)
     made = [line.split() for line in log.read_text().splitlines()]
     for cut in cuts:
         repeated = {line[3] for line in made[cut:]} & {line[3] for line in made[:cut]}
@@ -123,8 +124,8 @@ def test_on_ray_kill_9_at_two_moments_then_resume_and_extend(tmp_path):
     extended = command("extend", str(tmp_path / "s"), "--trials", "3", "--json")
     output, errors = extended.communicate(timeout=200)
     assert extended.returncode == 0, errors
-    assert len(json.loads(output)["trials"]) == 51
-    assert_whole(tmp_path / "s", trials=51, steps=4)
+    assert len(json.loads(output)["trials"]) == trials + 3
+    assert_whole(tmp_path / "s", trials=trials + 3, steps=4)
 
 
 @pytest.mark.ray
@@ -146,11 +147,14 @@ def test_on_ray_the_head_dies_and_the_sweep_goes_on_elsewhere(tmp_path):
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGUSR1, 75)])
-def test_on_ray_one_signal_finishes_reports_and_checkpoints(tmp_path, number, code):
+@pytest.mark.parametrize(
+    ("number", "code", "way"),
+    [(signal.SIGINT, 130, "--reuse"), (signal.SIGUSR1, 75, "--reuse"), (signal.SIGUSR1, 75, "--isolate")],
+)
+def test_on_ray_one_signal_finishes_reports_and_checkpoints(tmp_path, number, code, way):
     log = tmp_path / "log"
     process = command(
-        "sweep", "parabola", "--trials", "6", "--storage", str(tmp_path), "--name", "s",
+        "sweep", "parabola", "--trials", "6", way, "--storage", str(tmp_path), "--name", "s",
         "-s", "steps=10", "-s", "sleep_s=0.2", "-s", f"log={log}", "-s", "method=plain",
     )  # fmt: skip
     wait_for(log, 6)

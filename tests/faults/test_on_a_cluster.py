@@ -17,6 +17,7 @@ from raybayes.engine.cluster import TICKET
 from raybayes.errors import StoreError
 
 pytestmark = pytest.mark.ray
+either_way = pytest.mark.parametrize("isolate", [False, True], ids=["warm", "isolated"])
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +44,11 @@ def assert_whole(sweep, trials, states):
     return rows
 
 
-def test_a_trial_that_hangs_fails_and_the_others_go_on(machines, tmp_path):
+@either_way
+def test_a_trial_that_hangs_fails_and_the_others_go_on(machines, tmp_path, isolate):
     config = {"only_above": 0.2, "hang_at": 2, "steps": 3}
     sweep = rb.sweep("parabola", trials=4, config=config, name="s", report_limit=3.0, storage=str(tmp_path), seed=1,
-                     failed_limit=1.0, retries=1)  # fmt: skip
+                     failed_limit=1.0, retries=1, isolate=isolate)  # fmt: skip
     bad = [row["config.lr"] > 0.2 for row in sweep.trials.to_pylist()]
     assert 0 < sum(bad) < 4
     rows = assert_whole(sweep, 4, {"FAIL": sum(bad), "COMPLETE": 4 - sum(bad)})
@@ -55,11 +57,12 @@ def test_a_trial_that_hangs_fails_and_the_others_go_on(machines, tmp_path):
         assert row["steps"] == (1 if is_bad else 3)
 
 
-def test_a_trial_whose_worker_is_killed_each_time_fails_and_the_others_go_on(machines, tmp_path):
+@either_way
+def test_a_trial_whose_worker_is_killed_each_time_fails_and_the_others_go_on(machines, tmp_path, isolate):
     """What the kernel does to a trial that takes all the memory."""
     config = {"only_above": 0.2, "die_at": 2, "steps": 3}
     sweep = rb.sweep("parabola", trials=4, config=config, name="s", storage=str(tmp_path), seed=1, failed_limit=1.0,
-                     retries=1)  # fmt: skip
+                     retries=1, isolate=isolate)  # fmt: skip
     bad = [row["config.lr"] > 0.2 for row in sweep.trials.to_pylist()]
     assert 0 < sum(bad) < 4
     rows = assert_whole(sweep, 4, {"FAIL": sum(bad), "COMPLETE": 4 - sum(bad)})
@@ -68,17 +71,19 @@ def test_a_trial_whose_worker_is_killed_each_time_fails_and_the_others_go_on(mac
         assert (row["failure"] or "").startswith("its worker was lost 2 times; the last time: ") == is_bad
 
 
+@either_way
 @pytest.mark.usefixtures("machines")
-def test_a_full_disk_ends_the_burst_and_fails_no_trial(small_disk):
+def test_a_full_disk_ends_the_burst_and_fails_no_trial(small_disk, isolate):
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(2 * 2**20 - 40 * 1024))
     with pytest.raises(StoreError, match="No space left on device"):
-        rb.sweep("parabola", trials=20, storage=str(small_disk), name="s", every_s=0.0)
+        rb.sweep("parabola", trials=20, storage=str(small_disk), name="s", every_s=0.0, isolate=isolate)
     ballast.unlink()
     assert_whole(rb.resume(str(small_disk / "s"), executor="here"), 20, {"COMPLETE": 20})
 
 
-def test_a_node_dies_with_its_trials(machines, tmp_path):
+@either_way
+def test_a_node_dies_with_its_trials(machines, tmp_path, isolate):
     node = machines.add_node(num_cpus=1, resources={TICKET: 1}, object_store_memory=100 * 2**20)
     there = NodeAffinitySchedulingStrategy(node.node_id, soft=False)
     ray.get(ray.remote(importlib.import_module).options(scheduling_strategy=there).remote("raybayes.engine.tune"))
@@ -98,7 +103,8 @@ def test_a_node_dies_with_its_trials(machines, tmp_path):
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
     config = {"steps": 8, "sleep_s": 0.3, "log": str(log)}
-    sweep = rb.sweep("parabola", trials=8, config=config, storage=str(tmp_path), name="s", every_s=0.0)
+    sweep = rb.sweep("parabola", trials=8, config=config, storage=str(tmp_path), name="s", every_s=0.0,
+                     isolate=isolate)  # fmt: skip
     assert not killer.is_alive(), "no trial ran on that node"
     rows = assert_whole(sweep, 8, {"COMPLETE": 8})
     assert max(row["attempts"] for row in rows) == 2
