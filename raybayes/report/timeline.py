@@ -20,6 +20,7 @@ from raybayes.report.wording import WORDS, duration, shortened
 MOST_NODES = 24
 _LONGEST_IDLE = 0.15  # of the busy time: a longer pause of the whole sweep is cut out
 _CUT = 0.03
+_NOWHERE = "no node"  # the lane of trials that ended before a worker had begun on them
 _UNITS = ((2 * 86400.0, 86400.0, "days"), (2 * 3600.0, 3600.0, "hours"), (120.0, 60.0, "minutes"), (0.0, 1.0, "s"))
 
 
@@ -62,7 +63,7 @@ def timeline(trials: pa.Table) -> Figure | None:
     bars = bars_of(trials)
     if not bars:
         return None
-    nodes = sorted({bar.node for bar in bars})
+    nodes = sorted({bar.node for bar in bars}, key=lambda node: (node == _NOWHERE, node))
     shown = nodes[:MOST_NODES]
     time = work_time(np.array([bar.begin_s for bar in bars]), np.array([bar.end_s for bar in bars]))
     unit_s, unit = time_unit(time.total_s)
@@ -76,12 +77,26 @@ def timeline(trials: pa.Table) -> Figure | None:
         cut_marks(axes, time, unit_s)
         axes.set_xlim(0, time.total_s / unit_s * 1.01 or 1.0)
         axes.set_xlabel(f"time since the first trial started ({unit})")
-        title = f"{len(bars)} trials on {len(nodes)} node{'s' if len(nodes) > 1 else ''}"
-        more = f"; {len(nodes) - len(shown)} nodes not drawn" if len(nodes) > len(shown) else ""
-        axes.set_title(title + more, pad=16 if time.cuts else 6)
+        axes.set_title(_title(bars, nodes, shown), pad=16 if time.cuts else 6)
         handles = [Patch(color=style.STATE_COLOURS[state], label=WORDS[state]) for state in present]
         figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False)
     return figure
+
+
+def _title(bars: Sequence[Bar], nodes: Sequence[str], shown: Sequence[str]) -> str:
+    real = [node for node in nodes if node != _NOWHERE]
+    placed = sum(bar.node != _NOWHERE for bar in bars)
+    if not placed:
+        return f"{_count(len(bars), 'trial')} on no node"
+    title = f"{_count(placed, 'trial')} on {_count(len(real), 'node')}"
+    if placed < len(bars):
+        title += f"; {_count(len(bars) - placed, 'trial')} on none"
+    hidden = len(set(real) - set(shown))
+    return title + (f"; {_count(hidden, 'node')} not drawn" if hidden else "")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def time_unit(total_s: float) -> tuple[float, str]:
@@ -114,7 +129,7 @@ def bars_of(trials: pa.Table) -> list[Bar]:
     last = np.nanmax(np.concatenate([ended[known], worked[known]]))
     end = np.maximum(np.where(np.isfinite(ended), ended, last), started)
     states, nodes = ranking.states(trials), trials["node"].to_pylist()
-    return [Bar(float(started[i]), float(end[i]), str(states[i]), nodes[i] or "unknown") for i in np.flatnonzero(known)]
+    return [Bar(float(started[i]), float(end[i]), str(states[i]), nodes[i] or _NOWHERE) for i in np.flatnonzero(known)]
 
 
 def work_time(begin_s: Floats, end_s: Floats, cut: float = _CUT) -> WorkTime:

@@ -76,3 +76,21 @@ def test_a_great_cluster_is_cut_to_a_page(sweep):
     figure = timeline(trials)
     assert figure.get_figheight() <= 7.0
     assert figure.axes[0].get_title() == "200 trials on 40 nodes; 16 nodes not drawn"
+
+
+def test_a_trial_that_no_node_began_is_on_none():
+    trials = pa.table(
+        {
+            "trial": [0, 1, 2],
+            "state": ["COMPLETE", "COMPLETE", "FAIL"],
+            "node": ["worker", "worker", None],
+            "started": [0.0, 10.0, 20.0],
+            "ended": [50.0, 60.0, 21.0],
+            "seconds": [50.0, 50.0, 0.0],
+        }
+    )
+    [axes] = timeline(trials).axes
+    assert axes.get_title() == "2 trials on 1 node; 1 trial on none"
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["worker", "no node"]
+    [axes] = timeline(trials.slice(2)).axes
+    assert axes.get_title() == "1 trial on no node"
