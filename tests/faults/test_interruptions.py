@@ -148,17 +148,22 @@ def test_on_ray_the_head_dies_and_the_sweep_goes_on_elsewhere(tmp_path):
 
 @pytest.mark.ray
 @pytest.mark.parametrize(
-    ("number", "code", "way"),
-    [(signal.SIGINT, 130, "--reuse"), (signal.SIGUSR1, 75, "--reuse"), (signal.SIGUSR1, 75, "--isolate")],
+    ("number", "code", "way", "send"),
+    [
+        (signal.SIGINT, 130, "--reuse", os.kill),
+        (signal.SIGUSR1, 75, "--isolate", os.kill),
+        (signal.SIGTERM, 75, "--reuse", os.killpg),  # what `timeout` does, and Ray's processes must live on
+        (signal.SIGUSR1, 75, "--reuse", os.killpg),
+    ],
 )
-def test_on_ray_one_signal_finishes_reports_and_checkpoints(tmp_path, number, code, way):
+def test_on_ray_one_signal_finishes_reports_and_checkpoints(tmp_path, number, code, way, send):
     log = tmp_path / "log"
     process = command(
         "sweep", "parabola", "--trials", "6", way, "--storage", str(tmp_path), "--name", "s",
         "-s", "steps=10", "-s", "sleep_s=0.2", "-s", f"log={log}", "-s", "method=plain",
     )  # fmt: skip
     wait_for(log, 6)
-    process.send_signal(number)
+    send(process.pid, number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code, errors
     assert "raybayes resume" in errors
