@@ -47,7 +47,7 @@ def assert_whole(sweep, trials, states):
 @either_way
 def test_a_trial_that_hangs_fails_and_the_others_go_on(machines, tmp_path, isolate):
     config = {"only_above": 0.2, "hang_at": 2, "steps": 3}
-    sweep = rb.sweep("parabola", trials=4, config=config, name="s", report_limit=3.0, storage=str(tmp_path), seed=1,
+    sweep = rb.sweep("parabola", trials=4, config=config, name="s", report_limit=6.0, storage=str(tmp_path), seed=1,
                      failed_limit=1.0, retries=1, isolate=isolate)  # fmt: skip
     bad = [row["config.lr"] > 0.2 for row in sweep.trials.to_pylist()]
     assert 0 < sum(bad) < 4
