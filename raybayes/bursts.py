@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 from raybayes import catalog
 from raybayes.clock import WALL
@@ -65,6 +65,8 @@ def run(prepared: Prepared, executor: Executor, watch: Watch, until: float | Non
     from raybayes.engine.run import PREDECESSOR_S, run_here, run_on_ray
 
     spec, layout = prepared.spec, prepared.layout
+    if executor not in get_args(Executor):
+        raise SpecError(f"executor: found {executor!r}; give {' or '.join(get_args(Executor))}.")
     if executor == "here" and spec.resources.workers > 1:
         raise SpecError(
             f"{spec.resources.workers} workers cannot train in one process; drop --local or use --workers 1."
@@ -90,7 +92,7 @@ def run(prepared: Prepared, executor: Executor, watch: Watch, until: float | Non
     else:
         last, told = run_on_ray(layout, spec, prepared.plan, roots, watch, before=write, until=until)
     found = Sweep(layout.storage.display)
-    _judge(found, last, told)
+    judge(found, last, told)
     if spec.confirm is not None and sum(last.states.values()) >= last.wanted:  # else the time was up before
         from raybayes.confirmation import confirm
 
@@ -116,7 +118,8 @@ def _finished(last: Progress) -> bool:
     return sum(last.states.values()) >= last.wanted and not last.paused
 
 
-def _judge(found: Sweep, last: Progress, told: signal.Signals | None) -> None:
+def judge(found: Sweep, last: Progress, told: signal.Signals | None) -> None:
+    """Raise what the end of a burst deserves: it was told to stop, its run failed, or too many of its trials did."""
     spec = found.spec
     if told is not None and not _finished(last):
         over = "the wall time is over" if told == signal.SIGALRM else f"time is over ({told.name})"

@@ -18,6 +18,7 @@ from raybayes.report.ranking import Floats
 from raybayes.report.wording import WORDS, duration, shortened
 
 MOST_NODES = 24
+_NO_NODE = "no node"  # of a trial that failed before it came to one
 _LONGEST_IDLE = 0.15  # of the busy time: a longer pause of the whole sweep is cut out
 _CUT = 0.03
 _UNITS = ((2 * 86400.0, 86400.0, "days"), (2 * 3600.0, 3600.0, "hours"), (120.0, 60.0, "minutes"), (0.0, 1.0, "s"))
@@ -76,7 +77,9 @@ def timeline(trials: pa.Table) -> Figure | None:
         cut_marks(axes, time, unit_s)
         axes.set_xlim(0, time.total_s / unit_s * 1.01 or 1.0)
         axes.set_xlabel(f"time since the first trial started ({unit})")
-        title = f"{len(bars)} trials on {len(nodes)} node{'s' if len(nodes) > 1 else ''}"
+        known = len(set(nodes) - {_NO_NODE})
+        where = f" on {known} node{'s' if known > 1 else ''}" if known else ""
+        title = f"{len(bars)} trials{where}"
         more = f"; {len(nodes) - len(shown)} nodes not drawn" if len(nodes) > len(shown) else ""
         axes.set_title(title + more, pad=16 if time.cuts else 6)
         handles = [Patch(color=style.STATE_COLOURS[state], label=WORDS[state]) for state in present]
@@ -114,7 +117,7 @@ def bars_of(trials: pa.Table) -> list[Bar]:
     last = np.nanmax(np.concatenate([ended[known], worked[known]]))
     end = np.maximum(np.where(np.isfinite(ended), ended, last), started)
     states, nodes = ranking.states(trials), trials["node"].to_pylist()
-    return [Bar(float(started[i]), float(end[i]), str(states[i]), nodes[i] or "unknown") for i in np.flatnonzero(known)]
+    return [Bar(float(started[i]), float(end[i]), str(states[i]), nodes[i] or _NO_NODE) for i in np.flatnonzero(known)]
 
 
 def work_time(begin_s: Floats, end_s: Floats, cut: float = _CUT) -> WorkTime:

@@ -104,10 +104,10 @@ def test_a_node_dies_with_its_trials(machines, tmp_path, isolate):
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
     config = {"steps": 8, "sleep_s": 0.3, "log": str(log)}
-    sweep = rb.sweep("parabola", trials=8, config=config, storage=str(tmp_path), name="s", every_s=0.0,
+    sweep = rb.sweep("parabola", trials=6, config=config, storage=str(tmp_path), name="s", every_s=0.0,
                      isolate=isolate)  # fmt: skip
     assert not killer.is_alive(), "no trial ran on that node"
-    rows = assert_whole(sweep, 8, {"COMPLETE": 8})
+    rows = assert_whole(sweep, 6, {"COMPLETE": 6})
     assert max(row["attempts"] for row in rows) == 2
     steps = Counter((line.split()[3], line.split()[0]) for line in log.read_text().splitlines())
     assert sum(count - 1 for count in steps.values()) <= 1, "more was repeated than what followed the last checkpoint"

@@ -55,6 +55,15 @@ def test_the_figure_groups_by_node_and_names_the_pause(sweep):
     assert sum(len(c.get_paths()) for c in axes.collections) == 30
 
 
+def test_trials_that_came_to_no_node_are_no_node(sweep):
+    trials, _ = sweep(6, nodes=2)
+    nodes = trials["node"].to_pylist()
+    trials = trials.set_column(trials.schema.get_field_index("node"), "node", pa.array([None, *nodes[1:]]))
+    [axes] = timeline(trials).axes
+    assert axes.get_title() == "6 trials on 2 nodes"
+    assert "no node" in [label.get_text() for label in axes.get_yticklabels()]
+
+
 def test_trials_that_still_run_reach_to_the_last_news():
     trials = pa.table(
         {
