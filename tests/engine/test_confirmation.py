@@ -227,9 +227,11 @@ class TestSeveralObjectives:
         names = ["trial", "state", "steps", "config.lr"]
         assert halves.trials.select(names).to_pylist() == whole.trials.select(names).to_pylist()
 
-    def test_a_report_limit_needs_a_process_to_stop(self, tmp_path):
+    def test_an_unknown_executor_is_refused(self, tmp_path):
         with pytest.raises(SpecError, match="executor: found 'banana'; give ray or here"):
             rb.sweep("parabola", trials=1, storage=str(tmp_path), name="nowhere", executor="banana")
         assert not (tmp_path / "nowhere").exists()
+
+    def test_a_report_limit_needs_a_process_to_stop(self, tmp_path):
         with pytest.raises(SpecError, match="nothing in this process can stop a trial that hangs"):
             rb.sweep("parabola", report_limit="1m", storage=str(tmp_path), **HERE)
