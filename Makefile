@@ -20,7 +20,7 @@ sweep: install
 	$(BIN)/raybayes sweep ensembles --trials 10 --sampler tpe --scheduler asha:grace=4
 
 test: install
-	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --no-loadscope-reorder
 
 # Real Slurm and ssh on three hosts made of namespaces: needs root on Debian, and installs what it needs there.
 HPC_PACKAGES := slurm-wlm munge openssh-server openssh-client iproute2 rsync procps util-linux

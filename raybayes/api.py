@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from raybayes.bursts import Executor, Watch, require_same_space, run, silent, start
+from raybayes.bursts import Executor, Watch, deadline, require_same_space, run, silent, start
 from raybayes.errors import SpecError
 from raybayes.preparation import prepare
 from raybayes.records import build
@@ -197,15 +197,15 @@ def resume(
     Raises:
         SpecError: a change of what the sweep is (project, space, objective, ...).
     """
-    found = Sweep(path)
+    until, found = deadline(walltime), Sweep(path)
     if found.spec.kind == "confirm":
         from raybayes.confirmation import go_on
 
-        return go_on(found, executor, watch, changes)
+        return go_on(found, executor, watch, until, changes)
     spec = _changed(found, changes)
     prepared = prepare(spec, Layout(found.layout.storage))
     require_same_space(found, prepared.plan.space)
-    return run(prepared, executor, watch, walltime)
+    return run(prepared, executor, watch, until)
 
 
 def extend(path: str, trials: int, **changes: Any) -> Sweep:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 from raybayes import catalog
+from raybayes.clock import WALL
 from raybayes.errors import DataError, Interrupted, OutOfTime, RefusedDataError, SpecError, TrialError
 from raybayes.knowledge import keep_prior
 from raybayes.preparation import Prepared, describe, prepare
@@ -35,6 +36,7 @@ def start(
     Raises:
         SpecError: a sweep of that name exists and is another one; the message says what differs.
     """
+    until = deadline(walltime)
     prepared = prepare(spec)
     if prepared.layout.storage.exists(prepared.layout.spec):
         found = Sweep(prepared.layout.storage.display)
@@ -49,15 +51,22 @@ def start(
         require_same_space(found, prepared.plan.space)
     else:
         ensure_writable(open_storage(prepared.spec.storage))
-    return run(prepared, executor, watch, walltime)
+    return run(prepared, executor, watch, until)
 
 
-def run(prepared: Prepared, executor: Executor, watch: Watch, walltime: str | float | None = None) -> Sweep:
-    """One burst of a prepared sweep; raises as `start` does."""
+def deadline(walltime: str | float | None) -> float | None:
+    """When the wall time is over, on WALL's elapsed time, if it begins now: before torch and Ray are loaded."""
+    seconds = parse_duration(walltime)
+    return None if seconds is None else WALL.elapsed() + seconds
+
+
+def run(prepared: Prepared, executor: Executor, watch: Watch, until: float | None = None) -> Sweep:
+    """One burst of a prepared sweep, over by `until` (`deadline`); raises as `start` does."""
     from raybayes.engine.run import PREDECESSOR_S, run_here, run_on_ray
 
-    walltime_s = parse_duration(walltime)
     spec, layout = prepared.spec, prepared.layout
+    if executor not in get_args(Executor):
+        raise SpecError(f"executor: found {executor!r}; give {' or '.join(get_args(Executor))}.")
     if executor == "here" and spec.resources.workers > 1:
         raise SpecError(
             f"{spec.resources.workers} workers cannot train in one process; drop --local or use --workers 1."
@@ -79,16 +88,17 @@ def run(prepared: Prepared, executor: Executor, watch: Watch, walltime: str | fl
     roots = catalog.roots()
     if executor == "here":
         write()
-        last, told = run_here(layout, spec, prepared.plan, roots, watch, walltime_s)
+        last, told = run_here(layout, spec, prepared.plan, roots, watch, until)
     else:
-        last, told = run_on_ray(layout, spec, prepared.plan, roots, watch, before=write, walltime_s=walltime_s)
+        last, told = run_on_ray(layout, spec, prepared.plan, roots, watch, before=write, until=until)
     found = Sweep(layout.storage.display)
-    _judge(found, last, told)
+    judge(found, last, told)
     if spec.confirm is not None and sum(last.states.values()) >= last.wanted:  # else the time was up before
         from raybayes.confirmation import confirm
 
         top, repeats = parse_confirm(spec.confirm)
-        return confirm(found.path, top, repeats, executor=executor, watch=watch, concurrency=spec.concurrency)
+        left_s, slots = None if until is None else until - WALL.elapsed(), spec.concurrency
+        return confirm(found.path, top, repeats, walltime=left_s, executor=executor, watch=watch, concurrency=slots)
     return found
 
 
@@ -108,12 +118,12 @@ def _finished(last: Progress) -> bool:
     return sum(last.states.values()) >= last.wanted and not last.paused
 
 
-def _judge(found: Sweep, last: Progress, told: signal.Signals | None) -> None:
+def judge(found: Sweep, last: Progress, told: signal.Signals | None) -> None:
+    """Raise what the end of a burst deserves: it was told to stop, its run failed, or too many of its trials did."""
     spec = found.spec
     if told is not None and not _finished(last):
-        kind, reason = (
-            (Interrupted, "interrupted") if told == signal.SIGINT else (OutOfTime, f"time is over ({told.name})")
-        )
+        over = "the wall time is over" if told == signal.SIGALRM else f"time is over ({told.name})"
+        kind, reason = (Interrupted, "interrupted") if told == signal.SIGINT else (OutOfTime, over)
         raise kind(
             f"{reason}: {sum(last.states.values())} of {last.wanted} trials have ended, {last.paused} are put aside "
             f"with their checkpoints; go on with: raybayes resume {found.path}"

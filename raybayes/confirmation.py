@@ -10,19 +10,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from raybayes.bursts import Executor, Watch, run, silent
+from raybayes.bursts import Executor, Watch, deadline, run, silent
 from raybayes.errors import SpecError, StoreError
 from raybayes.preparation import Prepared, prepare
 from raybayes.records import build
 from raybayes.results import Sweep
 from raybayes.search.confirm import Race, candidates
+from raybayes.search.progress import Progress
 from raybayes.seeds import derive
 from raybayes.spec import Choice, SweepSpec
 from raybayes.store.layout import Layout
+from raybayes.store.lock import BurstLock
 
 
 def confirm(
-    path: str, top: int = 5, repeats: int = 5, *, executor: Executor = "ray", watch: Watch = silent, **changes: Any
+    path: str,
+    top: int = 5,
+    repeats: int = 5,
+    *,
+    walltime: str | float | None = None,
+    executor: Executor = "ray",
+    watch: Watch = silent,
+    **changes: Any,
 ) -> Sweep:
     """Repeat the best `top` configurations of a sweep over up to `repeats` fresh seeds each.
 
@@ -37,9 +46,9 @@ def confirm(
 
     Raises:
         SpecError: fewer than one candidate or two seeds; another confirmation of the sweep is unfinished.
-        StoreError: the sweep has no finished trial that satisfies its constraints.
+        StoreError: the sweep has no finished trial that satisfies its constraints, or a burst still works on it.
     """
-    found = Sweep(path)
+    until, found = deadline(walltime), Sweep(path)
     if found.spec.kind != "sweep":
         raise SpecError(f"{found.path} is a {found.spec.kind}, and only a sweep has candidates to confirm.")
     if top < 1 or repeats < 2:
@@ -47,20 +56,34 @@ def confirm(
     chosen = candidates(found._records, found.objectives, top)
     if not chosen:
         raise StoreError(f"{found.path}: there is nothing to confirm: {found.verdict}")
+    BurstLock(found.layout).refuse_living()  # its best trials may still change
     stage, number = _stage(found, [record.number for record in chosen], repeats)
     if stage is None or not _over(stage):
         prepared = _prepared(found, number, [(r.number, r.params) for r in chosen], repeats, changes)
-        run(prepared, executor, watch)
+        run(prepared, executor, _renumbered(watch, [record.number for record in chosen]), until)
     return Sweep(path)
 
 
-def go_on(stage: Sweep, executor: Executor, watch: Watch, changes: Mapping[str, Any]) -> Sweep:
+def go_on(stage: Sweep, executor: Executor, watch: Watch, until: float | None, changes: Mapping[str, Any]) -> Sweep:
     """Finish an interrupted confirmation, as `raybayes resume` does."""
     parent = Sweep(stage.path.rpartition("/")[0])
     pairs = [(entry["trial"], entry["config"]) for entry in stage.document["candidates"]]
     number = int(stage.path.rpartition("-")[2])
-    run(_prepared(parent, number, pairs, stage.spec.repeats, changes), executor, watch)
+    shown = _renumbered(watch, [trial for trial, _ in pairs])
+    run(_prepared(parent, number, pairs, stage.spec.repeats, changes), executor, shown, until)
     return Sweep(parent.path)
+
+
+def _renumbered(watch: Watch, origins: Sequence[int]) -> Watch:
+    """Show a confirmation's trials under the numbers that they have in the sweep."""
+
+    def told(progress: Progress) -> None:
+        running = tuple(replace(one, trial=origins[one.trial]) for one in progress.running)
+        ended = tuple(replace(one, trial=origins[one.trial]) for one in progress.ended)
+        best = None if progress.best is None else (origins[progress.best[0]], progress.best[1])
+        watch(replace(progress, running=running, ended=ended, best=best))
+
+    return told
 
 
 def _stage(found: Sweep, origins: list[int], repeats: int) -> tuple[Sweep | None, int]:

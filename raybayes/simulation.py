@@ -12,17 +12,19 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, SupportsFloat, get_args
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from raybayes.bursts import judge
 from raybayes.clock import VirtualClock
 from raybayes.confirmation import as_stage, stage_spec
 from raybayes.contract import Context, Direction, Metric, Project
@@ -89,6 +91,7 @@ def simulate(
     name: str | None = None,
     confirm: str | None = None,
     ask_ahead: Literal["auto", "always", "never"] = "auto",
+    failed_limit: float = 0.5,
     charge_driver: bool = False,
 ) -> Simulated:
     """Search `space` for what is best under `function`, on simulated workers.
@@ -105,22 +108,22 @@ def simulate(
             the rest are those of the search.
         charge_driver: see `raybayes.engine.replay.Replay`; the events then depend on the machine.
         ask_ahead: "always" to see what it costs in quality; by itself it never pays where asking takes no time.
-        trials, sampler, scheduler, constraints, repeats, warm_start, seed: as in `rb.sweep`.
+        trials, sampler, scheduler, constraints, repeats, warm_start, failed_limit, seed: as in `rb.sweep`.
 
     Raises:
         RaybayesError: an option that `rb.sweep` would refuse; scheduler pbt, which needs real checkpoints; a sweep of
             that name that is another one.
+        TrialError: a larger share than `failed_limit` of the trials failed; the message has the first one's reason.
     """
     wanted: dict[str, Direction] = dict(objective or {"loss": "minimize"})
-    if workers < 1:
-        raise SpecError(f"workers: found {workers}; simulate 1 or more.")
+    _require(space, wanted, workers)
     title = name or re.sub(r"[^A-Za-z0-9._-]+", "", getattr(function, "__name__", "")) or type(function).__name__
     folder = tempfile.TemporaryDirectory(prefix="raybayes-") if storage is None else None
     values = {
         "kind": "replay", "project": title, "trials": trials, "sampler": sampler, "scheduler": scheduler,
         "objective": tuple(wanted), "constraints": dict(constraints or {}), "repeats": repeats, "seed": seed,
         "time_budget_s": parse_duration(time_budget), "warm_start": warm_start, "concurrency": workers,
-        "ask_ahead": ask_ahead,
+        "ask_ahead": ask_ahead, "failed_limit": failed_limit,
         "storage": storage or folder.name, "name": title,  # type: ignore[union-attr]
     }  # fmt: skip
     prepared = _prepared(build(SweepSpec, values, "simulate"), space, wanted, first or {})
@@ -131,6 +134,18 @@ def simulate(
         return searched
     _confirm(searched.sweep, prepared, curves, workers, *parse_confirm(confirm))
     return replace(searched, sweep=Sweep(searched.sweep.path, keep=folder))
+
+
+def _require(space: Space, objective: Mapping[str, Direction], workers: int) -> None:
+    if workers < 1:
+        raise SpecError(f"workers: found {workers}; simulate 1 or more.")
+    if not isinstance(space, Space):
+        kind = type(space).__name__
+        raise SpecError(f"space: found a {kind}; give a raybayes.space.Space: Space({{'x': Float(0, 1)}}).")
+    for name, direction in objective.items():
+        if direction not in get_args(Direction):
+            allowed = " or ".join(get_args(Direction))
+            raise SpecError(f"objective: {name}: found {direction!r}; give {allowed}.")
 
 
 def _prepared(spec: SweepSpec, space: Space, objective: Mapping[str, Direction], first: Mapping[str, Any]) -> Prepared:
@@ -176,13 +191,27 @@ def _curves(function: Function, objective: tuple[str, ...]) -> Curves:
         seed = derive(job.seed, "trial", job.trial, job.repeat)
         answer = function(dict(job.config), seed) if seeded else function(dict(job.config))
         if isinstance(answer, Mapping):
-            yield answer
-        elif isinstance(answer, Iterable):
-            yield from answer
-        else:
+            yield _checked(answer)
+        elif isinstance(answer, Iterable) and not isinstance(answer, str | bytes):
+            yield from map(_checked, answer)
+        elif isinstance(answer, SupportsFloat):
             yield {objective[0]: float(answer)}
+        else:
+            raise TypeError(f"found {answer!r}; return a number, a mapping of metrics, or several mappings")
 
     return curve
+
+
+def _checked(report: Any) -> Mapping[str, float]:
+    """A report as the function gave it; TypeError or ValueError, which fail the trial, if it is none."""
+    if not isinstance(report, Mapping):
+        raise TypeError(f"found {report!r}; a report is a mapping of metrics")
+    for name, value in report.items():
+        if not isinstance(value, SupportsFloat):
+            raise TypeError(f"{name}: found {value!r}; give a number")
+    if not 0 <= (took := float(report.get(SECONDS, 1.0))) < math.inf:
+        raise ValueError(f"{SECONDS}: found {took:g}; a report takes 0 seconds or more")
+    return report
 
 
 def _run(
@@ -204,10 +233,11 @@ def _run(
     try:
         replay.run()
     finally:
-        burst.close()
+        last = burst.close()
     events = _as_table(replay.events)
     parquet.write_table(layout.storage, layout.events, events)
     found = Sweep(layout.storage.display, keep=folder)
+    judge(found, last, None)
     share = utilisation(replay.trained, workers, began, replay.last_start)
     return Simulated(found, events, clock.elapsed() - began, share, replay.driver_s)
 

@@ -14,11 +14,14 @@ from raybayes import catalog
 from raybayes.engine.cluster import Cluster, connected
 from raybayes.spec import Resources
 
-WITH_RAY = (  # two Rays at once starve each other
+# Tests that start Ray, in two processes of their own: a third Ray at the same time would starve the others.
+ON_ONE_RAY = (
     "tests/contract/test_on_ray.py",
     "tests/engine/test_executors.py",
     "tests/engine/test_shares.py",
     "tests/engine/test_warm.py",
+)
+ON_THEIR_OWN = (
     "tests/faults/test_interruptions.py",
     "tests/faults/test_on_a_cluster.py",
     "tests/faults/test_sharing.py",
@@ -35,14 +38,14 @@ class Together(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, name = nodeid.partition("::")
-        if file.startswith(WITH_RAY):
-            return "ray"
+        if file.startswith((*ON_ONE_RAY, *ON_THEIR_OWN)):
+            return "one ray" if file.startswith(ON_ONE_RAY) else "rays"
         return f"{file} {name.partition('[')[2]}" if file.startswith("tests/contract/") else file
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long group first, so that the other process does all else meanwhile."""
-    items.sort(key=lambda item: not item.nodeid.startswith(WITH_RAY))
+    """The long groups first, so that the third process does all else meanwhile."""
+    items.sort(key=lambda item: not item.nodeid.startswith((*ON_ONE_RAY, *ON_THEIR_OWN)))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -81,13 +81,14 @@ def nested(counts: Counts) -> list[Sample]:
 
 
 def starts(counts: Counts) -> list[Sample]:
-    """Wall time of the smallest things a user can do, beside an empty Python."""
+    """Wall time of the smallest things a user can do, beside an empty Python and what importing torch alone takes."""
     samples = []
     for claim, arguments in STARTS.items():
         for _ in range(counts.starts):
             samples.append(Sample(claim, "raybayes", _wall([sys.executable, *arguments])))
-            samples.append(Sample(claim, "python -c pass", _wall([sys.executable, "-c", "pass"])))
-    return samples
+            for program in ("pass", "import torch"):
+                samples.append(Sample(claim, f"python -c {program!r}", _wall([sys.executable, "-c", program])))
+    return sorted(samples, key=lambda sample: list(STARTS).index(sample.claim))
 
 
 def _wall(command: list[str]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import statistics
@@ -65,7 +66,7 @@ def sizes(quick: bool, sizes: list[int]) -> Measured:
     samples: list[Sample] = []
     growths: dict[tuple[int, str], list[float]] = {}
     for size in [10] if quick else sizes:
-        for repeat in range(3 if size <= 1000 and not quick else 1):
+        for repeat in range(1 if quick else 3):
             for name in ("raybayes", "tune-reuse") if repeat % 2 == 0 else ("tune-reuse", "raybayes"):
                 label = SIDES[name].label
                 _say(f"{size} trials, repeat {repeat + 1}: {label}")
@@ -81,14 +82,15 @@ def sizes(quick: bool, sizes: list[int]) -> Measured:
 
 def busy(quick: bool, sizes: list[int]) -> Measured:
     samples = []
-    for sleep_s, trials in ((1.0, 4 if quick else 60), (0.2, 4 if quick else 200)):
-        for name in ("raybayes", "tune-reuse"):
-            _say(f"{sleep_s:g} s trials: {SIDES[name].label}")
-            (found,) = run_child(name, 0, [(trials, sleep_s)], LIMIT_S)
+    works = ((1.0, 4 if quick else 60), (0.2, 4 if quick else 200))
+    for repeat, (sleep_s, trials) in itertools.product(range(1 if quick else 3), works):
+        for name in ("raybayes", "tune-reuse") if repeat % 2 == 0 else ("tune-reuse", "raybayes"):
+            _say(f"{sleep_s:g} s trials, repeat {repeat + 1}: {SIDES[name].label}")
+            (found,) = run_child(name, repeat, [(trials, sleep_s)], LIMIT_S)
             share = found.timing.share(SLOTS)
             claim = f"{trials} trials of {sleep_s:g} s: a trial"
             samples.append(Sample(claim, SIDES[name].label, found.timing.seconds_a_trial, share))
-    return samples, ""
+    return sorted(samples, key=lambda sample: (sample.claim, sample.side != "raybayes")), ""
 
 
 RESUME = """

@@ -17,6 +17,7 @@ def confirm(
     weight: options.Weight = None,
     time_budget: options.TimeBudget = None,
     data: options.Data = None,
+    walltime: options.Walltime = None,
     local: options.Local = False,
     json: options.Json = False,
 ) -> int:
@@ -24,5 +25,7 @@ def confirm(
     from raybayes.cli.sweep import burst_changes, watched
     from raybayes.confirmation import confirm as repeat
 
-    changes = burst_changes(concurrency=concurrency, weight=weight, time_budget=time_budget, data=data)
+    changes = burst_changes(
+        concurrency=concurrency, weight=weight, time_budget=time_budget, data=data, walltime=walltime
+    )
     return watched(lambda w, e: repeat(path, top, repeats, executor=e, watch=w, **changes), f"{path}", local, json)

@@ -82,7 +82,7 @@ class Books:
         self.attempts: dict[int, Counter[int]] = {}
         self.closed: dict[int, TrialRecord] = {}
         self.ends: list[Ended] = []
-        self._founders = 0  # trials that descend from no other
+        self._population = self._founders = 0  # which one it is, and how many of its members descend from no other
         self.holders = retention.holders(layout)  # trials that have a checkpoint on disk
         self._synced = WALL.elapsed()  # what a disk has kept is a matter of real time, also in a replay
         checkpoints.stale_parts(layout)
@@ -94,7 +94,7 @@ class Books:
             self.study.void(number)
         records = {record.number: record for record in self.study.records()}
         self.closed = {number: record for number, record in records.items() if record.state.final}
-        self._founders = sum("parent" not in record.notes for record in records.values())
+        self._found_again(list(records.values()), bool(whole))
         for number, record in records.items():
             self.done[number] = {int(r): dict(m) for r, m in record.notes.get("done", {}).items()}
         for number in whole:
@@ -106,6 +106,12 @@ class Books:
         self.recalled = _reached(self._layout, whole) if whole else {}
         self.flush(sync=True)
         return whole
+
+    def _found_again(self, records: Sequence[TrialRecord], unfinished: bool) -> None:
+        """Go on with the population of an earlier burst, or with the next one where that has come to its end."""
+        of = [int(record.notes.get("population", 0)) for record in records if "parent" not in record.notes]
+        newest = max(of, default=0)
+        self._population, self._founders = (newest, of.count(newest)) if unfinished else (newest + 1, 0)
 
     def _fronts(self) -> Fronts:
         """The curves of several objectives, which the study does not keep: from the reports of the first seeds."""
@@ -135,7 +141,9 @@ class Books:
     def ask(self, given: Mapping[str, Any] | None = None, parent: int | None = None) -> int:
         """Open a trial with the next configuration, or with `given`; its number."""
         notes = {} if parent is None else {"parent": parent}
-        self._founders += parent is None
+        if parent is None and self._plan.population is not None:
+            self._founders += 1
+            notes["population"] = self._population
         if given is None:
             given = self._plan.given(self.asked)
         number, params = self.study.ask(self._plan.factory, given, **notes)

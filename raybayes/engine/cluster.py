@@ -152,17 +152,18 @@ def connected(need: Resources, about: Mapping[str, str] | None = None) -> Iterat
         if private:
             nodes = this_machine()
             tickets = require_fit(nodes, need)
-            ray.init(
-                address="local",
-                num_cpus=int(nodes[0].cpus),
-                num_gpus=int(nodes[0].gpus),
-                resources={TICKET: tickets},
-                include_dashboard=False,
-                object_store_memory=256 * 1024**2,
-                log_to_driver=False,
-                logging_level="ERROR",
-                namespace="raybayes",
-            )
+            with _spared_signals():
+                ray.init(
+                    address="local",
+                    num_cpus=int(nodes[0].cpus),
+                    num_gpus=int(nodes[0].gpus),
+                    resources={TICKET: tickets},
+                    include_dashboard=False,
+                    object_store_memory=256 * 1024**2,
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                    namespace="raybayes",
+                )
             stack.callback(ray.shutdown)
         elif not ray.is_initialized():
             try:
@@ -180,6 +181,23 @@ def connected(need: Resources, about: Mapping[str, str] | None = None) -> Iterat
         require_fit(found, need)
         has_tickets = ray.cluster_resources().get(TICKET, 0.0) >= 1
         yield Cluster(found, {TICKET: 1.0} if has_tickets else {_HEAD: 0.001}, private)
+
+
+@contextlib.contextmanager
+def _spared_signals() -> Iterator[None]:
+    """Start Ray's processes in a process group of their own; they end with this process all the same.
+
+    `timeout`, batch systems and shells send SIGTERM or SIGUSR1 to a whole group: it is for the driver, which ends the
+    burst in order, and needs its Ray until then.
+    """
+    from ray._private import services
+
+    whole = services.ConsolePopen
+    services.ConsolePopen = functools.partial(whole, process_group=0)
+    try:
+        yield
+    finally:
+        services.ConsolePopen = whole
 
 
 @functools.cache

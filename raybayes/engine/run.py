@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from raybayes.clock import WALL
 from raybayes.engine.burst import Burst
 from raybayes.engine.witness import Witness
 from raybayes.errors import ClusterError, StoreError
@@ -30,13 +31,13 @@ class Interrupt:
     """Whether SIGINT, SIGTERM, SIGUSR1 or the wall time has asked the burst to end. A second SIGINT ends it at once.
 
     Args:
-        walltime_s: seconds after which it is as if SIGUSR1 had come, which is how batch systems warn.
+        until: when the wall time is over, on WALL's elapsed time; then it is as if SIGALRM had come.
     """
 
-    def __init__(self, walltime_s: float | None = None) -> None:
+    def __init__(self, until: float | None = None) -> None:
         self.asked = threading.Event()
         self.signal: signal.Signals | None = None  # the first one that asked
-        self._walltime_s = walltime_s
+        self._until = until
         self._then: Callable[[], None] | None = None
 
     def then(self, action: Callable[[], None]) -> None:
@@ -57,9 +58,10 @@ class Interrupt:
     @contextlib.contextmanager
     def listening(self) -> Iterator[Interrupt]:
         """Take the signals over for a while (only the main thread can), and watch the wall time."""
-        timer = threading.Timer(self._walltime_s or 0.0, self._ask, [signal.SIGUSR1])
+        left_s = 0.0 if self._until is None else max(0.0, self._until - WALL.elapsed())
+        timer = threading.Timer(left_s, self._ask, [signal.SIGALRM])
         timer.daemon = True
-        if self._walltime_s is not None:
+        if self._until is not None:
             timer.start()
         main = threading.current_thread() is threading.main_thread()
         numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1] if main else []
@@ -78,13 +80,13 @@ def run_here(
     plan: Plan,
     roots: tuple[str, ...],
     watch: Watch,
-    walltime_s: float | None = None,
+    until: float | None = None,
 ) -> tuple[Progress, signal.Signals | None]:
     """A burst in this process, without Ray. Returns the final progress and the signal that ended it, if one did."""
     from raybayes.engine.local import work_through
 
     burst = Burst(layout, spec, plan, roots, PREDECESSOR_S)
-    interrupt = Interrupt(walltime_s)
+    interrupt = Interrupt(until)
     interrupt.then(burst.stop)
     names = [objective.name for objective in plan.objectives]
 
@@ -109,13 +111,13 @@ def run_on_ray(
     roots: tuple[str, ...],
     watch: Watch,
     before: Callable[[], None] = lambda: None,
-    walltime_s: float | None = None,
+    until: float | None = None,
 ) -> tuple[Progress, signal.Signals | None]:
     """A burst on Ray.
 
     Args:
         before: called once the machines are known to be able to do it, before anything is written.
-        walltime_s: seconds after which the burst ends as if SIGUSR1 had come; none: never.
+        until: when the wall time is over, as in `Interrupt`; none: never.
 
     Returns:
         The final progress, and the signal that ended the burst, if one did.
@@ -130,7 +132,7 @@ def run_on_ray(
 
         room = machines.room_of(cluster.nodes, spec)
         desk = open_desk(layout, spec, plan, roots, room, PREDECESSOR_S, not cluster.private)
-        interrupt = Interrupt(walltime_s)
+        interrupt = Interrupt(until)
         with _witnessed(layout, plan, cluster.private, watch) as seen:
             with interrupt.listening(), _watched(desk, interrupt, seen):
                 _at_work(desk, spec, layout, cluster)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from html import escape
 from math import nan
+from typing import Literal
 
 import pyarrow as pa
 from rich import box
@@ -17,7 +18,7 @@ from rich.text import Text
 from raybayes.report.wording import shortened, value_text, with_error
 
 _GAP = 2  # blanks between two columns
-_LONGEST_VALUE = 40
+_WIDEST = 40  # a longer text goes on in further lines
 _ERROR = ".se"  # a column of this ending is the standard error of the column before the ending
 
 
@@ -31,6 +32,12 @@ class Column:
 
     @property
     def width(self) -> int:
+        """Cells of a terminal that it needs."""
+        return min(self.whole, _WIDEST)
+
+    @property
+    def whole(self) -> int:
+        """Cells with which no text goes on in a further line."""
         return max(cell_len(text) for text in [self.header, *self.cells])
 
 
@@ -45,7 +52,7 @@ def columns(table: pa.Table) -> list[Column]:
         numeric = pa.types.is_integer(table[name].type) or pa.types.is_floating(table[name].type)
         values, spread = table[name].to_pylist(), errors.get(f"{name}{_ERROR}")
         if spread is None:
-            cells = [shortened(value_text(value), _LONGEST_VALUE) for value in values]
+            cells = [value_text(value) for value in values]
         else:
             cells = [with_error(_number(value), _number(error)) for value, error in zip(values, spread, strict=True)]
         found.append(Column(name, cells, numeric))
@@ -73,7 +80,10 @@ def findings_table(table: pa.Table, width: int = 100, rows: int = 40) -> Group:
             dropped.append(column.header)
     made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0))
     for column in shown:
-        made.add_column(Text(column.header), justify="right" if column.numeric else "left", no_wrap=True)
+        given = min(column.whole, column.width + max(0, left))  # what is left goes to the first that can use it
+        left -= given - column.width
+        justify: Literal["left", "right"] = "right" if column.numeric else "left"
+        made.add_column(Text(column.header), justify=justify, width=given, no_wrap=given == column.whole)
     for row in range(min(rows, len(table))):
         made.add_row(*(Text(column.cells[row]) for column in shown))
     lines = [f"{len(table) - rows} more rows are not shown."] if len(table) > rows else []

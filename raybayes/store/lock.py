@@ -123,6 +123,11 @@ class BurstLock:
         data = self._read(self._layout.lock)
         return _parse(data) if data is not None and self._alive(data, self._layout.lock) else None
 
+    def refuse_living(self) -> None:
+        """StoreError that names the holder, if a living burst holds the lock."""
+        if (holder := self.living()) is not None:
+            raise StoreError(self._in_use(holder))
+
     def __enter__(self) -> BurstLock:
         self.acquire()
         return self

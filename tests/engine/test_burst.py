@@ -29,6 +29,27 @@ class TestPopulation:
         for child, parent in parents.items():
             assert (parent, first[child] - 1) in reached, "a child starts where its parent has been"
 
+    def test_a_population_begins_where_other_trials_or_an_earlier_one_have_ended(self, tmp_path):
+        rb.sweep("parabola", trials=5, config={"steps": 4}, storage=str(tmp_path), name="s", **HERE)
+        sweep = rb.extend(str(tmp_path / "s"), 9, scheduler="pbt:size=4,interval=1", executor="here")
+        founders = [record.notes.get("population") for record in sweep._records if "parent" not in record.notes]
+        assert founders[:5] == [None] * 5
+        assert founders.count(1) == 4
+        assert len(sweep.trials) > 9, "nobody was replaced"
+        more = rb.extend(sweep.path, 2, executor="here")
+        assert len(more.trials) > len(sweep.trials)
+        assert more._records[len(sweep.trials)].notes["population"] == 2
+        assert set(more.trials["state"].to_pylist()) == {"COMPLETE", "PRUNED"}
+
+    def test_a_population_that_was_cut_short_goes_on(self, tmp_path):
+        wanted = {"trials": 8, "scheduler": "pbt:size=4,interval=1", "config": {"steps": 6, "sleep_s": 0.02}}
+        sweep = rb.sweep("parabola", storage=str(tmp_path), time_budget=0.15, **wanted, **HERE)
+        assert "PAUSED" in sweep.trials["state"].to_pylist()
+        done = rb.resume(sweep.path, time_budget_s=None, executor="here")
+        founders = [record.notes["population"] for record in done._records if "parent" not in record.notes]
+        assert founders == [1] * 4
+        assert set(done.trials["state"].to_pylist()) == {"COMPLETE", "PRUNED"}
+
     def test_it_ends_better_than_without_exploitation(self, tmp_path):
         def median_loss(scheduler, name):
             folder = str(tmp_path)

@@ -5,8 +5,9 @@ import json
 import pytest
 
 import raybayes as rb
-from raybayes.errors import SpecError, StoreError
+from raybayes.errors import OutOfTime, SpecError, StoreError
 from raybayes.search.confirm import Race
+from raybayes.store.lock import BurstLock
 
 HERE = {"executor": "here", "every_s": 0.0}
 NOISY = {"noise": 0.5, "steps": 2}
@@ -78,6 +79,32 @@ class TestConfirm:
         cut = rb.sweep("parabola", trials=4, confirm="2x3", time_budget=0.15, **spec)
         assert cut.stages == [], "it is not at its end"
         assert len(cut.resume(time_budget_s=None, executor="here").stages) == 1
+
+    def test_the_wall_time_counts_to_its_end(self, tmp_path):
+        spec = {"config": {**NOISY, "sleep_s": 0.1}, "storage": str(tmp_path), "name": "s", **HERE}
+        with pytest.raises(OutOfTime, match=r"the wall time is over: 0 of 2 trials.*resume .*/s/confirm-1"):
+            rb.sweep("parabola", trials=2, confirm="2x30", walltime=1.5, **spec)
+        stage = rb.open_sweep(str(tmp_path / "s" / "confirm-1"))
+        assert set(stage.trials["state"].to_pylist()) == {"PAUSED"}
+        with pytest.raises(OutOfTime):
+            rb.resume(stage.path, executor="here", walltime=0.3)
+        with pytest.raises(OutOfTime):
+            rb.confirm(str(tmp_path / "s"), 2, 30, executor="here", walltime=0.3)
+
+    def test_it_is_shown_under_the_numbers_of_the_sweep(self, tmp_path):
+        sweep = rb.sweep("parabola", trials=6, config=NOISY, storage=str(tmp_path), seed=2, **HERE)
+        seen = []
+        found = rb.confirm(sweep.path, 2, 3, executor="here", watch=seen.append)
+        top = [entry["trial"] for entry in found.stages[0].document["candidates"]]
+        assert top != [0, 1], "this seed has its best trials elsewhere"
+        assert {one.trial for progress in seen for one in (*progress.ended, *progress.running)} == set(top)
+        assert seen[-1].best[0] in top
+
+    def test_not_beside_a_living_burst(self, tmp_path):
+        sweep = rb.sweep("parabola", trials=3, config=NOISY, storage=str(tmp_path), **HERE)
+        with BurstLock(sweep.layout), pytest.raises(StoreError, match="another burst works on this sweep"):
+            sweep.confirm(2, 2, executor="here")
+        assert sweep.stages == []
 
     def test_several_objectives(self, tmp_path):
         found = rb.sweep("parabola", trials=6, config={"noise": 0.5}, objective="loss,size", confirm="3x3",
@@ -199,6 +226,11 @@ class TestSeveralObjectives:
         )
         names = ["trial", "state", "steps", "config.lr"]
         assert halves.trials.select(names).to_pylist() == whole.trials.select(names).to_pylist()
+
+    def test_an_unknown_executor_is_refused(self, tmp_path):
+        with pytest.raises(SpecError, match="executor: found 'banana'; give ray or here"):
+            rb.sweep("parabola", trials=1, storage=str(tmp_path), name="nowhere", executor="banana")
+        assert not (tmp_path / "nowhere").exists()
 
     def test_a_report_limit_needs_a_process_to_stop(self, tmp_path):
         with pytest.raises(SpecError, match="nothing in this process can stop a trial that hangs"):

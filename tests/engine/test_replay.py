@@ -9,7 +9,7 @@ import pytest
 
 import raybayes as rb
 from raybayes.engine import replay
-from raybayes.errors import SpecError
+from raybayes.errors import SpecError, TrialError
 from raybayes.space import Choice, Float, Int, Space
 
 SPACE = Space({"x": Float(0.0, 1.0), "k": Choice("slow", "fast")})
@@ -90,12 +90,30 @@ def test_numbers_mappings_and_failures():
         yield {"loss": 1.0}
         raise ValueError("after one report")
 
-    rows = rb.simulate(late, SPACE, trials=3).sweep.trials.to_pylist()
+    with pytest.raises(TrialError, match=r"3 of 3 trials failed.*ValueError: after one report"):
+        rb.simulate(late, SPACE, trials=3)
+    rows = rb.simulate(late, SPACE, trials=3, failed_limit=1.0).sweep.trials.to_pylist()
     assert {(row["state"], row["steps"]) for row in rows} == {("FAIL", 1)}
 
     pair = rb.simulate(lambda config: {"a": config["x"], "b": -config["x"]}, SPACE, trials=9,
                        objective={"a": "minimize", "b": "minimize"}, name="pair")  # fmt: skip
     assert len(pair.sweep.pareto) == 9
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ("a text", "found 'a text'; return a number"),
+        (None, "found None; return a number"),
+        ([1.0, 2.0], "found 1.0; a report is a mapping of metrics"),
+        ({"loss": "low"}, "loss: found 'low'; give a number"),
+        ({"loss": 1.0, "seconds": -5}, "seconds: found -5; a report takes 0 seconds or more"),
+        ({"loss": 1.0, "seconds": math.nan}, "seconds: found nan"),
+    ],
+)
+def test_what_is_no_report_fails_the_trial_and_is_named(answer, words):
+    with pytest.raises(TrialError, match=words):
+        rb.simulate(lambda config: answer, SPACE, trials=2)
 
 
 def test_a_time_budget_pauses_and_a_second_call_goes_on_to_the_same_end(tmp_path):
@@ -132,11 +150,12 @@ def test_repeats_and_the_drivers_time():
 @pytest.mark.parametrize(
     ("options", "words"),
     [({"scheduler": "pbt"}, "hands on checkpoints"), ({"workers": 0}, "simulate 1 or more"),
-     ({"sampler": "tpr"}, "did you mean tpe")],
+     ({"sampler": "tpr"}, "did you mean tpe"), ({"space": {"x": (0, 1)}}, "found a dict; give a raybayes.space.Space"),
+     ({"objective": {"loss": "down"}}, "loss: found 'down'; give maximize or minimize")],
 )  # fmt: skip
 def test_what_cannot_be_simulated_is_refused(options, words):
     with pytest.raises(SpecError, match=words):
-        rb.simulate(curve, SPACE, **options)
+        rb.simulate(curve, **{"space": SPACE, **options})
 
 
 class TestRecorded:

@@ -32,6 +32,15 @@ def test_it_is_never_wider_than_the_terminal(width):
     assert any(line.startswith("Columns that did not fit: ") for line in lines)
 
 
+@pytest.mark.parametrize("width", [60, 100])
+def test_a_long_text_is_shown_whole_in_several_lines(width):
+    note = " ".join(f"word{i}" for i in range(40))
+    text = printed(pa.table({"split": ["fold"], "note": [note], "n": [3]}), width)
+    assert max(map(len, text.splitlines())) <= width
+    assert [word for word in note.split() if word not in text] == []
+    assert note in findings_html(pa.table({"note": [note]}))
+
+
 def test_rows_beyond_the_limit_are_counted():
     assert "37 more rows are not shown." in printed(pa.table({"k": list(range(40))}), 80, rows=3)
 
