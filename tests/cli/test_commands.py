@@ -255,6 +255,14 @@ MISTAKES = {
     ),
     "too many workers": (["sweep", "parabola", "--workers", "99"], ["never fits", "use --workers"]),
     "dry run of the impossible": (["sweep", "parabola", "--gpus-per-worker", "64", "--dry-run"], ["never fits"]),
+    "a GPU in a process that has none": (
+        [*PARABOLA, "--gpus-per-worker", "64"],
+        ["a trial of 1 workers with 1 CPUs and 64 GPUs each never fits"],
+    ),
+    "training on a GPU in a process that has none": (
+        ["train", "parabola", "--local", "--gpus-per-worker", "64"],
+        ["64 GPUs each never fits"],
+    ),
     "unknown option": (["sweep", "parabola", "--tirals", "3"], ["--tirals", "--help"]),
     "no sweep": (["show", "."], ["no sweep"]),
     "no such folder": (["resume", "nowhere"], ["nowhere"]),
