@@ -269,7 +269,7 @@ class Project:
         Config: a frozen pydantic model; its defaults are the paper's values.
         train: `train(config, ctx)`.
         metrics: what it reports; the first one is the default objective.
-        fidelity: what one report stands for: "epoch", "iteration", "member".
+        fidelity: what one report stands for: "epoch", "member", "interval" where reports divide a run evenly.
         parallel: what more workers mean: "data" (DDP), "members" (each trains its own ensemble members),
             "samples" (each draws its own gradient samples).
         smoke: config values for a run that takes under 5 s on one CPU core.

@@ -10,6 +10,7 @@ from typing import Any
 
 from raybayes import __version__, catalog, data
 from raybayes.contract import Project
+from raybayes.errors import SpecError
 from raybayes.knowledge import prior_of
 from raybayes.machine import describe_machine
 from raybayes.records import nest
@@ -19,6 +20,8 @@ from raybayes.space import Choice, Space
 from raybayes.spec import SweepSpec
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
+
+_DRAWS = 64  # configurations of a space that are looked at before a sweep starts
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ def prepare(spec: SweepSpec, layout: Layout | None = None) -> Prepared:
     defaults = catalog.filled(project, {**space.constants(), **fixed})
     plan = make_plan(spec, space, project.metrics, defaults)
     _require_data(spec, project, plan, defaults)
+    if layout is None:  # what an earlier burst has begun goes on
+        _require_possible(spec, project, plan)
     layout = layout or Layout(open_storage(spec.storage).child(spec.name))
     return Prepared(spec, project, replace(plan, prior=prior_of(spec, plan, layout)), layout)
 
@@ -82,6 +87,25 @@ def _require_data(spec: SweepSpec, project: Project, plan: Plan, defaults: Mappi
             point = plan.given(0) or preview(plan, 1)[0]
             config = catalog.configure(project, {**defaults, **point, "dataset": name})
             project.check(config, data.load(name, spec.data))
+
+
+def _require_possible(spec: SweepSpec, project: Project, plan: Plan) -> None:
+    """SpecError if so many configurations of the space do not fit what the user has fixed that the sweep must fail."""
+    points = preview(plan, _DRAWS if plan.grid is None else min(_DRAWS, len(plan.grid))) if plan.space else []
+    refused = [problem for point in points if (problem := _refusal(project, {**spec.config, **point}))]
+    if len(refused) > spec.failed_limit * len(points):
+        raise SpecError(
+            f"space {spec.space}: {len(refused)} of {len(points)} configurations do not go with what is fixed, for "
+            f"example: {refused[0]} Narrow the space with -s NAME=VALUE, fix less, or choose another --space."
+        )
+
+
+def _refusal(project: Project, values: Mapping[str, Any]) -> str | None:
+    try:
+        catalog.configure(project, values)
+    except SpecError as error:
+        return str(error)
+    return None
 
 
 def describe(prepared: Prepared) -> dict[str, Any]:

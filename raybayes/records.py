@@ -29,7 +29,14 @@ def build(model: type[Model], values: Mapping[str, Any], where: str, lines: Mapp
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise SpecError("\n".join(_explain(model, problem, where, lines or {}) for problem in error.errors())) from None
+        raise refused(error, model, where, lines) from None
+
+
+def refused(
+    error: ValidationError, model: type[BaseModel], where: str, lines: Mapping[str, int] | None = None
+) -> SpecError:
+    """What pydantic says of a record, in one sentence a mistake; the rest as in `build`."""
+    return SpecError("\n".join(_explain(model, problem, where, lines or {}) for problem in error.errors()))
 
 
 def _explain(model: type[BaseModel], problem: Any, where: str, lines: Mapping[str, int]) -> str:

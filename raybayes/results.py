@@ -8,11 +8,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from pydantic import ValidationError
 
 from raybayes import catalog
 from raybayes.contract import Findings
 from raybayes.errors import RaybayesError, SpecError, StoreError, TrialError
-from raybayes.records import build, nest
+from raybayes.records import build, nest, refused
 from raybayes.seeds import derive
 from raybayes.space import Space
 from raybayes.spec import SweepSpec
@@ -338,6 +339,8 @@ class Sweep:
                 return by(self)
         except RaybayesError:
             raise
+        except ValidationError as error:  # what was asked for makes a Config that the project refuses
+            raise refused(error, catalog.load_project(self.spec.project).Config, what) from None
         except Exception as error:
             name = self.spec.project
             raise TrialError(f"{self.path}: {what} of {name} failed: {type(error).__name__}: {error}") from error

@@ -41,7 +41,7 @@ class Summary:
         path: its folder or URI, as a user should read it.
         project: the name of the research project.
         objectives: (name, direction, unit) each, the first one counts where only one can.
-        fidelity: what one report stands for: "epoch", "iteration", "member".
+        fidelity: what one report stands for, as the project says it: "epoch", "interval".
         sampler: as it was asked for, e.g. "tpe".
         scheduler: as it was asked for, e.g. "asha:eta=4".
         seed: of the sweep.

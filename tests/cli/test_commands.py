@@ -235,6 +235,10 @@ MISTAKES = {
         [*PARABOLA, "--space", "WRONG"],
         ["learning_rate is no known key", "search_spaces/parabola.py"],
     ),
+    "a space that does not go with what is fixed": (
+        ["sweep", "flows", "-s", "steps=40"],
+        ["space SPACE: ", " of 64 configurations do not go with", "leaves nothing of steps = 40", "-s NAME=VALUE"],
+    ),
     "unknown objective": (
         [*PARABOLA, "--objective", "speed"],
         ["objective 'speed' is not reported", "loss, size, final"],

@@ -42,7 +42,9 @@ def own_examples(config: Config, tables: Mapping[str, pa.Table]) -> tuple[Tensor
     found = [(read(table, where), _labels(table, where)) for table in (train, test)]
     classes = config.classes
     if classes is None:
-        classes = 1 + int(max(labels.max() for _, labels in found))
+        classes = 1 + int(max((labels.max() for _, labels in found if len(labels)), default=-1))
+    if classes < 1:
+        raise DataError(f"{where}: column 'label' is empty in every row; give some examples of each class its number.")
     (raw, labels), (test_raw, test_labels) = found
     if raw.shape[1:] != test_raw.shape[1:]:
         raise DataError(

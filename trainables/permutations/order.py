@@ -119,9 +119,12 @@ def _configured(evaluations: int, runs: int, settings: dict[str, Any]) -> Config
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
-        found = "" if problem["type"] == "value_error" else f", found {problem['input']!r}"
-        place = f"{where}: " if where else ""
-        raise SpecError(f"{place}{problem['msg']}{found}; see `raybayes projects permutations`.") from None
+        message = problem["msg"].removeprefix("Value error, ").rstrip(".")
+        if problem["type"] == "extra_forbidden":
+            message = f"{where} is no setting"
+        elif where:
+            message = f"{where}: found {problem['input']!r}; {message[0].lower()}{message[1:]}"
+        raise SpecError(f"{message}; see `raybayes projects permutations`.") from None
     if config.estimator in RELAXED or (config.estimator in CONTROL_VARIATES and config.critic.of == "relaxed"):
         raise SpecError(
             f"found estimator = {config.estimator}, which needs a relaxation of f; a black box takes relax or"

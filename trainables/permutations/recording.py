@@ -23,8 +23,8 @@ TRAINED = "trained"  # the method's name in `scores`
 
 
 def standard_error(values: Tensor) -> float:
-    """Of the mean over runs of values (runs,), or over units (queries) of values (runs, units); 0 for one of them."""
-    over = values.double() if values.ndim == 1 else values.double().mean(0)
+    """Of the mean over runs of values (runs,) or (runs, 1), or over units (queries) of (runs, units); 0 for one."""
+    over = values.double().flatten() if values.ndim == 1 or values.shape[1] == 1 else values.double().mean(0)
     return float(over.std() / math.sqrt(len(over))) if len(over) > 1 else 0.0
 
 

@@ -23,6 +23,7 @@ from trainables.flows.controls import logistic_regression, nearest_label
 from trainables.flows.course import make_optimiser, step_size
 from trainables.flows.data import fresh
 from trainables.flows.evaluation import score
+from trainables.flows.files import own_examples
 from trainables.flows.guard import first_non_finite
 from trainables.flows.labels import check_labels, choose_labelled
 from trainables.flows.models import Terms
@@ -116,6 +117,13 @@ def test_balanced_and_proportional_splits_count_right():
 def test_labels_that_cannot_be_used_are_refused(call, words):
     with pytest.raises(DataError, match=words):
         call()
+
+
+@pytest.mark.parametrize("splits", [("all",), ("train", "test")])
+def test_a_file_without_a_single_label_is_refused(splits):
+    rows = pa.table({"x": [0.1, 0.2, 0.3, 0.4], "label": pa.array([None] * 4, pa.int64())})
+    with pytest.raises(DataError, match="column 'label' is empty in every row; give some examples"):
+        own_examples(Config(dataset="mine.parquet"), dict.fromkeys(splits, rows))
 
 
 def test_batches_have_fixed_counts_and_depend_on_the_step_alone(alone):

@@ -29,6 +29,7 @@ from trainables.oneshot.mining import mine
 from trainables.oneshot.patches import cut, draw_window, flipped, mirrored, random_patch
 from trainables.oneshot.scales import eval_scale
 from trainables.oneshot.study.curves import judged, precision_recall
+from trainables.oneshot.study.rescoring import _crossed
 
 HERE = {"executor": "here", "every_s": 0.0}
 SMALL = {"model": {"weights": "random", "grid_size": 3, "pool_border": 0}, "patch": {"width": 96, "height": 96}}
@@ -447,6 +448,11 @@ class TestStored:
         assert worth["best"] == max(way["map50"] for way in ways)
         assert worth["chosen on the other half"] <= 1
 
+    def test_a_half_without_objects_has_no_crossed_number(self):
+        nan = float("nan")
+        assert math.isnan(_crossed([(0.5, 0.5, nan), (0.4, 0.4, nan)]))
+        assert _crossed([(0.5, 0.6, 0.2), (0.4, 0.1, 0.9)]) == pytest.approx((0.2 + 0.1) / 2)
+
     def test_findings(self, finished):
         found = finished.findings()
         (row,) = next(iter(found.tables.values())).to_pylist()
@@ -525,6 +531,16 @@ class TestDetect:
                 ["shelf.jpg"],
                 {"class_image": ["yogurt_berry_balls.jpg"], "class_name": ["a", "b"]},
                 ["found 2 --class-name for 1 --class-image"],
+            ),
+            (
+                ["shelf.jpg"],
+                {"class_image": ["yogurt_berry_balls.jpg"], "levels": [0]},
+                ["detect: inference.levels"],
+            ),
+            (
+                ["shelf.jpg"],
+                {"class_image": ["yogurt_berry_balls.jpg"], "views": "foo"},
+                ["detect: inference.class_views: found 'foo';"],
             ),
             (
                 ["shelf.jpg"],

@@ -5,9 +5,11 @@ import math
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from matplotlib.figure import Figure
 
 import raybayes as rb
+from trainables.permutations.recording import standard_error
 from trainables.permutations.study.comparison import curve_table, entries, mean_and_error, score_table, variance_table
 
 HERE = {"executor": "here"}
@@ -26,6 +28,15 @@ class Stored:
     def table(self, name, trial=None, repeat=None):
         rows = [row for row in self._tables[name] if trial in (None, row["trial"])]
         return pa.Table.from_pylist(rows)
+
+
+def test_the_standard_error_is_over_runs_or_over_queries():
+    values = torch.tensor([1.0, 2.0, 4.0])
+    expected = values.std().item() / math.sqrt(3)
+    assert standard_error(values) == pytest.approx(expected)
+    assert standard_error(values[:, None]) == pytest.approx(expected), "runs of one problem"
+    assert standard_error(values.expand(5, 3)) == pytest.approx(expected), "queries, each with 5 runs"
+    assert standard_error(values[:1]) == 0
 
 
 def curve(trial, estimator, costs, samples=1):

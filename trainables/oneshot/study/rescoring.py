@@ -165,8 +165,10 @@ def _map50(found: Mapping[str, Mapping[str, Found]], stored: _Stored, scenes: Se
 
 
 def _crossed(halves: Sequence[tuple[float, float, float]]) -> float:
-    """Mean over the two halves of the mAP there of the way that is best on the other half."""
-    table = np.nan_to_num(np.array(halves), nan=-1.0)
+    """Mean over the two halves of the mAP there of the way that is best on the other half; nan if one has no object."""
+    table = np.array(halves)
+    if np.isnan(table[:, 1:]).any():  # whether a half has objects does not depend on the way of looking
+        return float("nan")
     return float((table[table[:, 1].argmax(), 2] + table[table[:, 2].argmax(), 1]) / 2)
 
 
