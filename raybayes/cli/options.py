@@ -64,6 +64,10 @@ Isolate = Annotated[
 ReportLimit = Annotated[
     Name, typer.Option(metavar="TIME", help="A trial that does not report for so long is stopped and fails.")
 ]
+Retries = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(metavar="N", help="Restarts of a trial whose worker was lost, before it fails. [default: 2]"),
+]
 Narrow = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option("-s", "--set", metavar="KEY=VALUE", help="Fix a searched parameter from now on."),

@@ -51,6 +51,7 @@ def test_the_profile_says_where_the_time_went_and_without_slots_that_there_is_no
         (["--concurrency", "auto"], "concurrency", "auto"),
         (["--concurrency", "3"], "concurrency", 3),
         (["--weight", "3"], "weight", 3.0),
+        (["--retries", "0"], "retries", 0),
         (["--reuse"], "reuse", {"trials": 500, "growth_gib": 2.0}),
     ],
 )
@@ -58,6 +59,14 @@ def test_options_reach_the_spec(run, flags, field, value):
     assert run(*LOCAL, *flags)[0] == 0
     with open("runs/s/sweep.yaml") as file:
         assert yaml.safe_load(file)[field] == value
+
+
+@pytest.mark.parametrize("command", [["resume", "runs/s"], ["extend", "runs/s", "--trials", "1"]])
+def test_another_number_of_retries_from_now_on(run, command):
+    assert run(*LOCAL)[0] == 0
+    assert run(*command, "--local", "--retries", "5")[0] == 0
+    with open("runs/s/sweep.yaml") as file:
+        assert yaml.safe_load(file)["retries"] == 5
 
 
 @pytest.mark.parametrize(
@@ -68,6 +77,7 @@ def test_options_reach_the_spec(run, flags, field, value):
         (["--weight", "0"], "weight: found 0.0; input should be greater than 0"),
         (["--weight", "nan"], "weight: found nan"),
         (["--ask-ahead", "sometimes"], "ask_ahead: found 'sometimes'"),
+        (["--retries", "-1"], "retries: found -1; input should be greater than or equal to 0"),
         (["--isolate"], "drop --local, or say --reuse"),
     ],
 )
