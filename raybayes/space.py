@@ -44,6 +44,11 @@ class Float:
     def contains(self, value: Any) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and _in_range(self, value)
 
+    def allowed(self) -> str:
+        """What it may be, in words."""
+        steps = "" if self.step is None else f" in steps of {self.step:g}"
+        return f"its range is {self.low:g} to {self.high:g}{steps}"
+
     def problem(self) -> str | None:
         return _range_problem(self.low, self.high, self.log, self.step)
 
@@ -71,6 +76,11 @@ class Int:
 
     def contains(self, value: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and _in_range(self, value)
+
+    def allowed(self) -> str:
+        """What it may be, in words."""
+        steps = "" if self.step == 1 else f" in steps of {self.step}"
+        return f"its range is the integers {self.low} to {self.high}{steps}"
 
     def problem(self) -> str | None:
         for name, bound in (("low", self.low), ("high", self.high), ("step", self.step)):
@@ -106,6 +116,10 @@ class Choice:
 
     def contains(self, value: Any) -> bool:
         return any(value == mine and type(value) is type(mine) for mine in self.values)
+
+    def allowed(self) -> str:
+        """What it may be, in words."""
+        return f"it is one of {', '.join(repr(value) for value in self.values)}"
 
     def problem(self) -> str | None:
         if not self.values:
@@ -276,7 +290,7 @@ class Space:
             if name not in values:
                 return f"{name} has no value"
             if not self._parameters[name].contains(values[name]):
-                return f"{name} = {values[name]!r} is outside {self._parameters[name]!r}"
+                return f"{name}: found {values[name]!r}; {self._parameters[name].allowed()}"
         return None
 
     def grid(self) -> list[dict[str, Value]]:

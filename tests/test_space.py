@@ -191,9 +191,9 @@ def test_what_is_active(values, names):
         ({"lr": 0.1, "method": "single"}, None),
         ({"lr": 0.1, "method": "swag", "swag.rank": 10}, None),
         ({"method": "single"}, ["lr", "no value"]),
-        ({"lr": 2.0, "method": "single"}, ["lr = 2.0", "outside", "Float(low=0.001, high=1.0"]),
-        ({"lr": 0.1, "method": "sse"}, ["method = 'sse'", "outside", "'single', 'swag', 'multiswag'"]),
-        ({"lr": 0.1, "method": "swag", "swag.rank": 7}, ["swag.rank = 7", "outside", "step=5"]),
+        ({"lr": 2.0, "method": "single"}, ["lr: found 2.0; its range is 0.001 to 1"]),
+        ({"lr": 0.1, "method": "sse"}, ["method: found 'sse'; it is one of 'single', 'swag', 'multiswag'"]),
+        ({"lr": 0.1, "method": "swag", "swag.rank": 7}, ["swag.rank: found 7; its range is", "in steps of 5"]),
         ({"lr": 0.1, "method": "swag"}, ["swag.rank", "no value"]),
     ],
 )

@@ -95,7 +95,7 @@ def _check_narrow(spec: SweepSpec, space: Space) -> None:
         if name not in space:
             raise SpecError(f"{name} = {value!r}: this sweep does not search {name}; it searches {', '.join(space)}.")
         if not space[name].contains(value):
-            raise SpecError(f"{name} = {value!r} is outside {space[name]!r}; a sweep can be narrowed, not widened.")
+            raise SpecError(f"{name}: found {value!r}; {space[name].allowed()}. A sweep can be narrowed, not widened.")
     if spec.narrow and spec.sampler.name == "grid":
         raise SpecError("a grid lists all its points from the start, so it cannot be narrowed; start a new sweep.")
 

@@ -195,7 +195,7 @@ class TestChanges:
     @pytest.mark.parametrize(
         ("changes", "words"),
         [
-            ({"narrow": {"lr": 5.0}}, r"lr = 5\.0 is outside Float.*narrowed, not widened"),
+            ({"narrow": {"lr": 5.0}}, r"lr: found 5\.0; its range is .* to .*\. A sweep can be narrowed, not"),
             ({"narrow": {"steps": 2}}, "does not search steps; it searches lr, method"),
             ({"objective": ("size",)}, r"objective: \(\) -> \('size',\) is part of what the sweep"),
             ({"space": "GRID"}, "space: 'SPACE' -> 'GRID'"),

@@ -64,9 +64,9 @@ def test_fixed_parameters_leave_the_space():
 @pytest.mark.parametrize(
     ("defaults", "words"),
     [
-        ({"lr": 5.0}, ["default configuration is not tried first", "lr = 5.0", "outside", "high=1.0"]),
-        ({"method": "sse"}, ["not tried first", "method = 'sse'"]),
-        ({"method": "swag", "swag.rank": 100}, ["not tried first", "swag.rank = 100"]),
+        ({"lr": 5.0}, ["default configuration is not tried first", "lr: found 5.0; its range is", "to 1"]),
+        ({"method": "sse"}, ["not tried first", "method: found 'sse'; it is one of"]),
+        ({"method": "swag", "swag.rank": 100}, ["not tried first", "swag.rank: found 100; its range is the integers"]),
     ],
 )
 def test_a_default_outside_the_space_gives_a_remark(defaults, words):
@@ -79,7 +79,7 @@ def test_a_default_outside_the_space_gives_a_remark(defaults, words):
 def test_a_default_between_two_steps_gives_a_remark():
     made = plan(Space({"n": Int(2, 8, step=2)}), {"n": 3})
     assert made.first is None
-    assert "n = 3" in made.remark
+    assert "n: found 3" in made.remark
 
 
 def test_a_default_of_an_inactive_parameter_does_not_count():
