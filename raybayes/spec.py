@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -198,9 +198,24 @@ IDENTITY = (
 
 
 def differences(old: SweepSpec, new: SweepSpec) -> list[str]:
-    """Where two specs describe different sweeps, one "field: old -> new" each."""
-    before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
-    return [f"{name}: {before[name]!r} -> {after[name]!r}" for name in IDENTITY if before[name] != after[name]]
+    """Where two specs describe different sweeps, one "key: old -> new" each; keys of groups by dotted names."""
+    before, after = dict(_identity(old)), dict(_identity(new))
+    none = (..., "not set")
+    pairs = {key: (before.get(key, none), after.get(key, none)) for key in {**before, **after}}
+    return [f"{key}: {one[1]} -> {other[1]}" for key, (one, other) in pairs.items() if one[0] != other[0]]
+
+
+def _identity(spec: SweepSpec) -> Iterator[tuple[str, tuple[Any, str]]]:
+    """What a sweep is, key by key: the value, and the text that shows it."""
+    for name, value in spec.model_dump(mode="json", include=set(IDENTITY)).items():
+        if name in ("sampler", "scheduler"):
+            yield name, (value, str(getattr(spec, name)))
+        elif name == "objective":
+            yield name, (value, ", ".join(value) or "not set")
+        elif isinstance(value, dict):
+            yield from ((f"{name}.{key}", (inner, repr(inner))) for key, inner in value.items())
+        else:
+            yield name, (value, repr(value))
 
 
 def parse_bound(name: str, bound: str) -> tuple[str, float]:

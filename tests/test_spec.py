@@ -148,9 +148,24 @@ def test_differences_name_what_a_sweep_is_and_nothing_else():
     old = spec()
     assert differences(old, spec(trials=20, concurrency=4, time_budget_s=60, data="/data", storage="elsewhere")) == []
     assert differences(old, spec(seed=1, sampler="random")) == [
-        "sampler: {'name': 'tpe', 'options': {}} -> {'name': 'random', 'options': {}}",
+        "sampler: tpe -> random",
         "seed: 0 -> 1",
     ]
+    fixed, other = (spec(config={"steps": 2, "rates": [1, 2], **more}) for more in ({}, {"lr": 0.1}))
+    assert differences(fixed, other) == ["config.lr: not set -> 0.1"]
+    assert differences(fixed, spec(config={"steps": 3, "lr": None}, scheduler="asha:eta=4")) == [
+        "config.steps: 2 -> 3",
+        "config.rates: [1, 2] -> not set",
+        "scheduler: none -> asha:eta=4",
+        "config.lr: not set -> None",
+    ]
+    wider = spec(config={"steps": 2, "rates": (1, 2)}, objective="loss", resources={"workers": 2})
+    assert differences(fixed, wider) == [
+        "objective: not set -> loss",
+        "resources.workers: 1 -> 2",
+    ]
+    one, same = (spec(scheduler=f"asha:{options}") for options in ("eta=4,grace=2", "grace=2,eta=4"))
+    assert differences(one, same) == []
     assert set(IDENTITY) < set(SweepSpec.model_fields)
 
 
