@@ -37,7 +37,7 @@ def write_long(table: pa.Table | None, file: str, kind: Kind) -> str:
     if table is None:
         raise SpecError(f"{file}: the project gives no long table to write; leave the option out.")
     if kind == "csv":
-        _require_flat(table, file)
+        _require_flat(table, "standard output" if file == STDOUT else file)
     if file == STDOUT:
         if kind == "parquet":
             raise SpecError("Parquet is not text; name a file with --out, or use --format csv or json.")

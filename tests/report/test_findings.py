@@ -66,6 +66,8 @@ def test_a_table_that_is_not_there_or_cannot_be_written(tmp_path):
 def test_csv_says_what_it_cannot_hold(tmp_path):
     with pytest.raises(SpecError, match=r"the column 'a' \(list<item: int64>\); use --format parquet"):
         write_long(pa.table({"a": [[1]]}), str(tmp_path / "x.csv"), "csv")
+    with pytest.raises(SpecError, match=r"^standard output: CSV cannot hold the column 'a'"):
+        write_long(pa.table({"a": [[1]]}), "-", "csv")
     assert list(tmp_path.iterdir()) == []
 
 
