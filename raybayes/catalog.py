@@ -67,8 +67,8 @@ def load_project(name: str) -> Project:
         project = points[name].load()
     else:
         near = difflib.get_close_matches(name, project_names(), n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise SpecError(f"there is no project {name!r}; {hint}Projects: {', '.join(project_names()) or 'none'}.")
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise SpecError(f"there is no project {name!r}{hint} Projects: {', '.join(project_names()) or 'none'}.")
     if not isinstance(project, Project):
         raise SpecError(f"{place}: found PROJECT = {project!r}; it must be a raybayes.contract.Project.")
     if project.name != name:
@@ -123,9 +123,9 @@ def load_space(project: Project, space: str = "SPACE") -> Space:
     spaces = load_spaces(project.name)
     if space not in spaces:
         near = difflib.get_close_matches(space, spaces, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
+        hint = f"; did you mean {near[0]}?" if near else "."
         raise SpaceError(
-            f"search_spaces/{project.name}.py has no space {space!r}; {hint}It has: {', '.join(spaces) or 'none'}."
+            f"search_spaces/{project.name}.py has no space {space!r}{hint} It has: {', '.join(spaces) or 'none'}."
         )
     known = documentation(project)
     for name in spaces[space]:

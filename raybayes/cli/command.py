@@ -91,9 +91,9 @@ def split_arguments(arguments: Sequence[str], command: Command) -> tuple[list[st
         key = option.removeprefix("--").replace("-", "_")
         if key not in fields:
             near = difflib.get_close_matches(option, [_option(each) for each in fields], n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
+            hint = f"; did you mean {near[0]}?" if near else "."
             listed = ", ".join(map(_option, fields))
-            raise SpecError(f"{command.name} has no option {option}; {hint}It has {listed}, and {_HOUSE_OPTIONS}.")
+            raise SpecError(f"{command.name} has no option {option}{hint} It has {listed}, and {_HOUSE_OPTIONS}.")
         if not equals:
             if not left:
                 raise SpecError(f"{option} needs a value: {option} VALUE.")
@@ -141,9 +141,9 @@ def _explain(name: str, known: Sequence[str], asked: bool) -> int:
     if not offering:
         offered = [command.name for p in projects for command in p.commands]
         near = difflib.get_close_matches(name, [*known, *offered], n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
+        hint = f"; did you mean {near[0]}?" if near else "."
         more = f"; on runs (--run PATH): {', '.join(offered)}" if offered else ""
-        raise SpecError(f"there is no command {name!r}; {hint}There are {', '.join(known)}{more}.")
+        raise SpecError(f"there is no command {name!r}{hint} There are {', '.join(known)}{more}.")
     if not asked:
         names = " or ".join(project.name for project, _ in offering)
         raise SpecError(f"{name} works on a run of {names}: give --run PATH, its folder. See raybayes {name} --help.")

@@ -69,7 +69,8 @@ def main(arguments: Sequence[str]) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             error.show()
             return 2
-        return _fail(f"{error.format_message()} See --help.", 2, as_json)
+        message = error.format_message()
+        return _fail(f"{message}{'' if message.endswith(('.', '?', '!')) else '.'} See --help.", 2, as_json)
     except (typer.Abort, KeyboardInterrupt):
         return _fail("interrupted at once; what was reported is stored, go on with raybayes resume.", 130, as_json)
 

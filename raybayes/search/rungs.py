@@ -154,8 +154,8 @@ def make_scheduler(scheduler: Named) -> Scheduler:
     """
     if scheduler.name not in _KINDS:
         near = difflib.get_close_matches(scheduler.name, SCHEDULERS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise SpecError(f"scheduler {scheduler.name!r} is unknown; {hint}Use {', '.join(SCHEDULERS)}.")
+        hint = f"; did you mean {near[0]}?" if near else "."
+        raise SpecError(f"scheduler {scheduler.name!r} is unknown{hint} Use {', '.join(SCHEDULERS)}.")
     options = read_options("scheduler", scheduler, _KINDS[scheduler.name])
     made: Scheduler = _KINDS[scheduler.name](**options)
     return made

@@ -85,9 +85,9 @@ def _resolve(sampler: Named) -> type[BaseSampler]:
     module, _, name = sampler.name.rpartition(".")
     if not module:
         near = difflib.get_close_matches(sampler.name, SAMPLERS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
+        hint = f"; did you mean {near[0]}?" if near else "."
         raise SpecError(
-            f"sampler {sampler.name!r} is unknown; {hint}Use {', '.join(SAMPLERS)}, or an Optuna sampler's import path."
+            f"sampler {sampler.name!r} is unknown{hint} Use {', '.join(SAMPLERS)}, or an Optuna sampler's import path."
         )
     try:
         kind = getattr(importlib.import_module(module), name)
