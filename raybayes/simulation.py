@@ -115,8 +115,9 @@ def simulate(
             that name that is another one.
         TrialError: a larger share than `failed_limit` of the trials failed; the message has the first one's reason.
     """
+    _require_kinds(function, space, {"objective": objective, "constraints": constraints, "first": first}, workers)
     wanted: dict[str, Direction] = dict(objective or {"loss": "minimize"})
-    _require(space, wanted, workers)
+    _require_directions(wanted)
     title = name or re.sub(r"[^A-Za-z0-9._-]+", "", getattr(function, "__name__", "")) or type(function).__name__
     folder = tempfile.TemporaryDirectory(prefix="raybayes-") if storage is None else None
     values = {
@@ -136,12 +137,20 @@ def simulate(
     return replace(searched, sweep=Sweep(searched.sweep.path, keep=folder))
 
 
-def _require(space: Space, objective: Mapping[str, Direction], workers: int) -> None:
-    if workers < 1:
+def _require_kinds(function: Function, space: Space, tables: Mapping[str, Any], workers: int) -> None:
+    if not callable(function):
+        raise SpecError(f"function: found {function!r}; give a function of a configuration.")
+    if not isinstance(workers, int) or workers < 1:
         raise SpecError(f"workers: found {workers}; simulate 1 or more.")
     if not isinstance(space, Space):
         kind = type(space).__name__
         raise SpecError(f"space: found a {kind}; give a raybayes.space.Space: Space({{'x': Float(0, 1)}}).")
+    for name, table in tables.items():
+        if table is not None and not isinstance(table, Mapping):
+            raise SpecError(f"{name}: found {table!r}; give a dict.")
+
+
+def _require_directions(objective: Mapping[str, Direction]) -> None:
     for name, direction in objective.items():
         if direction not in get_args(Direction):
             allowed = " or ".join(get_args(Direction))

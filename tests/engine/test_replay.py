@@ -151,11 +151,14 @@ def test_repeats_and_the_drivers_time():
     ("options", "words"),
     [({"scheduler": "pbt"}, "hands on checkpoints"), ({"workers": 0}, "simulate 1 or more"),
      ({"sampler": "tpr"}, "did you mean tpe"), ({"space": {"x": (0, 1)}}, "found a dict; give a raybayes.space.Space"),
-     ({"objective": {"loss": "down"}}, "loss: found 'down'; give maximize or minimize")],
+     ({"objective": {"loss": "down"}}, "loss: found 'down'; give maximize or minimize"),
+     ({"objective": "loss"}, "objective: found 'loss'; give a dict"), ({"function": 3}, "function: found 3; give a"),
+     ({"constraints": ["loss"]}, "constraints: found .*; give a dict"), ({"first": 1}, "first: found 1; give a dict"),
+     ({"workers": "two"}, "simulate 1 or more")],
 )  # fmt: skip
 def test_what_cannot_be_simulated_is_refused(options, words):
     with pytest.raises(SpecError, match=words):
-        rb.simulate(curve, **{"space": SPACE, **options})
+        rb.simulate(**{"function": curve, "space": SPACE, **options})
 
 
 class TestRecorded:
