@@ -6,9 +6,7 @@ import datetime
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from raybayes import bursts
-from raybayes.bursts import Executor, Watch, deadline, require_same_space, run, silent
-from raybayes.clock import WALL
+from raybayes.bursts import Executor, Watch, deadline, require_same_space, run, silent, start
 from raybayes.errors import SpecError
 from raybayes.preparation import prepare
 from raybayes.records import build
@@ -176,27 +174,6 @@ def sweep(
     return start(build(SweepSpec, values, "sweep"), executor, watch, walltime)
 
 
-def start(
-    spec: SweepSpec, executor: Executor = "ray", watch: Watch = silent, walltime: str | float | None = None
-) -> Sweep:
-    """Run a checked spec: a new sweep, or the same one again (which goes on with it).
-
-    Raises:
-        RaybayesError: as `raybayes.bursts.start`; ResourceError if this process was chosen, and a trial needs more than
-            its machine has.
-    """
-    until = deadline(walltime)  # counts from here: to look for GPUs loads torch
-    _require_room(executor, spec)
-    return bursts.start(spec, executor, watch, None if until is None else until - WALL.elapsed())
-
-
-def _require_room(executor: str, spec: SweepSpec) -> None:
-    if executor == "here":  # a burst on Ray asks the machines that it finds there
-        from raybayes.engine.cluster import require_fit, this_machine
-
-        require_fit(this_machine(), spec.resources.model_copy(update={"workers": 1}))
-
-
 def open_sweep(path: str) -> Sweep:
     """Read a sweep or a run from its folder or URI, without Ray."""
     return Sweep(path)
@@ -222,7 +199,6 @@ def resume(
         ResourceError: a trial needs more than the machines have.
     """
     until, found = deadline(walltime), Sweep(path)
-    _require_room(executor, found.spec)
     if found.spec.kind == "confirm":
         from raybayes.confirmation import go_on
 

@@ -35,6 +35,7 @@ def start(
 
     Raises:
         SpecError: a sweep of that name exists and is another one; the message says what differs.
+        ResourceError: a trial needs more than the machines have.
     """
     until = deadline(walltime)
     prepared = prepare(spec)
@@ -42,8 +43,9 @@ def start(
         found = Sweep(prepared.layout.storage.display)
         changed = differences(found.spec, prepared.spec)
         if changed:
+            joined = "\n  ".join(changed)
             raise SpecError(
-                f"{found.path} exists and is another {found.spec.kind}: {'; '.join(changed)}. Choose another --name, "
+                f"{found.path} exists and is another {found.spec.kind}:\n  {joined}\nChoose another --name, "
                 f"or go on with it: raybayes resume {found.path}."
             )
         if found.spec.kind == "train" and "COMPLETE" in found.trials["state"].to_pylist():
@@ -65,16 +67,7 @@ def run(prepared: Prepared, executor: Executor, watch: Watch, until: float | Non
     from raybayes.engine.run import PREDECESSOR_S, run_here, run_on_ray
 
     spec, layout = prepared.spec, prepared.layout
-    if executor not in get_args(Executor):
-        raise SpecError(f"executor: found {executor!r}; give {' or '.join(get_args(Executor))}.")
-    if executor == "here" and spec.resources.workers > 1:
-        raise SpecError(
-            f"{spec.resources.workers} workers cannot train in one process; drop --local or use --workers 1."
-        )
-    if executor == "here" and spec.reuse.trials == 1 and spec.trials > 1:
-        raise SpecError("one process trains all trials of a sweep without Ray; drop --local, or say --reuse.")
-    if executor == "here" and spec.report_limit_s is not None:
-        raise SpecError("nothing in this process can stop a trial that hangs; drop --local or the report limit.")
+    _require_executor(executor, spec)
 
     def write() -> None:
         lock = BurstLock(layout)
@@ -100,6 +93,25 @@ def run(prepared: Prepared, executor: Executor, watch: Watch, until: float | Non
         left_s, slots = None if until is None else until - WALL.elapsed(), spec.concurrency
         return confirm(found.path, top, repeats, walltime=left_s, executor=executor, watch=watch, concurrency=slots)
     return found
+
+
+def _require_executor(executor: Executor, spec: SweepSpec) -> None:
+    """Whether it can do what the spec wants; a burst on Ray asks the machines that it finds there."""
+    if executor not in get_args(Executor):
+        raise SpecError(f"executor: found {executor!r}; give {' or '.join(get_args(Executor))}.")
+    if executor == "ray":
+        return
+    if spec.resources.workers > 1:
+        raise SpecError(
+            f"{spec.resources.workers} workers cannot train in one process; drop --local or use --workers 1."
+        )
+    if spec.reuse.trials == 1 and spec.trials > 1:
+        raise SpecError("one process trains all trials of a sweep without Ray; drop --local, or say --reuse.")
+    if spec.report_limit_s is not None:
+        raise SpecError("nothing in this process can stop a trial that hangs; drop --local or the report limit.")
+    from raybayes.engine.cluster import require_fit, this_machine
+
+    require_fit(this_machine(), spec.resources)
 
 
 def require_same_space(found: Sweep, space: Space) -> None:

@@ -107,8 +107,9 @@ def require_fit(nodes: Sequence[Node], need: Resources) -> int:
     machines = ", ".join(f"{node.cpus:g} CPUs + {node.gpus:g} GPUs" for node in nodes)
     fitting = sum(_workers_on(node, need) for node in nodes)
     advice = f"use --workers {fitting} or fewer" if fitting else "ask for less a worker, or for larger machines"
+    workers = f"{need.workers} worker{'s' if need.workers > 1 else ''}"
     raise ResourceError(
-        f"a trial of {need.workers} workers with {need.cpus_per_worker:g} CPUs and {need.gpus_per_worker:g} GPUs each "
+        f"a trial of {workers} with {need.cpus_per_worker:g} CPUs and {need.gpus_per_worker:g} GPUs each "
         f"never fits on {machines}, where {fitting} such workers have room; {advice}."
     )
 

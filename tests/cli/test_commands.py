@@ -261,7 +261,7 @@ MISTAKES = {
     "dry run of the impossible": (["sweep", "parabola", "--gpus-per-worker", "64", "--dry-run"], ["never fits"]),
     "a GPU in a process that has none": (
         [*PARABOLA, "--gpus-per-worker", "64"],
-        ["a trial of 1 workers with 1 CPUs and 64 GPUs each never fits"],
+        ["a trial of 1 worker with 1 CPUs and 64 GPUs each never fits"],
     ),
     "training on a GPU in a process that has none": (
         ["train", "parabola", "--local", "--gpus-per-worker", "64"],
