@@ -48,7 +48,7 @@ class InformedStudy(optuna.Study):
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
         own = super()._get_trials(deepcopy, states, use_cache)
-        if not self.informing or (states is not None and TrialState.COMPLETE not in states):
+        if not (self.informing and self._past) or (states is not None and TrialState.COMPLETE not in states):
             return own
         done = [trial for trial in own if trial.state is TrialState.COMPLETE]
         if self._shown is None or self._shown[0] != len(done):

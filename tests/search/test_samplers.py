@@ -5,8 +5,10 @@ import statistics
 
 import optuna
 import pytest
+from optuna.search_space import IntersectionSearchSpace
 
 from raybayes.errors import SpecError
+from raybayes.search.informed import Past
 from raybayes.search.outcome import Objective, Outcome, State
 from raybayes.search.samplers import SAMPLERS, sampler_factory
 from raybayes.search.study import Study
@@ -193,6 +195,32 @@ def test_a_sampler_that_cannot_work_is_refused(sampler, space, objectives, words
     with pytest.raises(SpecError) as caught:
         sampler_factory(Named.parse(sampler), space, 0, objectives)
     assert [word for word in words if word not in str(caught.value)] == [], str(caught.value)
+
+
+@pytest.mark.parametrize("past", [(), (Past({"x": 0.2, "lr": 0.1, "n": 3, "kind": "a"}, (0.3,), (0.5,)),) * 3])
+def test_what_a_study_remembers_changes_no_suggestion(tmp_path, past):
+    """Three trials at a time that end in every way, and another process in the middle."""
+    factory = sampler_factory(Named.parse("tpe:n_startup_trials=4"), FLAT, 5, 1)
+    found = {}
+    for forgetful in (False, True):
+        path, asked, live = str(tmp_path / f"journal-{forgetful}"), [], []
+        study = Study(path, FLAT, (LOSS,), past=past)
+        for turn in range(36):
+            if turn == 20:
+                study.flush()
+                study = Study(path, FLAT, (LOSS,), past=past)
+                for number, _ in live:
+                    study.take_up(number)
+            if forgetful:
+                study._common = IntersectionSearchSpace(include_pruned=True)
+            live.append(study.ask(factory))
+            asked.append(live[-1])
+            if len(live) == 3:
+                number, params = live.pop(turn % 3)
+                state = (State.COMPLETE, State.COMPLETE, State.PRUNED, State.FAIL)[turn % 4]
+                study.finish(number, Outcome(state, (loss_of(params),) if state is State.COMPLETE else None), {})
+        found[forgetful] = asked
+    assert found[False] == found[True]
 
 
 def test_the_default_search_is_that_of_a_plain_optuna_loop(tmp_path):
