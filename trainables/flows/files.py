@@ -39,13 +39,12 @@ def own_examples(config: Config, tables: Mapping[str, pa.Table]) -> tuple[Tensor
         raise DataError(f"{where}: column {pictures[0]!r} holds pictures, and preset = {config.preset} is for vectors;"
                         f" use preset = cpu or another for pictures, or pca.")  # fmt: skip
     read = _pictures if pictures else _vectors
-    found = [(read(table, where), _labels(table, where)) for table in (train, test)]
-    classes = config.classes
-    if classes is None:
-        classes = 1 + int(max((labels.max() for _, labels in found if len(labels)), default=-1))
-    if classes < 1:
+    labels, test_labels = (_labels(table, where) for table in (train, test))
+    largest = int(torch.cat([labels, test_labels, torch.tensor([-1])]).max())
+    if largest < 0:  # without a label there is no test split, so this comes before its examples are read
         raise DataError(f"{where}: column 'label' is empty in every row; give some examples of each class its number.")
-    (raw, labels), (test_raw, test_labels) = found
+    classes = 1 + largest if config.classes is None else config.classes
+    raw, test_raw = (read(table, where) for table in (train, test))
     if raw.shape[1:] != test_raw.shape[1:]:
         raise DataError(
             f"{where}: train has examples of shape {tuple(raw.shape[1:])}, test {tuple(test_raw.shape[1:])}."

@@ -121,9 +121,10 @@ def test_labels_that_cannot_be_used_are_refused(call, words):
 
 @pytest.mark.parametrize("splits", [("all",), ("train", "test")])
 def test_a_file_without_a_single_label_is_refused(splits):
-    rows = pa.table({"x": [0.1, 0.2, 0.3, 0.4], "label": pa.array([None] * 4, pa.int64())})
-    with pytest.raises(DataError, match="column 'label' is empty in every row; give some examples"):
-        own_examples(Config(dataset="mine.parquet"), dict.fromkeys(splits, rows))
+    for examples in ({"x": [0.1, 0.2, 0.3, 0.4]}, {"features": [[0.1], [0.2], [0.3], [0.4]]}):
+        rows = pa.table({**examples, "label": pa.array([None] * 4, pa.int64())})
+        with pytest.raises(DataError, match="column 'label' is empty in every row; give some examples"):
+            own_examples(Config(dataset="mine.parquet"), dict.fromkeys(splits, rows))
 
 
 def test_batches_have_fixed_counts_and_depend_on_the_step_alone(alone):

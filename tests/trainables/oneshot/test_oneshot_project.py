@@ -3,9 +3,11 @@
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import torch
 from PIL import Image
@@ -29,7 +31,7 @@ from trainables.oneshot.mining import mine
 from trainables.oneshot.patches import cut, draw_window, flipped, mirrored, random_patch
 from trainables.oneshot.scales import eval_scale
 from trainables.oneshot.study.curves import judged, precision_recall
-from trainables.oneshot.study.rescoring import _crossed
+from trainables.oneshot.study.rescoring import RescoreSettings, _crossed, rescored
 
 HERE = {"executor": "here", "every_s": 0.0}
 SMALL = {"model": {"weights": "random", "grid_size": 3, "pool_border": 0}, "patch": {"width": 96, "height": 96}}
@@ -452,6 +454,18 @@ class TestStored:
         nan = float("nan")
         assert math.isnan(_crossed([(0.5, 0.5, nan), (0.4, 0.4, nan)]))
         assert _crossed([(0.5, 0.6, 0.2), (0.4, 0.1, 0.9)]) == pytest.approx((0.2 + 0.1) / 2)
+
+    def test_of_a_single_scene_the_table_says_why_there_is_no_crossed_number(self, finished):
+        (first, *_) = sorted(finished.table("objects")["scene"].to_pylist())
+
+        def of_first(name, *key):
+            table = finished.table(name, *key)
+            return table.filter(pc.equal(table["scene"], first))
+
+        one = SimpleNamespace(tables=finished.tables, reports=finished.reports, table=of_first)
+        tables = rescored(one, RescoreSettings(nms_iou=(0.3,))).tables
+        title = "What choosing a way is worth (–: one half of the scenes has no object; judge more scenes)"
+        assert tables[title]["chosen on the other half"].to_pylist() == [None]
 
     def test_findings(self, finished):
         found = finished.findings()
