@@ -106,7 +106,7 @@ class TestConfig:
         options = [option for name, value in files.items() for option in ("-s", f"files.{name}={value}")]
         assert main(["train", "oneshot", "--local", "-s", "dataset=null", "-s", "model.weights=random", *options]) == 2
         said = capsys.readouterr().err
-        assert "boxes.csv, line 2: box (0.1, 0.1, 0.1, 0.5) has no area" in said
+        assert "boxes.csv: line 2: box (0.1, 0.1, 0.1, 0.5) has no area" in said
         assert "Traceback" not in said
         assert "File " not in said
 
@@ -568,6 +568,12 @@ class TestDetect:
             finished.command("detect", inputs, settings)
         for word in words:
             assert word in str(error.value), str(error.value)
+
+    def test_the_help_says_that_a_choice_of_yes_or_no_takes_a_value(self, capsys):
+        assert main(["detect", "--help"]) == 0
+        said = capsys.readouterr().out
+        assert "--skip-bad true|false" in said
+        assert "--levels VALUE" in said
 
     def test_bad_scenes_are_skipped_if_asked(self, finished, shelf):
         settings = {"class_image": shelf, "skip_bad": True, "most": 1, "score_threshold": -1}
