@@ -106,9 +106,33 @@ class TestConfig:
         options = [option for name, value in files.items() for option in ("-s", f"files.{name}={value}")]
         assert main(["train", "oneshot", "--local", "-s", "dataset=null", "-s", "model.weights=random", *options]) == 2
         said = capsys.readouterr().err
+        assert said.count("has no area") == 1
+        assert not Path("runs").exists()
         assert "boxes.csv: line 2: box (0.1, 0.1, 0.1, 0.5) has no area" in said
         assert "Traceback" not in said
         assert "File " not in said
+
+    @pytest.mark.parametrize(
+        ("settings", "words"),
+        [
+            (["model.weights=no.pt"], "there is no weight file no.pt; give the path"),
+            (["model.weights=torn.pt"], "torn.pt is not a state dict"),
+            (["model.weights=random", "model.transform_weights=other.pt"], "other.pt does not fit TransformNet"),
+            (["synth.icons=nowhere"], "nowhere"),
+            (["dataset=null", "files.format=csv", "files.annotations=no.csv", "files.images=."], "there is no no.csv"),
+        ],
+    )
+    def test_files_and_weights_are_looked_at_before_anything_is_written(
+        self, settings, words, capsys, tmp_path, monkeypatch
+    ):
+        monkeypatch.chdir(tmp_path)
+        Path("torn.pt").write_bytes(b"no weights")
+        torch.save({"a": torch.zeros(1)}, "other.pt")
+        options = [part for setting in settings for part in ("-s", setting)]
+        for command in (["train", "oneshot"], ["sweep", "oneshot", "--trials", "2"]):
+            assert main([*command, "--local", *options]) == 2
+            assert words in capsys.readouterr().err
+        assert not Path("runs").exists()
 
     def test_reports(self):
         assert max_steps(Config(steps=0)) == 1
