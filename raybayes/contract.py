@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # the contract stays pure Python: these are names for readers
 Direction = Literal["maximize", "minimize"]
 Parallel = Literal["data", "members", "samples"]
 State = dict[str, Any]
+Load = Callable[[str], Mapping[str, "pa.Table"]]  # a data set's splits by its name
 Wrapped = TypeVar("Wrapped")
 
 
@@ -275,8 +276,9 @@ class Project:
         smoke: config values for a run that takes under 5 s on one CPU core.
         data: names of the data sets that the project can use, the default one first.
         makes: names that its `dataset` may have for data that it makes itself, and nobody needs to look for.
-        check: `check(config, tables)` raises DataError if a user's own Parquet file, the value of `dataset`, does not
-            fit. Called with the first trial's configuration before anything starts.
+        check: `check(config, data)` raises DataError if what a configuration names does not fit: a user's own file,
+            weights, an instance of a data set. `data(name)` gives tables as `ctx.data` does; a check loads only what
+            it must look at. Called with the first trial's configuration before anything starts or is written.
         objective: metrics that a sweep improves unless it names others; the first of `metrics` alone where empty.
         max_steps: given a config, how many reports a full run makes; schedulers take their rungs from it.
         grace: given a config, the number of the first report that a scheduler may stop a trial at. A method that is
@@ -298,7 +300,7 @@ class Project:
     smoke: Mapping[str, Any] = field(default_factory=dict)
     data: tuple[str, ...] = ()
     makes: tuple[str, ...] = ()
-    check: Callable[[Any, Mapping[str, pa.Table]], None] | None = None
+    check: Callable[[Any, Load], None] | None = None
     objective: tuple[str, ...] = ()
     max_steps: Callable[[Any], int] | None = None
     grace: Callable[[Any], int] | None = None

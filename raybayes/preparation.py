@@ -24,6 +24,9 @@ from raybayes.store.layout import Layout
 _DRAWS = 64  # configurations of a space that are looked at before a sweep starts
 
 
+Points = Sequence[Mapping[str, Any]]
+
+
 @dataclass(frozen=True)
 class Prepared:
     """A spec that was checked against its project, ready to run or to be shown by --dry-run."""
@@ -52,9 +55,11 @@ def prepare(spec: SweepSpec, layout: Layout | None = None) -> Prepared:
         spec = spec.model_copy(update={"objective": spec.objective or project.objective})
     defaults = catalog.filled(project, {**space.constants(), **fixed})
     plan = make_plan(spec, space, project.metrics, defaults)
-    _require_data(spec, project, plan, defaults)
-    if layout is None:  # what an earlier burst has begun goes on
-        _require_possible(spec, project, plan)
+    # What an earlier burst has begun goes on; it is not asked again whether enough of its space is possible.
+    points = _first_points(plan, _DRAWS if layout is None else 1)
+    _require_data(spec, project, plan, points, defaults)
+    if layout is None:
+        _require_possible(spec, project, points)
     layout = layout or Layout(open_storage(spec.storage).child(spec.name))
     return Prepared(spec, project, replace(plan, prior=prior_of(spec, plan, layout)), layout)
 
@@ -69,10 +74,16 @@ def _dotted(config: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _require_data(spec: SweepSpec, project: Project, plan: Plan, defaults: Mapping[str, Any]) -> None:
-    """A project's data set is its config field `dataset`, by convention; look for it before anything starts.
+def _first_points(plan: Plan, most: int) -> Points:
+    """What the first trials vary; nothing, once, where there is no space."""
+    return preview(plan, most if plan.grid is None else min(most, len(plan.grid))) if plan.space else [{}]
 
-    A file of the user's is read, too, and shown to the project. What trials vary is as in the first of them.
+
+def _require_data(spec: SweepSpec, project: Project, plan: Plan, points: Points, defaults: Mapping[str, Any]) -> None:
+    """Look for the data set, and let the project look at what the configuration names, before anything starts.
+
+    A project's data set is its config field `dataset`, by convention. What trials vary is as in the first of them that
+    can run.
     """
     if "dataset" in plan.space:
         searched = plan.space["dataset"]
@@ -80,18 +91,18 @@ def _require_data(spec: SweepSpec, project: Project, plan: Plan, defaults: Mappi
     else:
         names = [defaults.get("dataset")]
     for name in names:
-        if not isinstance(name, str) or name in project.makes:
+        if isinstance(name, str) and name not in project.makes:
+            data.origin(name, spec.data)
+        if project.check is None:
             continue
-        data.origin(name, spec.data)
-        if project.check is not None and data.is_path(name):
-            point = plan.given(0) or preview(plan, 1)[0]
-            config = catalog.configure(project, {**defaults, **point, "dataset": name})
-            project.check(config, data.load(name, spec.data))
+        chosen = {} if name is None else {"dataset": name}
+        possible = (values for point in points if not _refusal(project, values := {**spec.config, **point, **chosen}))
+        if (first := next(possible, None)) is not None:
+            project.check(catalog.configure(project, first), lambda wanted: data.load(wanted, spec.data))
 
 
-def _require_possible(spec: SweepSpec, project: Project, plan: Plan) -> None:
+def _require_possible(spec: SweepSpec, project: Project, points: Points) -> None:
     """SpecError if so many configurations of the space do not fit what the user has fixed that the sweep must fail."""
-    points = preview(plan, _DRAWS if plan.grid is None else min(_DRAWS, len(plan.grid))) if plan.space else []
     refused = [problem for point in points if (problem := _refusal(project, {**spec.config, **point}))]
     if len(refused) > spec.failed_limit * len(points):
         raise SpecError(

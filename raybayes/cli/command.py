@@ -9,7 +9,7 @@ import difflib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Optional, get_args, get_origin
 
 import typer
 from typer.core import TyperGroup
@@ -96,7 +96,7 @@ def split_arguments(arguments: Sequence[str], command: Command) -> tuple[list[st
             raise SpecError(f"{command.name} has no option {option}{hint} It has {listed}, and {_HOUSE_OPTIONS}.")
         if not equals:
             if not left:
-                raise SpecError(f"{option} needs a value: {option} VALUE.")
+                raise SpecError(f"{option} needs a value: {option} {_value_name(fields[key].annotation)}.")
             value = left.pop(0)
         if get_origin(fields[key].annotation) is tuple:
             settings[key] = (*settings.get(key, ()), value)
@@ -109,6 +109,11 @@ def split_arguments(arguments: Sequence[str], command: Command) -> tuple[list[st
 
 def _option(field: str) -> str:
     return "--" + field.replace("_", "-")
+
+
+def _value_name(kind: Any) -> str:
+    """What the help calls an option's value: there are no flags, so what is yes or no takes true or false."""
+    return "true|false" if bool in (kind, *get_args(kind)) else "VALUE"
 
 
 def _write(made: Findings, folder: Path, name: str) -> list[str]:
@@ -154,9 +159,9 @@ def _explain(name: str, known: Sequence[str], asked: bool) -> int:
         table = plain_table("option", "default", "meaning")
         for field, info in command.Settings.model_fields.items():
             default = "" if info.is_required() else repr(info.get_default(call_default_factory=True))
-            table.add_row(_option(field), default, info.description or "")
-        table.add_row("--run", "", "folder of the run or sweep")
-        table.add_row("--out", repr(name), "folder that the JSON file and the pictures are written to")
+            table.add_row(f"{_option(field)} {_value_name(info.annotation)}", default, info.description or "")
+        table.add_row("--run PATH", "", "folder of the run or sweep")
+        table.add_row("--out DIR", repr(name), "folder that the JSON file and the pictures are written to")
         table.add_row("--json", "", "print JSON for machines")
         screen.print(table)
     return 0

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from raybayes.data.catalogue import DATA_SETS, describe
 from raybayes.data.record import Pixels
@@ -136,8 +136,10 @@ def _decoded(column: pa.ChunkedArray, name: str, shape: tuple[int, int, int]) ->
             picture = _decode(value.as_py(), _MODES[shape[0]])
         # Pillow's decoders let through whatever a broken file makes them stumble over.
         except (OSError, SyntaxError, ValueError, IndexError, struct.error, Image.DecompressionBombError) as error:
+            # Pillow names the place in memory that it read from, which helps nobody.
+            reason = "of no known format" if isinstance(error, UnidentifiedImageError) else error
             raise DataError(
-                f"column {name!r}, row {row}: the picture does not decode ({error}); replace it by a JPEG or PNG file."
+                f"column {name!r}, row {row}: the picture does not decode ({reason}); replace it by a JPEG or PNG file."
             ) from error
         if picture.shape != shape:
             raise DataError(

@@ -19,7 +19,7 @@ PARABOLA = ["sweep", "parabola", "--local", "-s", "steps=2"]
 
 
 PICKY = """
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from raybayes.contract import Metric, Project
 from raybayes.errors import DataError
@@ -30,9 +30,17 @@ class Config(BaseModel):
     dataset: str = "mnist-sample"
     column: str = "a"
 
+    @model_validator(mode="after")
+    def _possible(self):
+        if self.column == "c":
+            raise ValueError("column = c is never possible")
+        return self
 
-def check(config, tables):
-    if config.column not in tables["all"].column_names:
+
+def check(config, data):
+    if config.column == "odd":
+        raise DataError("a column cannot be called odd; choose a letter.")
+    if config.dataset.endswith(".parquet") and config.column not in data(config.dataset)["all"].column_names:
         raise DataError(f"{config.dataset} has no column {config.column}; add it.")
 
 
@@ -358,8 +366,23 @@ class TestMistakesWithFiles:
             assert code == 2
             assert "mine.parquet has no column a" in errors
             assert not Path("runs").exists()
+        code, _, errors = run("train", "picky", "--local", "-s", "column=odd")
+        assert (code, errors.count("a column cannot be called odd; choose a letter.")) == (2, 1)
+        assert not Path("runs").exists()
         code, _, _ = run("train", "picky", "--local", "--name", "good", "-s", "dataset=good.parquet")
         assert code == 0
+
+    def test_the_first_configuration_that_can_run_is_the_one_that_a_project_looks_at(self, run):
+        Path("trainables/fussy").mkdir(parents=True)
+        Path("trainables/fussy/__init__.py").write_text(PICKY.replace('"picky"', '"fussy"'))
+        Path("search_spaces").mkdir()
+        Path("search_spaces/fussy.py").write_text(
+            "from raybayes.space import Choice, Space\nSPACE = Space({'column': Choice('c', 'odd')})\n"
+        )
+        code, _, errors = run("sweep", "fussy", "--local", "--trials", 2, "--sampler", "grid")
+        assert code == 2
+        assert "a column cannot be called odd" in errors
+        assert not Path("runs").exists()
 
     def test_changing_what_a_sweep_is(self, run):
         run(*PARABOLA, "--trials", 1, "--name", "a")

@@ -94,7 +94,7 @@ DEEP = encoded(np.zeros((6, 5, 4), np.uint16), "png")
         ),
         (table("png", [*PNG[:5], PNG[5][:-30]]), 3, r"'png', row 5: the picture does not decode \(.+\); replace it"),
         (table("jpeg", [*PNG[:2], b"", *PNG[:3]]), 3, r"column 'jpeg', row 2: the picture does not decode"),
-        (table("jpeg", [b"no picture at all"] * 6), 3, r"column 'jpeg', row 0: the picture does not decode"),
+        (table("jpeg", [b"no picture at all"] * 6), 3, r"row 0: the picture does not decode \(of no known format\)"),
         (table("jpeg", encoded(COLOUR, "gif")), 3, r"column 'jpeg', row 0: the picture does not decode"),
         (
             table("png", [*PNG[:3], *encoded(COLOUR[:3, :4], "png")]),

@@ -1,11 +1,9 @@
 """Cost-sensitive training of autoregressive models: learning to search, and the baselines that it must beat."""
 
-from collections.abc import Mapping
-
-import pyarrow as pa
-
-from raybayes.contract import Metric, Project
+from raybayes.contract import Load, Metric, Project
+from raybayes.data import is_path
 from trainables.autoregressive.config import Config, grace, max_steps
+from trainables.autoregressive.possible import dataset_of
 from trainables.autoregressive.study import findings
 from trainables.autoregressive.tasks.choose import read_task
 from trainables.autoregressive.training import train
@@ -38,10 +36,10 @@ METRICS = (
 )
 
 
-
-def check(config: Config, tables: Mapping[str, pa.Table]) -> None:
-    """Whether a Parquet file fits its task: DataError names the column, the split or the row that does not."""
-    read_task(config, tables)
+def check(config: Config, data: Load) -> None:
+    """Whether a user's Parquet file fits its task: DataError names the column, the split or the row that does not."""
+    if is_path(dataset_of(config)):
+        read_task(config, data(dataset_of(config)))
 
 
 PROJECT = Project(

@@ -1,7 +1,9 @@
 """Ensembles of deep networks and how good their uncertainty is, in the domain they were trained for."""
 
-from raybayes.contract import Fusion, Metric, Project, Rescore
+from raybayes.contract import Fusion, Load, Metric, Project, Rescore
+from raybayes.data import describe
 from trainables.ensembles.config import Config
+from trainables.ensembles.data import check_sizes
 from trainables.ensembles.plan import first_member, max_steps
 from trainables.ensembles.study import RescoreSettings, findings, rescored
 from trainables.ensembles.training import train
@@ -28,6 +30,12 @@ METRICS = (
     Metric("test_temperature", "minimize", "", "mean temperature fitted on halves of the test images", False),
 )
 
+
+def check(config: Config, data: Load) -> None:
+    """DataError if the data set does not have as many images as are wanted; what is declared of it tells, unread."""
+    check_sizes(config, describe(config.dataset).splits)
+
+
 PROJECT = Project(
     name="ensembles",
     summary="Deep ensembles and cheaper rivals, by calibrated log-likelihood and deep ensemble equivalent.",
@@ -43,6 +51,7 @@ PROJECT = Project(
     smoke={"train_images": 300, "test_images": 100, "members": 2, "epochs": 3},
     data=("mnist-sample", "mnist", "cifar10-sample", "cifar10", "cifar10-lossless", "cifar10-original",
           "cifar100", "imagenet", "letters-sample", "letters"),
+    check=check,
     max_steps=max_steps,
     grace=first_member,
     findings=findings,

@@ -92,7 +92,7 @@ def prepare(
     """
     pixels = describe(config.dataset).pixels
     assert pixels is not None  # Config names image sets only
-    _check_splits(config, tables)
+    check_sizes(config, {name: len(table) for name, table in tables.items()})
     train_images, train_labels = decoded(tables["train"], pixels)
     test_images, test_labels = decoded(tables["test"], pixels)
 
@@ -135,15 +135,17 @@ def unseen_classes(data: ImageData) -> str | None:
     )
 
 
-def _check_splits(config: Config, tables: Mapping[str, pa.Table]) -> None:
+def check_sizes(config: Config, rows: Mapping[str, int]) -> None:
+    """DataError if the splits of `config.dataset`, by their rows, do not have the images that are wanted."""
     for name, wanted in (("train", config.train_images), ("test", config.test_images)):
-        if name not in tables:
-            found = ", ".join(tables) or "none"
+        if name not in rows:
+            found = ", ".join(rows) or "none"
             raise DataError(f"{config.dataset}: split {name!r} is missing, found {found}; train and test are needed.")
-        if wanted > len(tables[name]):
+        if wanted > rows[name]:
             raise DataError(
-                f"{name}_images = {wanted}, but {config.dataset} has {len(tables[name])}; lower it, or use 0 for all."
+                f"{name}_images = {wanted}, but {config.dataset} has {rows[name]}; lower it, or use 0 for all."
             )
+    _held_out(config, config.train_images or rows["train"])
 
 
 def _held_out(config: Config, n: int) -> int:

@@ -1,10 +1,16 @@
 """Semi-conditional normalizing flows: a joint density of examples and labels with a cheap marginal."""
 
-from raybayes.contract import Metric, Project, Rescore
+import torch
+
+from raybayes.contract import Load, Metric, Project, Rescore
+from raybayes.data import is_path
+from raybayes.errors import DataError
 from trainables.flows.build import build_flow
 from trainables.flows.config import Config, max_steps
+from trainables.flows.data import fresh, require_unlabelled
 from trainables.flows.findings import SampleSettings, findings, resampled
 from trainables.flows.models import SemiConditionalFlow
+from trainables.flows.possible import model_problem
 from trainables.flows.training import train
 from trainables.flows.weights import Trained, load_trained
 
@@ -29,6 +35,17 @@ METRICS = (
     Metric("bayes_error", "minimize", "", "moons, circles: test error of the true posterior", False),
 )
 
+
+def check(config: Config, data: Load) -> None:
+    """DataError if a user's Parquet file cannot be trained on, or the flow does not fit its examples; says why."""
+    if not is_path(config.dataset):
+        return
+    found = fresh(config, data(config.dataset), torch.device("cpu"))
+    require_unlabelled(config, found)
+    if sentence := model_problem(config, found.shape):
+        raise DataError(sentence)
+
+
 PROJECT = Project(
     name="flows",
     summary="Semi-supervised learning by a semi-conditional normalizing flow: few labels, an exact joint density.",
@@ -44,6 +61,7 @@ PROJECT = Project(
     smoke={"steps": 12, "reports": 3, "batch": 24, "points": 100, "validation": 50, "trunk.steps": 1, "head.steps": 1},
     data=("mnist-sample", "mnist", "cifar10-sample", "cifar10", "cifar10-lossless", "cifar10-original"),
     makes=("moons", "circles"),
+    check=check,
     objective=("error", "bpd"),
     max_steps=max_steps,
     findings=findings,

@@ -120,9 +120,14 @@ def prepare(config: Config, tables: Mapping[str, pa.Table] | None, device: torch
     if data is None:
         data = fresh(config, tables, device)
         _KNOWN[:] = [(tables, key, data)]
+    require_unlabelled(config, data)
+    return data
+
+
+def require_unlabelled(config: Config, data: FlowData) -> None:
+    """DataError if batches want unlabelled examples and there are none."""
     if config.unlabelled and not len(data.unlabelled):
         raise DataError(f"{config.dataset}: every example is labelled; set labelled_share = 1, or lower labels.")
-    return data
 
 
 def fresh(config: Config, tables: Mapping[str, pa.Table] | None, device: torch.device) -> FlowData:

@@ -32,20 +32,24 @@ def own_examples(config: Config, tables: Mapping[str, pa.Table]) -> tuple[Tensor
         DataError: a column is missing or of a wrong kind, or the preset is for the other kind of data.
     """
     where = config.dataset
-    train, test = _splits(config, tables)
-    pictures = [name for name in _PICTURES if name in train.column_names]
+    parts = _parts(where, tables)
+    pictures = [name for name in _PICTURES if name in parts[0].column_names]
     vectors = config.trunk.kind in _VECTOR_TRUNKS
     if pictures and vectors and not config.pca:
         raise DataError(f"{where}: column {pictures[0]!r} holds pictures, and preset = {config.preset} is for vectors;"
                         f" use preset = cpu or another for pictures, or pca.")  # fmt: skip
-    read = _pictures if pictures else _vectors
-    found = [(read(table, where), _labels(table, where)) for table in (train, test)]
-    classes = config.classes
-    if classes is None:
-        classes = 1 + int(max((labels.max() for _, labels in found if len(labels)), default=-1))
-    if classes < 1:
+    every = [_labels(table, where) for table in parts]
+    largest = int(torch.cat([*every, torch.tensor([-1])]).max())
+    if largest < 0:
         raise DataError(f"{where}: column 'label' is empty in every row; give some examples of each class its number.")
-    (raw, labels), (test_raw, test_labels) = found
+    classes = 1 + largest if config.classes is None else config.classes
+    read = _pictures if pictures else _vectors
+    examples = [read(table, where) for table in parts]
+    if len(parts) == 1:  # divided only now, so that sentences count the rows of the file
+        (raw,), (labels,) = examples, every
+        kept, test = _divided(labels, config.split_seed)
+        return raw[kept], labels[kept], raw[test], labels[test], classes
+    (raw, test_raw), (labels, test_labels) = examples, every
     if raw.shape[1:] != test_raw.shape[1:]:
         raise DataError(
             f"{where}: train has examples of shape {tuple(raw.shape[1:])}, test {tuple(test_raw.shape[1:])}."
@@ -53,21 +57,23 @@ def own_examples(config: Config, tables: Mapping[str, pa.Table]) -> tuple[Tensor
     return raw, labels, test_raw, test_labels, classes
 
 
-def _splits(config: Config, tables: Mapping[str, pa.Table]) -> tuple[pa.Table, pa.Table]:
+def _parts(where: str, tables: Mapping[str, pa.Table]) -> list[pa.Table]:
+    """Train and test, or one table of both."""
     if "train" in tables and "test" in tables:
-        return tables["train"], tables["test"]
+        return [tables["train"], tables["test"]]
     if len(tables) > 1:
-        raise DataError(f"{config.dataset}: found the splits {', '.join(tables)}; name two of them train and test.")
-    (table,) = tables.values()
-    if "label" not in table.column_names:
-        raise DataError(f"{config.dataset}: column 'label' is missing; found {', '.join(table.column_names)}.")
-    has_label = torch.from_numpy(~table["label"].is_null().to_numpy())
-    order = torch.randperm(len(table), generator=torch.Generator().manual_seed(config.split_seed))
-    labelled = order[has_label[order]]
+        raise DataError(f"{where}: found the splits {', '.join(tables)}; name two of them train and test.")
+    return list(tables.values())
+
+
+def _divided(labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Row numbers of train, in order, and of test: a fifth of those with a label."""
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    labelled = order[labels[order] >= 0]
     test = labelled[: len(labelled) // 5]
-    kept = torch.ones(len(table), dtype=torch.bool)
+    kept = torch.ones(len(labels), dtype=torch.bool)
     kept[test] = False
-    return table.filter(pa.array(kept.numpy())), table.take(pa.array(test.numpy()))
+    return kept.nonzero().flatten(), test
 
 
 def _labels(table: pa.Table, where: str) -> Tensor:
@@ -96,7 +102,10 @@ def _pictures(table: pa.Table, where: str) -> Tensor:
             f" encode the pictures."
         ) from error
     known = table.select([column]).append_column("label", pa.array(np.zeros(len(table), np.int64)))
-    return images(known, channels, (height, width))[0]
+    try:
+        return images(known, channels, (height, width))[0]
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
 
 
 def _vectors(table: pa.Table, where: str) -> Tensor:

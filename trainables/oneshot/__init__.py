@@ -1,6 +1,7 @@
 """Find every instance of a class in a scene, given one picture of the class."""
 
 from raybayes.contract import Command, Metric, Project, Rescore
+from trainables.oneshot.checking import check
 from trainables.oneshot.config import Config, max_steps
 from trainables.oneshot.detecting import DetectSettings, detect, load_finder
 from trainables.oneshot.study import RescoreSettings, findings, rescored
@@ -56,6 +57,7 @@ PROJECT = Project(
         "evaluation.pictures": 1,
     },
     data=("grocery-sample", "oneshot-sample", "oneshot-cards", "oneshot-logos", "shelf-demo"),
+    check=check,
     max_steps=max_steps,
     findings=findings,
     rescore=Rescore(RescoreSettings, rescored),

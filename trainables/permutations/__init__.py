@@ -1,10 +1,11 @@
 """Optimisation over orderings by low-variance gradients of a Plackett-Luce distribution."""
 
-from raybayes.contract import Direction, Findings, Finished, Fusion, Metric, Project
+from raybayes.contract import Direction, Findings, Finished, Fusion, Load, Metric, Project
 from trainables.permutations import together
 from trainables.permutations.config import Config, max_steps
 from trainables.permutations.order import BestOrder, minimise_order
 from trainables.permutations.plackett_luce import PlackettLuce
+from trainables.permutations.tasks.tsp import load_instance
 from trainables.permutations.training import train
 
 _METHODS = {
@@ -68,6 +69,12 @@ METRICS = (
 )
 
 
+def check(config: Config, data: Load) -> None:
+    """DataError if the data set has no tour of that name; a TSPLIB file is read with the configuration already."""
+    if config.task == "tsp" and not config.tsp.instance.endswith(".tsp"):
+        load_instance(config.tsp.instance, data(config.dataset or "tsp-sample"), config.tsp.optimum)
+
+
 def _findings(finished: Finished) -> Findings:
     from trainables.permutations.study.findings import findings  # it draws: training need not load matplotlib
 
@@ -88,6 +95,7 @@ PROJECT = Project(
     parallel="samples",
     smoke={"evaluations": 200, "reports": 4, "runs": 2},
     data=("tsp-sample", "tsp", "ltr-sample", "ltr", "sachs-sample", "sachs"),
+    check=check,
     max_steps=max_steps,
     findings=_findings,
     fusion=Fusion(alike=together.alike, most=together.most, train=together.train),

@@ -13,6 +13,7 @@ import torch
 
 from raybayes import catalog
 from raybayes import data as raybayes_data
+from raybayes.cli.main import main
 from raybayes.contract import Metric
 from raybayes.errors import DataError
 from trainables.ensembles import PROJECT, Config, max_steps, train
@@ -253,6 +254,22 @@ def test_too_few_images_are_refused(run_in_memory):
         run_in_memory(train, Config(train_images=9999))
     with pytest.raises(DataError, match=r"test_images = 9999, but mnist-sample has 1000; lower it, or use 0 for all"):
         run_in_memory(train, Config(test_images=9999))
+
+
+@pytest.mark.parametrize("command", [["train"], ["sweep", "--trials", "2"]])
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("train_images=5", "validation = 0.2 of 5 training images leaves 1 to score"),
+        ("train_images=2001", "train_images = 2001, but mnist-sample has 2000; lower it"),
+        ("test_images=1001", "test_images = 1001, but mnist-sample has 1000; lower it"),
+    ],
+)
+def test_image_counts_are_looked_at_before_anything_is_written(command, setting, words, tmp_path, capsys):
+    options = ["-s", setting, "--storage", str(tmp_path / "runs"), "--name", "r"]
+    assert main([command[0], "ensembles", *command[1:], "--local", *options]) == 2
+    assert capsys.readouterr().err.count(words) == 1
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_class_that_is_missing_is_named(run_in_memory, caplog):

@@ -121,9 +121,10 @@ def test_labels_that_cannot_be_used_are_refused(call, words):
 
 @pytest.mark.parametrize("splits", [("all",), ("train", "test")])
 def test_a_file_without_a_single_label_is_refused(splits):
-    rows = pa.table({"x": [0.1, 0.2, 0.3, 0.4], "label": pa.array([None] * 4, pa.int64())})
-    with pytest.raises(DataError, match="column 'label' is empty in every row; give some examples"):
-        own_examples(Config(dataset="mine.parquet"), dict.fromkeys(splits, rows))
+    for examples in ({"x": [0.1, 0.2, 0.3, 0.4]}, {"features": [[0.1], [0.2], [0.3], [0.4]]}):
+        rows = pa.table({**examples, "label": pa.array([None] * 4, pa.int64())})
+        with pytest.raises(DataError, match="column 'label' is empty in every row; give some examples"):
+            own_examples(Config(dataset="mine.parquet"), dict.fromkeys(splits, rows))
 
 
 def test_batches_have_fixed_counts_and_depend_on_the_step_alone(alone):
@@ -360,14 +361,23 @@ def test_a_users_pictures_train(tmp_path):
         Image.fromarray(generator.integers(0, 255, (12, 12), np.uint8)).save(buffer, "PNG")
         files.append(buffer.getvalue())
     path = write(tmp_path, png=files, label=[i % 3 for i in range(90)])
-    with pytest.raises(TrialError, match=r"holds pictures, and preset = vectors is for vectors"):
+    with pytest.raises(DataError, match=r"holds pictures, and preset = vectors is for vectors"):
         run(path, tmp_path)
     small = {"preset": "cpu", "trunk.checkerboards": 1, "trunk.steps": 1, "head.steps": 1, "head.blocks": 1}
     found = rb.train("flows", {"dataset": path, **SMALL, **small}, storage=str(tmp_path), name="ok", executor="here")
     assert pictures_from(found.table("samples")).shape == (30, 1, 12, 12)
-    with pytest.raises(TrialError, match=r"halves pictures 3 times, which 12 x 12 does not allow .* fit: 1, 2, 3"):
+    with pytest.raises(DataError, match=r"halves pictures 3 times, which 12 x 12 does not allow .* fit: 1, 2, 3"):
         rb.train("flows", {"dataset": path, **SMALL, **small, "trunk.levels": 4}, storage=str(tmp_path), name="no",
                  executor="here")  # fmt: skip
+
+
+def test_a_picture_that_does_not_decode_is_named_by_file_and_row():
+    buffer = io.BytesIO()
+    Image.new("L", (8, 8)).save(buffer, "PNG")
+    table = pa.table({"image": [buffer.getvalue()] * 9 + [b"no picture"], "label": [0, 1] * 5})
+    said = r"^mine\.parquet: column 'image', row 9: the picture does not decode \(of no known format\); replace it"
+    with pytest.raises(DataError, match=said):
+        own_examples(Config(dataset="mine.parquet", preset="cpu"), {"all": table})
 
 
 @pytest.mark.parametrize(
@@ -390,8 +400,27 @@ def test_a_users_bad_data_are_refused_with_a_sentence(spoil, words, tmp_path):
     columns = {name: x[:, i] for i, name in enumerate("abcd")}
     path = write(tmp_path, **columns, label=pa.array(labels, pa.int64()))
     classes = {} if "nothing" in words else {"classes": 3}
-    with pytest.raises(TrialError, match=words):
+    with pytest.raises(DataError, match=words):
         run(path, tmp_path, **classes)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", [["train"], ["sweep", "--trials", "4"]])
+def test_a_users_bad_file_is_refused_once_and_nothing_is_written(command, tmp_path, capsys):
+    path = write(tmp_path, a=[0.1, 0.2], label=[-1, 0])
+    where = ["--storage", str(tmp_path / "runs"), "--name", "r"]
+    assert main([command[0], "flows", *command[1:], "--local", "-s", f"dataset={path}", *where]) == 2
+    said = capsys.readouterr().err
+    assert said.count("found label -1; labels must be 0 or more; leave the cell empty for no label.") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_users_file_with_labels_alone_is_refused_where_unlabelled_examples_are_wanted(tmp_path):
+    x, _ = vectors()
+    path = write(tmp_path, **{name: x[:, i] for i, name in enumerate("abcd")}, label=[i % 3 for i in range(120)])
+    with pytest.raises(DataError, match="every example is labelled; set labelled_share = 1, or lower labels"):
+        run(path, tmp_path, labels=0)
+    assert not (tmp_path / "run").exists()
 
 
 def test_presets_fill_in_and_what_is_given_wins():

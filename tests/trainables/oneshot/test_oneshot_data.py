@@ -153,7 +153,8 @@ class TestBadInput:
 
     def test_a_box_outside_the_picture(self, shop):
         rewrite(shop, "0,cup,one,0.1,1.2,0.2,0.6,0,train", LINES[4])
-        self.refused(shop, "boxes.csv, line 2", "(0.1, 0.2, 1.2, 0.6)", "outside 0 .. 1", "files.skip_bad")
+        said = f"{shop / 'boxes.csv'}: line 2: box (0.1, 0.2, 1.2, 0.6) lies outside 0 .. 1"
+        self.refused(shop, said, "files.skip_bad")
 
     def test_a_box_without_area(self, shop):
         rewrite(shop, "0,cup,one,0.5,0.5,0.2,0.6,0,train", "0,cup,one,0.1,0.5,0.6,0.2,0,train", LINES[4])
@@ -183,7 +184,7 @@ class TestBadInput:
 
     def test_pictures_that_do_not_decode_are_named(self, shop):
         (shop / "one.jpg").write_bytes(b"no picture")
-        self.refused(shop, "one.jpg: the picture does not decode", "files.skip_bad = true")
+        self.refused(shop, "one.jpg: the picture does not decode (of no known format). Correct", "skip_bad = true")
 
     def test_class_images_that_do_not_decode_are_named(self, shop):
         (shop / "classes" / "cup.png").write_bytes(b"no picture")

@@ -3,9 +3,11 @@
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import torch
 from PIL import Image
@@ -29,7 +31,7 @@ from trainables.oneshot.mining import mine
 from trainables.oneshot.patches import cut, draw_window, flipped, mirrored, random_patch
 from trainables.oneshot.scales import eval_scale
 from trainables.oneshot.study.curves import judged, precision_recall
-from trainables.oneshot.study.rescoring import _crossed
+from trainables.oneshot.study.rescoring import RescoreSettings, _crossed, rescored
 
 HERE = {"executor": "here", "every_s": 0.0}
 SMALL = {"model": {"weights": "random", "grid_size": 3, "pool_border": 0}, "patch": {"width": 96, "height": 96}}
@@ -104,9 +106,33 @@ class TestConfig:
         options = [option for name, value in files.items() for option in ("-s", f"files.{name}={value}")]
         assert main(["train", "oneshot", "--local", "-s", "dataset=null", "-s", "model.weights=random", *options]) == 2
         said = capsys.readouterr().err
-        assert "boxes.csv, line 2: box (0.1, 0.1, 0.1, 0.5) has no area" in said
+        assert said.count("has no area") == 1
+        assert not Path("runs").exists()
+        assert "boxes.csv: line 2: box (0.1, 0.1, 0.1, 0.5) has no area" in said
         assert "Traceback" not in said
         assert "File " not in said
+
+    @pytest.mark.parametrize(
+        ("settings", "words"),
+        [
+            (["model.weights=no.pt"], "there is no weight file no.pt; give the path"),
+            (["model.weights=torn.pt"], "torn.pt is not a state dict"),
+            (["model.weights=random", "model.transform_weights=other.pt"], "other.pt does not fit TransformNet"),
+            (["synth.icons=nowhere"], "nowhere"),
+            (["dataset=null", "files.format=csv", "files.annotations=no.csv", "files.images=."], "there is no no.csv"),
+        ],
+    )
+    def test_files_and_weights_are_looked_at_before_anything_is_written(
+        self, settings, words, capsys, tmp_path, monkeypatch
+    ):
+        monkeypatch.chdir(tmp_path)
+        Path("torn.pt").write_bytes(b"no weights")
+        torch.save({"a": torch.zeros(1)}, "other.pt")
+        options = [part for setting in settings for part in ("-s", setting)]
+        for command in (["train", "oneshot"], ["sweep", "oneshot", "--trials", "2"]):
+            assert main([*command, "--local", *options]) == 2
+            assert words in capsys.readouterr().err
+        assert not Path("runs").exists()
 
     def test_reports(self):
         assert max_steps(Config(steps=0)) == 1
@@ -453,6 +479,18 @@ class TestStored:
         assert math.isnan(_crossed([(0.5, 0.5, nan), (0.4, 0.4, nan)]))
         assert _crossed([(0.5, 0.6, 0.2), (0.4, 0.1, 0.9)]) == pytest.approx((0.2 + 0.1) / 2)
 
+    def test_of_a_single_scene_the_table_says_why_there_is_no_crossed_number(self, finished):
+        (first, *_) = sorted(finished.table("objects")["scene"].to_pylist())
+
+        def of_first(name, *key):
+            table = finished.table(name, *key)
+            return table.filter(pc.equal(table["scene"], first))
+
+        one = SimpleNamespace(tables=finished.tables, reports=finished.reports, table=of_first)
+        tables = rescored(one, RescoreSettings(nms_iou=(0.3,))).tables
+        title = "What choosing a way is worth (–: one half of the scenes has no object; judge more scenes)"
+        assert tables[title]["chosen on the other half"].to_pylist() == [None]
+
     def test_findings(self, finished):
         found = finished.findings()
         (row,) = next(iter(found.tables.values())).to_pylist()
@@ -554,6 +592,12 @@ class TestDetect:
             finished.command("detect", inputs, settings)
         for word in words:
             assert word in str(error.value), str(error.value)
+
+    def test_the_help_says_that_a_choice_of_yes_or_no_takes_a_value(self, capsys):
+        assert main(["detect", "--help"]) == 0
+        said = capsys.readouterr().out
+        assert "--skip-bad true|false" in said
+        assert "--levels VALUE" in said
 
     def test_bad_scenes_are_skipped_if_asked(self, finished, shelf):
         settings = {"class_image": shelf, "skip_bad": True, "most": 1, "score_threshold": -1}

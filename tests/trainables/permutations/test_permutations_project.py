@@ -11,6 +11,7 @@ import torch
 
 import raybayes as rb
 from raybayes import catalog, data
+from raybayes.cli.main import main
 from raybayes.errors import SpecError
 from trainables.permutations import PROJECT
 from trainables.permutations.tasks.tsp import TourCost, load_instance
@@ -70,6 +71,15 @@ def test_a_broken_file_is_refused_before_anything_runs(tmp_path):
     path.write_text("TYPE: TSP\nDIMENSION: 3\nEDGE_WEIGHT_TYPE: EUC_2D\nNODE_COORD_SECTION\n1 0 0\n2 3 4\nEOF\n")
     with pytest.raises(SpecError, match="has 2 rows; DIMENSION 3 wants 3 rows"):
         catalog.configure(PROJECT, {"task": "tsp", "tsp.instance": str(path)})
+
+
+@pytest.mark.parametrize("command", [["train"], ["sweep", "--trials", "2"]])
+def test_a_tour_that_the_data_set_does_not_have_is_refused_before_anything_is_written(command, tmp_path, capsys):
+    options = ["-s", "task=tsp", "-s", "tsp.instance=notthere", "--storage", str(tmp_path / "runs"), "--name", "r"]
+    assert main([command[0], "permutations", *command[1:], "--local", *options]) == 2
+    said = capsys.readouterr().err
+    assert said.count("tsp.instance = notthere is not in this data set, which has burma14") == 1
+    assert not (tmp_path / "runs").exists()
 
 
 def test_restarts_share_the_budget_and_the_best_of_them_counts(tmp_path):

@@ -22,7 +22,7 @@ class Row:
     """One box.
 
     Args:
-        place: "boxes.csv, line 7", for messages.
+        place: inside the annotations, for messages: "line 7" of their file, "a.xml, object 1" of their folder.
         scene: id of its scene.
         label: its class.
         box: (x0, y0, x1, y1), in pixels, or as shares of width and height.

@@ -31,16 +31,17 @@ def read_csv(table: Path, images: Path) -> Listing:
             )
         listing = Listing()
         for line, cells in enumerate(reader, start=2):
-            place = f"{table.name}, line {line}"
+            place = f"line {line}"
             try:
                 x0, y0, x1, y1 = (float(cells[name]) for name in ("lx", "ty", "rx", "by"))
                 difficult = bool(int(cells.get("difficult") or 0))
             except (TypeError, ValueError) as error:
-                raise DataError(f"{place}: {error}; lx, ty, rx, by are numbers, difficult is 0 or 1.") from None
+                wanted = "lx, ty, rx, by are numbers, difficult is 0 or 1"
+                raise DataError(f"{table}, {place}: {error}; {wanted}.") from None
             scene, label = cells["imageid"], cells["classid"]
             split = "" if not cells.get("split") else "train" if cells["split"] == "train" else "test"
             listing.rows.append(Row(place, scene, label, (x0, y0, x1, y1), True, difficult, split))
-            _put_picture(listing, scene, cells.get("imagefilename") or f"{scene}.jpg", images, place)
+            _put_picture(listing, scene, cells.get("imagefilename") or f"{scene}.jpg", images, f"{table}, {place}")
             if cells.get("classfilename"):
                 listing.class_files[label] = (place, table.parent / cells["classfilename"])
     return listing
@@ -137,18 +138,19 @@ def read_flickr_logos(table: Path, images: Path) -> Listing:
     """
     listing, known = Listing(), set[tuple[str, ...]]()
     for line, cells in _lines(table):
-        place = f"{table.name}, line {line}"
+        place = f"line {line}"
         try:
             name, label, x0, y0, x1, y1 = cells[0], cells[1], *map(float, cells[3:7])
         except ValueError:
-            raise DataError(f"{place}: found {' '.join(cells)!r}; wanted: file class subset x1 y1 x2 y2.") from None
+            wanted = "file class subset x1 y1 x2 y2"
+            raise DataError(f"{table}, {place}: found {' '.join(cells)!r}; wanted: {wanted}.") from None
         row = (name, label, *cells[3:7])
         if row in known:
             continue
         known.add(row)
         scene = Path(name).stem
         listing.rows.append(Row(place, scene, label, (x0, y0, x1, y1), False))
-        _put_picture(listing, scene, name, images, place)
+        _put_picture(listing, scene, name, images, f"{table}, {place}")
     return _some(listing, table, "row")
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from raybayes.errors import DataError
@@ -62,8 +62,10 @@ class Picture:
         return _Part((left, top, max(min(round(x1), whole[0]), left + 1), max(min(round(y1), whole[1]), top + 1)))
 
     def _broken(self, error: Exception) -> DataError:
+        known = not isinstance(error, UnidentifiedImageError)  # Pillow's own sentence repeats the name, or hides it
+        reason = f"{type(error).__name__}: {error}" if known else "of no known format"
         return DataError(
-            f"{self.name}: the picture does not decode ({type(error).__name__}: {error}); replace it by a JPEG or PNG"
+            f"{self.name}: the picture does not decode ({reason}); replace it by a JPEG or PNG"
             " file, or set files.skip_bad = true to leave such pictures out."
         )
 

@@ -76,15 +76,16 @@ def rescored(finished: Finished, settings: RescoreSettings) -> Findings:
         rows += [_row(trial, repeat, way, whole) for way, (whole, _, _) in scored]
         crossed = _crossed([halves for _, halves in scored])
         best = max(whole for _, (whole, _, _) in scored)
+        worth = None if np.isnan(crossed) else crossed
         chosen.append(
-            {"trial": trial, "repeat": repeat, "ways": len(scored), "best": best, "chosen on the other half": crossed}
+            {"trial": trial, "repeat": repeat, "ways": len(scored), "best": best, "chosen on the other half": worth}
         )
     if not rows:
         raise DataError("no run has stored raw boxes yet; let one finish.")
     results = pa.Table.from_pylist(rows)
     tables = {
         "Ways of looking by mAP@0.5, mean over runs": _summary(rows),
-        "What choosing a way is worth": pa.Table.from_pylist(chosen),
+        _worth_title(chosen): pa.Table.from_pylist(chosen),
     }
     return Findings(tables, results=results)
 
@@ -170,6 +171,14 @@ def _crossed(halves: Sequence[tuple[float, float, float]]) -> float:
     if np.isnan(table[:, 1:]).any():  # whether a half has objects does not depend on the way of looking
         return float("nan")
     return float((table[table[:, 1].argmax(), 2] + table[table[:, 2].argmax(), 1]) / 2)
+
+
+def _worth_title(chosen: Sequence[Mapping[str, object]]) -> str:
+    """The table's title, with the reason where a cell has no number."""
+    title = "What choosing a way is worth"
+    if any(row["chosen on the other half"] is None for row in chosen):
+        title += " (–: one half of the scenes has no object; judge more scenes)"
+    return title
 
 
 def _row(trial: int, repeat: int, way: _Way, score: float) -> dict[str, object]:
