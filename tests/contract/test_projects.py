@@ -68,6 +68,11 @@ def test_every_metric_is_explained(project):
         assert metric.doc, f"{metric.name} has no sentence"
 
 
+def test_a_report_is_not_called_like_a_metric_which_counts_otherwise(project):
+    names = {metric.name for metric in project.metrics}
+    assert not names & {project.fidelity, f"{project.fidelity}s"}, "the axis of a figure would have the wrong numbers"
+
+
 def test_every_key_is_explained(project):
     for key, (kind, meaning) in catalog.documentation(project).items():
         assert kind
