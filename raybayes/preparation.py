@@ -21,9 +21,7 @@ from raybayes.spec import SweepSpec
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
 
-_DRAWS = 64  # configurations of a space that are looked at before a sweep starts
-
-
+_DRAWS = 64  # of the first configurations, at most, are looked at before a sweep starts
 Points = Sequence[Mapping[str, Any]]
 
 
@@ -56,7 +54,7 @@ def prepare(spec: SweepSpec, layout: Layout | None = None) -> Prepared:
     defaults = catalog.filled(project, {**space.constants(), **fixed})
     plan = make_plan(spec, space, project.metrics, defaults)
     # What an earlier burst has begun goes on; it is not asked again whether enough of its space is possible.
-    points = _first_points(plan, _DRAWS if layout is None else 1)
+    points = _first_points(plan, min(_DRAWS, spec.trials) if layout is None else 1)
     _require_data(spec, project, plan, points, defaults)
     if layout is None:
         _require_possible(spec, project, points)
@@ -106,8 +104,8 @@ def _require_possible(spec: SweepSpec, project: Project, points: Points) -> None
     refused = [problem for point in points if (problem := _refusal(project, {**spec.config, **point}))]
     if len(refused) > spec.failed_limit * len(points):
         raise SpecError(
-            f"space {spec.space}: {len(refused)} of {len(points)} configurations do not go with what is fixed, for "
-            f"example: {refused[0]} Narrow the space with -s NAME=VALUE, fix less, or choose another --space."
+            f"space {spec.space}: {len(refused)} of the first {len(points)} configurations do not go with what is fixed, "
+            f"for example: {refused[0]} Narrow the space with -s NAME=VALUE, fix less, or choose another --space."
         )
 
 

@@ -245,7 +245,7 @@ MISTAKES = {
     ),
     "a space that does not go with what is fixed": (
         ["sweep", "flows", "-s", "steps=40"],
-        ["space SPACE: ", " of 64 configurations do not go with", "leaves nothing of steps = 40", "-s NAME=VALUE"],
+        ["space SPACE: ", " configurations do not go with what is fixed", "leaves nothing of steps = 40", "-s NAME=VALUE"],
     ),
     "unknown objective": (
         [*PARABOLA, "--objective", "speed"],
