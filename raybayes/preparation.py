@@ -104,8 +104,8 @@ def _require_possible(spec: SweepSpec, project: Project, points: Points) -> None
     refused = [problem for point in points if (problem := _refusal(project, {**spec.config, **point}))]
     if len(refused) > spec.failed_limit * len(points):
         raise SpecError(
-            f"space {spec.space}: {len(refused)} of the first {len(points)} configurations do not go with what is fixed, "
-            f"for example: {refused[0]} Narrow the space with -s NAME=VALUE, fix less, or choose another --space."
+            f"space {spec.space}: {len(refused)} of the first {len(points)} configurations do not go with what is "
+            f"fixed, for example: {refused[0]} Narrow the space with -s NAME=VALUE, fix less, or use another --space."
         )
 
 

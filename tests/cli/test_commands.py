@@ -244,8 +244,8 @@ MISTAKES = {
         ["learning_rate is no known key", "search_spaces/parabola.py"],
     ),
     "a space that does not go with what is fixed": (
-        ["sweep", "flows", "-s", "steps=40"],
-        ["space SPACE: ", " configurations do not go with what is fixed", "leaves nothing of steps = 40", "-s NAME=VALUE"],
+        ["sweep", "flows", "--trials", "3", "-s", "steps=40"],
+        ["space SPACE: ", " configurations do not go with what is fixed", "nothing of steps = 40", "-s NAME=VALUE"],
     ),
     "unknown objective": (
         [*PARABOLA, "--objective", "speed"],
