@@ -29,8 +29,8 @@ from raybayes.errors import (
 
 if TYPE_CHECKING:
     from raybayes.api import extend, open_sweep, resume, sweep, train
-    from raybayes.confirmation import confirm
-    from raybayes.simulation import Recorded, simulate
+    from raybayes.sweeps.confirmation import confirm
+    from raybayes.sweeps.simulation import Recorded, simulate
 
 __version__ = "0.1.0"
 __all__ = [
@@ -57,8 +57,8 @@ __all__ = [
 ]
 _CALLS = {
     **dict.fromkeys(("extend", "open_sweep", "resume", "sweep", "train"), "raybayes.api"),
-    "confirm": "raybayes.confirmation",
-    **dict.fromkeys(("Recorded", "simulate"), "raybayes.simulation"),
+    "confirm": "raybayes.sweeps.confirmation",
+    **dict.fromkeys(("Recorded", "simulate"), "raybayes.sweeps.simulation"),
 }
 
 

@@ -6,13 +6,13 @@ import datetime
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from raybayes.bursts import Executor, Watch, deadline, require_same_space, run, silent, start
 from raybayes.errors import SpecError
-from raybayes.preparation import prepare
-from raybayes.records import build
-from raybayes.results import Sweep
-from raybayes.spec import SweepSpec, default_storage, parse_duration
+from raybayes.spec.sweep_spec import SweepSpec, default_storage, parse_duration
+from raybayes.spec.validation import build
 from raybayes.store.layout import Layout
+from raybayes.sweeps.execution import Executor, Watch, deadline, require_same_space, run, silent, start
+from raybayes.sweeps.preparation import prepare
+from raybayes.sweeps.results import Sweep
 
 
 def train(
@@ -200,7 +200,7 @@ def resume(
     """
     until, found = deadline(walltime), Sweep(path)
     if found.spec.kind == "confirm":
-        from raybayes.confirmation import go_on
+        from raybayes.sweeps.confirmation import go_on
 
         return go_on(found, executor, watch, until, changes)
     spec = _changed(found, changes)

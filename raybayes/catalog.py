@@ -20,8 +20,8 @@ from pydantic.fields import FieldInfo
 
 from raybayes.contract import Project
 from raybayes.errors import SpaceError, SpecError
-from raybayes.records import build, flatten, groups_of, nest, unknown_key
 from raybayes.space import Choice, Parameter, Space
+from raybayes.spec.validation import build, flatten, groups_of, nest, unknown_key
 
 _GROUPS = {"trainables": "raybayes.projects", "search_spaces": "raybayes.spaces"}
 

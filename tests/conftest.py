@@ -11,15 +11,15 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from raybayes import catalog
-from raybayes.engine.cluster import Cluster, connected
-from raybayes.spec import Resources
+from raybayes.engine.on_ray.connect import Cluster, connected
+from raybayes.spec.sweep_spec import Resources
 
 # Tests that start Ray, in two processes of their own: a third Ray at the same time would starve the others.
 ON_ONE_RAY = (
     "tests/contract/test_on_ray.py",
     "tests/engine/test_executors.py",
-    "tests/engine/test_shares.py",
-    "tests/engine/test_warm.py",
+    "tests/engine/on_ray/test_fair_share.py",
+    "tests/engine/on_ray/test_tune.py",
 )
 ON_THEIR_OWN = (
     "tests/faults/test_interruptions.py",

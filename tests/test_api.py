@@ -3,7 +3,7 @@
 import pytest
 
 import raybayes as rb
-from raybayes.engine import cluster
+from raybayes.engine.on_ray import connect
 from raybayes.errors import ResourceError
 
 
@@ -16,7 +16,7 @@ def test_this_process_refuses_what_its_machine_does_not_have(tmp_path, wanted):
 
 def test_a_sweep_goes_on_in_no_process_that_has_less_than_it_needs(tmp_path, monkeypatch):
     made = rb.sweep("parabola", trials=1, config={"steps": 1}, storage=str(tmp_path), executor="here")
-    monkeypatch.setattr(cluster, "this_machine", lambda: [cluster.Node(0.5, 0)])
+    monkeypatch.setattr(connect, "this_machine", lambda: [connect.Node(0.5, 0)])
     with pytest.raises(ResourceError, match=r"never fits on 0\.5 CPUs \+ 0 GPUs"):
         rb.extend(made.path, 1, executor="here")
     assert rb.open_sweep(made.path).spec.trials == 1

@@ -15,12 +15,12 @@ FILES = sorted(file for part in ("raybayes", "trainables", "search_spaces") for 
 
 # Imports go to the left or stay where they are.
 LEVELS = (
-    ("errors", "clock", "seeds", "machine"),
-    ("contract", "space", "records", "yamlfile", "spec"),
+    ("errors", "clock", "seeds", "hardware"),
+    ("contract", "space", "spec"),
     ("catalog", "data", "store", "search"),
-    ("engine", "report"),
-    ("launch", "results", "knowledge"),
-    ("preparation", "bursts", "api", "confirmation", "simulation", "following", "serving"),
+    ("engine", "reporting"),
+    ("launch",),
+    ("sweeps", "api"),
     ("cli",),
     ("__main__",),
 )
@@ -28,13 +28,13 @@ LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 OWNERS = {
     "ray": {"engine", "launch"},
     "optuna": {"search"},
-    "matplotlib": {"report"},
+    "matplotlib": {"reporting"},
     "typer": {"cli"},
-    "rich": {"cli", "report"},
+    "rich": {"cli", "reporting"},
 }
 HEAVY = ("ray", "torch", "optuna", "pyarrow", "matplotlib", "pandas", "scipy")
 # A sweep in the reader's hand can be resumed, extended, confirmed: its methods call the door that made the sweep.
-DEFERRED = {("results", "api"), ("results", "confirmation")}
+DEFERRED = {("sweeps", "api")}
 
 
 class Import(NamedTuple):
@@ -132,8 +132,8 @@ def test_imports_follow_the_arrows():
     [
         ("raybayes/space.py", "from raybayes.store import layout", "space stands below store"),
         ("raybayes/search/x.py", "def f():\n    import raybayes.engine.run", "search stands below engine"),
-        ("raybayes/report/x.py", "from raybayes import results", "report stands below results"),
-        ("raybayes/results.py", "from raybayes import api", "results stands below api"),
+        ("raybayes/reporting/x.py", "from raybayes.sweeps import results", "reporting stands below sweeps"),
+        ("raybayes/sweeps/results.py", "from raybayes.cli import main", "sweeps stands below cli"),
         ("raybayes/store/x.py", "from ..engine import run", "store stands below engine"),
         ("raybayes/search/x.py", "import ray", "only engine and launch may import ray"),
         ("raybayes/api.py", "from optuna.study import Study", "only search may import optuna"),
@@ -155,7 +155,7 @@ def test_a_wrong_arrow_is_seen(file, source, words):
 @pytest.mark.parametrize(
     ("file", "source"),
     [
-        ("raybayes/results.py", "def f():\n    from raybayes import api"),
+        ("raybayes/sweeps/results.py", "def f():\n    from raybayes import api"),
         ("raybayes/space.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import raybayes.api"),
         ("raybayes/engine/x.py", "import ray\nfrom raybayes import __version__, catalog"),
         (
@@ -178,7 +178,8 @@ _LIGHT = {
     "raybayes.space": "import raybayes.space",
     "raybayes.catalog": "import raybayes.catalog; raybayes.catalog.project_names()",
     "spaces": "import raybayes.catalog; [raybayes.catalog.load_spaces('ensembles')]",
-    "the desk": "import raybayes.engine.desk as desk; desk._leave_pandas_out(); desk.pa.Table.from_pylist([{'a': 1}])",
+    "the desk": "import raybayes.engine.on_ray.controller_actor as actor\n"
+    "actor._leave_pandas_out(); actor.pa.Table.from_pylist([{'a': 1}])",
     "--help": "from raybayes.cli.main import main; main(['--help'])",
     "sweep --help": "from raybayes.cli.main import main; main(['sweep', '--help'])",
 }

@@ -15,7 +15,7 @@ from torch import Tensor
 from benchmarks import measurement
 from benchmarks.autoregressive_speed import reference
 from benchmarks.measurement import Sample
-from trainables.autoregressive.config import Config
+from trainables.autoregressive.config.values import Config
 from trainables.autoregressive.costs import COSTS
 from trainables.autoregressive.draws import Draws
 from trainables.autoregressive.methods import METHODS, Step

@@ -20,9 +20,9 @@ from pyarrow import fs as pafs
 from benchmarks import measurement
 from benchmarks.quality import Found, write
 from raybayes.clock import WALL
-from raybayes.engine.context import Alone
-from raybayes.engine.job import Job
-from raybayes.engine.saver import COST, Saver
+from raybayes.engine.messages import Job
+from raybayes.engine.worker.checkpointer import COST, Saver
+from raybayes.engine.worker.context import Alone
 from raybayes.store import checkpoints
 from raybayes.store.filesystem import Storage
 from raybayes.store.layout import Layout

@@ -18,7 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 import raybayes as rb
 from benchmarks.faults.sweeps import ROOT, TRIALS, Cut, Damage, look, now, trained
 from raybayes import catalog
-from raybayes.engine.cluster import TICKET
+from raybayes.engine.on_ray.connect import TICKET
 
 STEPS, SLEEP_S = 8, 0.3
 SLOT: dict[str, Any] = {"num_cpus": 1, "resources": {TICKET: 1}, "object_store_memory": 100 * 2**20}
@@ -32,7 +32,7 @@ def a_node(folder: Path, rng: random.Random) -> Damage:
     try:
         node = cluster.add_node(**SLOT)
         there = NodeAffinitySchedulingStrategy(node.node_id, soft=False)
-        ray.get(ray.remote(importlib.import_module).options(scheduling_strategy=there).remote("raybayes.engine.tune"))
+        ray.get(ray.remote(importlib.import_module).options(scheduling_strategy=there).remote("raybayes.engine.on_ray.tune"))
         found: list[tuple[Cut, float]] = []
         killer = threading.Thread(target=lambda: found.append(_kill(cluster, node, folder, rng.randint(1, 5))))
         killer.start()

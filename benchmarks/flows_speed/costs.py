@@ -9,7 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from trainables.flows.build import build_flow, gflops
-from trainables.flows.config import Config
+from trainables.flows.config.values import Config
 from trainables.flows.shapes import data_shape
 
 PRESETS = ("paper", "medium", "small", "cpu", "cpu-16x16", "glow", "pca32")

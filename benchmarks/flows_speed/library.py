@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.flows.build import build_flow
-from trainables.flows.config import Config
+from trainables.flows.config.values import Config
 
 NETS_A_LEVEL = 4
 WIDTH = 64

@@ -18,7 +18,7 @@ from benchmarks.multi_fidelity.raw import raw_bridge
 from benchmarks.multi_fidelity.record import FILE
 from benchmarks.multi_fidelity.space import SPACE
 from benchmarks.quality import Found, write
-from raybayes.simulation import Recorded
+from raybayes.sweeps.simulation import Recorded
 
 WORKERS, TRIALS = 8, 128
 CLAIM = "Epochs of training until a network within 1 % of the best recorded error was trained to its end"

@@ -19,8 +19,8 @@ import torch
 
 import raybayes as rb
 from benchmarks import measurement
-from raybayes.report.findings import columns
-from trainables.permutations.study.comparison import entries, score_table
+from raybayes.reporting.findings import columns
+from trainables.permutations.analysis.comparison import entries, score_table
 
 RLOO = {"estimator": "rloo", "scale_by_std": True, "lr": 0.1, "reports": 5}
 SMALL = ("burma14", "gr17", "ulysses22", "fri26", "bayg29")

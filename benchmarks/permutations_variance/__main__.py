@@ -18,7 +18,7 @@ from torch import Tensor
 
 from benchmarks import measurement
 from trainables.permutations.build import build_estimator, build_model
-from trainables.permutations.config import Config
+from trainables.permutations.config.values import Config
 from trainables.permutations.costs import Recorder
 from trainables.permutations.estimators import Estimator, Exact
 from trainables.permutations.optimiser import OrderOptimiser

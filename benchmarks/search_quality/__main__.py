@@ -18,8 +18,8 @@ from benchmarks import measurement
 from benchmarks.quality import Found, write
 from benchmarks.search_quality.tables import HPOBENCH, Task, load
 from raybayes.seeds import derive
-from raybayes.simulation import Simulated
 from raybayes.space import Choice
+from raybayes.sweeps.simulation import Simulated
 
 TASKS = (
     ("hpolib", "slice_localization"),

@@ -262,14 +262,14 @@ class Side:
         if not self.on_ray:
             yield
             return
-        from raybayes.engine.cluster import connected
-        from raybayes.spec import Resources
+        from raybayes.engine.on_ray.connect import connected
+        from raybayes.spec.sweep_spec import Resources
 
         with connected(Resources()):
             if not self.label.startswith("raybayes"):
                 for name in [name for name in os.environ if name.startswith("TUNE_")]:
                     del os.environ[name]  # what raybayes tells Tune, others do not know of
-            for module in ("ray.train.torch", "ray.tune.search.optuna", "raybayes.engine.tune"):
+            for module in ("ray.train.torch", "ray.tune.search.optuna", "raybayes.engine.on_ray.tune"):
                 importlib.import_module(module)
 
             yield

@@ -11,15 +11,15 @@ import typer
 from raybayes.cli import options
 
 if TYPE_CHECKING:
-    from raybayes.launch.launcher import Launcher, Status
+    from raybayes.launch.interface import Launcher, Status
 
 app = typer.Typer(help="Ray clusters from YAML files: Slurm, hosts with ssh, this machine.", no_args_is_help=True)
 File = Annotated[str, typer.Argument(metavar="FILE", help="A cluster file, e.g. cluster/slurm_cpu.yaml.")]
 
 
 def _launcher(file: str) -> Launcher:
-    from raybayes.launch.launcher import launcher_for
-    from raybayes.launch.spec import read_cluster
+    from raybayes.launch.cluster_spec import read_cluster
+    from raybayes.launch.interface import launcher_for
 
     return launcher_for(read_cluster(file), file)
 

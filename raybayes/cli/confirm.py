@@ -23,7 +23,7 @@ def confirm(
 ) -> int:
     """Repeat the best trials of a sweep over fresh seeds and choose the winner by mean."""
     from raybayes.cli.sweep import burst_changes, watched
-    from raybayes.confirmation import confirm as repeat
+    from raybayes.sweeps.confirmation import confirm as repeat
 
     changes = burst_changes(
         concurrency=concurrency, weight=weight, time_budget=time_budget, data=data, walltime=walltime

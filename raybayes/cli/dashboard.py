@@ -17,7 +17,7 @@ def dashboard(
     browser: Annotated[bool, typer.Option("--browser", help="Open a browser of this machine.")] = False,
 ) -> int:
     """Serve Optuna's dashboard, the report and the figures of a sweep. It only reads; Ctrl-C ends it."""
-    from raybayes.serving import Site, serve
+    from raybayes.sweeps.dashboard import Site, serve
 
     with serve(Site(path), host, port) as server:
         taken = server.server_port

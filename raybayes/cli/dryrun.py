@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 
 from raybayes.cli.printing import console, plain_table, print_json
-from raybayes.engine.cluster import connected, require_fit, slots, this_machine
-from raybayes.preparation import prepare
+from raybayes.engine.on_ray.connect import connected, require_fit, slots, this_machine
 from raybayes.search.preview import preview
-from raybayes.spec import SweepSpec
+from raybayes.spec.sweep_spec import SweepSpec
+from raybayes.sweeps.preparation import prepare
 
 
 def print_plan(spec: SweepSpec, as_json: bool) -> None:

@@ -19,8 +19,8 @@ def export(
     """Write the trials, the reports or a stored table of a sweep as CSV, Parquet or JSON."""
     from raybayes.cli.printing import print_json
     from raybayes.errors import SpecError
-    from raybayes.report.export import KINDS, write_long
-    from raybayes.results import Sweep
+    from raybayes.reporting.export import KINDS, write_long
+    from raybayes.sweeps.results import Sweep
 
     kind = next((kind for kind in KINDS if kind == format.lower()), None)
     if kind is None:

@@ -35,7 +35,7 @@ def submit(
     """Run a raybayes command on a cluster: as a job on a running one, or as one Slurm job from start to end."""
     from raybayes.api import default_name
     from raybayes.launch import submission
-    from raybayes.launch.arguments import project_of
+    from raybayes.launch.remote_command import project_of
 
     _check(arguments)
     jobs, job = submission.submit(

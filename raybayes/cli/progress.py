@@ -13,8 +13,8 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from raybayes.cli.printing import console
+from raybayes.search.best_summary import with_error
 from raybayes.search.progress import Progress
-from raybayes.search.verdict import with_error
 
 
 class ProgressView(logging.Handler):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from raybayes.contract import Findings
-    from raybayes.results import Sweep
+    from raybayes.sweeps.results import Sweep
 
 Path = Annotated[str, typer.Argument(help="The folder of a sweep or run.")]
 
@@ -24,7 +24,7 @@ def show(
     json: options.Json = False,
 ) -> int:
     """The table of a sweep or a run. Reads the folder alone; works while it runs."""
-    from raybayes.results import Sweep
+    from raybayes.sweeps.results import Sweep
 
     found = Sweep(path)
     if profile:
@@ -47,9 +47,9 @@ def rescore(
 ) -> int:
     """Compute a sweep's results anew from its stored tables, without training and without a GPU."""
     from raybayes.cli.printing import console, print_json
-    from raybayes.report.export import Kind, write_figures, write_long
-    from raybayes.results import Sweep
-    from raybayes.yamlfile import parse_settings
+    from raybayes.reporting.export import Kind, write_figures, write_long
+    from raybayes.spec.yaml_files import parse_settings
+    from raybayes.sweeps.results import Sweep
 
     made = Sweep(path).rescore(parse_settings(settings or []))
     wanted: list[tuple[Kind, str | None]] = [("csv", csv), ("parquet", parquet)]
@@ -69,7 +69,7 @@ def rescore(
 def report(path: Path, json: options.Json = False) -> int:
     """Draw the figures of a sweep and write its report.html."""
     from raybayes.cli.printing import print_json
-    from raybayes.results import Sweep
+    from raybayes.sweeps.results import Sweep
 
     page = Sweep(path).report()
     if json:
@@ -82,7 +82,7 @@ def report(path: Path, json: options.Json = False) -> int:
 def print_sweep(found: Sweep, as_json: bool, findings: bool = True) -> None:
     """All trials, best first, the best marked; below them what the project makes of them; the path last."""
     from raybayes.cli.printing import console, print_json
-    from raybayes.report.table import best, trials_table
+    from raybayes.reporting.table import best, trials_table
 
     objectives = found.columns
     if as_json:
@@ -104,7 +104,7 @@ def print_sweep(found: Sweep, as_json: bool, findings: bool = True) -> None:
 def print_profile(found: Sweep, as_json: bool) -> None:
     """The shares of each slot's time, in percent."""
     from raybayes.cli.printing import console, plain_table, print_json
-    from raybayes.report.profile import in_percent, shares
+    from raybayes.reporting.profile import in_percent, shares
 
     found_shares = shares(found.profile())
     if as_json:
@@ -127,7 +127,7 @@ def findings_rows(findings: Findings) -> dict[str, list[dict[str, Any]]]:
 
 
 def print_findings(findings: Findings, out: Console) -> None:
-    from raybayes.report.findings import findings_table
+    from raybayes.reporting.findings import findings_table
 
     for title, table in findings.tables.items():
         out.print(f"\n{title}", markup=False)

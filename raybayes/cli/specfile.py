@@ -8,9 +8,9 @@ from typing import Any
 
 from raybayes.api import default_name
 from raybayes.errors import SpecError
-from raybayes.records import build
-from raybayes.spec import SweepSpec, parse_duration
-from raybayes.yamlfile import parse_settings, read_yaml
+from raybayes.spec.sweep_spec import SweepSpec, parse_duration
+from raybayes.spec.validation import build
+from raybayes.spec.yaml_files import parse_settings, read_yaml
 
 
 def sweep_spec(

@@ -115,8 +115,8 @@ def burst_changes(
     walltime: options.Walltime = None,
 ) -> dict[str, Any]:
     """What the flags of a command change for the bursts from now on; flags that were not given change nothing."""
-    from raybayes.spec import parse_duration
-    from raybayes.yamlfile import parse_settings
+    from raybayes.spec.sweep_spec import parse_duration
+    from raybayes.spec.yaml_files import parse_settings
 
     given = {
         "scheduler": scheduler,
@@ -165,7 +165,7 @@ def extend(
 
 def reuse_of(isolate: bool | None) -> dict[str, Any] | None:
     """What --isolate and --reuse set; None: what the spec says."""
-    from raybayes.spec import Reuse
+    from raybayes.spec.sweep_spec import Reuse
 
     return None if isolate is None else {"trials": 1 if isolate else Reuse().trials}
 

@@ -10,8 +10,8 @@ import typer
 from raybayes.cli import options
 
 if TYPE_CHECKING:
-    from raybayes.following import Follower
-    from raybayes.report.view import View
+    from raybayes.reporting.view import View
+    from raybayes.sweeps.live import Follower
 
 
 def watch(
@@ -22,8 +22,8 @@ def watch(
 ) -> int:
     """Watch a sweep until it is finished, through interruptions and restarts. Reads its folder alone; Ctrl-C leaves."""
     from raybayes.cli.printing import console, print_json
-    from raybayes.following import Follower
-    from raybayes.report.view import screen
+    from raybayes.reporting.view import screen
+    from raybayes.sweeps.live import Follower
 
     follower = Follower(path)
     view = follower.look()
@@ -47,7 +47,7 @@ def _live(follower: Follower, view: View, every: float) -> None:
     from rich.text import Text
 
     from raybayes.cli.printing import console
-    from raybayes.report.view import screen
+    from raybayes.reporting.view import screen
 
     out, problem = console(), ""
     with Live(console=out, auto_refresh=False) as live:
@@ -60,7 +60,7 @@ def _live(follower: Follower, view: View, every: float) -> None:
 
 
 def _log(follower: Follower, view: View, every: float) -> None:
-    from raybayes.report.ticker import news
+    from raybayes.reporting.ticker import news
 
     before, told = None, ""
     while True:
@@ -91,7 +91,7 @@ def _line(text: str) -> None:
 
 
 def _facts(view: View) -> dict[str, Any]:
-    from raybayes.report.view import seconds_left
+    from raybayes.reporting.view import seconds_left
 
     return {
         "path": view.path,

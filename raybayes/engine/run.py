@@ -11,16 +11,16 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from raybayes.clock import WALL
-from raybayes.engine.burst import Burst
-from raybayes.engine.witness import Witness
+from raybayes.engine.controller.controller import Burst
+from raybayes.engine.monitor import Witness
 from raybayes.errors import ClusterError, StoreError
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Progress
-from raybayes.spec import SweepSpec
+from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.store.layout import Layout
 
 if TYPE_CHECKING:
-    from raybayes.engine.cluster import Cluster
+    from raybayes.engine.on_ray.connect import Cluster
 
 Watch = Callable[[Progress], None]
 POLL_S = 0.5
@@ -83,7 +83,7 @@ def run_here(
     until: float | None = None,
 ) -> tuple[Progress, signal.Signals | None]:
     """A burst in this process, without Ray. Returns the final progress and the signal that ended it, if one did."""
-    from raybayes.engine.local import work_through
+    from raybayes.engine.in_process import work_through
 
     burst = Burst(layout, spec, plan, roots, PREDECESSOR_S)
     interrupt = Interrupt(until)
@@ -122,13 +122,13 @@ def run_on_ray(
     Returns:
         The final progress, and the signal that ended the burst, if one did.
     """
-    from raybayes.engine import cluster as machines
+    from raybayes.engine.on_ray import connect as machines
 
     with machines.connected(spec.resources, about(layout, spec)) as cluster:
         before()
         import ray
 
-        from raybayes.engine.desk import open_desk
+        from raybayes.engine.on_ray.controller_actor import open_desk
 
         room = machines.room_of(cluster.nodes, spec)
         desk = open_desk(layout, spec, plan, roots, room, PREDECESSOR_S, not cluster.private)
@@ -168,14 +168,14 @@ def about(layout: Layout, spec: SweepSpec) -> dict[str, str]:
 @contextlib.contextmanager
 def _witnessed(layout: Layout, plan: Plan, private: bool, watch: Watch) -> Iterator[Watch]:
     """Keep those informed who watch from elsewhere; on a shared Ray its metrics too. Gives what to tell progress to."""
-    from raybayes.engine.usage import usage
+    from raybayes.engine.on_ray.usage import usage
 
     names = [objective.name for objective in plan.objectives]
     if private:  # nobody scrapes a Ray that ends with the burst
         with Witness(layout, names, usage=lambda: usage(True)):
             yield watch
         return
-    from raybayes.engine.metrics import RayMetrics
+    from raybayes.engine.on_ray.metrics import RayMetrics
 
     metrics = RayMetrics(layout.name, names[0])
 
@@ -191,7 +191,7 @@ def _at_work(desk: Any, spec: SweepSpec, layout: Layout, cluster: Cluster) -> No
     """All jobs of the burst."""
     import ray
 
-    from raybayes.engine.tune import run_trials
+    from raybayes.engine.on_ray.tune import run_trials
 
     try:
         if spec.kind == "train":
@@ -208,7 +208,7 @@ def _train(desk: Any, spec: SweepSpec, layout: Layout) -> None:
     """The one job of a run, on a Ray Train group; on another one, as often as the retries allow, if that is lost."""
     import ray
 
-    from raybayes.engine.train import serve_in_group
+    from raybayes.engine.on_ray.train import serve_in_group
 
     over = False
     while not over:
@@ -250,7 +250,7 @@ def _watched(desk: Any, interrupt: Interrupt, watch: Watch) -> Iterator[None]:
     """Poll the desk for progress, and pass a signal on to it."""
     import ray
 
-    from raybayes.engine.hanging import stop_silent
+    from raybayes.engine.on_ray.watchdog import stop_silent
 
     ended = threading.Event()
 

@@ -15,18 +15,18 @@ from importlib.metadata import version
 from pathlib import Path
 
 from raybayes.errors import ClusterError
-from raybayes.launch import checks, ending, node, ssh
+from raybayes.launch import checks, node, teardown, transport
 from raybayes.launch.checks import Finding
-from raybayes.launch.folder import ClusterFolder, write_json
-from raybayes.launch.hostsfile import HostsFile
-from raybayes.launch.launcher import Say, Status, missing_nodes, raise_refusals, refuse_second
+from raybayes.launch.cluster_paths import ClusterFolder, write_json
+from raybayes.launch.hosts_file import HostsFile
+from raybayes.launch.interface import Say, Status, missing_nodes, raise_refusals, refuse_second
 
 _POLL_S = 1.0
 _SILENT_S = 120.0  # the head writes every few seconds; clocks of hosts may differ by some
 
 
 class HostsLauncher:
-    """See `raybayes.launch.launcher.Launcher`."""
+    """See `raybayes.launch.interface.Launcher`."""
 
     def __init__(self, spec: HostsFile, file: str) -> None:
         self._spec, self._file = spec, file
@@ -52,7 +52,7 @@ class HostsLauncher:
         words = [self._spec.python, "-m", "raybayes.launch.probe", "--folder", str(self.folder.path), "--nonce", nonce]
         words += ["--scratch", self._options.scratch, "--ports", *map(str, self._options.ports)]
         try:
-            said = json.loads(ssh.ask(self._spec.auth, host, words).strip().splitlines()[-1])
+            said = json.loads(transport.ask(self._spec.auth, host, words).strip().splitlines()[-1])
         except ClusterError as error:
             return [Finding("error", str(error))]
         finally:
@@ -134,10 +134,10 @@ class HostsLauncher:
             say(f"ending Ray on {host}")
             words = [self._spec.python, "-m", "raybayes.launch.node", "--end", "--folder", str(self.folder.path)]
             try:
-                said = json.loads(ssh.ask(self._spec.auth, host, words, timeout_s=90).strip().splitlines()[-1])
+                said = json.loads(transport.ask(self._spec.auth, host, words, timeout_s=90).strip().splitlines()[-1])
                 left += [f"{host}: process {pid}" for pid in said["left"]]
             except ClusterError as error:
                 left.append(str(error))
         self.folder.forget()
-        ending.forget_ray_up(self._spec.name)
+        teardown.forget_ray_up(self._spec.name)
         return left

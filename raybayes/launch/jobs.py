@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from raybayes.errors import ClusterError
-from raybayes.launch.arguments import name_of
-from raybayes.launch.folder import ClusterFolder
-from raybayes.launch.packing import Packed
+from raybayes.launch.cluster_paths import ClusterFolder
+from raybayes.launch.remote_command import name_of
+from raybayes.launch.working_dir import Packed
 
 _STOP_S = 120  # a stopped sweep writes checkpoints first; Ray's own patience is 3 s
 

@@ -10,13 +10,13 @@ import yaml
 
 from raybayes.errors import ClusterError
 from raybayes.launch.checks import Finding
-from raybayes.launch.folder import ClusterFolder
-from raybayes.launch.launcher import Say, Status
+from raybayes.launch.cluster_paths import ClusterFolder
+from raybayes.launch.interface import Say, Status
 from raybayes.launch.manifest import RayClusterManifest
 
 
 class KubeRayLauncher:
-    """See `raybayes.launch.launcher.Launcher`; the operator in the cluster does the starting."""
+    """See `raybayes.launch.interface.Launcher`; the operator in the cluster does the starting."""
 
     def __init__(self, spec: RayClusterManifest, file: str) -> None:
         self._spec, self._file = spec, file

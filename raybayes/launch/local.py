@@ -10,18 +10,18 @@ import time
 from pathlib import Path
 
 from raybayes.errors import ClusterError
-from raybayes.launch import checks, ending, processes
+from raybayes.launch import checks, processes, teardown
 from raybayes.launch.checks import Finding
-from raybayes.launch.folder import ClusterFolder, read_json, write_json
-from raybayes.launch.launcher import Say, Status, refuse_second
-from raybayes.launch.spec import LocalCluster
+from raybayes.launch.cluster_paths import ClusterFolder, read_json, write_json
+from raybayes.launch.cluster_spec import LocalCluster
+from raybayes.launch.interface import Say, Status, refuse_second
 
 _POLL_S = 0.3
 _STALE_S = 60.0  # the head says every few seconds who is there
 
 
 class LocalLauncher:
-    """See `raybayes.launch.launcher.Launcher`."""
+    """See `raybayes.launch.interface.Launcher`."""
 
     def __init__(self, spec: LocalCluster) -> None:
         self._spec, self.folder = spec, ClusterFolder(spec.folder)
@@ -100,6 +100,6 @@ class LocalLauncher:
         if started is not None and processes.same(started["pid"], started["born"]):
             say(f"ending process {started['pid']} and its Ray")
             os.kill(started["pid"], signal.SIGTERM)
-        left = [pid for record in self.folder.nodes() for pid in ending.end_node(record)]
+        left = [pid for record in self.folder.nodes() for pid in teardown.end_node(record)]
         self.folder.forget()
         return [f"process {pid} on this machine" for pid in left]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from raybayes.records import Frozen
+from raybayes.spec.validation import Frozen
 
 
 class _Open(BaseModel):

@@ -25,13 +25,13 @@ from typing import Any
 
 from raybayes.errors import ClusterError
 from raybayes.launch import processes
-from raybayes.launch.census import Census
-from raybayes.launch.ending import end_here, end_node
-from raybayes.launch.folder import ClusterFolder, Head, read_json, write_json
-from raybayes.launch.janitor import SCRATCH_PREFIX, hire, sweep_stale
+from raybayes.launch.cluster_paths import ClusterFolder, Head, read_json, write_json
+from raybayes.launch.membership import Census
 from raybayes.launch.network import answers, own_address
 from raybayes.launch.ports import Claim
-from raybayes.launch.rayline import RayNode, environment, start_command
+from raybayes.launch.ray_start import RayNode, environment, start_command
+from raybayes.launch.reaper import SCRATCH_PREFIX, hire, sweep_stale
+from raybayes.launch.teardown import end_here, end_node
 
 POLL_S = 0.5
 _STARTS = 4

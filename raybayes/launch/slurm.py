@@ -12,10 +12,10 @@ from pathlib import Path
 from raybayes.errors import ClusterError
 from raybayes.launch import checks
 from raybayes.launch.checks import Finding
-from raybayes.launch.folder import ClusterFolder, read_json, write_json, write_text
-from raybayes.launch.launcher import Say, Status, missing_nodes, raise_refusals, refuse_second
+from raybayes.launch.cluster_paths import ClusterFolder, read_json, write_json, write_text
+from raybayes.launch.cluster_spec import SlurmCluster, seconds
+from raybayes.launch.interface import Say, Status, missing_nodes, raise_refusals, refuse_second
 from raybayes.launch.sbatch import sbatch_text
-from raybayes.launch.spec import SlurmCluster, seconds
 
 _POLL_S = 1.0
 _CLEAN_END_S = 60.0
@@ -110,7 +110,7 @@ def submit(text: str, folder: ClusterFolder, workdir: Path) -> str:
 
 
 class SlurmLauncher:
-    """See `raybayes.launch.launcher.Launcher`."""
+    """See `raybayes.launch.interface.Launcher`."""
 
     def __init__(self, spec: SlurmCluster) -> None:
         self._spec, self.folder = spec, ClusterFolder(spec.folder)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from raybayes.errors import ClusterError
-from raybayes.launch.arguments import for_cluster
-from raybayes.launch.hostsfile import HostsFile
+from raybayes.launch.cluster_spec import LocalCluster, SlurmCluster, read_cluster
+from raybayes.launch.hosts_file import HostsFile
+from raybayes.launch.interface import launcher_for
 from raybayes.launch.jobs import JobLine, RayJobs
-from raybayes.launch.launcher import launcher_for
-from raybayes.launch.oneshot import SlurmJobs
-from raybayes.launch.packing import LIMIT_MB, choose
-from raybayes.launch.spec import LocalCluster, SlurmCluster, read_cluster
+from raybayes.launch.remote_command import for_cluster
+from raybayes.launch.slurm_job import SlurmJobs
+from raybayes.launch.working_dir import LIMIT_MB, choose
 
 Say = Callable[[str], None]
 

@@ -11,11 +11,11 @@ from raybayes.errors import SpecError
 from raybayes.search.confirm import Race
 from raybayes.search.outcome import Objective
 from raybayes.search.population import Population, make_population
-from raybayes.search.prior import Prior
 from raybayes.search.rungs import RANKING, Patient, Scheduler, make_scheduler
 from raybayes.search.samplers import Factory, sampler_factory
+from raybayes.search.warm_start import Prior
 from raybayes.space import Space, Value
-from raybayes.spec import SweepSpec
+from raybayes.spec.sweep_spec import SweepSpec
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from raybayes.errors import SpecError
 from raybayes.search.rungs import Curves, read_options
 from raybayes.seeds import derive
 from raybayes.space import Choice, Space, Value
-from raybayes.spec import Choice as Named
+from raybayes.spec.sweep_spec import Choice as Named
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,11 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from raybayes.contract import Direction
 from raybayes.errors import StoreError
 from raybayes.search.importance import intervals, shares
-from raybayes.search.informed import InformedStudy, Past
 from raybayes.search.journal import GroupedJournal
 from raybayes.search.outcome import Objective, Outcome, State
 from raybayes.search.rungs import Curves
 from raybayes.search.samplers import Factory
+from raybayes.search.transfer_study import InformedStudy, Past
 from raybayes.space import Choice, Float, Int, Parameter, Space, Value
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -19,8 +19,8 @@ from tensorboardX.record_writer import masked_crc32c
 from tensorboardX.summary import hparams
 
 from raybayes.errors import StoreError
-from raybayes.store.following import ReportFollower
 from raybayes.store.layout import Layout
+from raybayes.store.report_tail import ReportFollower
 from raybayes.store.reports import FIXED, Row
 
 _CONFIG = "config."

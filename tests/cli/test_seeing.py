@@ -89,7 +89,7 @@ class TestExport:
         assert json.loads(output) == rb.open_sweep("runs/a").table("path").to_pylist()
 
     def test_numbers_that_json_does_not_know_are_null(self, tmp_path):
-        from raybayes.report.export import write_long
+        from raybayes.reporting.export import write_long
 
         table = pa.table({"x": [1.0, float("nan"), float("inf")], "list": [[1.0], [float("nan")], None]})
         write_long(table, str(tmp_path / "x.json"), "json")
@@ -97,7 +97,7 @@ class TestExport:
         assert rows == [{"x": 1.0, "list": [1.0]}, {"x": None, "list": [None]}, {"x": None, "list": None}]
 
     def test_csv_has_no_lists(self, tmp_path):
-        from raybayes.report.export import write_long
+        from raybayes.reporting.export import write_long
 
         with pytest.raises(rb.SpecError, match=r"CSV cannot hold the column 'boxes' \(list<item: double>\); use"):
             write_long(pa.table({"boxes": [[1.0]]}), str(tmp_path / "x.csv"), "csv")

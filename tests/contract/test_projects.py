@@ -11,11 +11,11 @@ import torch.multiprocessing as mp
 
 import raybayes as rb
 from raybayes import catalog
-from raybayes.engine import local
-from raybayes.engine.burst import Burst
-from raybayes.engine.group import Joined
-from raybayes.engine.job import Decision, Job, Report, Start
-from raybayes.engine.perform import perform
+from raybayes.engine import in_process
+from raybayes.engine.controller.controller import Burst
+from raybayes.engine.messages import Decision, Job, Report, Start
+from raybayes.engine.worker.process_group import Joined
+from raybayes.engine.worker.run_trial import perform
 from raybayes.store.filesystem import open_storage
 
 catalog.add_root(os.path.join(os.path.dirname(os.path.dirname(__file__)), "projects"))
@@ -114,13 +114,13 @@ def test_another_seed_gives_other_numbers(project, smoke, tmp_path):
 def test_seeds_trained_together_report_what_they_report_apart(project, tmp_path, monkeypatch):
     if project.fusion is None:
         pytest.skip("it trains one trial after the other")
-    groups, whole = [], local.perform_together
+    groups, whole = [], in_process.perform_together
 
     def seen(jobs, *arguments):
         groups.append(len(jobs))
         return whole(jobs, *arguments)
 
-    monkeypatch.setattr(local, "perform_together", seen)
+    monkeypatch.setattr(in_process, "perform_together", seen)
     wanted = {"trials": 1, "repeats": 3, "config": project.smoke, "storage": str(tmp_path), "executor": "here"}
     apart = rb.sweep(project.name, name="apart", **wanted)
     together = rb.sweep(project.name, name="together", fuse=3, **wanted)

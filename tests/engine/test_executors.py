@@ -4,7 +4,7 @@ import pytest
 import ray
 
 import raybayes as rb
-from raybayes.engine import cluster as machines
+from raybayes.engine.on_ray import connect as machines
 from raybayes.errors import ResourceError, TrialError
 
 CONFIG = {"steps": 4, "noise": 0.1, "method": "momentum"}

@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 import raybayes as rb
-from raybayes.engine.burst import Burst
+from raybayes.engine.controller.controller import Burst
 from raybayes.space import Choice, Float, Space
 
 SPACE = Space({"x": Float(0.0, 1.0), "k": Choice("a", "b")})

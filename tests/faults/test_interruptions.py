@@ -193,7 +193,7 @@ def test_time_budget_ends_the_burst_cleanly(tmp_path):
 
 
 def test_a_trial_that_had_said_all_before_the_kill_is_complete_without_a_further_report(tmp_path, monkeypatch):
-    from raybayes.engine.burst import Burst
+    from raybayes.engine.controller.controller import Burst
 
     def cut(self, key, error):
         raise KeyboardInterrupt

@@ -13,7 +13,7 @@ from ray.cluster_utils import Cluster as LocalCluster
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import raybayes as rb
-from raybayes.engine.cluster import TICKET
+from raybayes.engine.on_ray.connect import TICKET
 from raybayes.errors import StoreError
 
 pytestmark = pytest.mark.ray
@@ -87,7 +87,7 @@ def test_a_full_disk_ends_the_burst_and_fails_no_trial(small_disk, isolate):
 def test_a_node_dies_with_its_trials(machines, tmp_path, isolate):
     node = machines.add_node(num_cpus=1, resources={TICKET: 1}, object_store_memory=100 * 2**20)
     there = NodeAffinitySchedulingStrategy(node.node_id, soft=False)
-    ray.get(ray.remote(importlib.import_module).options(scheduling_strategy=there).remote("raybayes.engine.tune"))
+    ray.get(ray.remote(importlib.import_module).options(scheduling_strategy=there).remote("raybayes.engine.on_ray.tune"))
     log = tmp_path / "log"
     raylet = psutil.Process(node.all_processes[PROCESS_TYPE_RAYLET][0].process.pid)
 

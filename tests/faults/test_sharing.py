@@ -12,7 +12,7 @@ import ray
 from ray.cluster_utils import Cluster as LocalCluster
 
 import raybayes as rb
-from raybayes.engine.cluster import TICKET
+from raybayes.engine.on_ray.connect import TICKET
 
 pytestmark = pytest.mark.ray
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from raybayes.errors import ClusterError
-from raybayes.launch import ending
-from raybayes.launch.folder import Head, write_json
+from raybayes.launch import teardown
+from raybayes.launch.cluster_paths import Head, write_json
+from raybayes.launch.cluster_spec import read_cluster
 from raybayes.launch.hosts import HostsLauncher
-from raybayes.launch.hostsfile import Auth
-from raybayes.launch.spec import read_cluster
-from raybayes.launch.ssh import ssh_command
+from raybayes.launch.hosts_file import Auth
+from raybayes.launch.transport import ssh_command
 
 HOSTS = (Path(__file__).parent.parent.parent / "cluster" / "hosts.yaml").read_text()
 SAYS = {"host": "h", "python": platform.python_version(), "ray": version("ray"), "findings": []}
@@ -142,8 +142,8 @@ def test_the_private_key_that_ray_up_copies_is_removed_for_this_cluster_alone(tm
     config, key = tmp_path / "ray_bootstrap_config.yaml", tmp_path / "ray_bootstrap_key.pem"
     config.write_text(json.dumps({"cluster_name": "lab", "x": 1}))
     key.touch()
-    ending.forget_ray_up("other")
+    teardown.forget_ray_up("other")
     assert key.exists()
-    ending.forget_ray_up("lab")
+    teardown.forget_ray_up("lab")
     assert not key.exists()
     assert not config.exists()

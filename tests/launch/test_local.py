@@ -12,9 +12,9 @@ import yaml
 
 import raybayes as rb
 from raybayes.errors import ClusterError
-from raybayes.launch.launcher import launcher_for
+from raybayes.launch.cluster_spec import read_cluster
+from raybayes.launch.interface import launcher_for
 from raybayes.launch.processes import same
-from raybayes.launch.spec import read_cluster
 from raybayes.launch.submission import running
 
 ROOT = Path(rb.__file__).parent.parent

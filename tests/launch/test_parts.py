@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from raybayes.errors import ClusterError, SpecError
-from raybayes.launch import checks, packing, processes
-from raybayes.launch.arguments import for_cluster, name_of
-from raybayes.launch.folder import ClusterFolder, Head, read_json, write_json
-from raybayes.launch.janitor import sweep_stale
+from raybayes.launch import checks, processes, working_dir
+from raybayes.launch.cluster_paths import ClusterFolder, Head, read_json, write_json
 from raybayes.launch.network import own_address
 from raybayes.launch.node import refuse_other_versions, visible_gpus
 from raybayes.launch.ports import SERVICES, Block, Claim, candidates, size_for
+from raybayes.launch.reaper import sweep_stale
+from raybayes.launch.remote_command import for_cluster, name_of
 
 
 class TestPorts:
@@ -155,7 +155,7 @@ class TestProcesses:
 SUPERVISOR = """
 import os, subprocess, sys, time
 from pathlib import Path
-from raybayes.launch.janitor import hire
+from raybayes.launch.reaper import hire
 scratch, record = sys.argv[1], Path(sys.argv[2])
 with hire("mark-j", scratch, record):
     record.touch()
@@ -262,7 +262,7 @@ class TestPacking:
         for name in ("a.py", "runs/x.parquet", ".venv/bin/python", "b/__pycache__/c.pyc", "b/d.py", "big.npz"):
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text("x")
-        packed = packing.choose(tmp_path, ["*.npz"])
+        packed = working_dir.choose(tmp_path, ["*.npz"])
         assert [name for name, _ in packed.files] == ["a.py", "b/d.py"]
         packed.copy_to(tmp_path / "runs" / "copy")
         assert (tmp_path / "runs/copy/b/d.py").read_text() == "x"
@@ -272,13 +272,13 @@ class TestPacking:
         (tmp_path / ".gitignore").write_text("secret\n")
         for name in ("secret", "new.py"):
             (tmp_path / name).write_text("x")
-        assert [name for name, _ in packing.choose(tmp_path).files] == [".gitignore", "new.py"]
+        assert [name for name, _ in working_dir.choose(tmp_path).files] == [".gitignore", "new.py"]
 
     def test_too_large_names_the_ten_largest(self, tmp_path):
         for i in range(12):
             (tmp_path / f"f{i:02d}").write_bytes(b"0" * (1000 + i) * 100)
         with pytest.raises(SpecError) as error:
-            packing.choose(tmp_path, limit_mb=1)
+            working_dir.choose(tmp_path, limit_mb=1)
         lines = str(error.value).splitlines()
         assert "has 1.2 MB in 12 files, and the limit is 1 MB" in lines[0]
         assert [line.split()[-1] for line in lines[1:11]] == [f"f{i:02d}" for i in range(11, 1, -1)]

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from raybayes.launch.folder import ClusterFolder
+from raybayes.launch.cluster_paths import ClusterFolder
+from raybayes.launch.cluster_spec import SlurmCluster
 from raybayes.launch.ports import Block
-from raybayes.launch.rayline import RayNode, environment, start_command
+from raybayes.launch.ray_start import RayNode, environment, start_command
 from raybayes.launch.sbatch import sbatch_text
-from raybayes.launch.spec import SlurmCluster
 
 GOLDEN = Path(__file__).parent / "golden"
 COMMON = {"kind": "slurm", "name": "lab", "shared": "/nfs/me", "python": "/opt/venv/bin/python", "time": "02:00:00"}

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_ind
 
+from raybayes.search.best_summary import verdict, with_error
 from raybayes.search.confirm import Confirmation, Race, Stage, candidates, judged, pooled
 from raybayes.search.outcome import Objective, State
 from raybayes.search.study import TrialRecord
-from raybayes.search.verdict import verdict, with_error
 
 LOSS, SCORE = Objective("loss", "minimize"), Objective("score", "maximize")
 numbers = st.floats(-10, 10, allow_nan=False).map(lambda x: round(x, 3))

@@ -7,14 +7,14 @@ import pytest
 from raybayes import catalog
 from raybayes.contract import Metric
 from raybayes.errors import RaybayesError, SpaceError, SpecError
-from raybayes.records import build
 from raybayes.search.outcome import Objective
 from raybayes.search.plan import Plan, make_plan
 from raybayes.search.population import Population
 from raybayes.search.preview import preview
 from raybayes.search.rungs import Asha, Patient
 from raybayes.space import Choice, Float, Int, Space
-from raybayes.spec import SweepSpec
+from raybayes.spec.sweep_spec import SweepSpec
+from raybayes.spec.validation import build
 
 METRICS = (
     Metric("loss", "minimize"),

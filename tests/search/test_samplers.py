@@ -8,13 +8,13 @@ import pytest
 from optuna.search_space import IntersectionSearchSpace
 
 from raybayes.errors import SpecError
-from raybayes.search.informed import Past
 from raybayes.search.outcome import Objective, Outcome, State
 from raybayes.search.samplers import SAMPLERS, sampler_factory
 from raybayes.search.study import Study
+from raybayes.search.transfer_study import Past
 from raybayes.seeds import derive
 from raybayes.space import Choice, Float, Int, Space
-from raybayes.spec import Choice as Named
+from raybayes.spec.sweep_spec import Choice as Named
 
 FLAT = Space({"x": Float(0.0, 1.0), "lr": Float(1e-4, 1.0, log=True), "n": Int(1, 9), "kind": Choice("a", "b")})
 CONDITIONAL = Space(

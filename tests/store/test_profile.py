@@ -3,7 +3,7 @@
 import pytest
 
 from raybayes.clock import VirtualClock
-from raybayes.report.profile import shares
+from raybayes.reporting.profile import shares
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
 from raybayes.store.profile import PARTS, SCHEMA, ProfileLog, read_profile

@@ -2,10 +2,10 @@
 
 from raybayes.contract import Load, Metric, Project
 from raybayes.data import is_path
-from trainables.autoregressive.config import Config, grace, max_steps
-from trainables.autoregressive.possible import dataset_of
-from trainables.autoregressive.study import findings
-from trainables.autoregressive.tasks.choose import read_task
+from trainables.autoregressive.analysis import findings
+from trainables.autoregressive.config.rules import dataset_of
+from trainables.autoregressive.config.values import Config, grace, max_steps
+from trainables.autoregressive.tasks.loaders import read_task
 from trainables.autoregressive.training import train
 
 _SCORES = (

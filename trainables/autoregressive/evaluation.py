@@ -11,7 +11,7 @@ from torch import Tensor
 
 from raybayes.contract import Context
 from trainables.autoregressive.chunks import matched_chunks
-from trainables.autoregressive.config import Config
+from trainables.autoregressive.config.values import Config
 from trainables.autoregressive.costs import hamming_count, kendall
 from trainables.autoregressive.models import Seq2Seq
 from trainables.autoregressive.search import decode

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pyarrow as pa
 import torch
 
-from trainables.autoregressive.config import Config
+from trainables.autoregressive.config.rules import cost_of, policy_of
+from trainables.autoregressive.config.values import Config
 from trainables.autoregressive.cost_vectors import Going, cost_vectors
 from trainables.autoregressive.draws import Draws
 from trainables.autoregressive.evaluation import readings
 from trainables.autoregressive.models import Seq2Seq
-from trainables.autoregressive.possible import cost_of, policy_of
 from trainables.autoregressive.rollin import ground_truth
 from trainables.autoregressive.sampling import TokenChoice, choose_tokens
 from trainables.autoregressive.search import decode

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from raybayes.contract import Context
-from trainables.autoregressive.config import Config, max_steps
+from trainables.autoregressive.config.values import Config, max_steps
 from trainables.autoregressive.draws import Draws
 from trainables.autoregressive.evaluation import decoded, predictions, scores
 from trainables.autoregressive.heat import cost_map
@@ -20,7 +20,7 @@ from trainables.autoregressive.optimiser import Optimiser
 from trainables.autoregressive.order import Order
 from trainables.autoregressive.schedules import lr_factor, rollin_probability
 from trainables.autoregressive.stopwatch import Stopwatch
-from trainables.autoregressive.tasks.choose import build_model, load_task
+from trainables.autoregressive.tasks.loaders import build_model, load_task
 
 _SETUP = pa.schema([("config", pa.string()), ("notes", pa.list_(pa.string()))])
 _PROGRESS = ("report", "iteration", "phase", "cost_seconds")

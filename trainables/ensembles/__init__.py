@@ -2,10 +2,10 @@
 
 from raybayes.contract import Fusion, Load, Metric, Project, Rescore
 from raybayes.data import describe
-from trainables.ensembles.config import Config
+from trainables.ensembles.analysis import RescoreSettings, findings, rescored
+from trainables.ensembles.config.values import Config
 from trainables.ensembles.data import check_sizes
 from trainables.ensembles.plan import first_member, max_steps
-from trainables.ensembles.study import RescoreSettings, findings, rescored
 from trainables.ensembles.training import train
 from trainables.ensembles.trials import alike, most, train_together
 

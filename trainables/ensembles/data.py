@@ -18,7 +18,7 @@ from raybayes.data import Pixels, describe
 from raybayes.data.images import images, normalise
 from raybayes.errors import DataError
 from trainables.ensembles.augmentation import Augmentation
-from trainables.ensembles.config import Config
+from trainables.ensembles.config.values import Config
 from trainables.ensembles.foreign import foreign_images
 from trainables.ensembles.pictures import Images, Pictures, pictures
 

@@ -12,8 +12,8 @@ import bisect
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from trainables.ensembles.config import Config
-from trainables.ensembles.possible import side_by_side
+from trainables.ensembles.config.rules import side_by_side
+from trainables.ensembles.config.values import Config
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from torch import Tensor
 
-from trainables.ensembles.config import Config
+from trainables.ensembles.config.values import Config
 from trainables.ensembles.data import ImageData, Split
 from trainables.ensembles.ensemble import Point
 

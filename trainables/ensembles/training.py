@@ -6,11 +6,11 @@ from functools import partial
 
 from raybayes.contract import Context
 from raybayes.errors import DataError
-from trainables.ensembles.config import Config
-from trainables.ensembles.course import Course
+from trainables.ensembles.config.values import Config
 from trainables.ensembles.data import ImageData, prepare, unseen_classes
 from trainables.ensembles.fused import Group, settle
 from trainables.ensembles.plan import plan
+from trainables.ensembles.progress import Course
 
 
 def train(config: Config, ctx: Context) -> None:

@@ -7,14 +7,14 @@ from functools import partial
 from itertools import islice
 
 from raybayes.contract import Context, Stop
-from trainables.ensembles.config import Config
-from trainables.ensembles.course import Course
+from trainables.ensembles.config.rules import stackable
+from trainables.ensembles.config.values import Config
 from trainables.ensembles.data import ImageData
 from trainables.ensembles.fused import Group
 from trainables.ensembles.fused.choice import quickest
 from trainables.ensembles.fused.forward import Engine
 from trainables.ensembles.plan import plan
-from trainables.ensembles.possible import stackable
+from trainables.ensembles.progress import Course
 from trainables.ensembles.training import loaded
 
 SHARED = (

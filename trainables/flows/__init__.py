@@ -5,12 +5,12 @@ import torch
 from raybayes.contract import Load, Metric, Project, Rescore
 from raybayes.data import is_path
 from raybayes.errors import DataError
+from trainables.flows.analysis.findings import SampleSettings, findings, resampled
 from trainables.flows.build import build_flow
-from trainables.flows.config import Config, max_steps
+from trainables.flows.config.rules import model_problem
+from trainables.flows.config.values import Config, max_steps
 from trainables.flows.data import fresh, require_unlabelled
-from trainables.flows.findings import SampleSettings, findings, resampled
 from trainables.flows.models import SemiConditionalFlow
-from trainables.flows.possible import model_problem
 from trainables.flows.training import train
 from trainables.flows.weights import Trained, load_trained
 

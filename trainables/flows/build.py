@@ -10,12 +10,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from raybayes.errors import DataError
-from trainables.flows.config import Config
+from trainables.flows.config.rules import model_problem
+from trainables.flows.config.values import Config
 from trainables.flows.layers import ActNorm, Checkerboard, Coupling, Layer, Logit, Mix, Split, Squeeze, halves
 from trainables.flows.models import ClassShift, Head, SemiConditionalFlow, Trunk
 from trainables.flows.nets import ConditionalMlp, GlowNet, Mlp, Net, NetValues, ResidualNet
 from trainables.flows.ode import OdeFlow
-from trainables.flows.possible import model_problem
 from trainables.flows.shapes import Shape, plan, size
 
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 from raybayes.data import describe
 from raybayes.data.images import images
 from raybayes.errors import DataError
-from trainables.flows.config import Config
+from trainables.flows.config.values import Config
 from trainables.flows.files import own_examples
 from trainables.flows.labels import check_labels, choose_labelled
 from trainables.flows.presets import TOYS

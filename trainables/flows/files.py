@@ -18,7 +18,7 @@ from torch import Tensor
 
 from raybayes.data.images import images
 from raybayes.errors import DataError
-from trainables.flows.config import Config
+from trainables.flows.config.values import Config
 
 _PICTURES = ("image", "jpeg", "png")
 _NOT_FEATURES = ("label", "index", "split")

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from trainables.flows.config import Config
+from trainables.flows.config.values import Config
 from trainables.flows.models import Terms
 
 

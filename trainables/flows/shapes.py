@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from raybayes.data import describe
 from raybayes.data.record import Pixels
 from raybayes.errors import DataError
-from trainables.flows.config import Config, TrunkValues
+from trainables.flows.config.values import Config, TrunkValues
 from trainables.flows.presets import TOYS
 
 Shape = tuple[int, ...]  # (channels, height, width) of a picture, (d,) of a vector

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from raybayes.contract import Context
 from raybayes.errors import SpecError
-from trainables.flows.config import Config
+from trainables.flows.config.values import Config
 from trainables.flows.data import FlowData
 from trainables.flows.layers import dequantise
 

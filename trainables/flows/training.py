@@ -14,15 +14,15 @@ from torch import Tensor, nn
 from raybayes.contract import Context, State
 from raybayes.errors import TrialError
 from trainables.flows.build import build_flow, gflops
-from trainables.flows.config import Config, max_steps
+from trainables.flows.config.values import Config, max_steps
 from trainables.flows.controls import control_errors
-from trainables.flows.course import make_optimiser, step_size
 from trainables.flows.data import FlowData, prepare
 from trainables.flows.evaluation import Scores, score
 from trainables.flows.guard import first_non_finite
 from trainables.flows.models import SemiConditionalFlow
 from trainables.flows.objectives import loss, needs_every_class
 from trainables.flows.presets import TOYS
+from trainables.flows.progress import make_optimiser, step_size
 from trainables.flows.sampling import class_samples, samples_table
 from trainables.flows.streams import Batch, Stream
 from trainables.flows.toys import true_log_joint

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from raybayes.contract import Finished
 from raybayes.errors import DataError
 from trainables.flows.build import build_flow
-from trainables.flows.config import Config
+from trainables.flows.config.values import Config
 from trainables.flows.data import Projection
 from trainables.flows.models import SemiConditionalFlow
 

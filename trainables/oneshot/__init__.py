@@ -1,10 +1,10 @@
 """Find every instance of a class in a scene, given one picture of the class."""
 
 from raybayes.contract import Command, Metric, Project, Rescore
+from trainables.oneshot.analysis import RescoreSettings, findings, rescored
 from trainables.oneshot.checking import check
-from trainables.oneshot.config import Config, max_steps
+from trainables.oneshot.config.values import Config, max_steps
 from trainables.oneshot.detecting import DetectSettings, detect, load_finder
-from trainables.oneshot.study import RescoreSettings, findings, rescored
 from trainables.oneshot.training import train
 
 METRICS = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainables.oneshot.config import Config
+from trainables.oneshot.config.values import Config
 from trainables.oneshot.data.records import OneShotData, Scene, to_tensor
 from trainables.oneshot.draws import Draws
 from trainables.oneshot.mining import Mined

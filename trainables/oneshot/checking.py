@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from raybayes.contract import Load
-from trainables.oneshot.config import Config
-from trainables.oneshot.data.choose import choose
+from trainables.oneshot.config.values import Config
+from trainables.oneshot.data.loaders import choose
 from trainables.oneshot.data.synthesis import read_material
 from trainables.oneshot.detector import Detector
 from trainables.oneshot.evaluation import check_storage

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from raybayes.contract import Findings, Finished
 from raybayes.errors import DataError, SpecError
-from trainables.oneshot.config import Config
+from trainables.oneshot.config.values import Config
 from trainables.oneshot.data.annotations import Complaints, build_scenes
 from trainables.oneshot.data.formats import read_csv
 from trainables.oneshot.data.records import Picture, Scene

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables.oneshot.backbones import build_backbone
-from trainables.oneshot.config import Config
+from trainables.oneshot.config.values import Config
 from trainables.oneshot.head import Geometry, Head, Matches, aspect_of, normalise
 from trainables.oneshot.weights import initialise, load_transform
 

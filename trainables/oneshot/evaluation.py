@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from raybayes.clock import WALL
 from raybayes.errors import DataError
-from trainables.oneshot.config import Config
+from trainables.oneshot.config.values import Config
 from trainables.oneshot.data.records import OneShotData, Scene
 from trainables.oneshot.finder import BOX_BYTES, Boxes, Finder, finish, most_boxes
 from trainables.oneshot.scoring import (

@@ -16,7 +16,7 @@ from torch import Tensor
 from raybayes.errors import DataError
 from trainables.oneshot.backbones import cells
 from trainables.oneshot.boxes import areas, clip, suppress
-from trainables.oneshot.config import Config, InferenceValues
+from trainables.oneshot.config.values import Config, InferenceValues
 from trainables.oneshot.data.records import Picture, to_tensor
 from trainables.oneshot.detector import ClassFeatures, Detector, resized
 from trainables.oneshot.head import STRIDE, boxes_of, corners_of

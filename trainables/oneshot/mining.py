@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trainables.oneshot.boxes import encode, suppress
-from trainables.oneshot.config import Config
+from trainables.oneshot.config.values import Config
 from trainables.oneshot.data.records import OneShotData, Scene, to_tensor
 from trainables.oneshot.detector import Detector, resized
 from trainables.oneshot.draws import Draws

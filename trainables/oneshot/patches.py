@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as colours
 
 from trainables.oneshot.boxes import areas, intersections
-from trainables.oneshot.config import Config
+from trainables.oneshot.config.values import Config
 from trainables.oneshot.data.records import Scene, to_tensor
 from trainables.oneshot.draws import Draws
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from raybayes.contract import Context
 from trainables.oneshot.batches import Batch, Batches
 from trainables.oneshot.boxes import encode
-from trainables.oneshot.config import Config, max_steps
-from trainables.oneshot.data.choose import choose
+from trainables.oneshot.config.values import Config, max_steps
+from trainables.oneshot.data.loaders import choose
 from trainables.oneshot.data.records import OneShotData, Picture
 from trainables.oneshot.detector import Detector
 from trainables.oneshot.draws import Draws

@@ -2,7 +2,7 @@
 
 from raybayes.contract import Direction, Findings, Finished, Fusion, Load, Metric, Project
 from trainables.permutations import together
-from trainables.permutations.config import Config, max_steps
+from trainables.permutations.config.values import Config, max_steps
 from trainables.permutations.order import BestOrder, minimise_order
 from trainables.permutations.plackett_luce import PlackettLuce
 from trainables.permutations.tasks.tsp import load_instance
@@ -76,7 +76,7 @@ def check(config: Config, data: Load) -> None:
 
 
 def _findings(finished: Finished) -> Findings:
-    from trainables.permutations.study.findings import findings  # it draws: training need not load matplotlib
+    from trainables.permutations.analysis.findings import findings  # it draws: training need not load matplotlib
 
     return findings(finished)
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from trainables.permutations.config import CONTROL_VARIATES, Config
+from trainables.permutations.config.values import CONTROL_VARIATES, Config
 from trainables.permutations.critic import Critic
 from trainables.permutations.estimators import (
     Baseline,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from raybayes.errors import SpecError
 from trainables.permutations.build import build_estimator, build_model, course
-from trainables.permutations.config import CONTROL_VARIATES, LEAVE_ONE_OUT, RELAXED, Config
+from trainables.permutations.config.values import CONTROL_VARIATES, LEAVE_ONE_OUT, RELAXED, Config
 from trainables.permutations.costs import Recorder
 from trainables.permutations.optimiser import OrderOptimiser
 from trainables.permutations.tasks.problem import Free

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from raybayes.contract import Context, Stop
 from trainables.permutations.build import build_estimator, course
-from trainables.permutations.config import CONTROL_VARIATES, RELAXED, Config
+from trainables.permutations.config.values import CONTROL_VARIATES, RELAXED, Config
 from trainables.permutations.costs import Recorder
 from trainables.permutations.estimators import ControlVariate
 from trainables.permutations.noise import Streams

@@ -11,13 +11,13 @@ from torch import Tensor
 from raybayes.contract import Context
 from trainables.permutations import recording
 from trainables.permutations.build import build_estimator, build_model, course
-from trainables.permutations.config import CONTROL_VARIATES, Config, max_steps
+from trainables.permutations.config.values import CONTROL_VARIATES, Config, max_steps
 from trainables.permutations.costs import Recorder
 from trainables.permutations.estimators import Estimator
 from trainables.permutations.measuring import Measured, measure
 from trainables.permutations.noise import Source
 from trainables.permutations.optimiser import OrderOptimiser
-from trainables.permutations.tasks.choose import choose
+from trainables.permutations.tasks.loaders import choose
 from trainables.permutations.tasks.problem import Problem
 
 

@@ -9,9 +9,9 @@ import torch
 from tests.trainables.autoregressive import slow
 from trainables.autoregressive import policies
 from trainables.autoregressive.chunks import Tags
+from trainables.autoregressive.config.rules import FITTING
 from trainables.autoregressive.costs import COSTS, build_cost
 from trainables.autoregressive.policies import Tried, build_policy, completed_costs, reference_costs
-from trainables.autoregressive.possible import FITTING
 from trainables.autoregressive.sequences import lengths
 
 TAGS = Tags.of(["O", "B-NP", "I-NP", "B-VP", "I-VP"])

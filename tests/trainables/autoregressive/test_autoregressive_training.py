@@ -16,16 +16,16 @@ from raybayes import catalog, data
 from raybayes.cli.main import main
 from raybayes.errors import DataError, SpecError
 from trainables.autoregressive import PROJECT
+from trainables.autoregressive.config.rules import COSTS_OF, FITTING
 from trainables.autoregressive.draws import Draws
 from trainables.autoregressive.methods import METHODS, Step
 from trainables.autoregressive.methods.sequences import sequence_log_p
 from trainables.autoregressive.optimiser import Optimiser
 from trainables.autoregressive.order import Order
-from trainables.autoregressive.possible import COSTS_OF, FITTING
 from trainables.autoregressive.rollin import ground_truth
 from trainables.autoregressive.schedules import lr_factor, rollin_probability
 from trainables.autoregressive.stopwatch import Stopwatch
-from trainables.autoregressive.tasks.choose import build_model, load_task
+from trainables.autoregressive.tasks.loaders import build_model, load_task
 from trainables.autoregressive.training import averaged
 
 HERE = {"executor": "here", "every_s": 0.0}
@@ -288,7 +288,7 @@ def test_every_task_method_and_choice_runs(values, tmp_path):
 def test_resume_with_dropout_and_a_moving_baseline_is_bit_for_bit(tmp_path):
     values = {**TINY, "iterations": 6, "reports": 3, "model.dropout": 0.3, "model.layers": 2, "method": "reinforce"}
     whole = rb.train("autoregressive", values, storage=str(tmp_path), name="whole", **HERE)
-    from raybayes.engine.burst import Burst
+    from raybayes.engine.controller.controller import Burst
 
     told = Burst.report
 

@@ -10,13 +10,13 @@ from pydantic import ValidationError
 
 from raybayes.errors import DataError
 from trainables.ensembles import PROJECT, Config, train
+from trainables.ensembles.analysis import RescoreSettings, findings, rescored
+from trainables.ensembles.analysis.figures import reliability
 from trainables.ensembles.hyper_deep import hyper_deep_ensemble
 from trainables.ensembles.metrics.dee import deep_ensemble_equivalent
 from trainables.ensembles.metrics.protocol import SCORES, cross_validated, held_out
 from trainables.ensembles.metrics.temperature import fit_temperature, scale
 from trainables.ensembles.rescore import pool_curve, rescore, runs
-from trainables.ensembles.study import RescoreSettings, findings, rescored
-from trainables.ensembles.study.figures import reliability
 
 SMALL = {"train_images": 200, "test_images": 60, "epochs": 3, "members": 3, "batch": 16, "foreign": "letters-sample"}
 TRIALS = [

@@ -13,6 +13,7 @@ from raybayes import data as raybayes_data
 from trainables.ensembles import Config, train
 from trainables.ensembles.architectures import build
 from trainables.ensembles.augmentation import augmentation, joint
+from trainables.ensembles.config.rules import FUSED
 from trainables.ensembles.data import prepare
 from trainables.ensembles.fused import Group, Turn
 from trainables.ensembles.fused.choice import ENGINES, fastest, measured
@@ -20,7 +21,6 @@ from trainables.ensembles.fused.forward import forward_of
 from trainables.ensembles.fused.weights import SideBySide
 from trainables.ensembles.methods import METHODS
 from trainables.ensembles.plan import plan
-from trainables.ensembles.possible import FUSED
 
 SMALL = {"train_images": 120, "test_images": 40, "validation": 0.3, "epochs": 3, "members": 3, "batch": 32}
 

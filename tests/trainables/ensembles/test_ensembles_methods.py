@@ -15,7 +15,7 @@ from trainables.ensembles import Config
 from trainables.ensembles.architectures import build
 from trainables.ensembles.architectures.build import ARCHITECTURES, initialise, torch_default
 from trainables.ensembles.architectures.dropout import Dropout, nowhere, set_dropout, set_noise
-from trainables.ensembles.config import BatchEnsembleValues
+from trainables.ensembles.config.values import BatchEnsembleValues
 from trainables.ensembles.data import prepare
 from trainables.ensembles.methods import METHODS
 from trainables.ensembles.methods.batch_ensemble import Rank1

@@ -18,7 +18,7 @@ from raybayes.contract import Metric
 from raybayes.errors import DataError
 from trainables.ensembles import PROJECT, Config, max_steps, train
 from trainables.ensembles.architectures.dropout import set_noise
-from trainables.ensembles.config import Method
+from trainables.ensembles.config.values import Method
 from trainables.ensembles.data import prepare
 from trainables.ensembles.methods import METHODS, Run
 from trainables.ensembles.metrics.protocol import cross_validated

@@ -12,14 +12,14 @@ import torch.multiprocessing as mp
 import raybayes as rb
 from raybayes import catalog
 from raybayes.cli.main import main
-from raybayes.engine.group import Joined
+from raybayes.engine.worker.process_group import Joined
 from raybayes.seeds import derive
 from trainables.flows import PROJECT, Config, load_trained
+from trainables.flows.analysis.comparison import mean_and_error
 from trainables.flows.build import build_flow
-from trainables.flows.comparison import mean_and_error
-from trainables.flows.course import make_optimiser
 from trainables.flows.data import fresh
 from trainables.flows.layers import ActNorm
+from trainables.flows.progress import make_optimiser
 from trainables.flows.streams import Stream
 from trainables.flows.training import _Means, update
 

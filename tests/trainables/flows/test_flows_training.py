@@ -20,7 +20,6 @@ from raybayes.errors import DataError, SpecError, TrialError
 from trainables.flows import PROJECT, Config, load_trained
 from trainables.flows.build import build_flow
 from trainables.flows.controls import logistic_regression, nearest_label
-from trainables.flows.course import make_optimiser, step_size
 from trainables.flows.data import fresh
 from trainables.flows.evaluation import score
 from trainables.flows.files import own_examples
@@ -28,6 +27,7 @@ from trainables.flows.guard import first_non_finite
 from trainables.flows.labels import check_labels, choose_labelled
 from trainables.flows.models import Terms
 from trainables.flows.objectives import loss
+from trainables.flows.progress import make_optimiser, step_size
 from trainables.flows.sampling import pictures_from
 from trainables.flows.streams import Stream, shifted
 from trainables.flows.toys import points, true_log_joint

@@ -9,7 +9,7 @@ import torchvision
 from raybayes.errors import DataError
 from trainables.oneshot import weights
 from trainables.oneshot.backbones import BLOCKS, EfficientNetLite0, SameConv2d, build_backbone, cells
-from trainables.oneshot.config import Config
+from trainables.oneshot.config.values import Config
 from trainables.oneshot.detector import Detector
 from trainables.oneshot.head import TransformNet
 

@@ -8,8 +8,8 @@ from PIL import ExifTags, Image, ImageDraw
 
 from raybayes import data
 from raybayes.errors import DataError
-from trainables.oneshot.config import Config
-from trainables.oneshot.data.choose import choose
+from trainables.oneshot.config.values import Config
+from trainables.oneshot.data.loaders import choose
 from trainables.oneshot.data.records import Picture, to_tensor
 from trainables.oneshot.data.synthesis import Layout, make_scene, read_material
 from trainables.oneshot.scales import eval_scale

@@ -17,10 +17,12 @@ from raybayes import catalog, data
 from raybayes.cli.main import main
 from raybayes.errors import DataError, RefusedDataError, SpecError
 from trainables.oneshot import training
+from trainables.oneshot.analysis.curves import judged, precision_recall
+from trainables.oneshot.analysis.rescoring import RescoreSettings, _crossed, rescored
 from trainables.oneshot.batches import Batches
 from trainables.oneshot.boxes import clip, iou
-from trainables.oneshot.config import Config, InferenceValues, max_steps
-from trainables.oneshot.data.choose import choose
+from trainables.oneshot.config.values import Config, InferenceValues, max_steps
+from trainables.oneshot.data.loaders import choose
 from trainables.oneshot.data.records import OneShotData, Picture, Scene, encoded, to_tensor
 from trainables.oneshot.data.synthesis import Layout, make_scene, read_material
 from trainables.oneshot.detector import Detector, to_area
@@ -30,8 +32,6 @@ from trainables.oneshot.head import anchors
 from trainables.oneshot.mining import mine
 from trainables.oneshot.patches import cut, draw_window, flipped, mirrored, random_patch
 from trainables.oneshot.scales import eval_scale
-from trainables.oneshot.study.curves import judged, precision_recall
-from trainables.oneshot.study.rescoring import RescoreSettings, _crossed, rescored
 
 HERE = {"executor": "here", "every_s": 0.0}
 SMALL = {"model": {"weights": "random", "grid_size": 3, "pool_border": 0}, "patch": {"width": 96, "height": 96}}

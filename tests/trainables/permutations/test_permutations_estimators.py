@@ -8,7 +8,7 @@ import torch
 from raybayes.errors import SpecError, TrialError
 from trainables.permutations.adam import Adam
 from trainables.permutations.build import build_estimator, build_model
-from trainables.permutations.config import Config
+from trainables.permutations.config.values import Config
 from trainables.permutations.costs import Recorder
 from trainables.permutations.critic import Critic
 from trainables.permutations.estimators import ControlVariate, Exact, Relaxation, RunningBaseline, Sinkhorn

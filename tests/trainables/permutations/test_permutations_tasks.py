@@ -12,7 +12,7 @@ import torch
 from raybayes import data
 from raybayes.errors import DataError
 from trainables.permutations.baselines import annealing, greedy_swaps, random_search
-from trainables.permutations.config import CausalValues
+from trainables.permutations.config.values import CausalValues
 from trainables.permutations.plackett_luce import all_orderings, permutation
 from trainables.permutations.relaxations import permutation_matrix
 from trainables.permutations.tasks.causal import synthetic, tables

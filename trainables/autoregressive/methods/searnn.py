@@ -11,11 +11,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from trainables.autoregressive.config.rules import cost_of, policy_of
 from trainables.autoregressive.cost_vectors import Going, cost_vectors, from_reference
 from trainables.autoregressive.losses import Cells, cell_losses, shifted, target_column, transformed
 from trainables.autoregressive.methods.step import Outcome, Step
 from trainables.autoregressive.policies import Tried, build_policy
-from trainables.autoregressive.possible import cost_of, policy_of
 from trainables.autoregressive.rollin import RollIn, roll_in
 from trainables.autoregressive.sampling import TokenChoice, choose_cells, choose_tokens
 

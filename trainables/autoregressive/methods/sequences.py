@@ -11,9 +11,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from trainables.autoregressive.config.rules import cost_of
 from trainables.autoregressive.costs import build_cost
 from trainables.autoregressive.methods.step import Outcome, Step
-from trainables.autoregressive.possible import cost_of
 from trainables.autoregressive.rollin import greedy, run, sampler
 from trainables.autoregressive.rules import Limits
 from trainables.autoregressive.sequences import References

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.autoregressive.chunks import Tags
-from trainables.autoregressive.config import Config
+from trainables.autoregressive.config.values import Config
 from trainables.autoregressive.draws import Draws
 from trainables.autoregressive.models import Seq2Seq, Source, Trace
 from trainables.autoregressive.rollin import RollIn

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from raybayes.errors import DataError
-from trainables.autoregressive.config import OcrValues
+from trainables.autoregressive.config.values import OcrValues
 from trainables.autoregressive.draws import Draws
 from trainables.autoregressive.models.decoder import Source
 from trainables.autoregressive.rules import Limits, Rules

@@ -9,7 +9,7 @@ import pyarrow as pa
 import torch
 
 from raybayes.errors import DataError
-from trainables.autoregressive.config import OrderingValues
+from trainables.autoregressive.config.values import OrderingValues
 from trainables.autoregressive.draws import Draws
 from trainables.autoregressive.rules import Limits, Rules
 from trainables.autoregressive.sequences import References

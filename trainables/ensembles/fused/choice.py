@@ -12,12 +12,12 @@ from torch.nn import functional
 
 from raybayes.clock import WALL, Clock
 from raybayes.contract import Context
-from trainables.ensembles.config import Config
+from trainables.ensembles.config.rules import side_by_side
+from trainables.ensembles.config.values import Config
 from trainables.ensembles.data import ImageData
 from trainables.ensembles.fused.forward import Engine
 from trainables.ensembles.fused.weights import SideBySide
 from trainables.ensembles.methods import METHODS
-from trainables.ensembles.possible import side_by_side
 
 ENGINES: tuple[Engine, ...] = ("sequential", "vmap", "grouped")
 WARM, TIMED = 2, 7  # steps of each engine

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.ensembles.config import BatchEnsembleValues
+from trainables.ensembles.config.values import BatchEnsembleValues
 from trainables.ensembles.methods.heads import HeadsRun
 from trainables.ensembles.methods.layers import replace_layers
 

@@ -23,7 +23,7 @@ from raybayes.contract import State
 from raybayes.errors import StoreError
 
 if TYPE_CHECKING:
-    from trainables.ensembles.config import Config
+    from trainables.ensembles.config.values import Config
     from trainables.ensembles.methods.run import Run
 
 SCHEMA = 1

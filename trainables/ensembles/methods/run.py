@@ -23,7 +23,7 @@ from trainables.ensembles import schedules
 from trainables.ensembles.architectures import build
 from trainables.ensembles.architectures.dropout import dropout_place, nowhere, set_noise
 from trainables.ensembles.augmentation import augmentation
-from trainables.ensembles.config import Config
+from trainables.ensembles.config.values import Config
 from trainables.ensembles.data import ImageData, Split
 from trainables.ensembles.methods.pretrained import Replay
 from trainables.ensembles.pictures import Images

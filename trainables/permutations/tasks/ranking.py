@@ -12,7 +12,7 @@ from torch import Tensor
 
 from raybayes.errors import DataError
 from trainables.permutations.adam import Adam
-from trainables.permutations.config import RankingValues
+from trainables.permutations.config.values import RankingValues
 from trainables.permutations.plackett_luce import tail_logsumexp
 from trainables.permutations.tasks.problem import Control, Policy, Problem
 

@@ -1,0 +1,1 @@
+"""Decides what runs next and what a report means. Imports neither Ray nor torch."""

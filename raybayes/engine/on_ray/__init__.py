@@ -1,0 +1,1 @@
+"""Places slots and the controller on a Ray cluster."""

@@ -1,0 +1,1 @@
+"""Runs trials inside a worker process. Imports torch, never Ray."""

@@ -1,0 +1,112 @@
+"""Writes tables of results where a user wants them, as CSV, Parquet or JSON; and figures."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+from matplotlib.figure import Figure
+
+from raybayes.errors import SpecError, StoreError
+from raybayes.reporting import style
+from raybayes.reporting.findings import file_name
+
+Kind = Literal["csv", "parquet", "json"]
+KINDS: tuple[Kind, ...] = ("csv", "parquet", "json")
+STDOUT = "-"
+
+
+def write_long(table: pa.Table | None, file: str, kind: Kind) -> str:
+    """Write a table into a local file ("-": to standard output); a half-written file never has that name.
+
+    Returns:
+        The file's name.
+
+    Raises:
+        SpecError: there is no table, the kind cannot hold one of its columns, or does not fit a terminal.
+        StoreError: the file cannot be written.
+    """
+    if table is None:
+        raise SpecError(f"{file}: the project gives no long table to write; leave the option out.")
+    if kind == "csv":
+        _require_flat(table, "standard output" if file == STDOUT else file)
+    if file == STDOUT:
+        if kind == "parquet":
+            raise SpecError("Parquet is not text; name a file with --out, or use --format csv or json.")
+        _write(table, sys.stdout.buffer, kind)
+        sys.stdout.flush()
+        return file
+    target = Path(file)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with partial.open("wb") as stream:
+            _write(table, stream, kind)
+        partial.replace(target)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise StoreError(f"{file} cannot be written: {error.strerror or error}; choose another place.") from None
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        partial.unlink(missing_ok=True)
+        kinds = ", ".join(sorted({str(field.type) for field in table.schema if pa.types.is_nested(field.type)}))
+        raise SpecError(f"{file}: CSV cannot hold columns of type {kinds}; write --parquet instead.") from None
+    return file
+
+
+def write_figures(figures: Mapping[str, Figure], folder: str) -> list[str]:
+    """Write figures by caption into a local folder, as PNG files named by their captions.
+
+    Returns:
+        The files' names.
+
+    Raises:
+        SpecError: there is no figure.
+        StoreError: the folder cannot be written.
+    """
+    if not figures:
+        raise SpecError(f"{folder}: the project draws no figure here; leave the option out.")
+    written = []
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for caption, figure in figures.items():
+            target = Path(folder) / f"{file_name(caption)}.png"
+            target.write_bytes(style.rendered(figure, "png"))
+            written.append(str(target))
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be written: {error.strerror or error}; choose another place.") from None
+    return written
+
+
+def _write(table: pa.Table, stream: IO[bytes], kind: Kind) -> None:
+    if kind == "csv":
+        pyarrow.csv.write_csv(table, stream)
+    elif kind == "parquet":
+        pyarrow.parquet.write_table(table, stream)
+    else:
+        stream.write(json.dumps([_plain(row) for row in table.to_pylist()], indent=1, default=str).encode() + b"\n")
+
+
+def _require_flat(table: pa.Table, file: str) -> None:
+    for column in table.schema:
+        if pa.types.is_nested(column.type):
+            raise SpecError(
+                f"{file}: CSV cannot hold the column {column.name!r} ({column.type}); use --format parquet or json."
+            )
+
+
+def _plain(value: Any) -> Any:
+    """What JSON knows: a number that is none becomes null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return value

@@ -1,0 +1,77 @@
+"""What finitely many trials and seeds leave open: the values of single seeds, importances with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+from matplotlib.figure import Figure
+
+from raybayes.reporting import ranking, style
+from raybayes.reporting.ranking import Floats
+from raybayes.reporting.summary import Objective
+from raybayes.reporting.wording import shortened
+
+MOST_BARS = 20
+LEAST = 0.005  # what rounds to a share of 0.00 is not drawn
+
+
+def seed_values(trials: pa.Table, reports: pa.Table, objective: Objective) -> Floats:
+    """(runs, 2): trial and last value of each seed of the trials that finished with two seeds or more."""
+    value, trial, repeat, step = (ranking.numbers(reports, n) for n in (objective.name, "trial", "repeat", "step"))
+    done = ranking.numbers(trials, "trial")[ranking.finished(trials, [objective])]
+    known = np.flatnonzero(np.isfinite(value) & np.isin(trial, done))
+    known = known[np.lexsort((step[known], repeat[known], trial[known]))]
+    keys = np.stack([trial[known], repeat[known]], axis=1)
+    last = np.ones(len(known), dtype=bool)
+    last[:-1] = (keys[1:] != keys[:-1]).any(axis=1)
+    runs = np.stack([trial[known[last]], value[known[last]]], axis=1)
+    numbers, counts = np.unique(runs[:, 0], return_counts=True)
+    repeated: Floats = runs[np.isin(runs[:, 0], numbers[counts > 1])]
+    return repeated
+
+
+def seed_deviation(runs: Floats) -> float:
+    """The standard deviation between seeds of one configuration, pooled over configurations; NaN for no repeats.
+
+    Args:
+        runs: (runs, 2), trial and value.
+    """
+    if not len(runs):
+        return float("nan")
+    _, group = np.unique(runs[:, 0], return_inverse=True)
+    sizes = np.bincount(group)
+    means = np.bincount(group, runs[:, 1]) / sizes
+    return float(np.sqrt(((runs[:, 1] - means[group]) ** 2).sum() / (len(runs) - len(sizes))))
+
+
+def importance_bars(
+    importances: Mapping[str, float], objective: Objective, intervals: Mapping[str, tuple[float, float]] | None = None
+) -> Figure | None:
+    """Which parameters the good trials have in common, and how far a resample of the trials moves that."""
+    objective, known = Objective(*objective), intervals or {}
+    if not importances:
+        return None
+    order = [name for name in importances if max(importances[name], *known.get(name, (0.0,))) >= LEAST]
+    order = sorted(order or importances, key=lambda name: importances[name])[-MOST_BARS:]
+    share = np.array([importances[name] for name in order])
+    low, high = np.array([known.get(name, (importances[name],) * 2) for name in order]).T
+    with style.drawing():
+        figure = style.new_figure(height_in=0.9 + 0.26 * len(order))
+        axes = figure.add_subplot()
+        labels = [shortened(name, 28) for name in order]
+        axes.barh(range(len(order)), share, color=style.SKY, height=0.65, tick_label=labels)
+        if known:
+            span = [np.maximum(share - low, 0), np.maximum(high - share, 0)]
+            places = np.arange(len(order))
+            axes.errorbar(share, places, xerr=span, fmt="none", ecolor=style.BLACK, elinewidth=1.0, capsize=2.5)
+        for at, (value, end) in enumerate(zip(share, np.maximum(share, high), strict=True)):
+            axes.annotate(f"{value:.2f}", (end, at), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8)
+        axes.set_xlim(0, max(float(np.maximum(share, high).max()) * 1.12, 1e-3))
+        axes.grid(axis="y", visible=False)
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel("importance (share, no unit)")
+        left_out = f"; {len(importances) - len(order)} smaller ones not drawn" if len(importances) > len(order) else ""
+        axes.set_title(f"what {objective.name} depends on{left_out}")
+    return figure

@@ -1,0 +1,1 @@
+"""Whole sweeps: prepared, executed, confirmed, simulated, read."""

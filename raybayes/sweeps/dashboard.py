@@ -1,0 +1,165 @@
+"""A sweep in a browser: Optuna's dashboard on its study, with the report and the figures beside it. It only reads."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from html import escape
+from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from raybayes.clock import WALL, Clock
+from raybayes.errors import RaybayesError, SpecError
+from raybayes.reporting.table import counts
+from raybayes.sweeps.results import Sweep
+
+if TYPE_CHECKING:
+    from raybayes.reporting.page import Page
+
+SHOWN = ("history", "curves", "importances", "timeline")  # figures on the first page
+FRESH_S = 60.0  # a page of a running sweep is drawn anew at most this often
+Answer = Iterable[bytes]
+Start = Callable[..., Any]
+_STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#1b1b1b}"
+    "a{color:#0072b2}figure{display:inline-block;width:46%;margin:1%;vertical-align:top}img{width:100%}"
+)
+
+
+class Site:
+    """The WSGI application of one sweep: `/`, `/report`, `/figures/NAME`, and Optuna's dashboard below `/dashboard/`.
+
+    Args:
+        path: the sweep's folder or URI.
+
+    Raises:
+        SpecError: optuna-dashboard is not installed.
+        StoreError: there is no sweep.
+    """
+
+    def __init__(self, path: str, clock: Clock = WALL) -> None:
+        self._path, self._clock = path, clock
+        self._name = Sweep(path).layout.name
+        self._wsgi = _optuna_dashboard()
+        self._optuna: Any = None
+        self._mutex = threading.Lock()  # matplotlib draws one figure at a time
+        self._page: Page | None = None
+        self._drawn = 0.0
+
+    def __call__(self, environ: Mapping[str, Any], start: Start) -> Answer:
+        """Answer one request; a mistake of ours is a page with one sentence, never a traceback."""
+        path, method = environ.get("PATH_INFO", "/"), environ["REQUEST_METHOD"]
+        if method not in ("GET", "HEAD"):
+            reason = {"reason": "This dashboard only reads; the sweep's own command line changes it."}
+            return _answer(start, "403 Forbidden", "application/json", json.dumps(reason).encode())
+        try:
+            if path in ("", "/"):
+                return _answer(start, "200 OK", "text/html", self._front().encode())
+            if path.rstrip("/") == "/report":
+                return _answer(start, "200 OK", "text/html", self._fresh().html.encode())
+            if path.startswith("/figures/"):
+                return self._figure(path.removeprefix("/figures/"), start)
+            return self._dashboard(environ, start)
+        except RaybayesError as error:
+            return _answer(start, "503 Service Unavailable", "text/html", _page(self._name, f"<p>{escape(str(error))}"))
+
+    def _fresh(self) -> Page:
+        with self._mutex:
+            now = self._clock.elapsed()
+            if self._page is None or now - self._drawn > FRESH_S:
+                self._page, self._drawn = Sweep(self._path).page(), now
+            return self._page
+
+    def _front(self) -> str:
+        sweep = Sweep(self._path)
+        picture = '<figure><a href="/figures/{0}.svg"><img src="/figures/{0}.png" alt="{0}: nothing yet"></a></figure>'
+        pictures = "".join(picture.format(name) for name in SHOWN)  # the browser fetches them: drawing takes seconds
+        body = (
+            f"<h1>{escape(self._name)}</h1><p>{escape(sweep.spec.project)}: {escape(counts(sweep.trials))}.</p>"
+            '<p><a href="/report">Report</a> · <a href="/dashboard/">Optuna dashboard</a></p>'
+            f"{pictures}<p><code>{escape(sweep.path)}</code></p>"
+        )
+        return _page(self._name, body).decode()
+
+    def _figure(self, name: str, start: Start) -> Answer:
+        stem, _, kind = name.rpartition(".")
+        files = self._fresh().figures
+        if stem not in files or kind not in ("svg", "png"):
+            return _answer(start, "404 Not Found", "text/plain", b"There is no such figure.")
+        mime = "image/svg+xml" if kind == "svg" else "image/png"
+        return _answer(start, "200 OK", mime, files[stem][0 if kind == "svg" else 1])
+
+    def _dashboard(self, environ: Mapping[str, Any], start: Start) -> Answer:
+        if self._optuna is None:
+            study = Sweep(self._path).study()
+            if not study.begun:
+                text = "<p>No trial has started yet; load this page again later."
+                return _answer(start, "200 OK", "text/html", _page(self._name, text))
+            self._optuna = self._wsgi(study.storage)
+        answer: Answer = self._optuna(environ, start)
+        return answer
+
+
+def _optuna_dashboard() -> Callable[[Any], Any]:
+    try:
+        from optuna_dashboard import wsgi
+    except ImportError:
+        raise SpecError(
+            "optuna-dashboard is not installed; pip install 'raybayes[dashboard]' (raybayes report and raybayes watch "
+            "work without it)."
+        ) from None
+    made: Callable[[Any], Any] = wsgi
+    return made
+
+
+def _answer(start: Start, status: str, mime: str, body: bytes) -> Answer:
+    kind = f"{mime}; charset=utf-8" if mime.startswith("text/") else mime
+    start(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def _page(title: str, body: str) -> bytes:
+    head = f'<meta charset="utf-8"><title>{escape(title)}: raybayes</title><style>{_STYLE}</style>'
+    return f"<!DOCTYPE html><html lang=en><head>{head}</head><body>{body}</body></html>".encode()
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: a browser asks every few seconds."""
+
+
+def serve(site: Site, host: str, port: int) -> WSGIServer:
+    """A server that is bound to its port; `serve_forever` runs it, in as many threads as a browser asks for.
+
+    Raises:
+        SpecError: the port is in use, is none, or may not be taken; the host is not this machine's.
+    """
+    if not 0 <= port <= 65535:
+        raise SpecError(f"--port: found {port}; use a number from 1024 to 65535.")
+    try:
+        return make_server(host, port, site, server_class=_Server, handler_class=_Quiet)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            advice = f"choose another one, e.g. --port {free_port(host)}"
+        elif error.errno == errno.EACCES:
+            advice = "only the system's administrator may take ports below 1024; choose a higher one"
+        else:
+            advice = "choose an address of this machine with --host"
+        raise SpecError(f"{host}:{port} cannot be served: {error.strerror or error}; {advice}.") from None
+
+
+def free_port(host: str) -> int:
+    """A port of this machine that nobody uses now."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind((host, 0))
+        number: int = probe.getsockname()[1]
+        return number

@@ -1,0 +1,94 @@
+"""A sweep as it is now, again and again: each look reads only what is new, from its folder alone."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from raybayes.clock import WALL, Clock
+from raybayes.errors import StoreError
+from raybayes.reporting.view import View, Worker
+from raybayes.search.study import Study, trials_table
+from raybayes.store.lock import BurstLock
+from raybayes.store.report_tail import ReportFollower
+from raybayes.sweeps.results import Sweep
+
+COPY_EVERY_S = 10.0  # an object store's journal is fetched whole, so not at each look
+
+
+class Follower:
+    """Looks at a sweep or run, running or not, through interruptions and restarts. It never writes.
+
+    Args:
+        path: its folder or URI.
+
+    Raises:
+        StoreError: there is no sweep.
+    """
+
+    def __init__(self, path: str, clock: Clock = WALL) -> None:
+        self._path, self._clock = path, clock
+        self._reports = ReportFollower(Sweep(path).layout)
+        self._curves: dict[tuple[int, int], dict[int, float]] = defaultdict(dict)
+        self._steps: dict[tuple[int, int], int] = {}
+        self._study: Study | None = None
+        self._copied = -COPY_EVERY_S
+
+    def look(self) -> View:
+        """The sweep now.
+
+        Raises:
+            StoreError: the storage cannot be read at the moment; look again later.
+        """
+        sweep = Sweep(self._path)  # read anew: a later burst may want more trials
+        objective = sweep.columns[0].name
+        for _, row in self._reports.news():
+            key = row["trial"], row["repeat"]
+            self._steps[key] = row["step"]
+            if objective in row:
+                self._curves[key][row["step"]] = row[objective]
+        study = self._opened(sweep)
+        wanted = sweep.spec.trials
+        if sweep.spec.sampler.name == "grid":
+            wanted = min(wanted, len(sweep.space.grid()))
+        return View(
+            name=sweep.layout.name,
+            path=sweep.path,
+            project=sweep.spec.project,
+            fidelity=sweep.document["fidelity"],
+            objectives=sweep.columns,
+            wanted=wanted,
+            trials=trials_table(study.records(), sweep.space, sweep.objectives),
+            curves={key: [value for _, value in sorted(curve.items())] for key, curve in self._curves.items()},
+            steps=dict(self._steps),
+            now=self._clock.now(),
+            worker=self._worker(sweep),
+            usage=_usage(sweep),
+        )
+
+    def _opened(self, sweep: Sweep) -> Study:
+        """The study, opened once: its later reads take in only new lines of the journal."""
+        if not sweep.layout.storage.local:
+            now = self._clock.elapsed()
+            if self._study is None or now - self._copied >= COPY_EVERY_S:
+                self._study, self._copied = sweep.study(), now
+        elif self._study is None or not self._study.begun:
+            self._study = sweep.study()
+        return self._study
+
+    def _worker(self, sweep: Sweep) -> Worker | None:
+        holder = BurstLock(sweep.layout, self._clock).living()
+        if holder is None:
+            return None
+        newest = max(holder.heartbeat, _usage(sweep).get("time", 0.0))
+        return Worker(holder.host, holder.pid, max(0.0, self._clock.now() - newest))
+
+
+def _usage(sweep: Sweep) -> Mapping[str, Any]:
+    try:
+        found: Mapping[str, Any] = json.loads(sweep.layout.storage.read_bytes(sweep.layout.usage))
+    except (StoreError, ValueError):  # nobody has told
+        return {}
+    return found

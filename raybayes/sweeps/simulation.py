@@ -1,0 +1,343 @@
+"""`rb.simulate`: a sweep over any function, on simulated workers in virtual time, by the code that runs real sweeps.
+
+>>> import raybayes as rb
+>>> from raybayes.space import Float, Space
+>>> def curve(config):
+...     for epoch in range(1, 10):
+...         yield {"loss": (config["x"] - 0.3) ** 2 + 1 / epoch, "seconds": 60}
+>>> found = rb.simulate(curve, Space({"x": Float(0, 1)}), trials=30, workers=8, scheduler="asha")
+>>> found.sweep.best["config.x"], found.seconds / 3600        # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, SupportsFloat, get_args
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from raybayes.clock import VirtualClock
+from raybayes.contract import Context, Direction, Metric, Project
+from raybayes.engine.controller.controller import Burst
+from raybayes.engine.messages import Job
+from raybayes.engine.simulated import SECONDS, Event, Replay
+from raybayes.errors import SpecError
+from raybayes.search.confirm import candidates
+from raybayes.search.plan import make_plan
+from raybayes.seeds import derive
+from raybayes.space import Choice, Space
+from raybayes.spec.sweep_spec import SweepSpec, differences, parse_confirm, parse_duration
+from raybayes.spec.validation import build
+from raybayes.store import parquet
+from raybayes.store.documents import write_spec
+from raybayes.store.filesystem import open_storage
+from raybayes.store.layout import Layout
+from raybayes.store.reports import read_reports
+from raybayes.sweeps.confirmation import as_stage, stage_spec
+from raybayes.sweeps.execution import judge
+from raybayes.sweeps.preparation import Prepared, describe
+from raybayes.sweeps.results import Sweep
+from raybayes.sweeps.warm_start import keep_prior, prior_of
+
+Reports = float | Mapping[str, float] | Iterable[Mapping[str, float]]
+Function = Callable[..., Reports]
+Curves = Callable[[Job], Iterator[Mapping[str, float]]]
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A simulated sweep.
+
+    Args:
+        sweep: its results, as `rb.open_sweep` reads them.
+        events: what happened in this call, in order: time (virtual seconds), worker, trial, repeat, kind ("start",
+            "report", "complete", "pruned", "failed", "paused"), step, and the metrics.
+        seconds: virtual seconds from the first start to the last end.
+        utilisation: share of the workers' time that was training, up to the last start of a trial.
+        driver_s: CPU seconds that the driver has computed.
+    """
+
+    sweep: Sweep
+    events: pa.Table
+    seconds: float
+    utilisation: float
+    driver_s: float
+
+
+def simulate(
+    function: Function,
+    space: Space,
+    *,
+    trials: int = 100,
+    workers: int = 1,
+    sampler: str = "tpe",
+    scheduler: str = "none",
+    objective: Mapping[str, Direction] | None = None,
+    constraints: Mapping[str, str] | None = None,
+    repeats: int = 1,
+    first: Mapping[str, Any] | None = None,
+    time_budget: str | float | None = None,
+    warm_start: str = "none",
+    seed: int = 0,
+    storage: str | None = None,
+    name: str | None = None,
+    confirm: str | None = None,
+    ask_ahead: Literal["auto", "always", "never"] = "auto",
+    failed_limit: float = 0.5,
+    charge_driver: bool = False,
+) -> Simulated:
+    """Search `space` for what is best under `function`, on simulated workers.
+
+    Args:
+        function: `function(config)` or `function(config, seed)`: a number (the objective), a mapping of metrics, or an
+            iterable of mappings, one a report. "seconds" in a mapping is how long that report took, 1 by default.
+            The seed differs from trial to trial and from repeat to repeat.
+        objective: metrics by name with their direction; {"loss": "minimize"} by default.
+        first: the configuration to try first, if any.
+        time_budget: virtual time after which the sweep ends; called again, it goes on (with a `storage`).
+        storage: folder to keep the sweep in, under `name`; by default a temporary one that goes with the result.
+        confirm: "5x3": repeat the best 5 over 3 fresh seeds at the end, as `rb.confirm` does; `events`, `seconds` and
+            the rest are those of the search.
+        charge_driver: see `raybayes.engine.simulated.Replay`; the events then depend on the machine.
+        ask_ahead: "always" to see what it costs in quality; by itself it never pays where asking takes no time.
+        trials, sampler, scheduler, constraints, repeats, warm_start, failed_limit, seed: as in `rb.sweep`.
+
+    Raises:
+        RaybayesError: an option that `rb.sweep` would refuse; scheduler pbt, which needs real checkpoints; a sweep of
+            that name that is another one.
+        TrialError: a larger share than `failed_limit` of the trials failed; the message has the first one's reason.
+    """
+    _require_kinds(function, space, {"objective": objective, "constraints": constraints, "first": first}, workers)
+    wanted: dict[str, Direction] = dict(objective or {"loss": "minimize"})
+    _require_directions(wanted)
+    title = name or re.sub(r"[^A-Za-z0-9._-]+", "", getattr(function, "__name__", "")) or type(function).__name__
+    folder = tempfile.TemporaryDirectory(prefix="raybayes-") if storage is None else None
+    values = {
+        "kind": "replay", "project": title, "trials": trials, "sampler": sampler, "scheduler": scheduler,
+        "objective": tuple(wanted), "constraints": dict(constraints or {}), "repeats": repeats, "seed": seed,
+        "time_budget_s": parse_duration(time_budget), "warm_start": warm_start, "concurrency": workers,
+        "ask_ahead": ask_ahead, "failed_limit": failed_limit,
+        "storage": storage or folder.name, "name": title,  # type: ignore[union-attr]
+    }  # fmt: skip
+    prepared = _prepared(build(SweepSpec, values, "simulate"), space, wanted, first or {})
+    curves = _curves(function, tuple(wanted))
+    searched = _run(prepared, curves, workers, charge_driver, folder)
+    ended = [record.state.final for record in searched.sweep._records]
+    if confirm is None or sum(ended) < trials:
+        return searched
+    _confirm(searched.sweep, prepared, curves, workers, *parse_confirm(confirm))
+    return replace(searched, sweep=Sweep(searched.sweep.path, keep=folder))
+
+
+def _require_kinds(function: Function, space: Space, tables: Mapping[str, Any], workers: int) -> None:
+    if not callable(function):
+        raise SpecError(f"function: found {function!r}; give a function of a configuration.")
+    if not isinstance(workers, int) or workers < 1:
+        raise SpecError(f"workers: found {workers}; simulate 1 or more.")
+    if not isinstance(space, Space):
+        kind = type(space).__name__
+        raise SpecError(f"space: found a {kind}; give a raybayes.space.Space: Space({{'x': Float(0, 1)}}).")
+    for name, table in tables.items():
+        if table is not None and not isinstance(table, Mapping):
+            raise SpecError(f"{name}: found {table!r}; give a dict.")
+
+
+def _require_directions(objective: Mapping[str, Direction]) -> None:
+    for name, direction in objective.items():
+        if direction not in get_args(Direction):
+            allowed = " or ".join(get_args(Direction))
+            raise SpecError(f"objective: {name}: found {direction!r}; give {allowed}.")
+
+
+def _prepared(spec: SweepSpec, space: Space, objective: Mapping[str, Direction], first: Mapping[str, Any]) -> Prepared:
+    if spec.scheduler.name == "pbt":
+        raise SpecError("scheduler pbt hands on checkpoints, which a simulated training has not; use another one.")
+    known = [Metric(name, direction) for name, direction in objective.items()]
+    known += [Metric(name, "minimize") for name in spec.constraints if name not in objective]
+    plan = make_plan(spec, space, known, first)
+    layout = Layout(open_storage(spec.storage).child(spec.name))
+    plan = replace(plan, prior=prior_of(spec, plan, layout))
+    project = Project(
+        spec.project, "a function", "none", BaseModel, _never, tuple(known), fidelity="report", parallel="data"
+    )
+    if layout.storage.exists(layout.spec):
+        found = Sweep(layout.storage.display)
+        changed = differences(found.spec, spec)
+        if found.space != plan.space:
+            changed.append(f"space: {found.space.describe()} -> {plan.space.describe()}")
+        if changed:
+            raise SpecError(f"{found.path} exists and is another sweep: {'; '.join(changed)}. Choose another name.")
+    return Prepared(spec, project, plan, layout)
+
+
+def _confirm(found: Sweep, prepared: Prepared, curves: Curves, workers: int, top: int, repeats: int) -> None:
+    chosen = [(record.number, record.params) for record in candidates(found._records, found.objectives, top)]
+    if chosen:
+        spec = stage_spec(found, 1, len(chosen), repeats, {})
+        layout = Layout(found.layout.storage.child(found.layout.confirmation(1)))
+        plan = make_plan(spec, prepared.plan.space, prepared.project.metrics, {})
+        stage = as_stage(Prepared(spec, prepared.project, plan, layout), chosen)
+        _run(stage, curves, workers, charge=False, folder=None)
+
+
+def _never(config: Any, ctx: Context) -> None:
+    raise AssertionError("a simulated sweep trains nothing")
+
+
+def _curves(function: Function, objective: tuple[str, ...]) -> Curves:
+    """The function as the executor wants it."""
+    seeded = len(inspect.signature(function).parameters) > 1
+
+    def curve(job: Job) -> Iterator[Mapping[str, float]]:
+        seed = derive(job.seed, "trial", job.trial, job.repeat)
+        answer = function(dict(job.config), seed) if seeded else function(dict(job.config))
+        if isinstance(answer, Mapping):
+            yield _checked(answer)
+        elif isinstance(answer, Iterable) and not isinstance(answer, str | bytes):
+            yield from map(_checked, answer)
+        elif isinstance(answer, SupportsFloat):
+            yield {objective[0]: float(answer)}
+        else:
+            raise TypeError(f"found {answer!r}; return a number, a mapping of metrics, or several mappings")
+
+    return curve
+
+
+def _checked(report: Any) -> Mapping[str, float]:
+    """A report as the function gave it; TypeError or ValueError, which fail the trial, if it is none."""
+    if not isinstance(report, Mapping):
+        raise TypeError(f"found {report!r}; a report is a mapping of metrics")
+    for name, value in report.items():
+        if not isinstance(value, SupportsFloat):
+            raise TypeError(f"{name}: found {value!r}; give a number")
+    if not 0 <= (took := float(report.get(SECONDS, 1.0))) < math.inf:
+        raise ValueError(f"{SECONDS}: found {took:g}; a report takes 0 seconds or more")
+    return report
+
+
+def _run(
+    prepared: Prepared,
+    function: Curves,
+    workers: int,
+    charge: bool,
+    folder: Any,
+) -> Simulated:
+    layout = prepared.layout
+    write_spec(layout, describe(prepared))
+    keep_prior(layout, prepared.plan.prior)
+    told = read_reports(layout).to_pylist()
+    reached = {(row["trial"], row["repeat"]): (row["step"], row["seconds"]) for row in told}
+    clock = VirtualClock(max((row["time"] for row in told), default=0.0))
+    began = clock.elapsed()
+    burst = Burst(layout, prepared.spec, prepared.plan, clock=clock)
+    replay = Replay(burst, clock, function, workers, reached, charge)
+    try:
+        replay.run()
+    finally:
+        last = burst.close()
+    events = _as_table(replay.events)
+    parquet.write_table(layout.storage, layout.events, events)
+    found = Sweep(layout.storage.display, keep=folder)
+    judge(found, last, None)
+    share = utilisation(replay.trained, workers, began, replay.last_start)
+    return Simulated(found, events, clock.elapsed() - began, share, replay.driver_s)
+
+
+def utilisation(trained: Iterable[tuple[float, float]], workers: int, began: float, until: float) -> float:
+    """Share of the workers' time between two moments that lies in these spans of training; 1 where there is no time."""
+    if until <= began:
+        return 1.0
+    busy = sum(min(end, until) - min(start, until) for start, end in trained)
+    return min(1.0, busy / (workers * (until - began)))  # sums of times round
+
+
+def _as_table(events: list[Event]) -> pa.Table:
+    names = dict.fromkeys(name for event in events for name in event.values)
+    columns: dict[str, Any] = {
+        "time": pa.array([e.time for e in events], pa.float64()),
+        **{k: pa.array([getattr(e, k) for e in events], pa.int64()) for k in ("worker", "trial", "repeat")},
+        "kind": pa.array([e.kind for e in events], pa.string()),
+        "step": pa.array([e.step for e in events], pa.int64()),
+    }
+    return pa.table(columns | {n: pa.array([e.values.get(n) for e in events], pa.float64()) for n in names})
+
+
+class Recorded:
+    """Recorded curves in place of a training: a configuration gets the curve of the nearest recorded one.
+
+    Args:
+        table: one row a report: config.<name> for every parameter of the space, step, the metrics, and perhaps
+            seconds of that report. Rows with the same configuration are one curve, ordered by step.
+        space: its scales say what near is: a number's distance is a share of its range (of the logarithm, if the range
+            is one), a choice that differs counts 1; conditional parameters are not supported.
+
+    Raises:
+        SpecError: a column is missing, or the space has conditions.
+    """
+
+    def __init__(self, table: pa.Table, space: Space) -> None:
+        missing = [c for c in (*(f"config.{name}" for name in space), "step") if c not in table.column_names]
+        if missing or space.conditional:
+            reason = f"the table has no {', '.join(missing)}" if missing else "a conditional parameter has no distance"
+            raise SpecError(f"recorded curves: {reason}; record a value of every parameter for every curve.")
+        self.__name__ = "recorded"
+        self._space = space
+        self._curves: dict[tuple[Any, ...], list[dict[str, float]]] = {}
+        for row in sorted(table.to_pylist(), key=lambda row: row["step"]):
+            key = tuple(row[f"config.{name}"] for name in space)
+            self._curves.setdefault(key, []).append(
+                {n: v for n, v in row.items() if n not in ("step", "run") and not n.startswith("config.")}
+            )
+        self._places = np.array([self._place(dict(zip(space, key, strict=True))) for key in self._curves])
+
+    @classmethod
+    def of(cls, sweep: Sweep) -> Recorded:
+        """The curves of a real sweep's complete trials (first seed), to be replayed with other search methods."""
+        rows = sweep.trials.to_pylist()
+        configs = {
+            r["trial"]: {f"config.{name}": r[f"config.{name}"] for name in sweep.space}
+            for r in rows if r["state"] == "COMPLETE"
+        }  # fmt: skip
+        names = [o["name"] for o in sweep.document["objectives"]]
+        reports: list[dict[str, Any]] = []
+        before: dict[int, float] = {}
+        for row in sweep.reports.to_pylist():
+            if row["trial"] in configs and row["repeat"] == 0:
+                seconds = row["seconds"] - before.get(row["trial"], 0.0)
+                before[row["trial"]] = row["seconds"]
+                values = {name: row[name] for name in names}
+                reports.append({**configs[row["trial"]], "step": row["step"], **values, SECONDS: seconds})
+        return cls(pa.Table.from_pylist(reports), sweep.space)
+
+    def __len__(self) -> int:
+        return len(self._curves)
+
+    @property
+    def curves(self) -> dict[tuple[Any, ...], list[dict[str, float]]]:
+        """Every curve by its configuration, values in the order of the space."""
+        return self._curves
+
+    def __call__(self, config: Mapping[str, Any]) -> list[dict[str, float]]:
+        distances = np.abs(self._places - self._place(config)).sum(axis=1)
+        return list(self._curves.values())[int(np.argmin(distances))]
+
+    def _place(self, config: Mapping[str, Any]) -> NDArray[np.float64]:
+        parts: list[float] = []
+        for name in self._space:
+            parameter = self._space[name]
+            if isinstance(parameter, Choice):
+                parts += [0.5 * (config[name] == value) for value in parameter.values]
+            else:
+                low, high, value = (
+                    float(np.log(x) if parameter.log else x) for x in (parameter.low, parameter.high, config[name])
+                )
+                parts.append((value - low) / (high - low) if high > low else 0.0)
+        return np.array(parts)

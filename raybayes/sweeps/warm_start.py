@@ -1,0 +1,91 @@
+"""Finds earlier sweeps that know something about a new one: the same project, space and objectives."""
+
+from __future__ import annotations
+
+from raybayes.errors import SpecError, StoreError
+from raybayes.search.plan import Plan
+from raybayes.search.warm_start import MOST, Prior, Source, learn
+from raybayes.spec.sweep_spec import SweepSpec
+from raybayes.store.filesystem import open_storage
+from raybayes.store.layout import Layout
+from raybayes.sweeps.results import Sweep
+
+
+def prior_of(spec: SweepSpec, plan: Plan, layout: Layout) -> Prior:
+    """What the sweep starts from: what it wrote down at its first start, else what `warm_start` finds now.
+
+    Raises:
+        SpecError: the sweep named by `warm_start` is another project's, has another space or other objectives, or has
+            no finished trial. "auto" passes such sweeps over.
+        StoreError: there is no sweep, or the notes of the first start are broken.
+    """
+    if layout.storage.exists(layout.prior):
+        try:
+            return Prior.from_json(layout.storage.read_bytes(layout.prior))
+        except (ValueError, KeyError, TypeError) as error:
+            shown = layout.storage.shown(layout.prior)
+            raise StoreError(f"{shown}: this file is damaged ({error!r}); restore it from a backup.") from None
+    if spec.warm_start == "none":
+        return Prior()
+    if spec.sampler.name == "grid":
+        raise SpecError("a grid tries every point in its own order; drop --warm-start or choose another sampler.")
+    if spec.scheduler.name == "pbt":
+        raise SpecError("scheduler pbt begins with a random population; drop --warm-start or choose another scheduler.")
+    if spec.warm_start == "auto":
+        sources = _all(spec, plan, layout)
+    else:
+        sources = [_named(path.strip(), spec, plan) for path in spec.warm_start.split(",")]
+    known = [Source(sweep.path, sweep.spec.config == spec.config, sweep._records) for sweep in sources]
+    return learn(known, plan.space, plan.objectives, plan.first, most=min(MOST, max(1, spec.trials // 3)))
+
+
+def keep_prior(layout: Layout, prior: Prior) -> None:
+    """Write down what the sweep starts from, once."""
+    if prior.sources and not layout.storage.exists(layout.prior):
+        layout.storage.write_bytes(layout.prior, prior.to_json())
+
+
+def _named(path: str, spec: SweepSpec, plan: Plan) -> Sweep:
+    found = Sweep(path)
+    if problem := foreign(found, spec, plan):
+        raise SpecError(f"warm start from {found.path}: {problem}; name another sweep, or use --warm-start none.")
+    return found
+
+
+def _all(spec: SweepSpec, plan: Plan, layout: Layout) -> list[Sweep]:
+    """Sweeps of the storage that have ended and are not foreign, by name."""
+    storage = open_storage(spec.storage)
+    sweeps = []
+    for name in storage.list():
+        if name != layout.name and storage.exists(f"{name}/{layout.spec}"):
+            try:
+                found = Sweep(storage.shown(name))
+                if foreign(found, spec, plan) is None and not _unfinished(found):
+                    sweeps.append(found)
+            except (StoreError, SpecError):  # of another version, or damaged: it is not what was asked for
+                continue
+    return sweeps
+
+
+def _unfinished(found: Sweep) -> bool:
+    return any(not record.state.final for record in found._records)
+
+
+def foreign(found: Sweep, spec: SweepSpec, plan: Plan) -> str | None:
+    """Why a sweep's trials say nothing about a new one, or None if they do."""
+    if found.spec.kind != spec.kind:
+        return f"it is a {found.spec.kind}, this one is a {spec.kind}"
+    if found.spec.kind == "sweep" and found.spec.project != spec.project:
+        return f"it searched {found.spec.project}, this one searches {spec.project}"
+    if found.space != plan.space:
+        before, after = found.space.describe(), plan.space.describe()
+        names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+        shown = "; ".join(f"{n}: {before.get(n, 'absent')} there, {after.get(n, 'absent')} here" for n in names)
+        return f"its space is another: {shown or 'the same parameters in another order'}"
+    if found.objectives != plan.objectives:
+        there = ", ".join(f"{o.direction} {o.name}" for o in found.objectives)
+        here = ", ".join(f"{o.direction} {o.name}" for o in plan.objectives)
+        return f"its objective is another: {there} there, {here} here"
+    if not any(record.values is not None and record.feasible for record in found._records):
+        return "it has no finished trial" if not found.spec.constraints else "it has no finished, feasible trial"
+    return None

@@ -1,0 +1,253 @@
+"""Several trials trained at the same time in one process: the same results as one after the other, whatever happens."""
+
+import itertools
+from collections import Counter
+
+import pytest
+
+import raybayes as rb
+from raybayes.engine import in_process
+from raybayes.engine.controller.controller import Burst
+from raybayes.engine.controller.fusion import Fusing
+from raybayes.engine.messages import Job
+from raybayes.engine.worker.run_fused import Companions
+from raybayes.errors import SpecError, TrialError
+from raybayes.search.plan import make_plan
+from raybayes.space import Float, Space
+from raybayes.spec.sweep_spec import SweepSpec
+from raybayes.store.filesystem import open_storage
+
+CONFIG = {"noise": 0.5, "steps": 4, "method": "plain"}
+
+
+def sweep(folder, name, fuse="never", trials=8, config=None, **wanted):
+    log = folder / f"{name}.log"
+    return rb.sweep(
+        "parabola", trials=trials, sampler="random", storage=str(folder), name=name, fuse=fuse, executor="here",
+        config={**CONFIG, **(config or {}), "log": str(log)}, **wanted,
+    )  # fmt: skip
+
+
+def steps(folder, name):
+    """The trials in the order in which they made steps, by learning rate."""
+    return [line.split()[3] for line in (folder / f"{name}.log").read_text().splitlines()]
+
+
+def curves(found):
+    rows = found.reports.select(["trial", "repeat", "step", "loss", "final"]).to_pylist()
+    return sorted(rows, key=lambda row: (row["trial"], row["repeat"], row["step"]))
+
+
+def ends(found):
+    return found.trials.select(["trial", "state", "steps", "loss", "config.lr"]).to_pylist()
+
+
+def sizes(order):
+    """How many different trials made a step in a row."""
+    groups, seen = [], set()
+    for rate in order:
+        if rate in seen:
+            groups.append(len(seen))
+            seen = set()
+        seen.add(rate)
+    return [*groups, len(seen)]
+
+
+@pytest.mark.parametrize("scheduler", ["none", "asha:eta=2,grace=1"])
+def test_the_results_are_those_of_trials_trained_apart(tmp_path, scheduler):
+    together = sweep(tmp_path, "together", fuse=8, scheduler=scheduler)
+    apart = sweep(tmp_path, "apart", scheduler="none")
+    own = {row["trial"]: row for row in ends(apart)}
+    assert sizes(steps(tmp_path, "together"))[0] == 8
+    assert [len(list(same)) for _, same in itertools.groupby(steps(tmp_path, "apart"))] == [4] * 8
+    if scheduler == "none":
+        assert (curves(together), ends(together)) == (curves(apart), ends(apart))
+        assert together.table("path").equals(apart.table("path"))
+    else:
+        states = Counter(row["state"] for row in ends(together))
+        assert 0 < states["PRUNED"] < 8
+        assert states["PRUNED"] + states["COMPLETE"] == 8
+        same = {(row["trial"], row["step"]): row["loss"] for row in curves(apart)}
+        assert all(same[row["trial"], row["step"]] == row["loss"] for row in curves(together))
+        assert all(own[row["trial"]]["config.lr"] == row["config.lr"] for row in ends(together))
+
+
+def test_only_what_is_alike_is_trained_together(tmp_path, monkeypatch):
+    groups, whole = [], in_process.perform_together
+
+    def seen(jobs, *arguments):
+        groups.append([job.config.get("method") for job in jobs])
+        return whole(jobs, *arguments)
+
+    monkeypatch.setattr(in_process, "perform_together", seen)
+    wanted = {"sampler": "random", "storage": str(tmp_path), "executor": "here"}
+    found = rb.sweep("parabola", trials=16, config={"steps": 2}, fuse=4, **wanted)
+    assert found.trials["state"].to_pylist() == ["COMPLETE"] * 16
+    assert all(len(set(methods)) == 1 for methods in groups)
+    assert {methods[0] for methods in groups} == {"plain", "momentum"}
+    assert max(len(methods) for methods in groups) == 4
+    assert sum(len(methods) for methods in groups) >= 13, "hardly any is left without company"
+
+
+def test_seeds_of_one_configuration_are_trained_together(tmp_path):
+    together = sweep(tmp_path, "together", fuse=6, trials=2, repeats=3)
+    apart = sweep(tmp_path, "apart", trials=2, repeats=3)
+    assert curves(together) == curves(apart)
+    order = steps(tmp_path, "together")
+    assert order[:6] == [order[0]] * 3 + [order[3]] * 3, "the first step of six runs comes first"
+    assert order[0] != order[3]
+
+
+def test_whose_mistake_it_was_is_found_out(tmp_path):
+    config = {"fail_at": 2, "only_above": 0.2}
+    with pytest.raises(TrialError):
+        sweep(tmp_path, "apart", config=config, failed_limit=0.0)
+    with pytest.raises(TrialError):
+        sweep(tmp_path, "together", fuse=8, config=config, failed_limit=0.0)
+    apart, together = rb.open_sweep(str(tmp_path / "apart")), rb.open_sweep(str(tmp_path / "together"))
+    states = Counter(together.trials["state"].to_pylist())
+    assert 0 < states["FAIL"] < 8
+    assert states["COMPLETE"] == 8 - states["FAIL"]
+    assert ends(together) == ends(apart)
+    failures = [row["failure"] for row in together.trials.to_pylist() if row["state"] == "FAIL"]
+    assert all("asked to fail at step 2" in failure for failure in failures)
+
+
+@pytest.mark.parametrize("moment", [1, 9, 14, 21, 31])
+def test_death_at_a_report(tmp_path, monkeypatch, moment):
+    class Death(BaseException):
+        """Not an Exception, so that nothing on the way takes it for a mistake of a trial."""
+
+    apart = sweep(tmp_path, "apart")
+    counter, report = itertools.count(1), Burst.report
+
+    def deadly(self, key, told):
+        answer = report(self, key, told)
+        if next(counter) == moment:
+            raise Death
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Burst, "report", deadly)
+        patch.setattr(Burst, "close", lambda self: self.progress())
+        with pytest.raises(Death):
+            sweep(tmp_path, "s", fuse=5, every_s=0.0)
+    (tmp_path / "s" / "burst.lock").unlink()  # its process is this one, which lives on
+    before = len(steps(tmp_path, "s"))
+    found = rb.resume(str(tmp_path / "s"), executor="here")
+    assert (curves(found), ends(found)) == (curves(apart), ends(apart))
+    assert len(steps(tmp_path, "s")) - before <= 8 * 4 - (moment - 2), "what had a checkpoint was not done again"
+
+
+def test_a_signal_puts_all_of_them_aside_with_their_checkpoints(tmp_path, monkeypatch):
+    apart = sweep(tmp_path, "apart")
+    counter, report = itertools.count(1), Burst.report
+
+    def stopped(self, key, told):
+        if next(counter) == 11:
+            self.stop()
+        return report(self, key, told)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Burst, "report", stopped)
+        found = sweep(tmp_path, "s", fuse=8)
+    assert found.trials["state"].to_pylist() == ["PAUSED"] * 8
+    found = rb.resume(str(tmp_path / "s"), executor="here")
+    assert (curves(found), ends(found)) == (curves(apart), ends(apart))
+    assert len(steps(tmp_path, "s")) == 8 * 4, "no step was made twice"
+
+
+def fusing(fuse, trials=40, sampler="tpe", scheduler="none"):
+    space = Space({"lr": Float(0.01, 1.0)})
+    spec = SweepSpec(project="parabola", name="s", trials=trials, sampler=sampler, fuse=fuse, scheduler=scheduler)
+    return Fusing(spec, make_plan(spec, space, rb.catalog.load_project("parabola").metrics, {}))
+
+
+@pytest.mark.parametrize(
+    ("fuse", "sampler", "share", "size"),
+    [
+        ("never", "random", 9, 1),
+        ("auto", "random", 5, 5),  # every slot gets the same number
+        ("auto", "random", 40, 8),  # what the project finds good
+        ("auto", "tpe", 40, 4),  # a tenth of the sweep
+        (6, "tpe", 40, 6),
+        (6, "tpe", 3, 3),
+        (60, "tpe", 40, 40),  # who says a number knows the device
+    ],
+)
+def test_how_many(tmp_path, fuse, sampler, share, size):
+    job = Job("parabola", {"lr": 0.5}, 0, 0, 0, open_storage(str(tmp_path)), 10.0)
+    found = fusing(fuse, sampler=sampler)
+    assert found.size(job, share) == size
+    found.apart(job.key)
+    assert found.size(job, share) == 1
+
+
+def test_alike_is_what_the_project_says(tmp_path):
+    storage = open_storage(str(tmp_path))
+    plain, other, momentum, wrong = (
+        Job("parabola", config, number, 0, 0, storage, 10.0)
+        for number, config in enumerate([{}, {"lr": 0.5}, {"method": "momentum"}, {"lr": -1.0}])
+    )
+    found = fusing("auto")
+    assert found.like(plain)(other)
+    assert not found.like(plain)(momentum)
+    assert not found.like(plain)(wrong)
+    assert found.size(wrong, 9) == 1
+    found.apart(other.key)
+    assert not found.like(plain)(other)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"workers": 2}, "not in 2 workers"),
+        ({"scheduler": "pbt"}, "members of pbt wait for each other"),
+        ({"isolate": True}, "isolate each in its own"),
+        ({"fuse": 1}, "fuse: found 1; give a number from 2, auto, or never"),
+        ({"fuse": "all"}, "fuse: found 'all'; give a number from 2"),
+    ],
+)
+def test_what_cannot_be_is_refused(tmp_path, changes, words):
+    with pytest.raises(SpecError, match=words):
+        rb.sweep("parabola", **{"fuse": "auto", "storage": str(tmp_path), **changes})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_project_that_cannot_names_those_that_can(tmp_path, monkeypatch):
+    broken = tmp_path / "trainables" / "crooked" / "__init__.py"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("import no_such_library\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SpecError, match=r"fuse: flows cannot train several trials .* those that can: .*parabola"):
+        rb.sweep("flows", fuse="auto", storage=str(tmp_path / "runs"))
+
+
+def test_the_time_of_a_group_is_divided_among_its_trials(monkeypatch):
+    class Clock:
+        now = 0.0
+
+        def elapsed(self):
+            return self.now
+
+    class Member:
+        def __init__(self):
+            self.spent, self.attempt, self.node = rb.engine.messages.Spent(), 1, "n"
+
+        def save(self):
+            pass
+
+        close = save
+
+    clock, told = Clock(), []
+    monkeypatch.setattr("raybayes.engine.worker.run_fused.WALL", clock)
+    jobs = [Job("p", {}, number, 0, 0, None, 0.0) for number in range(2)]
+    first, second = Member(), Member()
+    companions = Companions(told.append)
+    companions.begin(list(zip(jobs, [first, second], strict=True)))
+    clock.now, second.spent.reporting = 10.0, 4.0
+    companions._leave(first)
+    clock.now = 15.0
+    assert [done.key for done in companions.rest()] == [(1, 0)]
+    assert [done.key for done in told] == [(0, 0)]
+    assert (first.spent.training, second.spent.training) == (3.0, 8.0)

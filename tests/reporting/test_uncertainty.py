@@ -1,0 +1,72 @@
+import matplotlib
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from raybayes.reporting.figures import history
+from raybayes.reporting.summary import Objective
+from raybayes.reporting.uncertainty import importance_bars, seed_deviation, seed_values
+
+LOSS = Objective("loss", "minimize", "nats")
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
+
+
+def repeated(values):
+    """(trials, reports) of complete trials, one row of `values` each, one column a seed, in two steps."""
+    rows = [
+        {"trial": trial, "repeat": repeat, "step": step, "loss": value + (step == 1)}
+        for trial, seeds in enumerate(values)
+        for repeat, value in enumerate(seeds)
+        for step in (2, 1)
+    ]
+    trials = pa.table(
+        {
+            "trial": range(len(values)),
+            "state": ["COMPLETE"] * len(values),
+            "loss": [float(np.mean(seeds)) for seeds in values],
+            "loss.se": [float(np.std(seeds) / 2) for seeds in values],
+        }
+    )
+    return trials, pa.Table.from_pylist(rows)
+
+
+def test_the_values_of_single_seeds_are_their_last_ones():
+    trials, reports = repeated([[1.0, 3.0], [5.0], [2.0, 2.0, 8.0]])
+    runs = seed_values(trials, reports, LOSS)
+    assert runs.tolist() == [[0, 1], [0, 3], [2, 2], [2, 2], [2, 8]]
+    assert seed_deviation(runs) == pytest.approx(np.sqrt((2 + 24) / 3))  # squares 1 + 1 and 4 + 4 + 16, 5 - 2 values
+    assert np.isnan(seed_deviation(runs[:0]))
+
+
+def test_trials_without_a_result_count_for_no_noise():
+    trials, reports = repeated([[1.0, 3.0], [5.0, 7.0]])
+    trials = trials.set_column(1, "state", pa.array(["COMPLETE", "PRUNED"]))
+    assert seed_values(trials, reports, LOSS)[:, 0].tolist() == [0, 0]
+
+
+def test_history_shows_each_seed_and_says_how_far_they_differ():
+    trials, reports = repeated([[1.0, 3.0], [2.0, 4.0], [6.0, 8.0]])
+    figure = history(trials, LOSS, reports)
+    [axes] = figure.axes
+    [dots] = [c for c in axes.collections if c.get_label() == "one seed"]
+    assert np.asarray(dots.get_offsets()).tolist() == [[0, 1], [0, 3], [1, 2], [1, 4], [2, 6], [2, 8]]
+    assert "loss of each trial; lower is better; seeds differ by ± 1.4" in texts(figure)
+    assert "seeds differ" not in " ".join(texts(history(trials, LOSS)))
+
+
+def test_importances_have_bars_and_intervals():
+    figure = importance_bars({"lr": 0.7, "wd": 0.3}, LOSS, {"lr": (0.5, 0.9), "wd": (0.1, 0.4)})
+    [axes] = figure.axes
+    assert [bar.get_width() for bar in axes.patches] == [0.3, 0.7]
+    [spans] = [c for c in axes.collections if len(c.get_segments()) == 2]
+    np.testing.assert_allclose([np.array(s)[:, 0] for s in spans.get_segments()], [[0.1, 0.4], [0.5, 0.9]])
+    assert axes.get_xlim()[1] > 0.9
+
+
+def test_of_many_parameters_the_most_important_are_drawn():
+    figure = importance_bars({f"x{i}": i / 1000 for i in range(30)}, LOSS)
+    assert "what loss depends on; 10 smaller ones not drawn" in texts(figure)
+    assert len(figure.axes[0].patches) == 20

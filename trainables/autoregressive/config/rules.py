@@ -1,0 +1,143 @@
+"""Combinations of values that cannot run, each with the sentence that says so before anything is paid for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trainables.autoregressive.config.values import Config
+
+DATA = {
+    "ocr": ("letters-sample", "letters"),
+    "spelling": ("spelling-sample", "spelling"),
+    "noise": ("multi30k-sample", "multi30k"),
+    "translation": ("multi30k-sample", "multi30k"),
+    "ordering": ("multi30k-sample", "multi30k"),
+    "chunking": (),
+}
+# task -> the costs that make sense for it, that of its metric first
+COSTS_OF = {
+    "ocr": ("hamming", "hamming_count"),
+    "spelling": ("edit", "bleu", "bleu1", "bleu1_searnn", "gleu"),
+    "translation": ("bleu", "bleu1", "bleu1_searnn", "gleu", "edit"),
+    "ordering": ("kendall",),
+    "chunking": ("hamming", "hamming_count", "chunk_f1"),
+}
+FITTING = {
+    "hamming": ("copy",),
+    "hamming_count": ("copy",),
+    "edit": ("edit-optimal", "best-suffix-bleu", "best-suffix-bleu1", "best-suffix-gleu", "copy"),
+    "bleu": ("best-suffix-bleu", "best-suffix-bleu1", "best-suffix-gleu", "edit-optimal", "copy"),
+    "bleu1": ("best-suffix-bleu1", "best-suffix-bleu", "best-suffix-gleu", "edit-optimal", "copy"),
+    "bleu1_searnn": ("best-suffix-bleu1", "best-suffix-bleu", "best-suffix-gleu", "edit-optimal", "copy"),
+    "gleu": ("best-suffix-gleu", "best-suffix-bleu", "best-suffix-bleu1", "edit-optimal", "copy"),
+    "kendall": ("align-order",),
+    "chunk_f1": ("max-f1", "copy"),
+}
+
+
+def problem(config: Config) -> str | None:
+    """Why a configuration cannot run, or None."""
+    for check in (_data, _model, _cost, _policy, _tokens, _method, _length, _course):
+        if sentence := check(config):
+            return sentence
+    return None
+
+
+def cost_of(config: Config) -> str:
+    """The cost, that of the task's metric where none is named."""
+    return config.cost or COSTS_OF[config.task][0]
+
+
+def policy_of(config: Config) -> str:
+    """The reference policy, the usual one of the cost where none is named."""
+    return config.reference or FITTING[cost_of(config)][0]
+
+
+def dataset_of(config: Config) -> str:
+    """The data set, the embedded sample where none is named."""
+    return config.dataset or DATA[_kind(config)][0]
+
+
+def _kind(config: Config) -> str:
+    return "noise" if config.task == "spelling" and config.spelling.errors == "noise" else config.task
+
+
+def _data(config: Config) -> str | None:
+    allowed = DATA[_kind(config)]
+    if config.dataset is None:
+        if not allowed:
+            return "task = chunking has no sample; set dataset to a Parquet file with columns split, tokens, tags."
+        return None
+    if config.dataset.endswith(".parquet") or config.dataset in allowed:
+        return None
+    named = " or ".join(allowed) + (" or " if allowed else "") + "the path of a Parquet file"
+    return f"dataset = {config.dataset} is not for this task, which takes {named}."
+
+
+def _model(config: Config) -> str | None:
+    model = config.model
+    if (config.task == "ordering") != (model.kind == "pointer"):
+        if config.task == "ordering":
+            return f"task = ordering answers with places of the source: set model.kind = pointer; found {model.kind}."
+        return f"model.kind = pointer goes with task = ordering only; for task = {config.task} use gru or transformer."
+    if model.kind == "transformer" and model.attention != "none":
+        return (
+            f"model.attention = {model.attention} is for GRUs; a transformer has its own: leave model.attention = none."
+        )
+    if model.kind == "transformer" and model.hidden % model.heads:
+        return f"model.hidden = {model.hidden} does not divide into model.heads = {model.heads}; change one of them."
+    if model.kind == "pointer" and model.attention == "none":
+        return "model.kind = pointer needs attention; set model.attention = dot or additive."
+    return None
+
+
+def _cost(config: Config) -> str | None:
+    allowed = COSTS_OF[config.task]
+    if config.cost is None or config.cost in allowed:
+        return None
+    return f"cost = {config.cost} does not fit task = {config.task}, for which there are {', '.join(allowed)}."
+
+
+def _policy(config: Config) -> str | None:
+    cost = cost_of(config)
+    if config.reference is None or config.reference in FITTING[cost]:
+        return None
+    fitting = ", ".join(FITTING[cost])
+    return f"reference = {config.reference} does not fit cost = {cost}; these do: {fitting}."
+
+
+def _tokens(config: Config) -> str | None:
+    tokens = config.tokens
+    if config.loss == "ll-all" and config.task == "ordering":
+        return "loss = ll-all normalises over tokens that an order has used up; use ll."
+    if tokens.mode == "biased" and tokens.k < 2:
+        return "tokens.mode = biased gives the ground truth one of tokens.k places and needs tokens.k >= 2; found 1."
+    return None
+
+
+def _method(config: Config) -> str | None:
+    if config.label_smoothing and config.method != "mle":
+        return f"label_smoothing belongs to method = mle; found {config.method}: set it to 0 or change the method."
+    if config.label_smoothing and config.task == "ordering":
+        return "label_smoothing spreads over tokens that an order has used up; task = ordering cannot use it."
+    if config.method == "ocd" and config.task not in ("ocr", "chunking", "spelling", "translation"):
+        return "method = ocd distils the edit distance and needs task = spelling, translation, ocr or chunking."
+    return None
+
+
+def _length(config: Config) -> str | None:
+    if config.warm_start >= config.iterations and config.cpu_seconds is None and config.method != "mle":
+        return (
+            f"warm_start = {config.warm_start} leaves nothing of iterations = {config.iterations} to the method;"
+            f" lower warm_start or raise iterations."
+        )
+    return None
+
+
+def _course(config: Config) -> str | None:
+    if config.cpu_seconds is not None and config.lr_decay == "cosine":
+        return (
+            "lr_decay = cosine needs to know the last iteration, which cpu_seconds does not say; use plateau or none."
+        )
+    return None

@@ -1,0 +1,246 @@
+"""Every hyperparameter of the autoregressive study: what it means, its unit, its range, and where its value comes from.
+
+"[C]" marks a value of the SeaRNN code (RemiLeblond/SeaRNN-open), "[S]" a suggestion of ours.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+TaskName = Literal["ocr", "spelling", "translation", "ordering", "chunking"]
+Method = Literal[
+    "searnn",
+    "mle",
+    "scheduled_sampling",
+    "reinforce",
+    "self_critical",
+    "mixer",
+    "minimum_risk",
+    "ocd",
+]
+LossName = Literal[
+    "ll",
+    "ll-all",
+    "kl",
+    "llcas",
+    "hinge",
+    "inv-kl",
+    "js",
+    "l2",
+    "risk",
+    "rank-logistic",
+    "rank-margin",
+    "listmle",
+]
+CostName = Literal[
+    "hamming",
+    "hamming_count",
+    "edit",
+    "bleu",
+    "bleu1",
+    "bleu1_searnn",
+    "gleu",
+    "kendall",
+    "chunk_f1",
+]
+PolicyName = Literal[
+    "copy",
+    "best-suffix-bleu",
+    "best-suffix-bleu1",
+    "best-suffix-gleu",
+    "max-f1",
+    "edit-optimal",
+    "align-order",
+]
+
+
+class Group(BaseModel):
+    """A frozen group of values in which a wrong name is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelValues(Group):
+    """The encoder-decoder."""
+
+    kind: Literal["gru", "transformer", "pointer"] = Field(
+        "gru", description="GRU; small pre-norm Transformer; or GRU that points at source places (ordering only)"
+    )
+    attention: Literal["none", "additive", "dot"] = Field(
+        "none", description="Of a GRU: none (OCR), additive [C], or dot (the fastest in roll-outs)"
+    )
+    hidden: int = Field(
+        128, ge=4, le=2048, description="Units of encoder (each direction), decoder and embeddings. [C]"
+    )
+    layers: int = Field(1, ge=1, le=8, description="Layers of encoder and decoder. [C] 1, large 2")
+    bidirectional: bool = Field(True, description="Read the source both ways. [C] for translation")
+    heads: int = Field(4, ge=1, le=32, description="Attention heads of the Transformer; they divide hidden. [S]")
+    dropout: float = Field(0.0, ge=0, lt=1, description="On embeddings and between layers. [C] 0, translation 0.3")
+
+
+class TokenValues(Group):
+    """Which tokens are tried in a cell."""
+
+    mode: Literal["all", "uniform", "policy", "biased", "topk", "neighbours", "union", "targeted"] = Field(
+        "all", description="How they are chosen; union is the SeaRNN code's mixture"
+    )
+    k: int = Field(
+        5, ge=1, le=1000, description="Tokens drawn by uniform, policy, biased, topk; uniform share of union"
+    )
+    top: int = Field(15, ge=0, le=1000, description="Likeliest tokens of union. [C] 15")
+    reach: int = Field(5, ge=0, le=50, description="neighbours, union: ground truth tokens at t - n .. t + n. [C] 5")
+    threshold: float = Field(0.1, ge=0, le=1, description="targeted: within this of the cell's largest probability")
+    most: int = Field(500, ge=1, description="targeted: tokens a sentence, thinned at random")
+
+
+class OcrValues(Group):
+    """Handwritten words, letter by letter."""
+
+    split: Literal["fold", "words"] = Field(
+        "fold", description="Test on one fold (its words all occur in training), or on words never seen"
+    )
+    fold: int = Field(0, ge=0, le=8, description="The fold to test on (fold)")
+    held_out: int = Field(11, ge=1, le=40, description="Words to test on, of 55; half as many validate (words)")
+    split_seed: int = Field(0, ge=0, description="Which words are held out, which rows of fold validate")
+
+
+class SpellingValues(Group):
+    """Misspelt characters to correct ones."""
+
+    errors: Literal["typos", "noise"] = Field(
+        "typos", description="Real misspellings, or 10-character chunks with noise"
+    )
+    longest: int = Field(16, ge=4, le=60, description="Longer words are left out (typos), characters")
+    noise: float = Field(0.3, ge=0, le=1, description="Probability that a character is replaced (noise)")
+    chunk: int = Field(10, ge=2, le=60, description="Characters of a chunk (noise)")
+
+
+class TranslationValues(Group):
+    """Captions from one language to the other."""
+
+    direction: Literal["en-de", "de-en"] = Field("en-de", description="From-to")
+    min_count: int = Field(2, ge=1, le=100, description="Rarer words become <unk>. 2 leaves 7,855 de, 5,917 en")
+    longest: int = Field(50, ge=2, le=60, description="Longer training pairs are left out, words. [C] 50")
+    test: Literal["test_2016_flickr", "test_2017_flickr", "test_2017_mscoco", "test_2018_flickr"] = Field(
+        "test_2016_flickr", description="Split for the last report"
+    )
+
+
+class OrderingValues(Group):
+    """The words of a caption, shuffled, back in order."""
+
+    language: Literal["en", "de"] = Field("en", description="Of the captions")
+    longest: int = Field(20, ge=3, le=40, description="Longer captions are left out, words. [S] 20")
+    min_count: int = Field(2, ge=1, le=100, description="Rarer words become <unk>")
+
+
+class Config(BaseModel):
+    """The whole configuration. Defaults: OCR with SeaRNN's LL, learned roll-in, mixed roll-out, all tokens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: TaskName = Field("ocr", description="What is learned")
+    dataset: str | None = Field(
+        None, description="Data set of the task or a Parquet file with its columns; null: the task's embedded sample"
+    )
+    train_rows: int | None = Field(None, ge=1, description="Use so many training rows only; null: all")
+    eval_rows: int | None = Field(None, ge=1, description="Score so many rows of validation and test only; null: all")
+    model: ModelValues = Field(default_factory=ModelValues, description="The encoder-decoder")
+    method: Method = Field("searnn", description="Cost-sensitive training, or a baseline")
+
+    rollin: Literal["gt", "learned", "mixed", "mixed-cells", "sampled"] = Field(
+        "learned", description="searnn: what the decoder is fed. [C] learned for OCR, gt for translation"
+    )
+    rollin_probability: float = Field(0.5, ge=0, le=1, description="Of the reference in mixed roll-ins. [C] 0.5")
+    rollin_schedule: Literal["none", "linear", "sigmoid", "exponential"] = Field(
+        "none", description="Course of that probability; none keeps it. [C] none, sigmoid, exponential"
+    )
+    rollout: Literal["learned", "reference", "mixed", "matched", "focused"] = Field(
+        "mixed", description="searnn: how tried tokens are finished. [C] mixed"
+    )
+    rollout_probability: float = Field(0.5, ge=0, le=1, description="Of the reference in mixed and matched. [C] 0.5")
+    focus_steps: int = Field(1, ge=0, le=100, description="focused: steps by the model before the reference goes on")
+    focus_growth: float = Field(0.0, ge=0, le=1, description="focused: steps added per iteration")
+    reference: PolicyName | None = Field(None, description="Reference policy; null: the usual one of the cost")
+    cost: CostName | None = Field(None, description="Cost of a sequence; null: that of the task's metric")
+    transform: Literal["raw", "ranks", "best-vs-rest"] = Field("raw", description="What is kept of a cell's costs")
+    loss: LossName = Field("ll", description="searnn: loss of a cell. [C] ll for OCR, kl for translation")
+    temperature: float = Field(
+        50.0,
+        gt=0,
+        le=1e6,
+        description="Cost scale T_c, it multiplies costs: kl, llcas, hinge, inv-kl, js, l2, rank-margin",
+    )
+    list_length: int = Field(5, ge=1, le=1000, description="listmle: how many of the cheapest tokens are put in order")
+    cells: int = Field(100, ge=1, le=1000, description="Cells a sentence that are trained. [C] 100, translation 20")
+    tokens: TokenValues = Field(default_factory=TokenValues, description="Tokens tried in a cell")
+    averaging: Literal["sentences", "cells"] = Field(
+        "sentences",
+        description="Mean over a sentence's cells, then sentences; or over all cells. [C] cells for translation",
+    )
+    tie_noise: float = Field(1e-5, ge=0, le=1, description="Deviation of the noise that breaks ties. [C] 1e-5")
+    chunk: int = Field(8192, ge=1, le=1 << 22, description="Roll-outs in memory at once; changes no result")
+
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="mle: share of the target spread over all tokens")
+    samples: int = Field(5, ge=1, le=100, description="reinforce, self_critical, minimum_risk: samples a sentence")
+    sharpness: float = Field(0.005, gt=0, le=10, description="minimum_risk: exponent alpha of p")
+    baseline_momentum: float = Field(
+        0.95, ge=0, lt=1, description="reinforce, mixer: share of the past in the baseline"
+    )
+    mixer_step: int = Field(2, ge=1, le=50, description="mixer: places that go over to REINFORCE at a time")
+    mixer_every: int = Field(100, ge=1, description="mixer: iterations between that")
+    warm_start: int = Field(
+        0, ge=0, description="Iterations of MLE before the method begins; changes nothing for mle. [S] 0 .. 1000"
+    )
+
+    batch: int = Field(64, ge=1, le=4096, description="Sentences a step, all workers together. [C] 64")
+    pool: int = Field(
+        1, ge=1, le=10_000, description="Batches sorted by length together, for speed; 1: every batch is drawn freely"
+    )
+    iterations: int = Field(1000, ge=1, le=10_000_000, description="Training steps. [C] 10,000")
+    cpu_seconds: float | None = Field(
+        None, gt=0, description="Stop after so much processor time of training instead of `iterations`; not repeatable"
+    )
+    reports: int = Field(10, ge=1, le=10_000, description="Reports of a run, evenly spaced")
+    test_every_report: bool = Field(False, description="Score the test sentences at every report, for curves")
+    optimiser: Literal["adam", "sgd"] = Field("adam", description="[C] adam")
+    lr: float = Field(1e-3, gt=0, le=10, description="Step size. [C] 1e-3")
+    lr_warmup: int = Field(
+        0, ge=0, description="Iterations until the full step size, linearly. [S] 500 for Transformers"
+    )
+    lr_decay: Literal["none", "cosine", "plateau"] = Field(
+        "none", description="Course of the step size; plateau halves it when validation stands still. [C] plateau"
+    )
+    patience: int = Field(3, ge=0, le=1000, description="plateau: reports without progress before it halves")
+    clip: float = Field(5.0, gt=0, le=1e6, description="Largest norm of the gradient. [C] 5")
+
+    beam: int = Field(1, ge=1, le=100, description="Hypotheses kept in validation and test; 1: greedy. [C] 1, 10")
+    length_penalty: float = Field(0.0, ge=0, le=2, description="beam: compare sum / length^penalty")
+    beam_scale: float = Field(1.0, gt=0, le=100, description="beam: scale of the scores. [C] 2.4 for SeaRNN's models")
+
+    ocr: OcrValues = Field(default_factory=OcrValues, description="Values of task ocr")
+    spelling: SpellingValues = Field(default_factory=SpellingValues, description="Values of task spelling")
+    translation: TranslationValues = Field(default_factory=TranslationValues, description="Values of task translation")
+    ordering: OrderingValues = Field(default_factory=OrderingValues, description="Values of task ordering")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Config:
+        from trainables.autoregressive.config.rules import problem  # it names this class
+
+        if sentence := problem(self):
+            raise ValueError(sentence)
+        return self
+
+
+def max_steps(config: Config) -> int:
+    """Reports of a full run."""
+    return config.reports if config.cpu_seconds is not None else min(config.reports, config.iterations)
+
+
+def grace(config: Config) -> int:
+    """Learned roll-ins are bad at first, and so is everything before the warm start ends: judge after both."""
+    slow = config.iterations // 3 if config.method in ("searnn", "ocd") and config.rollin != "gt" else 0
+    begin = min(config.iterations, config.warm_start + slow)
+    return 1 + begin * max_steps(config) // config.iterations

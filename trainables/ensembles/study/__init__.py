@@ -1,6 +1,0 @@
-"""What a whole sweep of ensembles has found: methods side by side, and results anew from stored predictions."""
-
-from trainables.ensembles.study.findings import findings
-from trainables.ensembles.study.rescoring import RescoreSettings, rescored
-
-__all__ = ["RescoreSettings", "findings", "rescored"]

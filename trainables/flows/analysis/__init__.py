@@ -1,0 +1,1 @@
+"""What a whole sweep of flows has found."""

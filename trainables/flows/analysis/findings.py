@@ -1,0 +1,101 @@
+"""What a whole sweep of flows has found, and new samples from the flows that it kept."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from raybayes.contract import Findings, Finished
+from raybayes.errors import DataError
+from trainables.flows.analysis import figures
+from trainables.flows.analysis.comparison import comparison_table
+from trainables.flows.analysis.curves import curves
+from trainables.flows.presets import TOYS
+from trainables.flows.sampling import as_pictures, class_samples, samples_table
+from trainables.flows.weights import Trained, best_with_weights, load_trained
+
+_SHOWN_CLASSES = 20
+
+
+class SampleSettings(BaseModel):
+    """Which flow is sampled, and how: `raybayes rescore PATH -s per_class=12 --figures FOLDER`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trial: int | None = Field(None, ge=0, description="Trial whose flow is used; null: lowest validation error")
+    repeat: int = Field(0, ge=0, description="Its repeat")
+    per_class: int = Field(10, ge=1, le=10_000, description="Samples of each class")
+    temperature: float = Field(1.0, ge=0, le=2, description="Deviation of the latents; below 1: closer to the mode")
+    seed: int = Field(0, ge=0, description="Of the latents")
+
+
+def findings(finished: Finished) -> Findings:
+    """Settings side by side on the test examples, and pictures of the best trial's flow."""
+    if "run" not in finished.tables:
+        return Findings()
+    runs = finished.table("run")
+    alike = [
+        json.dumps({**json.loads(text), "split_seed": None}, sort_keys=True) for text in runs["config"].to_pylist()
+    ]
+    runs = runs.append_column("config_without_split", pa.array(alike))
+    counts = f"{runs['n_val'][0]} validation and {runs['n_test'][0]} test examples"
+    tables = {f"Test scores by setting, mean over label splits ({counts})": comparison_table(runs)}
+    caption = "Validation error and bits/dim over training: mean over label splits, bands of one standard error"
+    drawn = {caption: curves(finished.reports, runs)}
+    if any(runs["weights"].to_pylist()):
+        trial = best_with_weights(finished)
+        drawn |= pictures(load_trained(finished, trial), f"trial {trial}", SampleSettings())[1]
+    return Findings(tables, drawn, runs.drop_columns(["config_without_split"]))
+
+
+def resampled(finished: Finished, settings: SampleSettings) -> Findings:
+    """New samples of one trained flow; `results` has one row a sample.
+
+    Raises:
+        DataError: no flow was kept, or not this one.
+    """
+    if "run" not in finished.tables:
+        raise DataError("no flow is finished here; let a trial end.")
+    trial = best_with_weights(finished) if settings.trial is None else settings.trial
+    trained = load_trained(finished, trial, settings.repeat)
+    table, drawn = pictures(trained, f"trial {trial}", settings)
+    drawn_counts = pa.table(
+        {
+            "trial": [trial],
+            "classes": [trained.flow.classes],
+            "samples": [len(table)],
+            "temperature": [settings.temperature],
+            "seed": [settings.seed],
+        }
+    )
+    return Findings(
+        {"Samples drawn (--figures FOLDER draws them, --parquet FILE keeps them)": drawn_counts}, drawn, table
+    )
+
+
+def pictures(trained: Trained, name: str, settings: SampleSettings) -> tuple[pa.Table, dict[str, object]]:
+    """A table of samples, and figures of them by caption: grids of pictures, or the plane of a toy."""
+    generator = torch.Generator().manual_seed(settings.seed)
+    flow, config = trained.flow, trained.config
+    x, labels = class_samples(flow, settings.per_class, generator, settings.temperature)
+    seen_as_pictures = len(flow.trunk.deep) == 3 or any(len(shape) == 3 for shape in flow.trunk.gone)
+    table = samples_table(x, labels, seen_as_pictures, trained.projection)
+    rows = min(flow.classes, _SHOWN_CLASSES)
+    shown = as_pictures(x, seen_as_pictures, trained.projection)
+    if shown is not None:
+        columns = min(settings.per_class, 20)
+        first = shown.view(flow.classes, settings.per_class, *shown.shape[1:])[:rows, :columns].flatten(0, 1)
+        way = as_pictures(figures.between(trained, 10, generator), seen_as_pictures, trained.projection)
+        return table, {
+            f"Samples by class, {name}": figures.picture_grid(first, rows, figures.rows_of(rows)),
+            f"Between two samples of a class, {name}": figures.picture_grid(
+                way[: rows * 10], rows, figures.rows_of(rows)
+            ),
+        }
+    if config.dataset in TOYS:
+        many, of = class_samples(flow, 300, generator, settings.temperature)
+        return table, {f"Density and samples, {config.dataset}, {name}": figures.plane(trained, many, of)}
+    return table, {}

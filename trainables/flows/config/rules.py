@@ -1,0 +1,125 @@
+"""Combinations of values that cannot run, each with the sentence that says so before anything is paid for."""
+
+from __future__ import annotations
+
+from raybayes.data import describe, names
+from raybayes.errors import DataError
+from trainables.flows.config.values import Config
+from trainables.flows.presets import TOYS
+from trainables.flows.shapes import data_shape, head_problem, pixels_of, plan, size, trunk_problem
+
+
+def problem(config: Config) -> str | None:
+    """Why a configuration cannot run, or None."""
+    for check in (_dataset, _batch, _labels, _course, _features, _augmentation, _objective, _model):
+        if sentence := check(config):
+            return sentence
+    return None
+
+
+def _dataset(config: Config) -> str | None:
+    if config.dataset in TOYS or config.dataset.endswith(".parquet"):
+        return None
+    known = [name for name in names() if describe(name).pixels is not None and describe(name).classes]
+    if config.dataset not in known:
+        allowed = ", ".join([*TOYS, *known])
+        return f"dataset = {config.dataset} is no labelled set of pictures; use {allowed}, or the path of a .parquet."
+    return None
+
+
+def _batch(config: Config) -> str | None:
+    if config.labelled_share < 1 and config.unlabelled < 1:
+        return (
+            f"batch = {config.batch} with labelled_share = {config.labelled_share:g} leaves no unlabelled example;"
+            f" raise batch, or set labelled_share = 1 to train on labels only."
+        )
+    if config.class_chunk and config.classes and config.class_chunk > config.classes:
+        return f"class_chunk = {config.class_chunk} is more than the {config.classes} classes; use 0 for all at once."
+    return None
+
+
+def _labels(config: Config) -> str | None:
+    classes = _classes(config)
+    if classes is None:
+        return None
+    if classes < 2:
+        return f"classes = {classes} leaves nothing to tell apart; a semi-conditional flow needs 2 or more."
+    if config.labels and config.labels < classes:
+        return (
+            f"labels = {config.labels} is less than one for each of {classes} classes; use {classes} or more,"
+            f" or 0 for all."
+        )
+    return None
+
+
+def _classes(config: Config) -> int | None:
+    if config.classes is not None:
+        return config.classes
+    if config.dataset in TOYS:
+        return 2
+    return None if pixels_of(config.dataset) is None else len(describe(config.dataset).classes)
+
+
+def _course(config: Config) -> str | None:
+    if config.reports > config.steps:
+        return f"reports = {config.reports} is more than steps = {config.steps}; lower reports, or raise steps."
+    if config.warmup >= config.steps:
+        return f"warmup = {config.warmup} leaves nothing of steps = {config.steps}; lower it."
+    return None
+
+
+def _features(config: Config) -> str | None:
+    if config.dataset in TOYS and (config.pca or config.shrink > 1 or config.pad):
+        return f"pca, shrink and pad are for pictures; dataset = {config.dataset} has points of the plane."
+    if config.pca and (config.shrink > 1 or config.pad):
+        return (
+            "pca replaces pixels by components, so shrink and pad have nothing to change; set pca = 0, or leave them."
+        )
+    pixels = pixels_of(config.dataset)
+    if pixels is None:
+        return None
+    if config.pca > (most := pixels.channels * pixels.height * pixels.width):
+        return f"pca = {config.pca} is more than the {most} pixels of {config.dataset}; lower it."
+    try:
+        data_shape(config)
+    except DataError as error:
+        return str(error)
+    return None
+
+
+def _augmentation(config: Config) -> str | None:
+    shape = data_shape(config)
+    if shape is None:
+        return None
+    if len(shape) == 3 and config.input_noise:
+        return "input_noise is for vectors; pictures are dequantised instead; use crop, or set input_noise = 0."
+    if len(shape) == 1 and config.crop:
+        return "crop shifts pictures, and this flow sees vectors; use input_noise, or set crop = 0."
+    if config.objective == "flowgmm-cons" and not (config.input_noise or config.crop):
+        return (
+            "objective = flowgmm-cons compares two augmentations; set input_noise (vectors) or crop (pictures) above 0."
+        )
+    return None
+
+
+def _objective(config: Config) -> str | None:
+    if config.objective in ("entropy", "kl-balance", "flowgmm-cons") and not config.unlabelled:
+        return f"objective = {config.objective} is about unlabelled examples; lower labelled_share below 1."
+    return None
+
+
+def _model(config: Config) -> str | None:
+    shape = data_shape(config)
+    return None if shape is None else model_problem(config, shape)
+
+
+def model_problem(config: Config, shape: tuple[int, ...]) -> str | None:
+    """Why the flow does not fit data of this shape, or None; for the user's files, once their shape is known."""
+    if sentence := trunk_problem(config.trunk, shape):
+        return sentence
+    deep = size(plan(config.trunk, shape).deep)
+    if config.head.kind == "ode" and deep > 8:
+        return f"head.kind = ode takes the exact divergence, for 8 dimensions at most; found {deep}; use flow."
+    if config.head.kind == "flow":
+        return head_problem(config.head.levels, True, deep)
+    return None

@@ -1,0 +1,116 @@
+"""Combinations of values that cannot run, each with the sentence that says so before anything is paid for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trainables.oneshot.backbones import BLOCKS
+
+if TYPE_CHECKING:
+    from trainables.oneshot.config.values import Config
+
+
+def problem(config: Config) -> str | None:
+    """Why a configuration cannot run, or None."""
+    for check in (_data, _grid, _weights, _targets, _margins, _patches, _trained, _schedule, _levels):
+        if sentence := check(config):
+            return sentence
+    return None
+
+
+def _data(config: Config) -> str | None:
+    files = config.files
+    if files.format is None:
+        if config.dataset is None:
+            return "dataset = null needs your own files; set files.format, files.annotations and files.images."
+        if files.annotations or files.images or files.class_images or files.unseen:
+            return "files is given, but files.format is null; set it to csv, voc, yolo or flickr_logos."
+        if config.dataset == "shelf-demo" and config.steps:
+            return "dataset = shelf-demo has no training scenes; set steps = 0, or train on another data set."
+        if config.synth.smallest > config.synth.largest:
+            least, most = config.synth.smallest, config.synth.largest
+            return f"synth.smallest = {least:g} is above synth.largest = {most:g}; swap them."
+        return None
+    if config.dataset is not None:
+        return f"files.format = {files.format} and dataset = {config.dataset} are two sources; set dataset = null."
+    if not files.annotations or not files.images:
+        return f"files.format = {files.format} needs files.annotations and files.images; give both places."
+    return None
+
+
+def _grid(config: Config) -> str | None:
+    grid, border = config.model.grid_size, config.model.pool_border
+    if grid % 2 == 0:
+        return (
+            f"model.grid_size = {grid} is even: an anchor would be centred between two cells and could not lie on its"
+            f" object; use {grid - 1} or {grid + 1}."
+        )
+    if border > (grid - 1) // 4:
+        return (
+            f"model.pool_border = {border} leaves too little of a grid of {grid} cells; at most {(grid - 1) // 4}, or"
+            " raise model.grid_size."
+        )
+    return None
+
+
+def _weights(config: Config) -> str | None:
+    model = config.model
+    if model.weights == "packaged" and model.backbone != "efficientnet_lite0_s16":
+        return (
+            f"model.weights = packaged belongs to efficientnet_lite0_s16, not to {model.backbone}; set model.weights to"
+            " the path of a torchvision state dict, or to random."
+        )
+    if model.transform_weights and model.transform == "identity":
+        return "model.transform = identity has no TransformNet; leave model.transform_weights empty."
+    blocks = BLOCKS[model.backbone]
+    if config.optim.frozen_blocks > blocks:
+        return f"optim.frozen_blocks = {config.optim.frozen_blocks}; {model.backbone} has {blocks} blocks."
+    return None
+
+
+def _targets(config: Config) -> str | None:
+    targets = config.targets
+    for low, high in (("negative_iou", "positive_iou"), ("remap_negative_iou", "remap_positive_iou")):
+        if getattr(targets, low) >= getattr(targets, high):
+            return (
+                f"targets.{low} = {getattr(targets, low):g} is not below targets.{high} = {getattr(targets, high):g};"
+                " no anchor between them would be ignored, and some would be both."
+            )
+    return None
+
+
+def _margins(config: Config) -> str | None:
+    positive = config.loss.negative_margin + config.loss.margin_gap
+    if positive > 1:
+        return f"loss.negative_margin + loss.margin_gap = {positive:g} is above 1, the best score there is; lower one."
+    return None
+
+
+def _patches(config: Config) -> str | None:
+    for name in ("width", "height"):
+        if getattr(config.patch, name) % 16:
+            return f"patch.{name} = {getattr(config.patch, name)} is no multiple of 16 pixels, the size of a cell."
+    return None
+
+
+def _trained(config: Config) -> str | None:
+    optim, model = config.optim, config.model
+    backbone = optim.train_backbone and optim.frozen_blocks < BLOCKS[model.backbone]
+    transform = model.transform != "identity" and not optim.freeze_transform
+    if config.steps and not backbone and not transform:
+        return "nothing is left to train; set steps = 0, or optim.train_backbone = true, or unfreeze TransformNet."
+    return None
+
+
+def _schedule(config: Config) -> str | None:
+    stones = config.optim.milestones
+    if any(not 0 < stone < 1 for stone in stones) or list(stones) != sorted(set(stones)):
+        return f"optim.milestones = {stones} must rise between 0 and 1: shares of the steps."
+    return None
+
+
+def _levels(config: Config) -> str | None:
+    levels = config.inference.levels
+    if any(not 0.05 <= level <= 20 for level in levels) or len(set(levels)) < len(levels):
+        return f"inference.levels = {levels} must be different scales between 0.05 and 20."
+    return None
