@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 sweep: install
-	$(BIN)/raybayes sweep ensembles --trials 10 --sampler tpe --scheduler asha:grace=4
+	$(BIN)/raybayes sweep ensembles --trials 10 --sampler tpe --scheduler asha:grace_period=4
 
 test: install
 	$(BIN)/python -m pytest -n 3 --no-loadscope-reorder
@@ -32,7 +32,7 @@ test-hpc: install
 
 lint: install
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check raybayes
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 bench: install

@@ -26,7 +26,7 @@ def train(
     name: str | None = None,
     seed: int = 0,
     data: str | None = None,
-    every_s: float = 10.0,
+    checkpoint_every: float = 10.0,
     retries: int = 2,
     walltime: str | float | None = None,
     executor: Executor = "ray",
@@ -38,11 +38,11 @@ def train(
         config: values that differ from the project's defaults, by dotted names or nested.
         storage: folder or object-store URI; RAYBAYES_STORAGE or `runs` by default.
         workers: Ray Train workers that train together.
-        every_s: least seconds of training between two checkpoints.
+        checkpoint_every: least seconds of training between two checkpoints.
         retries: restarts after a lost worker.
         walltime: "2h", "30m" or seconds, after which the burst ends and `OutOfTime` is raised: the machine's time is
             over, the same call goes on later.
-        executor: "ray", or "here" for this process without Ray (one worker).
+        executor: "ray", or "local" for this process without Ray (one worker).
         watch: called with the progress, about twice a second.
 
     Returns:
@@ -62,7 +62,7 @@ def train(
         "name": name or default_name(project),
         "seed": seed,
         "data": data,
-        "checkpoints": {"every_s": every_s},
+        "checkpoints": {"checkpoint_every": checkpoint_every},
         "retries": retries,
         "sampler": "random",
     }
@@ -91,13 +91,13 @@ def sweep(
     seed: int = 0,
     data: str | None = None,
     keep_checkpoints: int = 5,
-    every_s: float = 10.0,
+    checkpoint_every: float = 10.0,
     retries: int = 2,
     isolate: bool = False,
     ask_ahead: Literal["auto", "always", "never"] = "auto",
     fuse: int | Literal["never", "auto"] = "never",
-    failed_limit: float = 0.5,
-    report_limit: str | float | None = None,
+    max_failed_fraction: float = 0.5,
+    report_timeout: str | float | None = None,
     warm_start: str = "none",
     confirm: str | None = None,
     walltime: str | float | None = None,
@@ -110,7 +110,7 @@ def sweep(
         trials: how many in all; pruned and failed ones count.
         space: name of a space in `search_spaces/<project>.py`.
         config: values that are fixed, by dotted names or nested.
-        sampler, scheduler: a name, with options if need be: "asha:eta=4,grace=2".
+        sampler, scheduler: a name, with options if need be: "asha:eta=4,grace_period=2".
         objective: metric names; the project's own choice by default, several for a multi-objective sweep.
         constraints: bounds on metrics, e.g. {"seconds": "<= 60"}.
         repeats: seeds a configuration is run with; the objective is their mean.
@@ -121,7 +121,7 @@ def sweep(
             or GPUs, that a sweep has more of. What one sweep has no use for goes to the others.
         storage: as in `train`.
         keep_checkpoints: finished trials that keep their newest checkpoint: the best ones.
-        every_s, retries: as in `train`.
+        checkpoint_every, retries: as in `train`.
         isolate: a process (or group of them) for each trial alone. By default a slot's processes train one trial after
             the other, which gives the same numbers and saves a second a trial, or ten with several workers.
         ask_ahead: whether configurations are looked for before a slot is free, so that none waits for the sampler:
@@ -130,8 +130,8 @@ def sweep(
         fuse: how many trials are trained at the same time in one process, on the same device, where the project can:
             at most a number, or "auto": as many as the project finds good, shared among the slots, and no more than a
             tenth of the sweep at a time with a sampler that learns from results.
-        failed_limit: share of failed trials above which a TrialError is raised at the end.
-        report_limit: "10m" or seconds without a report after which a trial is stopped and fails.
+        max_failed_fraction: share of failed trials above which a TrialError is raised at the end.
+        report_timeout: "10m" or seconds without a report after which a trial is stopped and fails.
         warm_start: "auto" (finished sweeps of the same project and space in `storage`) or paths of sweeps, joined by
             commas; their best configurations are tried first, and their trials inform the sampler.
         confirm: "5x3": repeat the best 5 over 3 fresh seeds at the end and choose the winner by mean.
@@ -161,13 +161,13 @@ def sweep(
         "name": name or default_name(project),
         "seed": seed,
         "data": data,
-        "checkpoints": {"keep": keep_checkpoints, "every_s": every_s},
+        "checkpoints": {"keep": keep_checkpoints, "checkpoint_every": checkpoint_every},
         "retries": retries,
         "reuse": {"trials": 1} if isolate else {},
         "ask_ahead": ask_ahead,
         "fuse": fuse,
-        "failed_limit": failed_limit,
-        "report_limit_s": parse_duration(report_limit),
+        "max_failed_fraction": max_failed_fraction,
+        "report_timeout_s": parse_duration(report_timeout),
         "warm_start": warm_start,
         "confirm": confirm,
     }
@@ -191,8 +191,8 @@ def resume(
 
     Args:
         changes: what may differ from burst to burst: trials, scheduler, concurrency, weight, time_budget_s, retries,
-            data, checkpoints, reuse, ask_ahead, fuse, failed_limit, report_limit_s, and narrow: {parameter: value}
-            that is fixed from now on.
+            data, checkpoints, reuse, ask_ahead, fuse, max_failed_fraction, report_timeout_s, and fixed_params:
+            {parameter: value} that is fixed from now on.
 
     Raises:
         SpecError: a change of what the sweep is (project, space, objective, ...).
@@ -219,7 +219,7 @@ def extend(path: str, trials: int, **changes: Any) -> Sweep:
 
 _BURST = (
     "trials", "scheduler", "concurrency", "weight", "time_budget_s", "retries", "data", "checkpoints", "reuse",
-    "ask_ahead", "fuse", "failed_limit", "report_limit_s", "narrow", "confirm",
+    "ask_ahead", "fuse", "max_failed_fraction", "report_timeout_s", "fixed_params", "confirm",
 )  # fmt: skip
 
 
@@ -234,7 +234,7 @@ def _changed(found: Sweep, changes: Mapping[str, Any]) -> SweepSpec:
                 f"change only {', '.join(_BURST)}."
             )
     old = found.spec.model_dump()
-    merged = {name: {**old[name], **changes.get(name, {})} for name in ("narrow", "checkpoints", "reuse")}
+    merged = {name: {**old[name], **changes.get(name, {})} for name in ("fixed_params", "checkpoints", "reuse")}
     return build(SweepSpec, {**old, **changes, **merged}, f"resume {found.path}")
 
 

@@ -275,14 +275,14 @@ class Project:
             "samples" (each draws its own gradient samples).
         smoke: config values for a run that takes under 5 s on one CPU core.
         data: names of the data sets that the project can use, the default one first.
-        makes: names that its `dataset` may have for data that it makes itself, and nobody needs to look for.
+        generated_datasets: names that its `dataset` may have for data that it generates itself.
         check: `check(config, data)` raises DataError if what a configuration names does not fit: a user's own file,
             weights, an instance of a data set. `data(name)` gives tables as `ctx.data` does; a check loads only what
             it must look at. Called with the first trial's configuration before anything starts or is written.
         objective: metrics that a sweep improves unless it names others; the first of `metrics` alone where empty.
         max_steps: given a config, how many reports a full run makes; schedulers take their rungs from it.
-        grace: given a config, the number of the first report that a scheduler may stop a trial at. A method that is
-            bad before its first cycle ends, by design, says so here.
+        grace_period: given a config, the number of the first report that a scheduler may stop a trial at. A method
+            that is bad before its first cycle ends, by design, says so here.
         findings: what a whole sweep has found: tables to print below its trials, figures for its page.
         rescore: how the results follow from the stored tables, for other settings than those of the run.
         commands: what a finished run is good for.
@@ -299,11 +299,11 @@ class Project:
     parallel: Parallel
     smoke: Mapping[str, Any] = field(default_factory=dict)
     data: tuple[str, ...] = ()
-    makes: tuple[str, ...] = ()
+    generated_datasets: tuple[str, ...] = ()
     check: Callable[[Any, Load], None] | None = None
     objective: tuple[str, ...] = ()
     max_steps: Callable[[Any], int] | None = None
-    grace: Callable[[Any], int] | None = None
+    grace_period: Callable[[Any], int] | None = None
     findings: Callable[[Finished], Findings] | None = None
     rescore: Rescore | None = None
     commands: tuple[Command, ...] = ()

@@ -20,9 +20,9 @@ from pyarrow import fs as pafs
 from benchmarks import measurement
 from benchmarks.quality import Found, write
 from raybayes.clock import WALL
-from raybayes.engine.messages import Job
-from raybayes.engine.worker.checkpointer import COST, Saver
-from raybayes.engine.worker.context import Alone
+from raybayes.engine.messages import TrialRun
+from raybayes.engine.worker.checkpointer import COST, AsyncCheckpointer
+from raybayes.engine.worker.context import SingleProcessGroup
 from raybayes.store import checkpoints
 from raybayes.store.filesystem import Storage
 from raybayes.store.layout import Layout
@@ -73,8 +73,8 @@ def trial(wait: bool, spaced: bool, seconds: float) -> Trial:
     state = {"w": torch.rand(STATE_MB * 250_000)}
     with tempfile.TemporaryDirectory() as folder:
         layout = Layout(SlowStorage(pafs.LocalFileSystem(), folder, True))
-        job = Job("none", {}, 0, 0, 0, layout.storage, EVERY_S)
-        saver = Saver(job, Deaf(), Alone(), WALL, logging.getLogger("benchmark"))
+        job = TrialRun("none", {}, 0, 0, 0, layout.storage, EVERY_S)
+        saver = AsyncCheckpointer(job, Deaf(), SingleProcessGroup(), WALL, logging.getLogger("benchmark"))
         began = time.monotonic()
         taken = {0: began}  # when the state of each step was taken
         waited, step, ages, found = 0.0, 0, [], set()

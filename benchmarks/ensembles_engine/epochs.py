@@ -49,9 +49,9 @@ def one_epoch(side: str, arch: str, members: int, batch: int, images: int, devic
     """
     torch.set_num_threads(1)
     config, ready = prepared(arch, members, batch, images, ENGINES[side], device)
-    desk = Desk(device)
-    engine = settle(config, ready, desk, members)  # type: ignore[arg-type]
-    runs = [METHODS[config.method](config, ready, desk, index) for index in range(members)]  # type: ignore[arg-type]
+    controller = Desk(device)
+    engine = settle(config, ready, controller, members)  # type: ignore[arg-type]
+    runs = [METHODS[config.method](config, ready, controller, index) for index in range(members)]  # type: ignore[arg-type]
     group = Group(engine)
     clock = time.process_time if device == "cpu" else time.perf_counter
     seconds = 0.0

@@ -54,7 +54,7 @@ def head(folder: Path, rng: random.Random) -> Damage:
     return hit_and_resume(folder, rng, (), kill_head, sleep_s=0.3, variables=soon)
 
 
-def damaged(change: Callable[[Path, random.Random], None], pattern: str, every_s: float = 10.0) -> Case:
+def damaged(change: Callable[[Path, random.Random], None], pattern: str, checkpoint_every: float = 10.0) -> Case:
     """The driver is killed, and the last of the files that the pattern names is damaged too."""
 
     def case(folder: Path, rng: random.Random) -> Damage:
@@ -62,7 +62,7 @@ def damaged(change: Callable[[Path, random.Random], None], pattern: str, every_s
             for path in sorted(sweep.glob(pattern))[-1:]:
                 change(path, rng)
 
-        return hit_and_resume(folder, rng, HERE, kill, damage, every_s=every_s)
+        return hit_and_resume(folder, rng, HERE, kill, damage, checkpoint_every=checkpoint_every)
 
     return case
 
@@ -159,7 +159,7 @@ CASES: dict[str, tuple[Case, int]] = {
     "no memory (MemoryError)": (vice(*HERE, eat_at=2), 1),
     "worker killed each time, as for its memory": (vice(die_at=2), 1),
     "killed by Ray's memory monitor": (memory_monitor, 1),
-    "a trial hangs (limit 5 s)": (vice("--report-limit", "5s", hang_at=2), 1),
+    "a trial hangs (limit 5 s)": (vice("--report-timeout", "5s", hang_at=2), 1),
 }
 COLUMNS = ("fault", "times", "trials lost", "run again", "steps repeated, most", "left running", "recovery, median")
 

@@ -32,12 +32,14 @@ def a_node(folder: Path, rng: random.Random) -> Damage:
     try:
         node = cluster.add_node(**SLOT)
         there = NodeAffinitySchedulingStrategy(node.node_id, soft=False)
-        ray.get(ray.remote(importlib.import_module).options(scheduling_strategy=there).remote("raybayes.engine.on_ray.tune"))
+        ray.get(
+            ray.remote(importlib.import_module).options(scheduling_strategy=there).remote("raybayes.engine.on_ray.tune")
+        )
         found: list[tuple[Cut, float]] = []
         killer = threading.Thread(target=lambda: found.append(_kill(cluster, node, folder, rng.randint(1, 5))))
         killer.start()
         config = {"steps": STEPS, "sleep_s": SLEEP_S, "log": str(folder / "log")}
-        rb.sweep("parabola", trials=TRIALS, config=config, storage=str(folder), name="s", every_s=0.0)
+        rb.sweep("parabola", trials=TRIALS, config=config, storage=str(folder), name="s", checkpoint_every=0.0)
         killer.join(60)
         (cut, recovery_s), *_ = found
         return look(folder, [cut], recovery_s)

@@ -65,11 +65,11 @@ def settings(folder: Path, **more: object) -> list[str]:
 
 
 def begin(
-    folder: Path, *flags: str, trials: int = TRIALS, file_limit: int | None = None, every_s: float = 10.0,
+    folder: Path, *flags: str, trials: int = TRIALS, file_limit: int | None = None, checkpoint_every: float = 10.0,
     variables: Mapping[str, str] | None = None, **more: object,
 ) -> subprocess.Popen[str]:  # fmt: skip
     spec = folder / "spec.yaml"
-    spec.write_text(f"checkpoints: {{every_s: {every_s}}}\n")
+    spec.write_text(f"checkpoints: {{checkpoint_every: {checkpoint_every}}}\n")
     place = ["--storage", str(folder), "--name", "s", "--spec", str(spec), *flags]
     return raybayes(
         "sweep", "parabola", "--trials", str(trials), *place, *settings(folder, **more), file_limit=file_limit,

@@ -71,7 +71,7 @@ def command(settings: Mapping[str, Any]) -> str:
 
 def run(settings: Settings, folder: str, name: str) -> tuple[str, pa.Table, pa.Table]:
     """Place, table to read, and every number."""
-    found = rb.train("permutations", settings, storage=folder, name=name, executor="here")
+    found = rb.train("permutations", settings, storage=folder, name=name, executor="local")
     ((place, listed),) = entries(found).items()
     table = score_table(listed)
     assert table is not None

@@ -21,7 +21,7 @@ def make(folder: str, trials: str, reports: str) -> None:
         sampler="random",
         storage=folder,
         name=NAME,
-        executor="here",
+        executor="local",
     )
 
 

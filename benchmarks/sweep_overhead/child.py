@@ -84,7 +84,7 @@ def _resident() -> float:
     size = me.memory_info().rss
     for child in me.children(recursive=True):
         with suppress(psutil.Error):
-            if child.name().startswith("ray::BurstActo") or "BurstActor" in " ".join(child.cmdline()):
+            if child.name().startswith("ray::Controller") or "ControllerActor" in " ".join(child.cmdline()):
                 size += child.memory_info().rss
     return float(size)
 

@@ -88,12 +88,12 @@ def print_sweep(found: Sweep, as_json: bool, findings: bool = True) -> None:
     if as_json:
         rows = found.trials.to_pylist()
         more = {"findings": findings_rows(found.findings())} if findings else {}
-        facts = {"path": found.path, "best": best(found.trials, objectives), "verdict": found.verdict}
+        facts = {"path": found.path, "best": best(found.trials, objectives), "best_summary": found.best_summary}
         print_json({**facts, "checkpoint_bytes": found.checkpoint_bytes, "trials": rows, **more})
         return
     out = console()
     out.print(trials_table(found.trials, objectives, width=out.width))
-    out.print(found.verdict, markup=False, highlight=False)
+    out.print(found.best_summary, markup=False, highlight=False)
     if found.checkpoint_bytes:
         out.print(f"checkpoints: {found.checkpoint_bytes / 1e6:.4g} MB", markup=False, highlight=False)
     if findings:

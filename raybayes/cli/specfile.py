@@ -39,7 +39,7 @@ def sweep_spec(
         values["constraints"] = {**values.get("constraints", {}), **dict(_bound(text) for text in constraints)}
     if not values.get("project"):
         raise SpecError("no project was named; write raybayes sweep PROJECT (raybayes projects lists them).")
-    for name in ("time_budget_s", "report_limit_s"):
+    for name in ("time_budget_s", "report_timeout_s"):
         values[name] = parse_duration(values.get(name))
     values.setdefault("name", default_name(str(values["project"])))
     return build(SweepSpec, values, spec_file or "sweep", lines)

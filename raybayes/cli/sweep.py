@@ -19,7 +19,7 @@ def sweep(
     ] = None,
     scheduler: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="none, asha, median, hyperband or pbt; options as asha:eta=4,grace=2. [default: none]"),
+        typer.Option(help="none, asha, median, hyperband, pbt; options: asha:eta=4,grace_period=2. [default: none]"),
     ] = None,
     objective: Annotated[Optional[str], typer.Option(help="Metric, or several joined by commas.")] = None,  # noqa: UP045
     constraint: Annotated[
@@ -41,7 +41,7 @@ def sweep(
     seed: Annotated[Optional[int], typer.Option(help="Seed of every random draw. [default: 0]")] = None,  # noqa: UP045
     keep_checkpoints: options.KeepCheckpoints = None,
     retries: options.Retries = None,
-    report_limit: options.ReportLimit = None,
+    report_timeout: options.ReportLimit = None,
     isolate: options.Isolate = None,
     ask_ahead: options.AskAhead = None,
     fuse: options.Fuse = None,
@@ -82,7 +82,7 @@ def sweep(
         "name": name,
         "seed": seed,
         "retries": retries,
-        "report_limit_s": report_limit,
+        "report_timeout_s": report_timeout,
         "reuse": reuse_of(isolate),
         "ask_ahead": ask_ahead,
         "fuse": fuse,
@@ -106,7 +106,7 @@ def burst_changes(
     weight: options.Weight = None,
     time_budget: options.TimeBudget = None,
     retries: options.Retries = None,
-    report_limit: options.ReportLimit = None,
+    report_timeout: options.ReportLimit = None,
     isolate: options.Isolate = None,
     ask_ahead: options.AskAhead = None,
     fuse: options.Fuse = None,
@@ -129,9 +129,9 @@ def burst_changes(
         "reuse": reuse_of(isolate),
         "retries": retries,
         "time_budget_s": parse_duration(time_budget),
-        "report_limit_s": parse_duration(report_limit),
+        "report_timeout_s": parse_duration(report_timeout),
         "checkpoints": None if keep_checkpoints is None else {"keep": keep_checkpoints},
-        "narrow": parse_settings(settings) if settings else None,
+        "fixed_params": parse_settings(settings) if settings else None,
     }
     return {name: value for name, value in given.items() if value is not None}
 
@@ -176,6 +176,6 @@ def watched(call: Any, title: str, local: bool, json: bool) -> int:
     from raybayes.cli.show import print_sweep
 
     with ProgressView(title, quiet=json) as view:
-        found = call(view.show, "here" if local else "ray")
+        found = call(view.show, "local" if local else "ray")
     print_sweep(found, json)
     return 0

@@ -43,7 +43,7 @@ def train(
             seed=seed,
             data=data,
             walltime=walltime,
-            executor="here" if local else "ray",
+            executor="local" if local else "ray",
             watch=view.show,
         )
     print_run(found, json)

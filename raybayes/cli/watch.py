@@ -11,7 +11,7 @@ from raybayes.cli import options
 
 if TYPE_CHECKING:
     from raybayes.reporting.view import View
-    from raybayes.sweeps.live import Follower
+    from raybayes.sweeps.live import LiveSweep
 
 
 def watch(
@@ -23,9 +23,9 @@ def watch(
     """Watch a sweep until it is finished, through interruptions and restarts. Reads its folder alone; Ctrl-C leaves."""
     from raybayes.cli.printing import console, print_json
     from raybayes.reporting.view import screen
-    from raybayes.sweeps.live import Follower
+    from raybayes.sweeps.live import LiveSweep
 
-    follower = Follower(path)
+    follower = LiveSweep(path)
     view = follower.look()
     if json:
         print_json(_facts(view))
@@ -41,7 +41,7 @@ def watch(
     return 0
 
 
-def _live(follower: Follower, view: View, every: float) -> None:
+def _live(follower: LiveSweep, view: View, every: float) -> None:
     from rich.console import Group
     from rich.live import Live
     from rich.text import Text
@@ -59,7 +59,7 @@ def _live(follower: Follower, view: View, every: float) -> None:
             view, problem = _next(follower, view, every)
 
 
-def _log(follower: Follower, view: View, every: float) -> None:
+def _log(follower: LiveSweep, view: View, every: float) -> None:
     from raybayes.reporting.ticker import news
 
     before, told = None, ""
@@ -75,7 +75,7 @@ def _log(follower: Follower, view: View, every: float) -> None:
         told = problem
 
 
-def _next(follower: Follower, view: View, every: float) -> tuple[View, str]:
+def _next(follower: LiveSweep, view: View, every: float) -> tuple[View, str]:
     """The next look, or the last one and why there is no newer one: a shared disk may be away for a while."""
     from raybayes.errors import StoreError
 

@@ -14,7 +14,7 @@ Key = tuple[int, int]  # trial and repeat
 
 
 @dataclass(frozen=True)
-class Job:
+class TrialRun:
     """All that a worker needs to train one repeat of one trial."""
 
     project: str
@@ -23,7 +23,7 @@ class Job:
     repeat: int
     seed: int  # of the sweep
     storage: Storage  # the sweep's own folder
-    every_s: float
+    checkpoint_every: float
     data: str | None = None
     roots: tuple[str, ...] = ()
 
@@ -63,7 +63,7 @@ class Report:
 
 
 @dataclass
-class Spent:
+class TimeBreakdown:
     """Where the time of a slot went with one job, in seconds.
 
     Args:
@@ -86,16 +86,16 @@ class Spent:
 
 
 @dataclass(frozen=True)
-class Done:
+class RunResult:
     """A job has ended in order: what its slot says of it."""
 
     key: Key
     attempt: int
-    spent: Spent
+    spent: TimeBreakdown
     node: str = ""
 
 
-class Desk(Protocol):
+class Controller(Protocol):
     """Where a worker reports: the burst itself, or a remote handle on it."""
 
     def start(self, key: Key, node: str) -> Start: ...

@@ -25,7 +25,7 @@ EVERY_S = 5.0
 _LOG = logging.getLogger("raybayes.engine")
 
 
-class Witness:
+class Monitor:
     """Works while the burst does; a context manager to leave after the burst has closed its tables.
 
     Args:
@@ -52,7 +52,7 @@ class Witness:
         self._complained, self._burst = False, 0
         self._thread = threading.Thread(target=self._work, name="raybayes-witness", daemon=True)
 
-    def __enter__(self) -> Witness:
+    def __enter__(self) -> Monitor:
         self._burst = next_burst(self._layout)  # nothing of this one is reported yet
         self._thread.start()
         return self

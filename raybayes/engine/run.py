@@ -11,8 +11,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from raybayes.clock import WALL
-from raybayes.engine.controller.controller import Burst
-from raybayes.engine.monitor import Witness
+from raybayes.engine.controller.controller import SweepController
+from raybayes.engine.monitor import Monitor
 from raybayes.errors import ClusterError, StoreError
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Progress
@@ -74,7 +74,7 @@ class Interrupt:
                 signal.signal(number, handler)
 
 
-def run_here(
+def run_locally(
     layout: Layout,
     spec: SweepSpec,
     plan: Plan,
@@ -85,21 +85,21 @@ def run_here(
     """A burst in this process, without Ray. Returns the final progress and the signal that ended it, if one did."""
     from raybayes.engine.in_process import work_through
 
-    burst = Burst(layout, spec, plan, roots, PREDECESSOR_S)
+    controller = SweepController(layout, spec, plan, roots, PREDECESSOR_S)
     interrupt = Interrupt(until)
-    interrupt.then(burst.stop)
+    interrupt.then(controller.stop)
     names = [objective.name for objective in plan.objectives]
 
     def pulse() -> None:
         with contextlib.suppress(StoreError):  # the main thread says it if the sweep was lost
-            burst.progress()
+            controller.progress()
 
-    with Witness(layout, names, pulse=pulse):
+    with Monitor(layout, names, pulse=pulse):
         try:
             with interrupt.listening():
-                work_through(burst, spec.resources, watch)
+                work_through(controller, spec.resources, watch)
         finally:
-            last = burst.close()
+            last = controller.close()
     watch(last)
     return last, interrupt.signal
 
@@ -128,26 +128,26 @@ def run_on_ray(
         before()
         import ray
 
-        from raybayes.engine.on_ray.controller_actor import open_desk
+        from raybayes.engine.on_ray.controller_actor import start_controller
 
-        room = machines.room_of(cluster.nodes, spec)
-        desk = open_desk(layout, spec, plan, roots, room, PREDECESSOR_S, not cluster.private)
+        slot_limit = machines.slot_limit_of(cluster.nodes, spec)
+        controller = start_controller(layout, spec, plan, roots, slot_limit, PREDECESSOR_S, not cluster.private)
         interrupt = Interrupt(until)
         with _witnessed(layout, plan, cluster.private, watch) as seen:
-            with interrupt.listening(), _watched(desk, interrupt, seen):
-                _at_work(desk, spec, layout, cluster)
-            last = _closed(desk)
-        ray.kill(desk)
+            with interrupt.listening(), _watched(controller, interrupt, seen):
+                _at_work(controller, spec, layout, cluster)
+            last = _closed(controller)
+        ray.kill(controller)
     watch(last)
     return last, interrupt.signal
 
 
-def _closed(desk: Any) -> Progress:
+def _closed(controller: Any) -> Progress:
     """Close the desk; its final progress."""
     import ray
 
     try:
-        last: Progress = ray.get(desk.close.remote())
+        last: Progress = ray.get(controller.close.remote())
     except ray.exceptions.RayError as error:
         reason = str(error).strip().splitlines()[0]
         raise ClusterError(f"the sweep's desk was lost ({reason}); all is stored, go on with resume.") from None
@@ -172,7 +172,7 @@ def _witnessed(layout: Layout, plan: Plan, private: bool, watch: Watch) -> Itera
 
     names = [objective.name for objective in plan.objectives]
     if private:  # nobody scrapes a Ray that ends with the burst
-        with Witness(layout, names, usage=lambda: usage(True)):
+        with Monitor(layout, names, usage=lambda: usage(True)):
             yield watch
         return
     from raybayes.engine.on_ray.metrics import RayMetrics
@@ -183,11 +183,11 @@ def _witnessed(layout: Layout, plan: Plan, private: bool, watch: Watch) -> Itera
         metrics.progress(progress)
         watch(progress)
 
-    with Witness(layout, names, usage=lambda: usage(False), told=metrics.reports):
+    with Monitor(layout, names, usage=lambda: usage(False), told=metrics.reports):
         yield both
 
 
-def _at_work(desk: Any, spec: SweepSpec, layout: Layout, cluster: Cluster) -> None:
+def _at_work(controller: Any, spec: SweepSpec, layout: Layout, cluster: Cluster) -> None:
     """All jobs of the burst."""
     import ray
 
@@ -195,16 +195,16 @@ def _at_work(desk: Any, spec: SweepSpec, layout: Layout, cluster: Cluster) -> No
 
     try:
         if spec.kind == "train":
-            _beside(lambda: _train(desk, spec, layout))
+            _beside(lambda: _train(controller, spec, layout))
         else:
-            _beside(lambda: run_trials(desk, spec, layout.storage, cluster))
+            _beside(lambda: run_trials(controller, spec, layout.storage, cluster))
     except StoreError:  # the disk is full, say; what can still be written is
         with contextlib.suppress(ray.exceptions.RayError):
-            ray.get(desk.close.remote())
+            ray.get(controller.close.remote())
         raise
 
 
-def _train(desk: Any, spec: SweepSpec, layout: Layout) -> None:
+def _train(controller: Any, spec: SweepSpec, layout: Layout) -> None:
     """The one job of a run, on a Ray Train group; on another one, as often as the retries allow, if that is lost."""
     import ray
 
@@ -212,13 +212,13 @@ def _train(desk: Any, spec: SweepSpec, layout: Layout) -> None:
 
     over = False
     while not over:
-        slot, over = ray.get(desk.open_slot.remote())
+        slot, over = ray.get(controller.open_slot.remote())
         if slot is None:
             time.sleep(0.1)
             continue
-        lost = serve_in_group(slot, desk, spec, layout.storage)
-        ray.get(desk.close_slot.remote(slot, lost or "its workers have left"))
-    problem = ray.get(desk.problem.remote())
+        lost = serve_in_group(slot, controller, spec, layout.storage)
+        ray.get(controller.close_slot.remote(slot, lost or "its workers have left"))
+    problem = ray.get(controller.problem.remote())
     if problem is not None:
         raise problem
 
@@ -246,11 +246,11 @@ def _beside(work: Callable[[], None]) -> None:
 
 
 @contextlib.contextmanager
-def _watched(desk: Any, interrupt: Interrupt, watch: Watch) -> Iterator[None]:
+def _watched(controller: Any, interrupt: Interrupt, watch: Watch) -> Iterator[None]:
     """Poll the desk for progress, and pass a signal on to it."""
     import ray
 
-    from raybayes.engine.on_ray.watchdog import stop_silent
+    from raybayes.engine.on_ray.watchdog import stop_hanging
 
     ended = threading.Event()
 
@@ -259,12 +259,12 @@ def _watched(desk: Any, interrupt: Interrupt, watch: Watch) -> Iterator[None]:
         while not ended.wait(0.1):
             with contextlib.suppress(ray.exceptions.RayError):  # the main thread says it if the desk is gone
                 if interrupt.asked.is_set() and not told:
-                    ray.get(desk.stop.remote())
+                    ray.get(controller.stop.remote())
                     told = True
                 if time.monotonic() - shown >= POLL_S:
                     shown = time.monotonic()
-                    stop_silent(desk)
-                    watch(ray.get(desk.progress.remote()))
+                    stop_hanging(controller)
+                    watch(ray.get(controller.progress.remote()))
 
     thread = threading.Thread(target=poll, daemon=True)
     thread.start()

@@ -16,11 +16,11 @@ from typing import Any
 
 from raybayes.clock import VirtualClock
 from raybayes.contract import Action
-from raybayes.engine.controller.controller import Burst
-from raybayes.engine.messages import Job, Report, describe_error
+from raybayes.engine.controller.controller import SweepController
+from raybayes.engine.messages import Report, TrialRun, describe_error
 
 Curve = Iterator[Mapping[str, float]]
-Function = Callable[[Job], Curve]
+Function = Callable[[TrialRun], Curve]
 SECONDS = "seconds"  # the key of a report that says how long it took
 _END = {Action.CONTINUE: "complete", Action.PRUNE: "pruned", Action.FAIL: "failed", Action.PAUSE: "paused"}
 
@@ -48,7 +48,7 @@ class Event:
 class _Training:
     """What a simulated worker is doing."""
 
-    job: Job
+    job: TrialRun
     attempt: int
     curve: Curve
     step: int
@@ -77,14 +77,14 @@ class Replay:
 
     def __init__(
         self,
-        burst: Burst,
+        controller: SweepController,
         clock: VirtualClock,
         function: Function,
         workers: int,
         reached: Mapping[tuple[int, int], tuple[int, float]],
         charge: bool = False,
     ) -> None:
-        self._burst, self._clock, self._function, self._charge = burst, clock, function, charge
+        self._controller, self._clock, self._function, self._charge = controller, clock, function, charge
         self._reached = dict(reached)
         self._idle = list(range(workers))
         self._queue: list[tuple[float, int, int, _Training]] = []
@@ -119,16 +119,16 @@ class Replay:
 
     def _hand_out(self) -> None:
         while self._idle:
-            job, at = self._ask(self._burst.next_job)
+            job, at = self._ask(self._controller.next_job)
             if job is None:
                 return
             self.last_start = self._clock.elapsed()
             self._begin(self._idle.pop(0), job, at)
-            while self._burst.ask_ahead():  # not charged: it happens while the workers train
+            while self._controller.ask_ahead():  # not charged: it happens while the workers train
                 pass
 
-    def _begin(self, worker: int, job: Job, at: float) -> None:
-        attempt = self._burst.start(job.key, f"worker-{worker}").attempt
+    def _begin(self, worker: int, job: TrialRun, at: float) -> None:
+        attempt = self._controller.start(job.key, f"worker-{worker}").attempt
         step, seconds = self._reached.get(job.key, (0, 0.0))
         training = _Training(job, attempt, itertools.islice(self._function(job), step, None), step, seconds)
         training.draw()
@@ -151,7 +151,7 @@ class Replay:
             training.step, training.attempt, training.seconds, values, last,
             node=f"worker-{worker}", time=self._clock.now(),
         )  # fmt: skip
-        decision, at = self._ask(self._burst.report, training.job.key, report)
+        decision, at = self._ask(self._controller.report, training.job.key, report)
         self._note(worker, training, "report", values)
         if decision.action is Action.CONTINUE:
             self._wait(worker, training, at)
@@ -161,7 +161,7 @@ class Replay:
 
     def _finish(self, worker: int, training: _Training, action: Action) -> None:
         self._reached[training.job.key] = (training.step, training.seconds)
-        self._ask(self._burst.finish, training.job.key, training.error)
+        self._ask(self._controller.finish, training.job.key, training.error)
         self._note(worker, training, "failed" if training.error else _END[action])
         self._idle = sorted([*self._idle, worker])
         self._hand_out()

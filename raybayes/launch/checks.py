@@ -94,7 +94,7 @@ def port_range(low: int, high: int, cpus: int, here: bool) -> Finding:
     """That the range has room for a node (and, for a cluster on this machine, a free block now)."""
     if here:
         try:
-            claim = ports.Claim(low, high, cpus, "check")
+            claim = ports.PortLease(low, high, cpus, "check")
         except ClusterError as error:
             return Finding("error", str(error))
         claim.release()

@@ -11,7 +11,7 @@ from raybayes.launch.network import answers
 _SEEN_EVERY_S = 5.0  # how old the list of nodes may be, when nothing changes
 
 
-class Census:
+class Membership:
     """The head's view of who has joined, written to the folder when it changes."""
 
     def __init__(self, head: Head, folder: ClusterFolder) -> None:

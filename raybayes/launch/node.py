@@ -26,9 +26,9 @@ from typing import Any
 from raybayes.errors import ClusterError
 from raybayes.launch import processes
 from raybayes.launch.cluster_paths import ClusterFolder, Head, read_json, write_json
-from raybayes.launch.membership import Census
+from raybayes.launch.membership import Membership
 from raybayes.launch.network import answers, own_address
-from raybayes.launch.ports import Claim
+from raybayes.launch.ports import PortLease
 from raybayes.launch.ray_start import RayNode, environment, start_command
 from raybayes.launch.reaper import SCRATCH_PREFIX, hire, sweep_stale
 from raybayes.launch.teardown import end_here, end_node
@@ -135,7 +135,7 @@ class Node:
         mark = f"{identity}/{self._index}@{self._host}/{os.getpid()}"
         record = self._folder.node(self._index, self._host)
         with hire(mark, scratch, record) as janitor:
-            claim = Claim(
+            claim = PortLease(
                 given.ports[0], given.ports[1], self._cpus, mark if head is None else f"{identity}-{self._index}"
             )
             inner = Path(scratch) / "r"  # Ray opens its temp folder to everybody; the one around it stays closed
@@ -180,7 +180,7 @@ class Node:
 
     def _watch(self, ray: subprocess.Popen[bytes], head: Head | None) -> int:
         """Look after Ray; on the head also tell the folder which nodes have joined."""
-        census = Census(head, self._folder) if head is not None else None
+        census = Membership(head, self._folder) if head is not None else None
         while not (self._ending.wait(POLL_S) or self._folder.stop.exists()):
             if ray.poll() is not None:
                 print(

@@ -54,7 +54,7 @@ def candidates(low: int, high: int, size: int, key: str) -> list[Block]:
     return [Block(low + (start + i) % count * size, size) for i in range(min(count, _PROBED))]
 
 
-class Claim:
+class PortLease:
     """A block of ports that no other raybayes cluster on this machine can take until `release`.
 
     Args:

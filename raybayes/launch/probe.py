@@ -13,7 +13,7 @@ from pathlib import Path
 
 from raybayes.errors import ClusterError
 from raybayes.launch import checks
-from raybayes.launch.ports import Claim
+from raybayes.launch.ports import PortLease
 
 
 def look(folder: Path, nonce: str, scratch: str, low: int, high: int) -> dict[str, object]:
@@ -30,7 +30,7 @@ def look(folder: Path, nonce: str, scratch: str, low: int, high: int) -> dict[st
     if not os.access(scratch, os.W_OK):
         findings.append(checks.Finding("error", f"scratch {scratch} is missing or cannot be written."))
     try:
-        Claim(low, high, len(os.sched_getaffinity(0)), nonce).release()
+        PortLease(low, high, len(os.sched_getaffinity(0)), nonce).release()
     except ClusterError as error:
         findings.append(checks.Finding("error", str(error)))
     return {

@@ -218,8 +218,8 @@ def _result(summary: Summary, trials: pa.Table) -> dict[str, str]:
     )
     rest = len(winners) - len(shown)
     more = f"<p>{rest} more are starred in the table of trials.</p>" if rest else ""
-    verdict = f"<p>{escape(summary.verdict)}</p>\n" if summary.verdict else ""
-    return {title: f'{verdict}<div class="wide"><table class="best">\n{lines}</table></div>{more}'}
+    best_summary = f"<p>{escape(summary.best_summary)}</p>\n" if summary.best_summary else ""
+    return {title: f'{best_summary}<div class="wide"><table class="best">\n{lines}</table></div>{more}'}
 
 
 def _what_is_there(trials: pa.Table) -> str:

@@ -76,7 +76,7 @@ class Summary:
     gpus: float = 0.0
     repeats: int = 1
     bursts: int = 1
-    verdict: str = ""
+    best_summary: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "objectives", tuple(Objective(*objective) for objective in self.objectives))

@@ -46,7 +46,7 @@ def _put(table: pa.Table, name: str, column: pa.Array, after: str) -> pa.Table:
     return table.add_column(names.index(after) + 1, name, column)
 
 
-def verdict(
+def best_summary(
     records: Sequence[TrialRecord],
     confirmed: Mapping[int, Confirmation],
     objectives: Sequence[Objective],

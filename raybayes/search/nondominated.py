@@ -21,7 +21,7 @@ Vector = tuple[float, ...]
 
 
 @dataclass
-class Fronts(Curves):
+class NondominatedCurves(Curves):
     """What all trials have reported: a vector of losses by step and trial."""
 
     vectors: dict[int, dict[int, Vector]] = field(default_factory=lambda: defaultdict(dict))

@@ -11,9 +11,9 @@ from raybayes.errors import SpecError
 from raybayes.search.confirm import Race
 from raybayes.search.outcome import Objective
 from raybayes.search.population import Population, make_population
-from raybayes.search.rungs import RANKING, Patient, Scheduler, make_scheduler
+from raybayes.search.rungs import RANKING, NoPruning, Scheduler, make_scheduler
 from raybayes.search.samplers import Factory, sampler_factory
-from raybayes.search.warm_start import Prior
+from raybayes.search.warm_start import WarmStart
 from raybayes.space import Space, Value
 from raybayes.spec.sweep_spec import SweepSpec
 
@@ -33,7 +33,7 @@ class Plan:
         remark: what the user should know about the first trial.
         race: the configurations of `grid` are candidates, repeated over seeds until they have clearly lost.
         prior: what earlier sweeps know: configurations to try next, and trials that inform the sampler.
-        narrow: parameters that are fixed from now on, within the space.
+        fixed_params: parameters that are fixed from now on, within the space.
     """
 
     space: Space
@@ -45,12 +45,12 @@ class Plan:
     grid: tuple[dict[str, Value], ...] | None = None
     remark: str = ""
     race: Race | None = None
-    prior: Prior = field(default_factory=Prior)
-    narrow: Mapping[str, Value] = field(default_factory=dict)
+    prior: WarmStart = field(default_factory=WarmStart)
+    fixed_params: Mapping[str, Value] = field(default_factory=dict)
 
     def given(self, number: int) -> dict[str, Value] | None:
         """What the configuration of trial `number` must contain; the sampler draws the rest (None: all of it)."""
-        return {**self._planned(number), **self.narrow} or None
+        return {**self._planned(number), **self.fixed_params} or None
 
     def _planned(self, number: int) -> dict[str, Value]:
         if self.grid is not None:
@@ -77,7 +77,7 @@ def make_plan(spec: SweepSpec, space: Space, metrics: Sequence[Metric], defaults
     grid = None
     if spec.sampler.name == "grid":
         grid = tuple(free.grid())
-    scheduler: Scheduler = Patient()
+    scheduler: Scheduler = NoPruning()
     population = None
     if spec.scheduler.name == "pbt":
         population = make_population(spec.scheduler, spec.sampler, free, len(objectives))
@@ -87,16 +87,16 @@ def make_plan(spec: SweepSpec, space: Space, metrics: Sequence[Metric], defaults
         _check_prunable(spec, objectives, metrics)
     _check_narrow(spec, free)
     first, remark = _first_trial(free, defaults)
-    return Plan(free, objectives, factory, scheduler, population, first, grid, remark, narrow=spec.narrow)
+    return Plan(free, objectives, factory, scheduler, population, first, grid, remark, fixed_params=spec.fixed_params)
 
 
 def _check_narrow(spec: SweepSpec, space: Space) -> None:
-    for name, value in spec.narrow.items():
+    for name, value in spec.fixed_params.items():
         if name not in space:
             raise SpecError(f"{name} = {value!r}: this sweep does not search {name}; it searches {', '.join(space)}.")
         if not space[name].contains(value):
             raise SpecError(f"{name}: found {value!r}; {space[name].allowed()}. A sweep can be narrowed, not widened.")
-    if spec.narrow and spec.sampler.name == "grid":
+    if spec.fixed_params and spec.sampler.name == "grid":
         raise SpecError("a grid lists all its points from the start, so it cannot be narrowed; start a new sweep.")
 
 

@@ -16,7 +16,7 @@ from raybayes.errors import SpecError
 from raybayes.search.rungs import Curves, read_options
 from raybayes.seeds import derive
 from raybayes.space import Choice, Space, Value
-from raybayes.spec.sweep_spec import Choice as Named
+from raybayes.spec.sweep_spec import Component
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _draw(space: Space, name: str, rng: random.Random) -> Value:
     return parameter.nearest(rng.uniform(parameter.low, parameter.high))
 
 
-def make_population(scheduler: Named, sampler: Named, space: Space, objectives: int) -> Population:
+def make_population(scheduler: Component, sampler: Component, space: Space, objectives: int) -> Population:
     """The population that `--scheduler pbt:...` asks for.
 
     Raises:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from raybayes.errors import SpecError
-from raybayes.spec.sweep_spec import Choice as Named
+from raybayes.spec.sweep_spec import Component
 
 SCHEDULERS = ("none", "asha", "median", "hyperband", "pbt")
 RANKING = ("asha", "hyperband")  # they need an order of the trials at a step only, so several objectives will do
@@ -44,7 +44,7 @@ class Scheduler(Protocol):
 
 
 @dataclass(frozen=True)
-class Patient:
+class NoPruning:
     """No early stopping."""
 
     def goes_on(self, curves: Curves, trial: int, step: int) -> bool:
@@ -55,16 +55,16 @@ class Patient:
 class Asha:
     """Asynchronous successive halving, stopping variant (Li et al., MLSys 2020, arXiv 1810.05934).
 
-    At the rungs grace, grace*eta, grace*eta^2, ... a trial goes on if its loss is among the best 1/eta of all
+    At the rungs g, g*eta, g*eta^2, ... (g: grace_period) a trial goes on if its loss is among the best 1/eta of all
     trials that have reached the rung so far, itself included. The first eta - 1 trials at a rung always go on.
     """
 
-    grace: int = 1
+    grace_period: int = 1
     eta: float = 3.0
 
     def rung(self, step: int) -> bool:
         """Whether decisions are made at this step."""
-        return _is_rung(step, self.grace, self.eta)
+        return _is_rung(step, self.grace_period, self.eta)
 
     def goes_on(self, curves: Curves, trial: int, step: int) -> bool:
         if not self.rung(step):
@@ -73,8 +73,8 @@ class Asha:
         return _in_best_share(list(rivals.values()), rivals[trial], self.eta)
 
 
-def _is_rung(step: int, grace: int, eta: float) -> bool:
-    level = float(grace)
+def _is_rung(step: int, grace_period: int, eta: float) -> bool:
+    level = float(grace_period)
     while round(level) < step:
         level *= eta
     return round(level) == step
@@ -89,14 +89,14 @@ def _in_best_share(losses: Sequence[float], loss: float, eta: float) -> bool:
 
 @dataclass(frozen=True)
 class Hyperband:
-    """Asynchronous Hyperband: ASHA in several brackets, whose first rungs are grace * eta^s for s = 0, 1, ...
+    """Asynchronous Hyperband: ASHA in several brackets, whose first rungs are grace_period * eta^s for s = 0, 1, ...
 
     Trials are dealt to the brackets by number, in the proportions of Hyperband's budget rule (Li et al., JMLR
     2018, arXiv 1603.06560): of B brackets, number s gets a
     share of eta^(B-1-s) * B/(B-s).
     """
 
-    grace: int = 1
+    grace_period: int = 1
     eta: float = 3.0
     brackets: int = 3
 
@@ -115,8 +115,8 @@ class Hyperband:
 
     def goes_on(self, curves: Curves, trial: int, step: int) -> bool:
         mine = self.bracket(trial)
-        grace = round(self.grace * self.eta**mine)
-        if step < grace or not _is_rung(step, grace, self.eta):
+        grace_period = round(self.grace_period * self.eta**mine)
+        if step < grace_period or not _is_rung(step, grace_period, self.eta):
             return True
         rivals = {other: loss for other, loss in curves.at(step).items() if self.bracket(other) == mine}
         return _in_best_share(list(rivals.values()), rivals[trial], self.eta)
@@ -127,26 +127,26 @@ class Median:
     """Median stopping (Golovin et al., Google Vizier, KDD 2017, section 3.2).
 
     A trial stops if its best loss so far is worse than the median of the others' running mean losses up to
-    the same step, once `min_trials` others have reached that step and the trial has made `grace` reports.
+    the same step, once `min_trials` others have reached that step and the trial has made `grace_period` reports.
     """
 
-    grace: int = 1
+    grace_period: int = 1
     min_trials: int = 3
 
     def goes_on(self, curves: Curves, trial: int, step: int) -> bool:
         mine = [loss for s, loss in curves.by_trial[trial].items() if s <= step]
         others = [other for other in curves.by_step[step] if other != trial]
-        if len(mine) < self.grace or len(others) < self.min_trials:
+        if len(mine) < self.grace_period or len(others) < self.min_trials:
             return True
         means = [statistics.fmean(v for s, v in curves.by_trial[other].items() if s <= step) for other in others]
         return min(mine) <= statistics.median(means)
 
 
 _FACTORS = ("eta", "factor")  # multipliers: 1 would change nothing
-_KINDS: dict[str, type] = {"none": Patient, "asha": Asha, "median": Median, "hyperband": Hyperband}
+_KINDS: dict[str, type] = {"none": NoPruning, "asha": Asha, "median": Median, "hyperband": Hyperband}
 
 
-def make_scheduler(scheduler: Named) -> Scheduler:
+def make_scheduler(scheduler: Component) -> Scheduler:
     """The scheduler of that name and options ("pbt" is not one of these: see `raybayes.search.population`).
 
     Raises:
@@ -161,7 +161,7 @@ def make_scheduler(scheduler: Named) -> Scheduler:
     return made
 
 
-def read_options(what: str, named: Named, kind: type) -> dict[str, float]:
+def read_options(what: str, named: Component, kind: type) -> dict[str, float]:
     """The options of a scheduler, checked against its fields: finite numbers above 0, factors above 1."""
     known = kind.__dataclass_fields__  # type: ignore[attr-defined]
     for name, value in named.options.items():

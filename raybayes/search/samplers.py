@@ -19,7 +19,7 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler,
 from raybayes.errors import SpecError
 from raybayes.seeds import derive
 from raybayes.space import Choice, Space
-from raybayes.spec.sweep_spec import Choice as Named
+from raybayes.spec.sweep_spec import Component
 
 SAMPLERS = ("tpe", "gp", "cmaes", "nsga2", "random", "grid")
 
@@ -35,7 +35,7 @@ _BUILT_IN: dict[str, type[BaseSampler]] = {
 }
 
 
-def sampler_factory(sampler: Named, space: Space, seed: int, objectives: int) -> Factory:
+def sampler_factory(sampler: Component, space: Space, seed: int, objectives: int) -> Factory:
     """A function from trial number to a freshly seeded sampler.
 
     Raises:
@@ -77,7 +77,7 @@ def _defaults(kind: type[BaseSampler], space: Space, given: Mapping[str, Any]) -
     return {"warn_independent_sampling": False} if kind is CmaEsSampler else {}
 
 
-def _resolve(sampler: Named) -> type[BaseSampler]:
+def _resolve(sampler: Component) -> type[BaseSampler]:
     if sampler.name == "grid":  # its points are listed by Space.grid; nothing is drawn
         return RandomSampler
     if sampler.name in _BUILT_IN:
@@ -100,7 +100,7 @@ def _resolve(sampler: Named) -> type[BaseSampler]:
     return kind
 
 
-def _check_fit(kind: type[BaseSampler], sampler: Named, space: Space, objectives: int) -> None:
+def _check_fit(kind: type[BaseSampler], sampler: Component, space: Space, objectives: int) -> None:
     if issubclass(kind, CmaEsSampler):
         if objectives > 1:
             raise SpecError(f"sampler {sampler.name} handles one objective, found {objectives}; use nsga2, tpe or gp.")

@@ -26,7 +26,7 @@ from raybayes.search.journal import GroupedJournal
 from raybayes.search.outcome import Objective, Outcome, State
 from raybayes.search.rungs import Curves
 from raybayes.search.samplers import Factory
-from raybayes.search.transfer_study import InformedStudy, Past
+from raybayes.search.transfer_study import Past, TransferStudy
 from raybayes.space import Choice, Float, Int, Parameter, Space, Value
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -85,7 +85,7 @@ class Study:
         self._space = space
         self.objectives = tuple(objectives)
         self._open([objective.direction for objective in objectives], writer)
-        self._study = InformedStudy(_NAME, self._storage, space, self.objectives, past)
+        self._study = TransferStudy(_NAME, self._storage, space, self.objectives, past)
         if [d.name.lower() for d in self._study.directions] != [o.direction for o in objectives]:
             was = ", ".join(d.name.lower() for d in self._study.directions)
             now = ", ".join(f"{o.direction} {o.name}" for o in objectives)

@@ -32,7 +32,7 @@ class Past:
     standing: tuple[float, ...]
 
 
-class InformedStudy(optuna.Study):
+class TransferStudy(optuna.Study):
     """An Optuna study that shows `past` to a sampler while `informing` is set."""
 
     def __init__(

@@ -39,7 +39,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Prior:
+class WarmStart:
     """What a sweep starts from; written down at its first start, so that a resumed one starts from the same.
 
     Args:
@@ -56,7 +56,7 @@ class Prior:
         return json.dumps({"schema": 1, **asdict(self)}).encode()
 
     @classmethod
-    def from_json(cls, data: bytes) -> Prior:
+    def from_json(cls, data: bytes) -> WarmStart:
         """The inverse of `to_json`. Raises ValueError or KeyError for anything else."""
         found = json.loads(data)
         past = tuple(
@@ -72,7 +72,7 @@ def learn(
     objectives: Sequence[Objective],
     first: Mapping[str, Value] | None,
     most: int,
-) -> Prior:
+) -> WarmStart:
     """What the sources know: their best configurations, the best of each before the second of any, and all trials.
 
     Args:
@@ -86,7 +86,7 @@ def learn(
         for params in (ladder[place] for ladder in ladders if place < len(ladder)):
             if len(chosen) - (first is not None) < most and all(distance(space, params, c) >= APART for c in chosen):
                 chosen.append(params)
-    return Prior(tuple(chosen[first is not None :]), past, tuple(source.path for source in sources))
+    return WarmStart(tuple(chosen[first is not None :]), past, tuple(source.path for source in sources))
 
 
 def _done(source: Source) -> list[TrialRecord]:

@@ -37,7 +37,7 @@ class Checkpoints(Frozen):
     """When training states are written, and how many finished trials keep theirs."""
 
     keep: int = Field(5, ge=0, description="finished trials that keep their newest checkpoint: the best of the sweep")
-    every_s: float = Field(10.0, ge=0, description="least seconds of training between two checkpoints of a trial")
+    checkpoint_every: float = Field(10.0, ge=0, description="least seconds of training between two checkpoints")
 
 
 class Reuse(Frozen):
@@ -47,16 +47,16 @@ class Reuse(Frozen):
     growth_gib: float = Field(2.0, gt=0, description="growth of a process's memory after which it is replaced")
 
 
-class Choice(Frozen):
-    """A named part with options: written `tpe`, or `asha:eta=4,grace=2`."""
+class Component(Frozen):
+    """A named part with options: written `tpe`, or `asha:eta=4,grace_period=2`."""
 
     name: str
     options: dict[str, Any] = Field(default_factory=dict)
 
     @classmethod
-    def parse(cls, text: str | Mapping[str, Any] | Choice) -> Choice:
+    def parse(cls, text: str | Mapping[str, Any] | Component) -> Component:
         """From `name:key=value,key=value`, a mapping, or itself."""
-        if isinstance(text, Choice):
+        if isinstance(text, Component):
             return text
         if isinstance(text, Mapping):
             return build(cls, text, "sampler or scheduler")
@@ -80,8 +80,10 @@ class SweepSpec(Frozen):
     space: str = Field("SPACE", description="name of the space in search_spaces/<project>.py")
     config: dict[str, Any] = Field(default_factory=dict, description="fixed configuration values, dotted names")
     trials: int = Field(10, ge=1, description="trials in all: complete, pruned and failed ones")
-    sampler: Choice = Field(Choice(name="tpe"), description="tpe, gp, cmaes, nsga2, random, grid, or an import path")
-    scheduler: Choice = Field(Choice(name="none"), description="none, asha, median, hyperband or pbt")
+    sampler: Component = Field(
+        Component(name="tpe"), description="tpe, gp, cmaes, nsga2, random, grid, or an import path"
+    )
+    scheduler: Component = Field(Component(name="none"), description="none, asha, median, hyperband or pbt")
     objective: tuple[str, ...] = Field((), description="metric names; several make a multi-objective sweep")
     constraints: dict[str, str] = Field(default_factory=dict, description="bounds on metrics, e.g. seconds: <= 60")
     repeats: int = Field(1, ge=1, description="seeds a configuration is run with")
@@ -106,16 +108,16 @@ class SweepSpec(Frozen):
     )
     reuse: Reuse = Field(default_factory=Reuse)
     retries: int = Field(2, ge=0, description="restarts of a trial whose worker was lost")
-    failed_limit: float = Field(0.5, ge=0, le=1, description="share of failed trials above which the exit code is 1")
-    report_limit_s: float | None = Field(None, gt=0, description="seconds without a report after which a trial fails")
-    narrow: dict[str, Any] = Field(default_factory=dict, description="parameters of the space fixed from now on")
+    max_failed_fraction: float = Field(0.5, ge=0, le=1, description="share of failed trials above which exit code 1")
+    report_timeout_s: float | None = Field(None, gt=0, description="seconds without a report after which a trial fails")
+    fixed_params: dict[str, Any] = Field(default_factory=dict, description="parameters of the space fixed from now on")
     warm_start: str = Field("none", description="none, auto (finished sweeps in storage), or paths of sweeps")
     confirm: str | None = Field(None, description="TOPxSEEDS: repeat the best at the end and choose by mean, e.g. 5x3")
 
     @field_validator("sampler", "scheduler", mode="before")
     @classmethod
-    def _parse_choice(cls, value: Any) -> Choice:
-        return Choice.parse(value)
+    def _parse_choice(cls, value: Any) -> Component:
+        return Component.parse(value)
 
     @field_validator("concurrency", mode="before")
     @classmethod

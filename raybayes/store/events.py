@@ -20,7 +20,7 @@ from tensorboardX.summary import hparams
 
 from raybayes.errors import StoreError
 from raybayes.store.layout import Layout
-from raybayes.store.report_tail import ReportFollower
+from raybayes.store.report_tail import ReportTail
 from raybayes.store.reports import FIXED, Row
 
 _CONFIG = "config."
@@ -36,7 +36,7 @@ class EventFiles:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._follower: ReportFollower | None = None
+        self._follower: ReportTail | None = None
         self._bursts: set[int] = set()
         self._begun: set[str] = set()  # files
         self._held: dict[str, list[bytes]] = {}  # on an object store: what is to be written at the end
@@ -50,7 +50,7 @@ class EventFiles:
         """
         if self._follower is None:
             marks = (_MARK.fullmatch(name) for name in self._layout.storage.list(self._layout.tensorboard))
-            self._follower = ReportFollower(self._layout, {int(mark[1]) for mark in marks if mark})
+            self._follower = ReportTail(self._layout, {int(mark[1]) for mark in marks if mark})
         news = self._follower.news()
         grown: dict[str, list[bytes]] = {}
         for burst, row in news:

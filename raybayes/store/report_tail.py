@@ -12,7 +12,7 @@ from raybayes.store.layout import Layout
 from raybayes.store.reports import Row, report_files
 
 
-class ReportFollower:
+class ReportTail:
     """The reports of a sweep as they come, those of all bursts, in the order in which each burst wrote them.
 
     A burst that ends turns its log into a table of the same rows in the same order, so a count of rows is all that

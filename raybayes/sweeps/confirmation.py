@@ -14,7 +14,7 @@ from raybayes.errors import SpecError, StoreError
 from raybayes.search.confirm import Race, candidates
 from raybayes.search.progress import Progress
 from raybayes.seeds import derive
-from raybayes.spec.sweep_spec import Choice, SweepSpec
+from raybayes.spec.sweep_spec import Component, SweepSpec
 from raybayes.spec.validation import build
 from raybayes.store.layout import Layout
 from raybayes.store.lock import BurstLock
@@ -39,10 +39,10 @@ def confirm(
     was done with the same candidates and seeds is not done again.
 
     Args:
-        changes: what may differ from the sweep: concurrency, weight, time_budget_s, retries, data, report_limit_s.
+        changes: what may differ from the sweep: concurrency, weight, time_budget_s, retries, data, report_timeout_s.
 
     Returns:
-        The sweep, whose `best`, `trials` and `verdict` now rest on the means over the fresh seeds.
+        The sweep, whose `best`, `trials` and `best_summary` now rest on the means over the fresh seeds.
 
     Raises:
         SpecError: fewer than one candidate or two seeds; another confirmation of the sweep is unfinished.
@@ -55,7 +55,7 @@ def confirm(
         raise SpecError(f"confirm: found top {top}, repeats {repeats}; a mean with an error needs 1 and 2 or more.")
     chosen = candidates(found._records, found.objectives, top)
     if not chosen:
-        raise StoreError(f"{found.path}: there is nothing to confirm: {found.verdict}")
+        raise StoreError(f"{found.path}: there is nothing to confirm: {found.best_summary}")
     BurstLock(found.layout).refuse_living()  # its best trials may still change
     stage, number = _stage(found, [record.number for record in chosen], repeats)
     if stage is None or not _over(stage):
@@ -122,16 +122,16 @@ def stage_spec(found: Sweep, number: int, count: int, repeats: int, changes: Map
         "kind": "confirm",
         "trials": count,
         "repeats": repeats,
-        "sampler": Choice(name="random"),
-        "scheduler": Choice(name="none"),
+        "sampler": Component(name="random"),
+        "scheduler": Component(name="none"),
         "storage": found.path,
         "name": found.layout.confirmation(number),
         "seed": derive(spec.seed, "confirm", number),  # no seed of the search, none of another confirmation
-        "narrow": {},
+        "fixed_params": {},
         "warm_start": "none",
         "confirm": None,
         "time_budget_s": None,
-        "checkpoints": {"keep": 0, "every_s": spec.checkpoints.every_s},
+        "checkpoints": {"keep": 0, "checkpoint_every": spec.checkpoints.checkpoint_every},
         **changes,
     }
     return build(SweepSpec, values, f"confirm {found.path}")

@@ -17,9 +17,9 @@ from raybayes.store.filesystem import ensure_writable, open_storage
 from raybayes.store.lock import BurstLock
 from raybayes.sweeps.preparation import Prepared, describe, prepare
 from raybayes.sweeps.results import Sweep
-from raybayes.sweeps.warm_start import keep_prior
+from raybayes.sweeps.warm_start import store_warm_start
 
-Executor = Literal["ray", "here"]
+Executor = Literal["ray", "local"]
 Watch = Callable[[Progress], None]
 _REFUSED = f"{DataError.__module__}.{DataError.__name__}: "  # how a stored error starts that is about the data
 
@@ -64,7 +64,7 @@ def deadline(walltime: str | float | None) -> float | None:
 
 def run(prepared: Prepared, executor: Executor, watch: Watch, until: float | None = None) -> Sweep:
     """One burst of a prepared sweep, over by `until` (`deadline`); raises as `start` does."""
-    from raybayes.engine.run import PREDECESSOR_S, run_here, run_on_ray
+    from raybayes.engine.run import PREDECESSOR_S, run_locally, run_on_ray
 
     spec, layout = prepared.spec, prepared.layout
     _require_executor(executor, spec)
@@ -74,14 +74,14 @@ def run(prepared: Prepared, executor: Executor, watch: Watch, until: float | Non
         lock.acquire(wait_s=PREDECESSOR_S)  # a burst that is refused must not have changed the other's folder
         try:
             write_spec(layout, describe(prepared))
-            keep_prior(layout, prepared.plan.prior)
+            store_warm_start(layout, prepared.plan.prior)
         finally:
             lock.release()
 
     roots = catalog.roots()
-    if executor == "here":
+    if executor == "local":
         write()
-        last, told = run_here(layout, spec, prepared.plan, roots, watch, until)
+        last, told = run_locally(layout, spec, prepared.plan, roots, watch, until)
     else:
         last, told = run_on_ray(layout, spec, prepared.plan, roots, watch, before=write, until=until)
     found = Sweep(layout.storage.display)
@@ -107,7 +107,7 @@ def _require_executor(executor: Executor, spec: SweepSpec) -> None:
         )
     if spec.reuse.trials == 1 and spec.trials > 1:
         raise SpecError("one process trains all trials of a sweep without Ray; drop --local, or say --reuse.")
-    if spec.report_limit_s is not None:
+    if spec.report_timeout_s is not None:
         raise SpecError("nothing in this process can stop a trial that hangs; drop --local or the report limit.")
     from raybayes.engine.on_ray.connect import require_fit, this_machine
 
@@ -148,9 +148,9 @@ def judge(found: Sweep, last: Progress, told: signal.Signals | None) -> None:
         if (sentence := headline.removeprefix(_REFUSED)) != headline:
             raise RefusedDataError(f"{found.path}: {sentence}")
         raise TrialError(f"{found.path}: the training function failed: {error}")
-    if ended and failed / ended > spec.failed_limit:
+    if ended and failed / ended > spec.max_failed_fraction:
         errors = [error.splitlines()[0] for error in found.trials["failure"].to_pylist() if error]
         raise TrialError(
-            f"{found.path}: {failed} of {ended} trials failed, more than the limit of {spec.failed_limit:.0%}; "
+            f"{found.path}: {failed} of {ended} trials failed, more than the limit of {spec.max_failed_fraction:.0%}; "
             f"the first one: {errors[0] if errors else 'no reason was kept'}"
         )

@@ -12,13 +12,13 @@ from raybayes.errors import StoreError
 from raybayes.reporting.view import View, Worker
 from raybayes.search.study import Study, trials_table
 from raybayes.store.lock import BurstLock
-from raybayes.store.report_tail import ReportFollower
+from raybayes.store.report_tail import ReportTail
 from raybayes.sweeps.results import Sweep
 
 COPY_EVERY_S = 10.0  # an object store's journal is fetched whole, so not at each look
 
 
-class Follower:
+class LiveSweep:
     """Looks at a sweep or run, running or not, through interruptions and restarts. It never writes.
 
     Args:
@@ -30,7 +30,7 @@ class Follower:
 
     def __init__(self, path: str, clock: Clock = WALL) -> None:
         self._path, self._clock = path, clock
-        self._reports = ReportFollower(Sweep(path).layout)
+        self._reports = ReportTail(Sweep(path).layout)
         self._curves: dict[tuple[int, int], dict[int, float]] = defaultdict(dict)
         self._steps: dict[tuple[int, int], int] = {}
         self._study: Study | None = None

@@ -19,7 +19,7 @@ from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.spec.validation import nest
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
-from raybayes.sweeps.warm_start import prior_of
+from raybayes.sweeps.warm_start import warm_start_of
 
 _DRAWS = 64  # of the first configurations, at most, are looked at before a sweep starts
 Points = Sequence[Mapping[str, Any]]
@@ -59,7 +59,7 @@ def prepare(spec: SweepSpec, layout: Layout | None = None) -> Prepared:
     if layout is None:
         _require_possible(spec, project, points)
     layout = layout or Layout(open_storage(spec.storage).child(spec.name))
-    return Prepared(spec, project, replace(plan, prior=prior_of(spec, plan, layout)), layout)
+    return Prepared(spec, project, replace(plan, prior=warm_start_of(spec, plan, layout)), layout)
 
 
 def _dotted(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _require_data(spec: SweepSpec, project: Project, plan: Plan, points: Points,
     else:
         names = [defaults.get("dataset")]
     for name in names:
-        if isinstance(name, str) and name not in project.makes:
+        if isinstance(name, str) and name not in project.generated_datasets:
             data.origin(name, spec.data)
         if project.check is None:
             continue
@@ -102,7 +102,7 @@ def _require_data(spec: SweepSpec, project: Project, plan: Plan, points: Points,
 def _require_possible(spec: SweepSpec, project: Project, points: Points) -> None:
     """SpecError if so many configurations of the space do not fit what the user has fixed that the sweep must fail."""
     refused = [problem for point in points if (problem := _refusal(project, {**spec.config, **point}))]
-    if len(refused) > spec.failed_limit * len(points):
+    if len(refused) > spec.max_failed_fraction * len(points):
         raise SpecError(
             f"space {spec.space}: {len(refused)} of the first {len(points)} configurations do not go with what is "
             f"fixed, for example: {refused[0]} Narrow the space with -s NAME=VALUE, fix less, or use another --space."

@@ -150,11 +150,11 @@ class Sweep:
         return pooled(stages, self._records, self.objectives) if stages else {}
 
     @property
-    def verdict(self) -> str:
+    def best_summary(self) -> str:
         """One or two sentences on the best trial: its value with its standard error, and what it rests on."""
-        from raybayes.search.best_summary import verdict
+        from raybayes.search.best_summary import best_summary
 
-        return verdict(self._records, self.confirmed, self.objectives, self.spec.constraints)
+        return best_summary(self._records, self.confirmed, self.objectives, self.spec.constraints)
 
     @cached_property
     def trials(self) -> pa.Table:
@@ -192,7 +192,7 @@ class Sweep:
         """
         front = self.pareto.to_pylist()
         if not front:
-            raise StoreError(f"{self.path}: there is no best trial. {self.verdict}")
+            raise StoreError(f"{self.path}: there is no best trial. {self.best_summary}")
         row: dict[str, Any] = front[0]
         return row
 
@@ -377,7 +377,7 @@ class Sweep:
             gpus=need.workers * need.gpus_per_worker,
             repeats=self.spec.repeats,
             bursts=next_burst(self.layout),
-            verdict=self.verdict,
+            best_summary=self.best_summary,
         )
 
     def resume(self, **changes: Any) -> Sweep:

@@ -26,8 +26,8 @@ from pydantic import BaseModel
 
 from raybayes.clock import VirtualClock
 from raybayes.contract import Context, Direction, Metric, Project
-from raybayes.engine.controller.controller import Burst
-from raybayes.engine.messages import Job
+from raybayes.engine.controller.controller import SweepController
+from raybayes.engine.messages import TrialRun
 from raybayes.engine.simulated import SECONDS, Event, Replay
 from raybayes.errors import SpecError
 from raybayes.search.confirm import candidates
@@ -45,11 +45,11 @@ from raybayes.sweeps.confirmation import as_stage, stage_spec
 from raybayes.sweeps.execution import judge
 from raybayes.sweeps.preparation import Prepared, describe
 from raybayes.sweeps.results import Sweep
-from raybayes.sweeps.warm_start import keep_prior, prior_of
+from raybayes.sweeps.warm_start import store_warm_start, warm_start_of
 
 Reports = float | Mapping[str, float] | Iterable[Mapping[str, float]]
 Function = Callable[..., Reports]
-Curves = Callable[[Job], Iterator[Mapping[str, float]]]
+Curves = Callable[[TrialRun], Iterator[Mapping[str, float]]]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def simulate(
     name: str | None = None,
     confirm: str | None = None,
     ask_ahead: Literal["auto", "always", "never"] = "auto",
-    failed_limit: float = 0.5,
+    max_failed_fraction: float = 0.5,
     charge_driver: bool = False,
 ) -> Simulated:
     """Search `space` for what is best under `function`, on simulated workers.
@@ -108,12 +108,12 @@ def simulate(
             the rest are those of the search.
         charge_driver: see `raybayes.engine.simulated.Replay`; the events then depend on the machine.
         ask_ahead: "always" to see what it costs in quality; by itself it never pays where asking takes no time.
-        trials, sampler, scheduler, constraints, repeats, warm_start, failed_limit, seed: as in `rb.sweep`.
+        trials, sampler, scheduler, constraints, repeats, warm_start, max_failed_fraction, seed: as in `rb.sweep`.
 
     Raises:
         RaybayesError: an option that `rb.sweep` would refuse; scheduler pbt, which needs real checkpoints; a sweep of
             that name that is another one.
-        TrialError: a larger share than `failed_limit` of the trials failed; the message has the first one's reason.
+        TrialError: a larger share than `max_failed_fraction` of the trials failed; the message has the first reason.
     """
     _require_kinds(function, space, {"objective": objective, "constraints": constraints, "first": first}, workers)
     wanted: dict[str, Direction] = dict(objective or {"loss": "minimize"})
@@ -124,7 +124,7 @@ def simulate(
         "kind": "replay", "project": title, "trials": trials, "sampler": sampler, "scheduler": scheduler,
         "objective": tuple(wanted), "constraints": dict(constraints or {}), "repeats": repeats, "seed": seed,
         "time_budget_s": parse_duration(time_budget), "warm_start": warm_start, "concurrency": workers,
-        "ask_ahead": ask_ahead, "failed_limit": failed_limit,
+        "ask_ahead": ask_ahead, "max_failed_fraction": max_failed_fraction,
         "storage": storage or folder.name, "name": title,  # type: ignore[union-attr]
     }  # fmt: skip
     prepared = _prepared(build(SweepSpec, values, "simulate"), space, wanted, first or {})
@@ -164,7 +164,7 @@ def _prepared(spec: SweepSpec, space: Space, objective: Mapping[str, Direction],
     known += [Metric(name, "minimize") for name in spec.constraints if name not in objective]
     plan = make_plan(spec, space, known, first)
     layout = Layout(open_storage(spec.storage).child(spec.name))
-    plan = replace(plan, prior=prior_of(spec, plan, layout))
+    plan = replace(plan, prior=warm_start_of(spec, plan, layout))
     project = Project(
         spec.project, "a function", "none", BaseModel, _never, tuple(known), fidelity="report", parallel="data"
     )
@@ -196,7 +196,7 @@ def _curves(function: Function, objective: tuple[str, ...]) -> Curves:
     """The function as the executor wants it."""
     seeded = len(inspect.signature(function).parameters) > 1
 
-    def curve(job: Job) -> Iterator[Mapping[str, float]]:
+    def curve(job: TrialRun) -> Iterator[Mapping[str, float]]:
         seed = derive(job.seed, "trial", job.trial, job.repeat)
         answer = function(dict(job.config), seed) if seeded else function(dict(job.config))
         if isinstance(answer, Mapping):
@@ -232,12 +232,12 @@ def _run(
 ) -> Simulated:
     layout = prepared.layout
     write_spec(layout, describe(prepared))
-    keep_prior(layout, prepared.plan.prior)
+    store_warm_start(layout, prepared.plan.prior)
     told = read_reports(layout).to_pylist()
     reached = {(row["trial"], row["repeat"]): (row["step"], row["seconds"]) for row in told}
     clock = VirtualClock(max((row["time"] for row in told), default=0.0))
     began = clock.elapsed()
-    burst = Burst(layout, prepared.spec, prepared.plan, clock=clock)
+    burst = SweepController(layout, prepared.spec, prepared.plan, clock=clock)
     replay = Replay(burst, clock, function, workers, reached, charge)
     try:
         replay.run()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from raybayes.errors import SpecError, StoreError
 from raybayes.search.plan import Plan
-from raybayes.search.warm_start import MOST, Prior, Source, learn
+from raybayes.search.warm_start import MOST, Source, WarmStart, learn
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
 from raybayes.sweeps.results import Sweep
 
 
-def prior_of(spec: SweepSpec, plan: Plan, layout: Layout) -> Prior:
+def warm_start_of(spec: SweepSpec, plan: Plan, layout: Layout) -> WarmStart:
     """What the sweep starts from: what it wrote down at its first start, else what `warm_start` finds now.
 
     Raises:
@@ -21,12 +21,12 @@ def prior_of(spec: SweepSpec, plan: Plan, layout: Layout) -> Prior:
     """
     if layout.storage.exists(layout.prior):
         try:
-            return Prior.from_json(layout.storage.read_bytes(layout.prior))
+            return WarmStart.from_json(layout.storage.read_bytes(layout.prior))
         except (ValueError, KeyError, TypeError) as error:
             shown = layout.storage.shown(layout.prior)
             raise StoreError(f"{shown}: this file is damaged ({error!r}); restore it from a backup.") from None
     if spec.warm_start == "none":
-        return Prior()
+        return WarmStart()
     if spec.sampler.name == "grid":
         raise SpecError("a grid tries every point in its own order; drop --warm-start or choose another sampler.")
     if spec.scheduler.name == "pbt":
@@ -39,7 +39,7 @@ def prior_of(spec: SweepSpec, plan: Plan, layout: Layout) -> Prior:
     return learn(known, plan.space, plan.objectives, plan.first, most=min(MOST, max(1, spec.trials // 3)))
 
 
-def keep_prior(layout: Layout, prior: Prior) -> None:
+def store_warm_start(layout: Layout, prior: WarmStart) -> None:
     """Write down what the sweep starts from, once."""
     if prior.sources and not layout.storage.exists(layout.prior):
         layout.storage.write_bytes(layout.prior, prior.to_json())

@@ -198,12 +198,12 @@ class TestDoors:
     def test_a_spec_file_with_flags_over_it(self, run, tmp_path):
         Path("sweep.yaml").write_text(
             "project: parabola\ntrials: 5\nsampler: random\n"
-            "scheduler: {name: asha, options: {grace: 2}}\nconfig:\n  steps: 3\n"
+            "scheduler: {name: asha, options: {grace_period: 2}}\nconfig:\n  steps: 3\n"
         )
         code, _, errors = run("sweep", "--spec", "sweep.yaml", "--trials", 2, "--local", "--name", "s")
         assert code == 0, errors
         spec = rb.open_sweep("runs/s").spec
-        assert (spec.trials, spec.sampler.name, str(spec.scheduler)) == (2, "random", "asha:grace=2")
+        assert (spec.trials, spec.sampler.name, str(spec.scheduler)) == (2, "random", "asha:grace_period=2")
 
     def test_several_objectives_repeats_and_constraints(self, run):
         code, output, errors = run(
@@ -387,7 +387,7 @@ class TestMistakesWithFiles:
     def test_changing_what_a_sweep_is(self, run):
         run(*PARABOLA, "--trials", 1, "--name", "a")
         with pytest.raises(rb.SpecError, match="part of what the sweep"):
-            rb.resume("runs/a", objective=("size",), executor="here")
+            rb.resume("runs/a", objective=("size",), executor="local")
 
     def test_failed_trials_above_the_limit_exit_1(self, run):
         code, _, errors = run(

@@ -37,7 +37,7 @@ def test_search_confirm_show(run):
     row = next(row for row in told["trials"] if row["trial"] == best)
     assert row["n"] == 3
     assert row["loss.se"] > 0
-    assert f"trial {best}: loss" in told["verdict"]
+    assert f"trial {best}: loss" in told["best_summary"]
     assert told["checkpoint_bytes"] > 0
     code, output, _ = run("extend runs/s --trials 2 -s method=plain --keep-checkpoints 0 --local --json")
     assert code == 0
@@ -62,8 +62,8 @@ def test_a_sweep_that_learns_and_confirms_by_itself(run):
         ("confirm runs/none", ["no sweep"]),
         ("sweep parabola --confirm five --local", ["found 'five'", "write TOPxSEEDS", "5x3"]),
         ("sweep parabola --warm-start runs/none --local", ["no sweep"]),
-        ("sweep parabola --report-limit soon --local", ["'soon' is not readable"]),
-        ("sweep parabola --report-limit 1m --local", ["trial that hangs"]),
+        ("sweep parabola --report-timeout soon --local", ["'soon' is not readable"]),
+        ("sweep parabola --report-timeout 1m --local", ["trial that hangs"]),
         ("sweep parabola --scheduler median --objective loss,size --local", ["one objective", "asha or hyperband"]),
     ],
 )

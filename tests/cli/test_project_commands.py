@@ -14,7 +14,7 @@ from raybayes.cli.progress import ProgressView
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("runs"))
-    return rb.train("parabola", {"steps": 2}, storage=folder, name="run", executor="here").path
+    return rb.train("parabola", {"steps": 2}, storage=folder, name="run", executor="local").path
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ def folder(tmp_path_factory):
     """A folder with a sweep `runs/a` of three trials, and a run `runs/r`."""
     folder = tmp_path_factory.mktemp("seeing")
     storage = str(folder / "runs")
-    rb.sweep("parabola", trials=3, config={"steps": 2}, storage=storage, name="a", executor="here")
-    rb.train("parabola", {"steps": 3}, storage=storage, name="r", executor="here")
+    rb.sweep("parabola", trials=3, config={"steps": 2}, storage=storage, name="a", executor="local")
+    rb.train("parabola", {"steps": 3}, storage=storage, name="r", executor="local")
     return folder
 
 

@@ -27,7 +27,7 @@ def content(sweep):
 def test_a_warm_slot_an_isolated_one_and_this_process_agree_bit_for_bit(name, tmp_path):
     project = catalog.load_project(name)
     wanted = {"trials": 1, "repeats": 2, "config": project.smoke, "storage": str(tmp_path), "concurrency": 1, "seed": 5}
-    here = rb.sweep(name, name="here", executor="here", **wanted)
+    here = rb.sweep(name, name="here", executor="local", **wanted)
     warm = rb.sweep(name, name="warm", **wanted)
     isolated = rb.sweep(name, name="isolated", isolate=True, **wanted)
     for sweep in (here, warm, isolated):

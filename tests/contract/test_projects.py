@@ -12,15 +12,15 @@ import torch.multiprocessing as mp
 import raybayes as rb
 from raybayes import catalog
 from raybayes.engine import in_process
-from raybayes.engine.controller.controller import Burst
-from raybayes.engine.messages import Decision, Job, Report, Start
-from raybayes.engine.worker.process_group import Joined
-from raybayes.engine.worker.run_trial import perform
+from raybayes.engine.controller.controller import SweepController
+from raybayes.engine.messages import Decision, Report, Start, TrialRun
+from raybayes.engine.worker.process_group import TorchProcessGroup
+from raybayes.engine.worker.run_trial import run_trial
 from raybayes.store.filesystem import open_storage
 
 catalog.add_root(os.path.join(os.path.dirname(os.path.dirname(__file__)), "projects"))
 NAMES = catalog.project_names()
-ALONE = {"executor": "here", "every_s": 0.0}
+ALONE = {"executor": "local", "checkpoint_every": 0.0}
 
 
 def numbers(run):
@@ -82,7 +82,7 @@ def test_every_key_is_explained(project):
 def test_resume_is_bit_for_bit(project, smoke, tmp_path, monkeypatch):
     steps = len(smoke.reports)
     for cut in sorted({1, steps // 2, steps - 1} - {0, steps}):
-        told = Burst.report
+        told = SweepController.report
 
         def stop_at(self, key, report, cut=cut, told=told):
             if report.step == cut:
@@ -90,11 +90,11 @@ def test_resume_is_bit_for_bit(project, smoke, tmp_path, monkeypatch):
             return told(self, key, report)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Burst, "report", stop_at)
+            patch.setattr(SweepController, "report", stop_at)
             stopped = rb.train(project.name, project.smoke, storage=str(tmp_path), name=f"cut{cut}", **ALONE)
         assert stopped.trials["state"].to_pylist() == ["PAUSED"]
         assert len(stopped.reports) == cut
-        resumed = rb.resume(stopped.path, executor="here")
+        resumed = rb.resume(stopped.path, executor="local")
         assert str(numbers(resumed)) == str(numbers(smoke)), "as text, so that NaN equals NaN"
         for name in smoke.tables:
             timed = {"seconds", "cost_seconds"}
@@ -114,14 +114,14 @@ def test_another_seed_gives_other_numbers(project, smoke, tmp_path):
 def test_seeds_trained_together_report_what_they_report_apart(project, tmp_path, monkeypatch):
     if project.fusion is None:
         pytest.skip("it trains one trial after the other")
-    groups, whole = [], in_process.perform_together
+    groups, whole = [], in_process.run_fused
 
     def seen(jobs, *arguments):
         groups.append(len(jobs))
         return whole(jobs, *arguments)
 
-    monkeypatch.setattr(in_process, "perform_together", seen)
-    wanted = {"trials": 1, "repeats": 3, "config": project.smoke, "storage": str(tmp_path), "executor": "here"}
+    monkeypatch.setattr(in_process, "run_fused", seen)
+    wanted = {"trials": 1, "repeats": 3, "config": project.smoke, "storage": str(tmp_path), "executor": "local"}
     apart = rb.sweep(project.name, name="apart", **wanted)
     together = rb.sweep(project.name, name="together", fuse=3, **wanted)
     assert together.trials["state"].to_pylist() == apart.trials["state"].to_pylist() == ["COMPLETE"]
@@ -169,16 +169,16 @@ class Notebook:
 def _rank(rank, job, folder):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    desk = Notebook()
-    perform(job, desk, Joined(torch.device("cpu")), torch.device("cpu"), threads=1)
+    controller = Notebook()
+    run_trial(job, controller, TorchProcessGroup(torch.device("cpu")), torch.device("cpu"), threads=1)
     if rank == 0:
-        torch.save(desk.reports, f"{folder}/reports.pt")
+        torch.save(controller.reports, f"{folder}/reports.pt")
     dist.destroy_process_group()
 
 
 def test_two_ranks_agree_with_one(project, smoke, tmp_path):
     storage = open_storage(str(tmp_path)).child("two")
-    job = Job(project.name, dict(smoke.spec.config), 0, 0, 0, storage, 1e9, None, catalog.roots())
+    job = TrialRun(project.name, dict(smoke.spec.config), 0, 0, 0, storage, 1e9, None, catalog.roots())
     mp.spawn(_rank, (job, str(tmp_path)), nprocs=2)
     found = torch.load(tmp_path / "reports.pt")
     alone = smoke.reports.to_pylist()

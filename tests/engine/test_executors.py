@@ -18,7 +18,7 @@ def curve(run):
 @pytest.fixture(scope="module")
 def in_process(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("here"))
-    return curve(rb.train("parabola", CONFIG, storage=folder, name="here", seed=5, executor="here"))
+    return curve(rb.train("parabola", CONFIG, storage=folder, name="here", seed=5, executor="local"))
 
 
 @pytest.mark.ray
@@ -30,7 +30,7 @@ class TestSameNumbers:
 
     def test_ray_train_with_two_workers_agrees_without_noise(self, tmp_path):
         config = {**CONFIG, "noise": 0.0}
-        alone = rb.train("parabola", config, storage=str(tmp_path), name="alone", executor="here")
+        alone = rb.train("parabola", config, storage=str(tmp_path), name="alone", executor="local")
         both = rb.train(
             "parabola", {**config, "log": str(tmp_path / "log")}, storage=str(tmp_path), name="two", workers=2
         )
@@ -50,7 +50,7 @@ class TestSameNumbers:
         sweep = rb.sweep(
             "parabola",
             trials=2,
-            scheduler="asha:grace=1,eta=2",
+            scheduler="asha:grace_period=1,eta=2",
             config={"steps": 3},
             seed=3,  # whose second configuration is worse than the first
             workers=2,
@@ -79,7 +79,7 @@ class TestSameNumbers:
 
     def test_a_killed_nested_worker_goes_on_from_its_checkpoint(self, tmp_path):
         config = {"steps": 4, "die_at": 3, "marker": str(tmp_path / "died"), "log": str(tmp_path / "log")}
-        run = rb.train("parabola", config, workers=2, storage=str(tmp_path), name="lost", every_s=0.0)
+        run = rb.train("parabola", config, workers=2, storage=str(tmp_path), name="lost", checkpoint_every=0.0)
         row = run.trials.to_pylist()[0]
         assert (row["state"], row["attempts"]) == ("COMPLETE", 2)
         assert [r["step"] for r in run.reports.to_pylist()] == [1, 2, 3, 4]
@@ -92,7 +92,9 @@ class TestSameNumbers:
 
     def test_a_killed_worker_of_a_trial_of_several_goes_on_from_its_checkpoint(self, tmp_path):
         config = {"steps": 3, "die_at": 3, "marker": str(tmp_path / "died")}
-        sweep = rb.sweep("parabola", trials=2, config=config, workers=2, storage=str(tmp_path), name="s", every_s=0.0)
+        sweep = rb.sweep(
+            "parabola", trials=2, config=config, workers=2, storage=str(tmp_path), name="s", checkpoint_every=0.0
+        )
         rows = sweep.trials.to_pylist()
         assert [(row["state"], row["attempts"]) for row in rows] == [("COMPLETE", 2), ("COMPLETE", 1)]
         steps = [(row["trial"], row["step"]) for row in sweep.reports.to_pylist()]
@@ -104,7 +106,7 @@ class TestSameNumbers:
 class TestTuneTrials:
     def test_a_killed_worker_is_retried_from_its_checkpoint(self, tmp_path):
         config = {"steps": 4, "die_at": 3, "marker": str(tmp_path / "died"), "log": str(tmp_path / "log"), "lr": 0.1}
-        sweep = rb.sweep("parabola", trials=1, config=config, storage=str(tmp_path), every_s=0.0)
+        sweep = rb.sweep("parabola", trials=1, config=config, storage=str(tmp_path), checkpoint_every=0.0)
         row = sweep.trials.to_pylist()[0]
         assert (row["state"], row["attempts"]) == ("COMPLETE", 2)
         assert [int(line.split()[0]) for line in (tmp_path / "log").read_text().splitlines()] == [1, 2, 3, 3, 4]
@@ -115,7 +117,7 @@ class TestTuneTrials:
             trials=4,
             config={"steps": 6, "nan_at": 2, "log": str(tmp_path / "log")},
             storage=str(tmp_path),
-            failed_limit=1.0,
+            max_failed_fraction=1.0,
         )
         assert set(sweep.trials["state"].to_pylist()) == {"FAIL"}
         assert set(sweep.trials["failure"].to_pylist()) == {"loss was reported as nan"}
@@ -130,7 +132,7 @@ class TestTuneTrials:
         columns = [n for n in runs[0].trials.column_names if n.startswith("config.")]
         assert runs[0].trials.select(columns) == runs[1].trials.select(columns)
         here = rb.sweep(
-            "parabola", trials=8, seed=7, storage=str(tmp_path), name="third", config={"steps": 1}, executor="here"
+            "parabola", trials=8, seed=7, storage=str(tmp_path), name="third", config={"steps": 1}, executor="local"
         )
         assert here.trials.select(columns) == runs[0].trials.select(columns)
 

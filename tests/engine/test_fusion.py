@@ -7,10 +7,10 @@ import pytest
 
 import raybayes as rb
 from raybayes.engine import in_process
-from raybayes.engine.controller.controller import Burst
-from raybayes.engine.controller.fusion import Fusing
-from raybayes.engine.messages import Job
-from raybayes.engine.worker.run_fused import Companions
+from raybayes.engine.controller.controller import SweepController
+from raybayes.engine.controller.fusion import FusionPlanner
+from raybayes.engine.messages import TrialRun
+from raybayes.engine.worker.run_fused import FusedContexts
 from raybayes.errors import SpecError, TrialError
 from raybayes.search.plan import make_plan
 from raybayes.space import Float, Space
@@ -23,7 +23,7 @@ CONFIG = {"noise": 0.5, "steps": 4, "method": "plain"}
 def sweep(folder, name, fuse="never", trials=8, config=None, **wanted):
     log = folder / f"{name}.log"
     return rb.sweep(
-        "parabola", trials=trials, sampler="random", storage=str(folder), name=name, fuse=fuse, executor="here",
+        "parabola", trials=trials, sampler="random", storage=str(folder), name=name, fuse=fuse, executor="local",
         config={**CONFIG, **(config or {}), "log": str(log)}, **wanted,
     )  # fmt: skip
 
@@ -53,7 +53,7 @@ def sizes(order):
     return [*groups, len(seen)]
 
 
-@pytest.mark.parametrize("scheduler", ["none", "asha:eta=2,grace=1"])
+@pytest.mark.parametrize("scheduler", ["none", "asha:eta=2,grace_period=1"])
 def test_the_results_are_those_of_trials_trained_apart(tmp_path, scheduler):
     together = sweep(tmp_path, "together", fuse=8, scheduler=scheduler)
     apart = sweep(tmp_path, "apart", scheduler="none")
@@ -73,14 +73,14 @@ def test_the_results_are_those_of_trials_trained_apart(tmp_path, scheduler):
 
 
 def test_only_what_is_alike_is_trained_together(tmp_path, monkeypatch):
-    groups, whole = [], in_process.perform_together
+    groups, whole = [], in_process.run_fused
 
     def seen(jobs, *arguments):
         groups.append([job.config.get("method") for job in jobs])
         return whole(jobs, *arguments)
 
-    monkeypatch.setattr(in_process, "perform_together", seen)
-    wanted = {"sampler": "random", "storage": str(tmp_path), "executor": "here"}
+    monkeypatch.setattr(in_process, "run_fused", seen)
+    wanted = {"sampler": "random", "storage": str(tmp_path), "executor": "local"}
     found = rb.sweep("parabola", trials=16, config={"steps": 2}, fuse=4, **wanted)
     assert found.trials["state"].to_pylist() == ["COMPLETE"] * 16
     assert all(len(set(methods)) == 1 for methods in groups)
@@ -101,9 +101,9 @@ def test_seeds_of_one_configuration_are_trained_together(tmp_path):
 def test_whose_mistake_it_was_is_found_out(tmp_path):
     config = {"fail_at": 2, "only_above": 0.2}
     with pytest.raises(TrialError):
-        sweep(tmp_path, "apart", config=config, failed_limit=0.0)
+        sweep(tmp_path, "apart", config=config, max_failed_fraction=0.0)
     with pytest.raises(TrialError):
-        sweep(tmp_path, "together", fuse=8, config=config, failed_limit=0.0)
+        sweep(tmp_path, "together", fuse=8, config=config, max_failed_fraction=0.0)
     apart, together = rb.open_sweep(str(tmp_path / "apart")), rb.open_sweep(str(tmp_path / "together"))
     states = Counter(together.trials["state"].to_pylist())
     assert 0 < states["FAIL"] < 8
@@ -119,7 +119,7 @@ def test_death_at_a_report(tmp_path, monkeypatch, moment):
         """Not an Exception, so that nothing on the way takes it for a mistake of a trial."""
 
     apart = sweep(tmp_path, "apart")
-    counter, report = itertools.count(1), Burst.report
+    counter, report = itertools.count(1), SweepController.report
 
     def deadly(self, key, told):
         answer = report(self, key, told)
@@ -128,20 +128,20 @@ def test_death_at_a_report(tmp_path, monkeypatch, moment):
         return answer
 
     with monkeypatch.context() as patch:
-        patch.setattr(Burst, "report", deadly)
-        patch.setattr(Burst, "close", lambda self: self.progress())
+        patch.setattr(SweepController, "report", deadly)
+        patch.setattr(SweepController, "close", lambda self: self.progress())
         with pytest.raises(Death):
-            sweep(tmp_path, "s", fuse=5, every_s=0.0)
+            sweep(tmp_path, "s", fuse=5, checkpoint_every=0.0)
     (tmp_path / "s" / "burst.lock").unlink()  # its process is this one, which lives on
     before = len(steps(tmp_path, "s"))
-    found = rb.resume(str(tmp_path / "s"), executor="here")
+    found = rb.resume(str(tmp_path / "s"), executor="local")
     assert (curves(found), ends(found)) == (curves(apart), ends(apart))
     assert len(steps(tmp_path, "s")) - before <= 8 * 4 - (moment - 2), "what had a checkpoint was not done again"
 
 
 def test_a_signal_puts_all_of_them_aside_with_their_checkpoints(tmp_path, monkeypatch):
     apart = sweep(tmp_path, "apart")
-    counter, report = itertools.count(1), Burst.report
+    counter, report = itertools.count(1), SweepController.report
 
     def stopped(self, key, told):
         if next(counter) == 11:
@@ -149,10 +149,10 @@ def test_a_signal_puts_all_of_them_aside_with_their_checkpoints(tmp_path, monkey
         return report(self, key, told)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Burst, "report", stopped)
+        patch.setattr(SweepController, "report", stopped)
         found = sweep(tmp_path, "s", fuse=8)
     assert found.trials["state"].to_pylist() == ["PAUSED"] * 8
-    found = rb.resume(str(tmp_path / "s"), executor="here")
+    found = rb.resume(str(tmp_path / "s"), executor="local")
     assert (curves(found), ends(found)) == (curves(apart), ends(apart))
     assert len(steps(tmp_path, "s")) == 8 * 4, "no step was made twice"
 
@@ -160,7 +160,7 @@ def test_a_signal_puts_all_of_them_aside_with_their_checkpoints(tmp_path, monkey
 def fusing(fuse, trials=40, sampler="tpe", scheduler="none"):
     space = Space({"lr": Float(0.01, 1.0)})
     spec = SweepSpec(project="parabola", name="s", trials=trials, sampler=sampler, fuse=fuse, scheduler=scheduler)
-    return Fusing(spec, make_plan(spec, space, rb.catalog.load_project("parabola").metrics, {}))
+    return FusionPlanner(spec, make_plan(spec, space, rb.catalog.load_project("parabola").metrics, {}))
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def fusing(fuse, trials=40, sampler="tpe", scheduler="none"):
     ],
 )
 def test_how_many(tmp_path, fuse, sampler, share, size):
-    job = Job("parabola", {"lr": 0.5}, 0, 0, 0, open_storage(str(tmp_path)), 10.0)
+    job = TrialRun("parabola", {"lr": 0.5}, 0, 0, 0, open_storage(str(tmp_path)), 10.0)
     found = fusing(fuse, sampler=sampler)
     assert found.size(job, share) == size
     found.apart(job.key)
@@ -186,7 +186,7 @@ def test_how_many(tmp_path, fuse, sampler, share, size):
 def test_alike_is_what_the_project_says(tmp_path):
     storage = open_storage(str(tmp_path))
     plain, other, momentum, wrong = (
-        Job("parabola", config, number, 0, 0, storage, 10.0)
+        TrialRun("parabola", config, number, 0, 0, storage, 10.0)
         for number, config in enumerate([{}, {"lr": 0.5}, {"method": "momentum"}, {"lr": -1.0}])
     )
     found = fusing("auto")
@@ -232,7 +232,7 @@ def test_the_time_of_a_group_is_divided_among_its_trials(monkeypatch):
 
     class Member:
         def __init__(self):
-            self.spent, self.attempt, self.node = rb.engine.messages.Spent(), 1, "n"
+            self.spent, self.attempt, self.node = rb.engine.messages.TimeBreakdown(), 1, "n"
 
         def save(self):
             pass
@@ -241,9 +241,9 @@ def test_the_time_of_a_group_is_divided_among_its_trials(monkeypatch):
 
     clock, told = Clock(), []
     monkeypatch.setattr("raybayes.engine.worker.run_fused.WALL", clock)
-    jobs = [Job("p", {}, number, 0, 0, None, 0.0) for number in range(2)]
+    jobs = [TrialRun("p", {}, number, 0, 0, None, 0.0) for number in range(2)]
     first, second = Member(), Member()
-    companions = Companions(told.append)
+    companions = FusedContexts(told.append)
     companions.begin(list(zip(jobs, [first, second], strict=True)))
     clock.now, second.spent.reporting = 10.0, 4.0
     companions._leave(first)

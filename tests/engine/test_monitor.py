@@ -6,7 +6,7 @@ import time
 import pytest
 
 import raybayes as rb
-from raybayes.engine.monitor import Witness
+from raybayes.engine.monitor import Monitor
 from raybayes.engine.on_ray.usage import mean_load, this_load
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
@@ -32,7 +32,7 @@ def test_it_tells_new_reports_and_use_and_ends_with_the_burst(tmp_path):
     old.close()  # an earlier burst, which nobody wants told again
     usage = {"time": 1.0, "total": {"CPU": 2.0}, "taken": {"CPU": 1.0}}
     log = ReportLog(layout, 1)
-    with Witness(layout, ["loss"], lambda: usage, told.extend, lambda: pulses.append(1), every_s=0.01):
+    with Monitor(layout, ["loss"], lambda: usage, told.extend, lambda: pulses.append(1), every_s=0.01):
         log.append(report(1))
         log.flush()
         until(lambda: told and layout.storage.exists(layout.usage))
@@ -42,9 +42,9 @@ def test_it_tells_new_reports_and_use_and_ends_with_the_burst(tmp_path):
     assert [row["step"] for row in told][:1] == [1]
     assert pulses
     assert not layout.storage.exists(layout.usage)
-    for burst in (0, 1):
-        assert layout.storage.exists(layout.event_file(0, 0, burst))
-        assert layout.storage.exists(layout.event_mark(burst))
+    for controller in (0, 1):
+        assert layout.storage.exists(layout.event_file(0, 0, controller))
+        assert layout.storage.exists(layout.event_mark(controller))
 
 
 def test_a_storage_that_refuses_is_a_warning_and_no_more(tmp_path, caplog):
@@ -54,7 +54,7 @@ def test_a_storage_that_refuses_is_a_warning_and_no_more(tmp_path, caplog):
     log = ReportLog(layout, 0)
     log.append(report(1))
     log.close()
-    with Witness(layout, ["loss"], every_s=0.01):
+    with Monitor(layout, ["loss"], every_s=0.01):
         time.sleep(0.2)
     warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 1
@@ -62,7 +62,7 @@ def test_a_storage_that_refuses_is_a_warning_and_no_more(tmp_path, caplog):
 
 
 def test_every_trial_of_a_sweep_has_event_files(tmp_path):
-    rb.sweep("parabola", trials=2, config={"steps": 2}, storage=str(tmp_path), name="a", executor="here")
+    rb.sweep("parabola", trials=2, config={"steps": 2}, storage=str(tmp_path), name="a", executor="local")
     folders = sorted(path.name for path in (tmp_path / "a/tensorboard").iterdir() if path.is_dir())
     assert folders == ["00000", "00001"]
     files = sorted(path.name for path in (tmp_path / "a/tensorboard/00001").iterdir())

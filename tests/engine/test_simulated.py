@@ -66,7 +66,7 @@ def test_one_worker_asks_for_what_a_real_sweep_asks_for(tmp_path):
     from raybayes import catalog
 
     space = catalog.load_space(catalog.load_project("parabola"))
-    real = rb.sweep("parabola", trials=14, storage=str(tmp_path), name="real", executor="here", seed=5)
+    real = rb.sweep("parabola", trials=14, storage=str(tmp_path), name="real", executor="local", seed=5)
     first = {"lr": 0.1, "method": "plain", "momentum.beta": 0.9}
     simulated = rb.simulate(parabola, space, trials=14, first=first, seed=5).sweep
     names = ["trial", "state", "config.lr", "config.method", "config.momentum.beta"]
@@ -92,7 +92,7 @@ def test_numbers_mappings_and_failures():
 
     with pytest.raises(TrialError, match=r"3 of 3 trials failed.*ValueError: after one report"):
         rb.simulate(late, SPACE, trials=3)
-    rows = rb.simulate(late, SPACE, trials=3, failed_limit=1.0).sweep.trials.to_pylist()
+    rows = rb.simulate(late, SPACE, trials=3, max_failed_fraction=1.0).sweep.trials.to_pylist()
     assert {(row["state"], row["steps"]) for row in rows} == {("FAIL", 1)}
 
     pair = rb.simulate(lambda config: {"a": config["x"], "b": -config["x"]}, SPACE, trials=9,
@@ -128,7 +128,7 @@ def test_a_time_budget_pauses_and_a_second_call_goes_on_to_the_same_end(tmp_path
     with pytest.raises(SpecError, match="exists and is another"):
         rb.simulate(curve, Space({"x": Float(0.0, 2.0)}), **options, name="cut")
     with pytest.raises(SpecError, match=r"call rb\.simulate again"):
-        rb.resume(str(tmp_path / "cut"), executor="here")
+        rb.resume(str(tmp_path / "cut"), executor="local")
 
 
 def test_waiting_for_the_driver_is_not_training(monkeypatch):
@@ -181,7 +181,7 @@ class TestRecorded:
 
     def test_a_real_sweeps_curves_are_replayed(self, tmp_path):
         space = Space({"lr": Float(1e-3, 1.0, log=True)})
-        real = rb.sweep("parabola", trials=6, config={"method": "plain"}, storage=str(tmp_path), executor="here")
+        real = rb.sweep("parabola", trials=6, config={"method": "plain"}, storage=str(tmp_path), executor="local")
         recorded = rb.Recorded.of(real)
         assert len(recorded) == 6
         found = rb.simulate(recorded, space, trials=6, first=real.config(3))
@@ -197,4 +197,4 @@ def test_the_winner_of_a_simulated_sweep_is_confirmed_too():
     found = rb.simulate(curve, SPACE, trials=10, confirm="3x4").sweep
     assert len(found.confirmed) == 3
     assert found.best["n"] == 4
-    assert found.verdict.startswith("Best of 3 confirmed")
+    assert found.best_summary.startswith("Best of 3 confirmed")

@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 import raybayes as rb
-from raybayes.engine.controller.controller import Burst
+from raybayes.engine.controller.controller import SweepController
 from raybayes.space import Choice, Float, Space
 
 SPACE = Space({"x": Float(0.0, 1.0), "k": Choice("a", "b")})
@@ -54,10 +54,10 @@ def die_at(monkeypatch, moment, after):
             raise Death
         return whole(self)
 
-    whole = Burst.close
+    whole = SweepController.close
     for name in CALLS:
-        monkeypatch.setattr(Burst, name, deadly(getattr(Burst, name)))
-    monkeypatch.setattr(Burst, "close", close)
+        monkeypatch.setattr(SweepController, name, deadly(getattr(SweepController, name)))
+    monkeypatch.setattr(SweepController, "close", close)
 
 
 def tear(files, rng):

@@ -142,7 +142,7 @@ def test_on_ray_the_head_dies_and_the_sweep_goes_on_elsewhere(tmp_path):
     heads[0].kill()
     process.communicate(timeout=120)
     assert process.returncode != 0
-    rb.resume(str(tmp_path / "s"), executor="here")
+    rb.resume(str(tmp_path / "s"), executor="local")
     assert_whole(tmp_path / "s", trials=6, steps=20)
 
 
@@ -183,33 +183,34 @@ def test_time_budget_ends_the_burst_cleanly(tmp_path):
         "name": "s",
         "config": {"steps": 50, "sleep_s": 0.02},
         "trials": 3,
-        "executor": "here",
+        "executor": "local",
     }
     found = rb.sweep("parabola", time_budget=0.3, **spec)
     assert set(found.trials["state"].to_pylist()) <= {"PAUSED", "COMPLETE"}
     assert "PAUSED" in found.trials["state"].to_pylist()
-    rb.resume(found.path, executor="here", time_budget_s=None)
+    rb.resume(found.path, executor="local", time_budget_s=None)
     assert_whole(tmp_path / "s", trials=3, steps=50)
 
 
 def test_a_trial_that_had_said_all_before_the_kill_is_complete_without_a_further_report(tmp_path, monkeypatch):
-    from raybayes.engine.controller.controller import Burst
+    from raybayes.engine.controller.controller import SweepController
 
     def cut(self, key, error):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Burst, "finish", cut)
+        patch.setattr(SweepController, "finish", cut)
         with pytest.raises(KeyboardInterrupt):
-            rb.sweep("parabola", trials=1, storage=str(tmp_path), name="s", every_s=0, executor="here")
-    found = rb.resume(str(tmp_path / "s"), executor="here")
+            rb.sweep("parabola", trials=1, storage=str(tmp_path), name="s", checkpoint_every=0, executor="local")
+    found = rb.resume(str(tmp_path / "s"), executor="local")
     assert found.trials["state"].to_pylist() == ["COMPLETE"]
     assert found.trials["attempts"].to_pylist() == [2]
     assert len(found.reports) == 4
 
 
 def test_two_bursts_at_once_are_refused(tmp_path):
-    rb.sweep("parabola", trials=1, storage=str(tmp_path), name="s", executor="here")
+    rb.sweep("parabola", trials=1, storage=str(tmp_path), name="s", executor="local")
+
     def content():
         return {p: p.read_bytes() for p in sorted((tmp_path / "s").rglob("*")) if p.is_file()}
 
@@ -238,8 +239,8 @@ def test_signals_end_an_in_process_sweep_cleanly(tmp_path):
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(OutOfTime, match="2 of 5 trials have ended"):
-        rb.sweep("parabola", trials=5, storage=str(tmp_path), name="s", executor="here", watch=watch)
-    rb.resume(str(tmp_path / "s"), executor="here")
+        rb.sweep("parabola", trials=5, storage=str(tmp_path), name="s", executor="local", watch=watch)
+    rb.resume(str(tmp_path / "s"), executor="local")
     assert_whole(tmp_path / "s", trials=5, steps=4)
 
 

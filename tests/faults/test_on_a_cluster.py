@@ -47,8 +47,8 @@ def assert_whole(sweep, trials, states):
 @either_way
 def test_a_trial_that_hangs_fails_and_the_others_go_on(machines, tmp_path, isolate):
     config = {"only_above": 0.2, "hang_at": 2, "steps": 3}
-    sweep = rb.sweep("parabola", trials=4, config=config, name="s", report_limit=6.0, storage=str(tmp_path), seed=1,
-                     failed_limit=1.0, retries=1, isolate=isolate)  # fmt: skip
+    sweep = rb.sweep("parabola", trials=4, config=config, name="s", report_timeout=6.0, storage=str(tmp_path), seed=1,
+                     max_failed_fraction=1.0, retries=1, isolate=isolate)  # fmt: skip
     bad = [row["config.lr"] > 0.2 for row in sweep.trials.to_pylist()]
     assert 0 < sum(bad) < 4
     rows = assert_whole(sweep, 4, {"FAIL": sum(bad), "COMPLETE": 4 - sum(bad)})
@@ -61,8 +61,8 @@ def test_a_trial_that_hangs_fails_and_the_others_go_on(machines, tmp_path, isola
 def test_a_trial_whose_worker_is_killed_each_time_fails_and_the_others_go_on(machines, tmp_path, isolate):
     """What the kernel does to a trial that takes all the memory."""
     config = {"only_above": 0.2, "die_at": 2, "steps": 3}
-    sweep = rb.sweep("parabola", trials=4, config=config, name="s", storage=str(tmp_path), seed=1, failed_limit=1.0,
-                     retries=1, isolate=isolate)  # fmt: skip
+    sweep = rb.sweep("parabola", trials=4, config=config, name="s", storage=str(tmp_path), seed=1,
+                     max_failed_fraction=1.0, retries=1, isolate=isolate)  # fmt: skip
     bad = [row["config.lr"] > 0.2 for row in sweep.trials.to_pylist()]
     assert 0 < sum(bad) < 4
     rows = assert_whole(sweep, 4, {"FAIL": sum(bad), "COMPLETE": 4 - sum(bad)})
@@ -77,9 +77,9 @@ def test_a_full_disk_ends_the_burst_and_fails_no_trial(small_disk, isolate):
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(2 * 2**20 - 40 * 1024))
     with pytest.raises(StoreError, match="No space left on device"):
-        rb.sweep("parabola", trials=20, storage=str(small_disk), name="s", every_s=0.0, isolate=isolate)
+        rb.sweep("parabola", trials=20, storage=str(small_disk), name="s", checkpoint_every=0.0, isolate=isolate)
     ballast.unlink()
-    found = rb.resume(str(small_disk / "s"), executor="here", reuse={"trials": 500})
+    found = rb.resume(str(small_disk / "s"), executor="local", reuse={"trials": 500})
     assert_whole(found, 20, {"COMPLETE": 20})
 
 
@@ -87,7 +87,9 @@ def test_a_full_disk_ends_the_burst_and_fails_no_trial(small_disk, isolate):
 def test_a_node_dies_with_its_trials(machines, tmp_path, isolate):
     node = machines.add_node(num_cpus=1, resources={TICKET: 1}, object_store_memory=100 * 2**20)
     there = NodeAffinitySchedulingStrategy(node.node_id, soft=False)
-    ray.get(ray.remote(importlib.import_module).options(scheduling_strategy=there).remote("raybayes.engine.on_ray.tune"))
+    ray.get(
+        ray.remote(importlib.import_module).options(scheduling_strategy=there).remote("raybayes.engine.on_ray.tune")
+    )
     log = tmp_path / "log"
     raylet = psutil.Process(node.all_processes[PROCESS_TYPE_RAYLET][0].process.pid)
 
@@ -104,11 +106,10 @@ def test_a_node_dies_with_its_trials(machines, tmp_path, isolate):
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
     config = {"steps": 8, "sleep_s": 0.3, "log": str(log)}
-    sweep = rb.sweep("parabola", trials=6, config=config, storage=str(tmp_path), name="s", every_s=0.0,
+    sweep = rb.sweep("parabola", trials=6, config=config, storage=str(tmp_path), name="s", checkpoint_every=0.0,
                      isolate=isolate)  # fmt: skip
     assert not killer.is_alive(), "no trial ran on that node"
     rows = assert_whole(sweep, 6, {"COMPLETE": 6})
     assert max(row["attempts"] for row in rows) == 2
     steps = Counter((line.split()[3], line.split()[0]) for line in log.read_text().splitlines())
     assert sum(count - 1 for count in steps.values()) <= 1, "more was repeated than what followed the last checkpoint"
-

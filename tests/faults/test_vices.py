@@ -14,7 +14,7 @@ from raybayes.store import checkpoints
 )
 def test_a_trial_that_fails(tmp_path, vice, words):
     config = {"only_above": 0.2, vice: 2, "steps": 3} if vice != "nan_at" else {vice: 2, "steps": 3}
-    options = {"executor": "here", "failed_limit": 1.0, "seed": 1}
+    options = {"executor": "local", "max_failed_fraction": 1.0, "seed": 1}
     sweep = rb.sweep("parabola", trials=5, config=config, storage=str(tmp_path), **options)
     rows = sweep.trials.to_pylist()
     bad = [vice == "nan_at" or row["config.lr"] > 0.2 for row in rows]
@@ -31,10 +31,10 @@ def test_a_full_disk_stops_the_burst_and_loses_nothing(tmp_path, limit):
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
         with pytest.raises(StoreError, match="File too large"):
-            rb.sweep("parabola", trials=12, storage=str(tmp_path), name="s", executor="here", every_s=0.0)
+            rb.sweep("parabola", trials=12, storage=str(tmp_path), name="s", executor="local", checkpoint_every=0.0)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    found = rb.resume(str(tmp_path / "s"), executor="here")
+    found = rb.resume(str(tmp_path / "s"), executor="local")
     assert found.trials["trial"].to_pylist() == list(range(12))
     assert found.trials["state"].to_pylist() == ["COMPLETE"] * 12
     assert len(found.reports) == 12 * 4
@@ -44,9 +44,9 @@ def test_a_disk_that_is_really_full(small_disk, tmp_path):
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(2 * 2**20 - 40 * 1024))
     with pytest.raises(StoreError, match="No space left on device"):
-        rb.sweep("parabola", trials=30, storage=str(small_disk), name="s", executor="here", every_s=0.0)
+        rb.sweep("parabola", trials=30, storage=str(small_disk), name="s", executor="local", checkpoint_every=0.0)
     ballast.unlink()
-    found = rb.resume(str(small_disk / "s"), executor="here")
+    found = rb.resume(str(small_disk / "s"), executor="local")
     assert found.trials["state"].to_pylist() == ["COMPLETE"] * 30
     assert found.trials["trial"].to_pylist() == list(range(30))
     assert len(found.reports) == 30 * 4
@@ -57,7 +57,7 @@ def test_a_checkpoint_that_the_disk_refuses_does_not_fail_the_trial(tmp_path, mo
         raise StoreError("cannot write this: No space left on device") from OSError("No space left on device")
 
     monkeypatch.setattr(checkpoints, "save_rank", refused)
-    sweep = rb.sweep("parabola", trials=2, storage=str(tmp_path), executor="here", every_s=0.0)
+    sweep = rb.sweep("parabola", trials=2, storage=str(tmp_path), executor="local", checkpoint_every=0.0)
     assert sweep.trials["state"].to_pylist() == ["COMPLETE"] * 2
     assert "step 1: no checkpoint was written" in caplog.text
 
@@ -68,7 +68,7 @@ def test_a_damaged_checkpoint_is_not_resumed_from(tmp_path, damage, how_many, ca
     """The one before it is used; where that is damaged too, the trial begins anew. The numbers are the same."""
     config, log = {"steps": 80, "noise": 0.3}, tmp_path / "log"
     sweep = rb.sweep("parabola", trials=1, config={**config, "sleep_s": 0.02, "log": str(log)}, storage=str(tmp_path),
-                     name="s", executor="here", every_s=0.0, time_budget=0.8)  # fmt: skip
+                     name="s", executor="local", checkpoint_every=0.0, time_budget=0.8)  # fmt: skip
     assert sweep.trials["state"].to_pylist() == ["PAUSED"]
     before, newest = checkpoints.steps(sweep.layout, 0, 0)
     for step in (newest, before)[:how_many]:
@@ -78,10 +78,10 @@ def test_a_damaged_checkpoint_is_not_resumed_from(tmp_path, damage, how_many, ca
             data[len(data) // 2] ^= 1
         path.write_bytes(data if damage == "bit" else data[: len(data) // 2])
     made = len(log.read_text().splitlines())
-    found = rb.resume(sweep.path, executor="here", time_budget_s=None)
+    found = rb.resume(sweep.path, executor="local", time_budget_s=None)
     assert found.trials["state"].to_pylist() == ["COMPLETE"]
     assert caplog.text.count("this checkpoint is skipped") == how_many
     first = int(log.read_text().splitlines()[made].split()[0])
     assert first == (before + 1 if how_many == 1 else 1)
-    whole = rb.sweep("parabola", trials=1, config=config, storage=str(tmp_path), name="w", executor="here")
+    whole = rb.sweep("parabola", trials=1, config=config, storage=str(tmp_path), name="w", executor="local")
     assert found.reports["loss"].to_pylist() == whole.reports["loss"].to_pylist()

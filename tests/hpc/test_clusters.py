@@ -196,7 +196,7 @@ def test_a_node_with_another_ray_is_named_with_both_versions(rack, slurm):
     """As if one host had an older environment at the same path."""
     work, other = rack.folder / "work", "/mnt/other"
     code = "import importlib.metadata as m\nown = m.version\nm.version = lambda n: '2.1.0' if n == 'ray' else own(n)\n"
-    rack.run("sh", "-c", f"mkdir {other}; printf %s \"$0\" > {other}/sitecustomize.py", code, host="h1")
+    rack.run("sh", "-c", f'mkdir {other}; printf %s "$0" > {other}/sitecustomize.py', code, host="h1")
     try:
         file = slurm("mixed", setup=[f"export PYTHONPATH={other}:{ROOT}"])
         said = rack.raybayes("cluster", "up", file, cwd=work, code=3, timeout=600).stderr

@@ -16,7 +16,7 @@ from raybayes.launch import checks, processes, working_dir
 from raybayes.launch.cluster_paths import ClusterFolder, Head, read_json, write_json
 from raybayes.launch.network import own_address
 from raybayes.launch.node import refuse_other_versions, visible_gpus
-from raybayes.launch.ports import SERVICES, Block, Claim, candidates, size_for
+from raybayes.launch.ports import SERVICES, Block, PortLease, candidates, size_for
 from raybayes.launch.reaper import sweep_stale
 from raybayes.launch.remote_command import for_cluster, name_of
 
@@ -39,28 +39,28 @@ class TestPorts:
         assert all(block.first >= 20000 and block.first + block.size - 1 <= 30000 for block in first)
 
     def test_two_clusters_with_one_key_get_different_blocks(self):
-        a, b = Claim(15000, 15999, 1, "same"), Claim(15000, 15999, 1, "same")
+        a, b = PortLease(15000, 15999, 1, "same"), PortLease(15000, 15999, 1, "same")
         assert a.block != b.block
         a.release()
         b.release()
 
     def test_a_block_with_one_foreign_listener_is_passed_over(self):
-        wanted = Claim(16000, 16999, 1, "key")
+        wanted = PortLease(16000, 16999, 1, "key")
         wanted.release()
         with socket.socket() as other:
             other.bind(("", wanted.block.first + 7))
             other.listen()
-            claim = Claim(16000, 16999, 1, "key")
+            claim = PortLease(16000, 16999, 1, "key")
             assert claim.block != wanted.block
             claim.release()
 
     def test_a_range_that_is_taken_or_too_small(self):
-        holder = Claim(17000, 17099, 1, "key")
+        holder = PortLease(17000, 17099, 1, "key")
         with pytest.raises(ClusterError, match=r"ports 17000 to 17099: .* all 1 blocks that were tried are in use"):
-            Claim(17000, 17099, 1, "key")
+            PortLease(17000, 17099, 1, "key")
         holder.release()
         with pytest.raises(ClusterError, match="too small for one block"):
-            Claim(17000, 17050, 1, "key")
+            PortLease(17000, 17050, 1, "key")
 
 
 class TestFolder:

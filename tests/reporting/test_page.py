@@ -115,7 +115,7 @@ def test_without_a_finished_trial_it_shows_what_there_is(layout, sweep, summary,
 def test_repeats_are_counted_and_the_verdict_stands_above(sweep, summary, accuracy):
     trials, reports = sweep(12, repeats=True)
     trials = trials.append_column("n", pa.array([3] * 12, pa.int64()))
-    page = Page(render(summary(accuracy, verdict="Trial 3 & more."), trials, reports, {}, 0.0))
+    page = Page(render(summary(accuracy, best_summary="Trial 3 & more."), trials, reports, {}, 0.0))
     assert "Best trial Trial 3 & more. trial" in page.text
     assert re.search(r"accuracy \(%\) [\d.]+ ± [\d.]+ \(n = 3\)", page.text)
     assert "accuracy (%) seeds steps time" in page.text

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_ind
 
-from raybayes.search.best_summary import verdict, with_error
+from raybayes.search.best_summary import best_summary, with_error
 from raybayes.search.confirm import Confirmation, Race, Stage, candidates, judged, pooled
 from raybayes.search.outcome import Objective, State
 from raybayes.search.study import TrialRecord
@@ -111,7 +111,7 @@ def test_a_failed_candidate_does_not_stand():
     ],
 )  # fmt: skip
 def test_what_is_said_of_the_best(records, confirmed, constraints, words):
-    said = verdict(records, confirmed, [LOSS], constraints)
+    said = best_summary(records, confirmed, [LOSS], constraints)
     assert [word for word in words if word not in said] == [], said
     assert "\n" not in said
 

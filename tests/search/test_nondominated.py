@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raybayes.search.nondominated import Fronts, fronts, order
+from raybayes.search.nondominated import NondominatedCurves, fronts, order
 from raybayes.search.rungs import Asha, Hyperband
 
 points = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=14)
@@ -47,9 +47,9 @@ def test_within_a_front_the_ends_come_first_then_the_lonely():
     assert place[2] == 3
 
 
-@pytest.mark.parametrize("scheduler", [Asha(grace=1, eta=3), Hyperband(grace=1, eta=3, brackets=1)])
+@pytest.mark.parametrize("scheduler", [Asha(grace_period=1, eta=3), Hyperband(grace_period=1, eta=3, brackets=1)])
 def test_a_dominated_trial_is_stopped_at_the_rung_and_nowhere_else(scheduler):
-    curves = Fronts()
+    curves = NondominatedCurves()
     for trial, losses in enumerate([(1.0, 1.0), (2.0, 2.0), (3.0, 3.0), (0.5, 4.0)]):
         for step in (1, 2):
             curves.add_vector(trial, step, losses)

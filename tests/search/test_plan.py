@@ -11,7 +11,7 @@ from raybayes.search.outcome import Objective
 from raybayes.search.plan import Plan, make_plan
 from raybayes.search.population import Population
 from raybayes.search.preview import preview
-from raybayes.search.rungs import Asha, Patient
+from raybayes.search.rungs import Asha, NoPruning
 from raybayes.space import Choice, Float, Int, Space
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.spec.validation import build
@@ -41,7 +41,7 @@ def plan(space: Space = SPACE, defaults: dict[str, Any] = DEFAULTS, metrics=METR
 def test_a_plan_of_defaults():
     made = plan()
     assert made.objectives == (Objective("loss", "minimize"),)
-    assert made.scheduler == Patient()
+    assert made.scheduler == NoPruning()
     assert made.population is None
     assert made.grid is None
     assert made.first == made.given(0) == {"lr": 0.1, "method": "plain"}
@@ -97,7 +97,7 @@ def test_schedulers():
     assert plan(scheduler="asha:eta=4").scheduler == Asha(1, 4)
     population = plan(scheduler="pbt:size=4")
     assert population.population == Population(size=4)
-    assert population.scheduler == Patient()
+    assert population.scheduler == NoPruning()
 
 
 def test_the_preview_is_what_the_sweep_asks(tmp_path):

@@ -10,7 +10,7 @@ from raybayes.errors import SpecError
 from raybayes.search.population import Population, make_population
 from raybayes.search.rungs import Curves
 from raybayes.space import Choice, Float, Int, Space
-from raybayes.spec.sweep_spec import Choice as Named
+from raybayes.spec.sweep_spec import Component
 
 SPACE = Space(
     {
@@ -133,7 +133,7 @@ def test_a_parameter_that_comes_into_being_is_drawn():
 
 
 def test_a_population_is_made_from_its_options():
-    made = make_population(Named.parse("pbt:size=12,interval=5,quantile=0.2"), Named.parse("tpe"), SPACE, 1)
+    made = make_population(Component.parse("pbt:size=12,interval=5,quantile=0.2"), Component.parse("tpe"), SPACE, 1)
     assert made == Population(size=12, interval=5, quantile=0.2)
 
 
@@ -155,5 +155,5 @@ def test_a_population_is_made_from_its_options():
 )
 def test_a_population_that_cannot_work_is_refused(scheduler, sampler, space, objectives, words):
     with pytest.raises(SpecError) as caught:
-        make_population(Named.parse(scheduler), Named.parse(sampler), space, objectives)
+        make_population(Component.parse(scheduler), Component.parse(sampler), space, objectives)
     assert [word for word in words if word not in str(caught.value)] == []

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from raybayes.errors import SpecError
 from raybayes.search.outcome import Objective
-from raybayes.search.rungs import Asha, Curves, Hyperband, Median, Patient, Scheduler, make_scheduler
-from raybayes.spec.sweep_spec import Choice as Named
+from raybayes.search.rungs import Asha, Curves, Hyperband, Median, NoPruning, Scheduler, make_scheduler
+from raybayes.spec.sweep_spec import Component
 
 Event = tuple[int, int, float]  # trial, step, loss
 LOSSES = st.integers(0, 6).map(float)  # ties are frequent
@@ -53,7 +53,7 @@ def stored_and_read(curves: Curves) -> Curves:
     return again
 
 
-def slow_asha(events: list[Event], grace: int, eta: float, group: dict[int, int] | None = None) -> list[bool]:
+def slow_asha(events: list[Event], grace_period: int, eta: float, group: dict[int, int] | None = None) -> list[bool]:
     """At a rung: among the best floor(n / eta) of the n that have reached it so far, or n < eta."""
     stopped: set[int] = set()
     seen: dict[tuple[int, int], list[float]] = {}
@@ -62,7 +62,7 @@ def slow_asha(events: list[Event], grace: int, eta: float, group: dict[int, int]
         if trial in stopped:
             continue
         bracket = 0 if group is None else group[trial]
-        rungs = {round(grace * eta**k) for k in range(bracket, bracket + 30)}
+        rungs = {round(grace_period * eta**k) for k in range(bracket, bracket + 30)}
         goes_on = True
         if step in rungs:
             rivals = seen.setdefault((bracket, step), [])
@@ -75,7 +75,7 @@ def slow_asha(events: list[Event], grace: int, eta: float, group: dict[int, int]
     return answers
 
 
-def slow_median(events: list[Event], grace: int, min_trials: int) -> list[bool]:
+def slow_median(events: list[Event], grace_period: int, min_trials: int) -> list[bool]:
     stopped: set[int] = set()
     curves: dict[int, list[float]] = {}
     answers = []
@@ -85,7 +85,7 @@ def slow_median(events: list[Event], grace: int, min_trials: int) -> list[bool]:
         curves.setdefault(trial, []).append(loss)
         others = [curve[:step] for other, curve in curves.items() if other != trial and len(curve) >= step]
         goes_on = True
-        if step >= grace and len(others) >= min_trials:
+        if step >= grace_period and len(others) >= min_trials:
             goes_on = min(curves[trial]) <= statistics.median(sum(curve) / len(curve) for curve in others)
         answers.append(goes_on)
         if not goes_on:
@@ -97,8 +97,8 @@ def slow_median(events: list[Event], grace: int, min_trials: int) -> list[bool]:
 
 
 @given(histories(), st.integers(1, 3), st.sampled_from([1.5, 2, 3, 4]))
-def test_asha_is_its_definition(events, grace, eta):
-    assert decisions(Asha(grace, eta), events) == slow_asha(events, grace, eta)
+def test_asha_is_its_definition(events, grace_period, eta):
+    assert decisions(Asha(grace_period, eta), events) == slow_asha(events, grace_period, eta)
 
 
 def test_the_rungs_of_asha():
@@ -132,10 +132,10 @@ def test_the_promoted_share_of_asha():
 
 
 @given(histories(), st.integers(1, 2), st.sampled_from([2, 3]), st.integers(1, 3))
-def test_hyperband_is_asha_within_each_bracket(events, grace, eta, brackets):
-    scheduler = Hyperband(grace, eta, brackets)
+def test_hyperband_is_asha_within_each_bracket(events, grace_period, eta, brackets):
+    scheduler = Hyperband(grace_period, eta, brackets)
     group = {trial: scheduler.bracket(trial) for trial, _, _ in events}
-    assert decisions(scheduler, events) == slow_asha(events, grace, eta, group)
+    assert decisions(scheduler, events) == slow_asha(events, grace_period, eta, group)
 
 
 @pytest.mark.parametrize(("eta", "brackets"), [(3.0, 3), (3.0, 5), (4.0, 4), (2.0, 6), (2.5, 3), (3.0, 1)])
@@ -158,8 +158,8 @@ def test_the_published_example_of_hyperband():
 
 
 @given(histories(steps=5), st.integers(1, 3), st.integers(1, 3))
-def test_median_stopping_is_its_definition(events, grace, min_trials):
-    assert decisions(Median(grace, min_trials), events) == slow_median(events, grace, min_trials)
+def test_median_stopping_is_its_definition(events, grace_period, min_trials):
+    assert decisions(Median(grace_period, min_trials), events) == slow_median(events, grace_period, min_trials)
 
 
 def test_median_stopping_does_not_look_at_the_trials_own_future():
@@ -175,7 +175,7 @@ def test_median_stopping_does_not_look_at_the_trials_own_future():
 
 # -- what all have in common -------------------------------------------------------------------------------------
 
-ALL = [Patient(), Asha(1, 2), Asha(2, 3), Hyperband(1, 2, 3), Median(1, 2)]
+ALL = [NoPruning(), Asha(1, 2), Asha(2, 3), Hyperband(1, 2, 3), Median(1, 2)]
 
 
 @pytest.mark.parametrize("scheduler", ALL, ids=repr)
@@ -196,7 +196,7 @@ def test_a_maximised_objective_is_the_negated_one(scheduler, events):
 
 
 def test_patience_never_ends():
-    assert all(decisions(Patient(), [(trial, 1, float(trial)) for trial in range(20)]))
+    assert all(decisions(NoPruning(), [(trial, 1, float(trial)) for trial in range(20)]))
 
 
 # -- options -----------------------------------------------------------------------------------------------------
@@ -205,16 +205,16 @@ def test_patience_never_ends():
 @pytest.mark.parametrize(
     ("text", "made"),
     [
-        ("none", Patient()),
+        ("none", NoPruning()),
         ("asha", Asha(1, 3.0)),
-        ("asha:eta=4,grace=2", Asha(2, 4)),
+        ("asha:eta=4,grace_period=2", Asha(2, 4)),
         ("asha:eta=1e1", Asha(1, 10.0)),
-        ("median:grace=5", Median(5, 3)),
+        ("median:grace_period=5", Median(5, 3)),
         ("hyperband:brackets=2", Hyperband(1, 3.0, 2)),
     ],
 )
 def test_a_scheduler_is_made_from_its_name_and_options(text, made):
-    assert make_scheduler(Named.parse(text)) == made
+    assert make_scheduler(Component.parse(text)) == made
 
 
 @pytest.mark.parametrize(
@@ -222,20 +222,20 @@ def test_a_scheduler_is_made_from_its_name_and_options(text, made):
     [
         ("asah", ["'asah'", "did you mean asha?", "none, asha, median, hyperband, pbt"]),
         ("zzz", ["'zzz'", "unknown", "Use none, asha"]),
-        ("asha:reduction=3", ["scheduler asha", "reduction is no option", "grace (default 1), eta (default 3)"]),
-        ("none:grace=3", ["scheduler none", "grace is no option", "Known: none"]),
+        ("asha:reduction=3", ["scheduler asha", "reduction is no option", "grace_period (default 1), eta (default 3)"]),
+        ("none:grace_period=3", ["scheduler none", "grace_period is no option", "Known: none"]),
         ("asha:eta=1", ["scheduler asha", "eta = 1", "number above 1"]),
         ("asha:eta=.inf", ["eta = inf", "finite number above 1"]),
         ("asha:eta=.nan", ["eta = nan", "finite number above 1"]),
         ("asha:eta=four", ["eta = 'four'", "number above 1"]),
         ("asha:eta=true", ["eta = True", "number above 1"]),
-        ("asha:grace=0", ["grace = 0", "number above 0"]),
-        ("asha:grace=1.5", ["grace = 1.5", "whole number"]),
+        ("asha:grace_period=0", ["grace_period = 0", "number above 0"]),
+        ("asha:grace_period=1.5", ["grace_period = 1.5", "whole number"]),
         ("hyperband:brackets=-1", ["scheduler hyperband", "brackets = -1", "number above 0"]),
         ("median:min_trials=2.5", ["scheduler median", "min_trials = 2.5", "whole number"]),
     ],
 )
 def test_a_wrong_option_is_named(text, words):
     with pytest.raises(SpecError) as caught:
-        make_scheduler(Named.parse(text))
+        make_scheduler(Component.parse(text))
     assert [word for word in words if word not in str(caught.value)] == []

@@ -14,7 +14,7 @@ from raybayes.search.study import Study
 from raybayes.search.transfer_study import Past
 from raybayes.seeds import derive
 from raybayes.space import Choice, Float, Int, Space
-from raybayes.spec.sweep_spec import Choice as Named
+from raybayes.spec.sweep_spec import Component
 
 FLAT = Space({"x": Float(0.0, 1.0), "lr": Float(1e-4, 1.0, log=True), "n": Int(1, 9), "kind": Choice("a", "b")})
 CONDITIONAL = Space(
@@ -36,14 +36,14 @@ def loss_of(params):
 
 def run(path, sampler, space, trials, seed=0, reopen=False, objectives=(LOSS,)):
     """The configurations of a sequential sweep; `reopen` closes the study before each trial."""
-    factory = sampler_factory(Named.parse(sampler), space, seed, len(objectives))
+    factory = sampler_factory(Component.parse(sampler), space, seed, len(objectives))
     study = Study(str(path), space, objectives)
     asked = []
     for _ in range(trials):
         if reopen:
             study.flush()
             study = Study(str(path), space, objectives)
-            factory = sampler_factory(Named.parse(sampler), space, seed, len(objectives))
+            factory = sampler_factory(Component.parse(sampler), space, seed, len(objectives))
         number, params = study.ask(factory)
         asked.append(params)
         values = (loss_of(params), -loss_of(params))[: len(objectives)]
@@ -74,7 +74,7 @@ def test_every_sampler_stays_in_the_space_and_repeats_itself(tmp_path, sampler, 
 
 
 def test_a_sampler_depends_on_seed_and_number_alone():
-    factory = sampler_factory(Named.parse("random"), FLAT, 7, 1)
+    factory = sampler_factory(Component.parse("random"), FLAT, 7, 1)
 
     def drawn(number):
         study = optuna.create_study(sampler=factory(number))
@@ -88,7 +88,7 @@ def test_a_sampler_depends_on_seed_and_number_alone():
 
 def test_the_grid_draws_nothing_of_its_own(tmp_path):
     space = Space({"x": Float(0.1, 0.3, step=0.1), "kind": Choice("a", "b")})
-    factory = sampler_factory(Named.parse("grid"), space, 0, 1)
+    factory = sampler_factory(Component.parse("grid"), space, 0, 1)
     study = Study(str(tmp_path / "journal"), space, (LOSS,))
     assert [study.ask(factory, point)[1] for point in space.grid()] == space.grid()
 
@@ -105,7 +105,7 @@ def _last_distances(path, sampler):
     space = Space({"x": Float(-10.0, 10.0), "y": Float(-10.0, 10.0)})
     medians = []
     for seed in range(3):
-        factory = sampler_factory(Named.parse(sampler), space, seed, 1)
+        factory = sampler_factory(Component.parse(sampler), space, seed, 1)
         study = Study(str(path / f"{sampler}-{seed}"), space, (LOSS,))
         distances = []
         for _ in range(40):
@@ -128,22 +128,22 @@ def test_several_objectives(tmp_path, sampler):
 
 
 def test_tpe_samples_conditional_parameters_together():
-    flat = sampler_factory(Named.parse("tpe"), FLAT, 0, 1)(0)
-    grouped = sampler_factory(Named.parse("tpe"), CONDITIONAL, 0, 1)(0)
-    independent = sampler_factory(Named.parse("tpe:multivariate=false"), CONDITIONAL, 0, 1)(0)
+    flat = sampler_factory(Component.parse("tpe"), FLAT, 0, 1)(0)
+    grouped = sampler_factory(Component.parse("tpe"), CONDITIONAL, 0, 1)(0)
+    independent = sampler_factory(Component.parse("tpe:multivariate=false"), CONDITIONAL, 0, 1)(0)
     assert [(s._multivariate, s._group) for s in (flat, grouped, independent)] == [
         (True, False),
         (True, True),
         (False, False),
     ]
-    assert sampler_factory(Named.parse("tpe:n_startup_trials=33"), FLAT, 0, 1)(0)._n_startup_trials == 33
+    assert sampler_factory(Component.parse("tpe:n_startup_trials=33"), FLAT, 0, 1)(0)._n_startup_trials == 33
 
 
 def test_an_import_path_is_that_sampler():
-    made = sampler_factory(Named.parse(f"{QMC}:qmc_type=halton"), FLAT, 0, 1)(0)
+    made = sampler_factory(Component.parse(f"{QMC}:qmc_type=halton"), FLAT, 0, 1)(0)
     assert isinstance(made, optuna.samplers.QMCSampler)
     assert made._qmc_type == "halton"
-    by_path = sampler_factory(Named.parse("optuna.samplers.TPESampler"), CONDITIONAL, 0, 1)(0)
+    by_path = sampler_factory(Component.parse("optuna.samplers.TPESampler"), CONDITIONAL, 0, 1)(0)
     assert by_path._group, "the same defaults as under its name"
 
 
@@ -193,14 +193,14 @@ def test_numpys_global_generator_is_left_alone(tmp_path):
 )
 def test_a_sampler_that_cannot_work_is_refused(sampler, space, objectives, words):
     with pytest.raises(SpecError) as caught:
-        sampler_factory(Named.parse(sampler), space, 0, objectives)
+        sampler_factory(Component.parse(sampler), space, 0, objectives)
     assert [word for word in words if word not in str(caught.value)] == [], str(caught.value)
 
 
 @pytest.mark.parametrize("past", [(), (Past({"x": 0.2, "lr": 0.1, "n": 3, "kind": "a"}, (0.3,), (0.5,)),) * 3])
 def test_what_a_study_remembers_changes_no_suggestion(tmp_path, past):
     """Three trials at a time that end in every way, and another process in the middle."""
-    factory = sampler_factory(Named.parse("tpe:n_startup_trials=4"), FLAT, 5, 1)
+    factory = sampler_factory(Component.parse("tpe:n_startup_trials=4"), FLAT, 5, 1)
     found = {}
     for forgetful in (False, True):
         path, asked, live = str(tmp_path / f"journal-{forgetful}"), [], []

@@ -16,7 +16,7 @@ from raybayes.search.outcome import Objective, Outcome, State, ended, violations
 from raybayes.search.samplers import sampler_factory
 from raybayes.search.study import Study, TrialRecord, trials_table
 from raybayes.space import Choice, Float, Int, Space
-from raybayes.spec.sweep_spec import Choice as Named
+from raybayes.spec.sweep_spec import Component
 from raybayes.store.reports import FIXED
 
 SPACE = Space(
@@ -45,7 +45,7 @@ def place(request, tmp_path):
 
 
 def factory(name="random", seed=0, space=SPACE):
-    return sampler_factory(Named.parse(name), space, seed, 1)
+    return sampler_factory(Component.parse(name), space, seed, 1)
 
 
 def plain_optuna(path) -> optuna.Study:
@@ -246,7 +246,7 @@ def test_constraints_reach_optuna(path):
 def test_several_objectives_have_values_and_a_front_but_no_curve(place):
     study = Study(place, SPACE, (LOSS, SCORE))
     for loss, score in ((0.1, 1.0), (0.2, 2.0), (0.3, 0.5)):
-        number, _ = study.ask(sampler_factory(Named.parse("nsga2"), SPACE, 0, 2))
+        number, _ = study.ask(sampler_factory(Component.parse("nsga2"), SPACE, 0, 2))
         study.report(number, 1, loss)  # Optuna keeps no curve here, and refuses none of ours
         study.finish(number, Outcome(State.COMPLETE, (loss, score)), {})
     study = reopened(study, place, (LOSS, SCORE))

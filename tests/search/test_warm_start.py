@@ -11,9 +11,9 @@ from raybayes.search.outcome import Objective, State
 from raybayes.search.samplers import sampler_factory
 from raybayes.search.study import Study, TrialRecord
 from raybayes.search.transfer_study import Past, quantile
-from raybayes.search.warm_start import APART, Prior, Source, distance, learn
+from raybayes.search.warm_start import APART, Source, WarmStart, distance, learn
 from raybayes.space import Choice, Float, Int, Space
-from raybayes.spec.sweep_spec import Choice as Named
+from raybayes.spec.sweep_spec import Component
 
 SPACE = Space({"x": Float(0.0, 1.0), "y": Float(1e-4, 1.0, log=True), "k": Choice("a", "b", None),
                "n": Int(1, 5, when={"k": "a"})})  # fmt: skip
@@ -49,7 +49,7 @@ def test_values_of_another_task_become_standings():
 def test_pruned_failed_and_infeasible_trials_say_nothing():
     records = [TrialRecord(0, State.PRUNED, {"x": 0.1}, None, {1: 2.0}),
                TrialRecord(1, State.COMPLETE, {"x": 0.2}, (1.0,), {}, feasible=False)]  # fmt: skip
-    assert learn([Source("a", True, records)], SPACE, [LOSS], None, 5) == Prior(sources=("a",))
+    assert learn([Source("a", True, records)], SPACE, [LOSS], None, 5) == WarmStart(sources=("a",))
 
 
 def test_distance_by_hand():
@@ -69,13 +69,13 @@ def test_quantiles_are_numpys(values, share):
 
 def test_it_survives_the_disk():
     found = learn([sweep("one", [(0.1, 3.0), (0.9, 1.0)]), sweep("two", [(0.3, 1.0)], False)], SPACE, [LOSS], None, 5)
-    assert Prior.from_json(found.to_json()) == found
+    assert WarmStart.from_json(found.to_json()) == found
     assert json.loads(found.to_json())["schema"] == 1
 
 
 def test_the_sampler_is_informed_and_the_study_is_not_changed(tmp_path):
     past = [Past({"x": x / 40, "y": 0.1, "k": "b"}, (abs(x / 40 - 0.7),), (0.5,)) for x in range(40)]
-    factory = sampler_factory(Named(name="tpe"), SPACE, 0, 1)
+    factory = sampler_factory(Component(name="tpe"), SPACE, 0, 1)
     informed = Study(str(tmp_path / "a"), SPACE, [LOSS], past=past)
     asked = [informed.ask(factory)[1] for _ in range(30)]
     plain = Study(str(tmp_path / "b"), SPACE, [LOSS])
@@ -90,5 +90,5 @@ def test_every_sampler_bears_it(tmp_path, name):
     space = Space({"x": Float(0.0, 1.0), "n": Int(1, 9)})
     past = [Past({"x": x / 12, "n": 1 + x % 9}, None, ((x + 0.5) / 12,)) for x in range(12)]
     study = Study(str(tmp_path / "a"), space, [LOSS], past=past)
-    factory = sampler_factory(Named(name=name), space, 0, 1)
+    factory = sampler_factory(Component(name=name), space, 0, 1)
     assert all(space.outside(study.ask(factory)[1]) is None for _ in range(3))

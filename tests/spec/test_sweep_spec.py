@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, model_validator
 
 from raybayes.errors import SpecError
-from raybayes.spec.sweep_spec import IDENTITY, Choice, Resources, SweepSpec, differences, parse_bound, parse_duration
+from raybayes.spec.sweep_spec import IDENTITY, Component, Resources, SweepSpec, differences, parse_bound, parse_duration
 from raybayes.spec.validation import Frozen, build, flatten, groups_of, nest, unknown_key
 from raybayes.spec.yaml_files import parse_settings, read_yaml
 
@@ -74,7 +74,10 @@ def test_a_sweep_has_sensible_defaults():
 
 def test_a_spec_survives_its_document():
     made = spec(
-        sampler="tpe:n_startup_trials=5", scheduler="asha:eta=4,grace=2", objective="loss, size", config={"lr": 1e-3}
+        sampler="tpe:n_startup_trials=5",
+        scheduler="asha:eta=4,grace_period=2",
+        objective="loss, size",
+        config={"lr": 1e-3},
     )
     assert made.objective == ("loss", "size")
     again = build(SweepSpec, made.model_dump(mode="json"), "sweep.yaml")
@@ -93,7 +96,7 @@ def test_a_spec_survives_its_document():
         ({"resources": {"workers": 0}}, ["resources.workers", "found 0", "greater than or equal to 1"]),
         ({"time_budget_s": 0}, ["time_budget_s", "found 0", "greater than 0"]),
         ({"seed": -1}, ["seed", "found -1", "greater than or equal to 0"]),
-        ({"failed_limit": 1.5}, ["failed_limit", "found 1.5", "less than or equal to 1"]),
+        ({"max_failed_fraction": 1.5}, ["max_failed_fraction", "found 1.5", "less than or equal to 1"]),
         ({"name": "a/b"}, ["name", "found 'a/b'", "letters, digits", "starts with a letter or digit"]),
         ({"name": ".."}, ["name", "found '..'", "letters, digits"]),
         ({"kind": "swoop"}, ["kind", "found 'swoop'", "'sweep', 'train'"]),
@@ -164,7 +167,7 @@ def test_differences_name_what_a_sweep_is_and_nothing_else():
         "objective: not set -> loss",
         "resources.workers: 1 -> 2",
     ]
-    one, same = (spec(scheduler=f"asha:{options}") for options in ("eta=4,grace=2", "grace=2,eta=4"))
+    one, same = (spec(scheduler=f"asha:{options}") for options in ("eta=4,grace_period=2", "grace_period=2,eta=4"))
     assert differences(one, same) == []
     assert set(IDENTITY) < set(SweepSpec.model_fields)
 
@@ -176,18 +179,18 @@ def test_differences_name_what_a_sweep_is_and_nothing_else():
     ("text", "name", "options"),
     [
         ("tpe", "tpe", {}),
-        ("asha:eta=4,grace=2", "asha", {"eta": 4, "grace": 2}),
+        ("asha:eta=4,grace_period=2", "asha", {"eta": 4, "grace_period": 2}),
         ("asha: eta = 4 , ", "asha", {"eta": 4}),
         ("tpe:multivariate=false,seed=null,x=1e-3", "tpe", {"multivariate": False, "seed": None, "x": 1e-3}),
         ("optuna.samplers.QMCSampler:qmc_type=halton", "optuna.samplers.QMCSampler", {"qmc_type": "halton"}),
         ({"name": "asha", "options": {"eta": 4}}, "asha", {"eta": 4}),
-        (Choice(name="asha", options={"eta": 2.5}), "asha", {"eta": 2.5}),
+        (Component(name="asha", options={"eta": 2.5}), "asha", {"eta": 2.5}),
     ],
 )
 def test_a_named_part_is_read_and_written(text, name, options):
-    made = Choice.parse(text)
+    made = Component.parse(text)
     assert (made.name, made.options) == (name, options)
-    assert Choice.parse(str(made)) == made
+    assert Component.parse(str(made)) == made
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from raybayes.errors import OutOfTime, SpecError, StoreError
 from raybayes.search.confirm import Race
 from raybayes.store.lock import BurstLock
 
-HERE = {"executor": "here", "every_s": 0.0}
+HERE = {"executor": "local", "checkpoint_every": 0.0}
 NOISY = {"noise": 0.5, "steps": 2}
 
 
@@ -22,7 +22,7 @@ def searched(tmp_path_factory):
 class TestConfirm:
     def test_the_winner_is_the_best_mean_of_fresh_seeds(self, searched):
         before = {row["trial"]: row["loss"] for row in searched.trials.to_pylist()}
-        found = rb.confirm(searched.path, 4, 6, executor="here")
+        found = rb.confirm(searched.path, 4, 6, executor="local")
         (stage,) = found.stages
         top = sorted(before, key=before.get)[:4]
         assert [entry["trial"] for entry in stage.document["candidates"]] == top
@@ -41,31 +41,31 @@ class TestConfirm:
                 assert (rows[trial]["loss"], rows[trial]["n"], rows[trial]["confirmed"]) == (before[trial], 1, False)
         standing = {trial: rows[trial]["loss"] for trial in top if rows[trial]["confirmed"]}
         assert found.best["trial"] == min(standing, key=standing.get)
-        assert f"trial {found.best['trial']}" in found.verdict
-        assert "± " in found.verdict
-        assert "(n = 6" in found.verdict
+        assert f"trial {found.best['trial']}" in found.best_summary
+        assert "± " in found.best_summary
+        assert "(n = 6" in found.best_summary
         assert set(runs[top[0]]).isdisjoint(before.values()), "a seed of the search was used again"
         losers = [trial for trial in top if not rows[trial]["confirmed"]]
         assert losers, "this seed has clear losers"
         assert Race().lost({t: [(x,) for x in runs[t]] for t in top}) >= set(losers)
 
     def test_done_is_done_and_more_seeds_are_pooled(self, searched):
-        once = rb.confirm(searched.path, 4, 6, executor="here")
-        again = once.confirm(4, 6, executor="here")
+        once = rb.confirm(searched.path, 4, 6, executor="local")
+        again = once.confirm(4, 6, executor="local")
         assert len(again.stages) == len(once.stages) == 1
-        more = once.confirm(2, 3, executor="here")
+        more = once.confirm(2, 3, executor="local")
         assert len(more.stages) == 2
         both = [c["trial"] for c in more.stages[1].document["candidates"]]
         assert all(more.confirmed[t].n >= once.confirmed[t].n + 2 for t in both)
 
     def test_an_interrupted_one_goes_on(self, tmp_path):
         sweep = rb.sweep("parabola", trials=5, config={**NOISY, "sleep_s": 0.05}, storage=str(tmp_path), **HERE)
-        half = rb.confirm(sweep.path, 2, 8, executor="here", time_budget_s=0.4)
+        half = rb.confirm(sweep.path, 2, 8, executor="local", time_budget_s=0.4)
         assert set(half.stages[0].trials["state"].to_pylist()) == {"PAUSED"}
-        assert half.verdict.startswith("Best: trial") or "raybayes confirm" in half.verdict
+        assert half.best_summary.startswith("Best: trial") or "raybayes confirm" in half.best_summary
         with pytest.raises(SpecError, match="unfinished and has other candidates"):
-            rb.confirm(sweep.path, 3, 8, executor="here")
-        found = rb.resume(f"{sweep.path}/confirm-1", executor="here", time_budget_s=None)
+            rb.confirm(sweep.path, 3, 8, executor="local")
+        found = rb.resume(f"{sweep.path}/confirm-1", executor="local", time_budget_s=None)
         assert found.path == sweep.path
         assert max(c.n for c in found.confirmed.values()) == 8
         keys = [(r["trial"], r["repeat"], r["step"]) for r in found.stages[0].reports.to_pylist()]
@@ -78,7 +78,7 @@ class TestConfirm:
         spec = {"config": {**NOISY, "sleep_s": 0.05}, "storage": str(tmp_path), "name": "cut", **HERE}
         cut = rb.sweep("parabola", trials=4, confirm="2x3", time_budget=0.15, **spec)
         assert cut.stages == [], "it is not at its end"
-        assert len(cut.resume(time_budget_s=None, executor="here").stages) == 1
+        assert len(cut.resume(time_budget_s=None, executor="local").stages) == 1
 
     def test_the_wall_time_counts_to_its_end(self, tmp_path):
         spec = {"config": {**NOISY, "sleep_s": 0.1}, "storage": str(tmp_path), "name": "s", **HERE}
@@ -87,14 +87,14 @@ class TestConfirm:
         stage = rb.open_sweep(str(tmp_path / "s" / "confirm-1"))
         assert set(stage.trials["state"].to_pylist()) == {"PAUSED"}
         with pytest.raises(OutOfTime):
-            rb.resume(stage.path, executor="here", walltime=0.3)
+            rb.resume(stage.path, executor="local", walltime=0.3)
         with pytest.raises(OutOfTime):
-            rb.confirm(str(tmp_path / "s"), 2, 30, executor="here", walltime=0.3)
+            rb.confirm(str(tmp_path / "s"), 2, 30, executor="local", walltime=0.3)
 
     def test_it_is_shown_under_the_numbers_of_the_sweep(self, tmp_path):
         sweep = rb.sweep("parabola", trials=6, config=NOISY, storage=str(tmp_path), seed=2, **HERE)
         seen = []
-        found = rb.confirm(sweep.path, 2, 3, executor="here", watch=seen.append)
+        found = rb.confirm(sweep.path, 2, 3, executor="local", watch=seen.append)
         top = [entry["trial"] for entry in found.stages[0].document["candidates"]]
         assert top != [0, 1], "this seed has its best trials elsewhere"
         assert {one.trial for progress in seen for one in (*progress.ended, *progress.running)} == set(top)
@@ -103,7 +103,7 @@ class TestConfirm:
     def test_not_beside_a_living_burst(self, tmp_path):
         sweep = rb.sweep("parabola", trials=3, config=NOISY, storage=str(tmp_path), **HERE)
         with BurstLock(sweep.layout), pytest.raises(StoreError, match="another burst works on this sweep"):
-            sweep.confirm(2, 2, executor="here")
+            sweep.confirm(2, 2, executor="local")
         assert sweep.stages == []
 
     def test_several_objectives(self, tmp_path):
@@ -114,10 +114,10 @@ class TestConfirm:
     def test_what_cannot_be_confirmed(self, tmp_path, searched):
         none = rb.sweep("parabola", trials=2, constraints={"size": "<= 0"}, storage=str(tmp_path), **HERE)
         with pytest.raises(StoreError, match="nothing to confirm: None of the 2 complete trials satisfies size <= 0"):
-            none.confirm(executor="here")
+            none.confirm(executor="local")
         with pytest.raises(SpecError, match="top 0, repeats 5"):
-            searched.confirm(0, executor="here")
-        run = rb.train("parabola", {}, storage=str(tmp_path), name="run", executor="here")
+            searched.confirm(0, executor="local")
+        run = rb.train("parabola", {}, storage=str(tmp_path), name="run", executor="local")
         with pytest.raises(SpecError, match="is a train, and only a sweep"):
             rb.confirm(run.path)
         with pytest.raises(SpecError, match="'5'; write TOPxSEEDS"):
@@ -145,7 +145,7 @@ class TestWarmStart:
                          warm_start=f"{folder}/one", **HERE)  # fmt: skip
         rb.sweep("parabola", trials=5, config=NOISY, storage=folder, name="later", seed=9, **HERE)
         prior = (tmp_path / "w" / "prior.json").read_bytes()
-        whole.extend(2, executor="here")
+        whole.extend(2, executor="local")
         assert (tmp_path / "w" / "prior.json").read_bytes() == prior
         assert short.trials["config.lr"].to_pylist() == whole.trials["config.lr"].to_pylist()[:8]
 
@@ -181,22 +181,22 @@ class TestChanges:
     def test_narrowed_from_now_on(self, tmp_path):
         sweep = rb.sweep("parabola", trials=6, storage=str(tmp_path), name="s", **HERE)
         assert set(sweep.trials["config.method"].to_pylist()) == {"plain", "momentum"}
-        wider = sweep.extend(6, narrow={"method": "plain"}, executor="here")
+        wider = sweep.extend(6, fixed_params={"method": "plain"}, executor="local")
         assert wider.trials["config.method"].to_pylist()[6:] == ["plain"] * 6
-        last = wider.extend(2, narrow={"lr": 0.25}, executor="here").trials.to_pylist()[-2:]
+        last = wider.extend(2, fixed_params={"lr": 0.25}, executor="local").trials.to_pylist()[-2:]
         assert {(row["config.lr"], row["config.method"]) for row in last} == {(0.25, "plain")}, "both still hold"
 
     def test_another_scheduler_and_concurrency(self, tmp_path):
         sweep = rb.sweep("parabola", trials=6, config={"steps": 9}, storage=str(tmp_path), name="s", **HERE)
-        found = sweep.extend(8, scheduler="asha", concurrency=3, executor="here")
+        found = sweep.extend(8, scheduler="asha", concurrency=3, executor="local")
         assert set(found.trials["state"].to_pylist()[6:]) == {"COMPLETE", "PRUNED"}
         assert (str(found.spec.scheduler), found.spec.concurrency) == ("asha", 3)
 
     @pytest.mark.parametrize(
         ("changes", "words"),
         [
-            ({"narrow": {"lr": 5.0}}, r"lr: found 5\.0; its range is .* to .*\. A sweep can be narrowed, not"),
-            ({"narrow": {"steps": 2}}, "does not search steps; it searches lr, method"),
+            ({"fixed_params": {"lr": 5.0}}, r"lr: found 5\.0; its range is .* to .*\. A sweep can be narrowed, not"),
+            ({"fixed_params": {"steps": 2}}, "does not search steps; it searches lr, method"),
             ({"objective": ("size",)}, r"objective: \(\) -> \('size',\) is part of what the sweep"),
             ({"space": "GRID"}, "space: 'SPACE' -> 'GRID'"),
             ({"scheduler": "asah"}, "did you mean asha"),
@@ -204,7 +204,7 @@ class TestChanges:
     )
     def test_what_cannot_change_is_refused_with_the_difference(self, searched, changes, words):
         with pytest.raises(SpecError, match=words):
-            rb.extend(searched.path, 1, executor="here", **changes)
+            rb.extend(searched.path, 1, executor="local", **changes)
 
     def test_a_changed_space_is_refused_with_the_difference(self, tmp_path, monkeypatch):
         from raybayes import catalog
@@ -213,7 +213,7 @@ class TestChanges:
         sweep = rb.sweep("parabola", trials=1, storage=str(tmp_path), name="s", **HERE)
         monkeypatch.setattr(catalog, "load_space", lambda project, name="SPACE": Space({"lr": Float(0.1, 0.5)}))
         with pytest.raises(SpecError, match=r"has changed since: lr: .*0\.001.* -> .*0\.1.*; method: .* -> absent"):
-            sweep.extend(1, executor="here")
+            sweep.extend(1, executor="local")
 
 
 class TestSeveralObjectives:
@@ -222,7 +222,7 @@ class TestSeveralObjectives:
         whole = rb.sweep("parabola", trials=24, storage=str(tmp_path), name="a", **spec, **HERE)
         assert set(whole.trials["state"].to_pylist()) == {"COMPLETE", "PRUNED"}
         halves = rb.sweep("parabola", trials=10, storage=str(tmp_path), name="b", **spec, **HERE).extend(
-            14, executor="here"
+            14, executor="local"
         )
         names = ["trial", "state", "steps", "config.lr"]
         assert halves.trials.select(names).to_pylist() == whole.trials.select(names).to_pylist()
@@ -234,4 +234,4 @@ class TestSeveralObjectives:
 
     def test_a_report_limit_needs_a_process_to_stop(self, tmp_path):
         with pytest.raises(SpecError, match="nothing in this process can stop a trial that hangs"):
-            rb.sweep("parabola", report_limit="1m", storage=str(tmp_path), **HERE)
+            rb.sweep("parabola", report_timeout="1m", storage=str(tmp_path), **HERE)

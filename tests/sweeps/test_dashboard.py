@@ -20,7 +20,7 @@ from raybayes.sweeps.dashboard import Site, serve
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     storage = str(tmp_path_factory.mktemp("runs"))
-    rb.sweep("parabola", trials=3, config={"steps": 2}, storage=storage, name="a", executor="here")
+    rb.sweep("parabola", trials=3, config={"steps": 2}, storage=storage, name="a", executor="local")
     return f"{storage}/a"
 
 

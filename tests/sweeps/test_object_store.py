@@ -2,7 +2,7 @@
 
 import raybayes as rb
 
-HERE = {"executor": "here", "every_s": 0.0}
+HERE = {"executor": "local", "checkpoint_every": 0.0}
 
 
 def test_a_sweep_lives_in_an_object_store(tmp_path):
@@ -10,7 +10,7 @@ def test_a_sweep_lives_in_an_object_store(tmp_path):
     local = rb.sweep("parabola", trials=4, storage=str(tmp_path), name="s", **HERE)
     columns = [name for name in local.trials.column_names if name.startswith("config.")] + ["state", "loss"]
     assert remote.trials.select(columns) == local.trials.select(columns)
-    extended = rb.open_sweep(remote.path).extend(2, executor="here")
+    extended = rb.open_sweep(remote.path).extend(2, executor="local")
     assert extended.trials["state"].to_pylist() == ["COMPLETE"] * 6
     assert len(extended.reports) == 24
     assert extended.table("path")["trial"].to_pylist()[-1] == 5

@@ -4,7 +4,7 @@ from raybayes.contract import Load, Metric, Project
 from raybayes.data import is_path
 from trainables.autoregressive.analysis import findings
 from trainables.autoregressive.config.rules import dataset_of
-from trainables.autoregressive.config.values import Config, grace, max_steps
+from trainables.autoregressive.config.values import Config, grace_period, max_steps
 from trainables.autoregressive.tasks.loaders import read_task
 from trainables.autoregressive.training import train
 
@@ -59,7 +59,7 @@ PROJECT = Project(
     data=("letters-sample", "letters", "spelling-sample", "spelling", "multi30k-sample", "multi30k"),
     check=check,
     max_steps=max_steps,
-    grace=grace,
+    grace_period=grace_period,
     findings=findings,
 )
 

@@ -152,8 +152,10 @@ def rescore(
             measures = diversity.measures(lp, run.targets)
             if "misclassified_auc" in scores:
                 found = misclassification(lp, run.targets, diversity.mutual_information(lp))
-                measures |= {f"misclassified_{name}_mutual_information": value
-                             for name, value in (("auc", found.roc_auc), ("ap", found.average_precision))}
+                measures |= {
+                    f"misclassified_{name}_mutual_information": value
+                    for name, value in (("auc", found.roc_auc), ("ap", found.average_precision))
+                }
             rows += _rows(run, size, split_seed, result, measures)
     return pa.Table.from_pylist(rows, RESULTS_SCHEMA)
 

@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 
 from raybayes.clock import WALL, Clock
 from raybayes.contract import Action
-from raybayes.engine.controller.failure_policy import Losses
-from raybayes.engine.controller.fusion import Fusing
+from raybayes.engine.controller.failure_policy import FailurePolicy
+from raybayes.engine.controller.fusion import FusionPlanner
 from raybayes.engine.controller.pbt import Evolution
-from raybayes.engine.controller.prefetch import Foresight
-from raybayes.engine.controller.queue import Line
-from raybayes.engine.controller.report_handler import Judge
-from raybayes.engine.controller.state import Books, Live, Process, Reached
-from raybayes.engine.messages import Decision, Done, Job, Key, Report, Start
+from raybayes.engine.controller.prefetch import Prefetcher
+from raybayes.engine.controller.queue import TrialQueue
+from raybayes.engine.controller.report_handler import ReportHandler
+from raybayes.engine.controller.state import Process, SweepState, TrialProgress, TrialState
+from raybayes.engine.messages import Decision, Key, Report, RunResult, Start, TrialRun
 from raybayes.search.outcome import State, ended
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Progress
@@ -35,14 +35,14 @@ HEARTBEAT_S = 2.0  # how old the folder may be for those who look at it; the loc
 
 def _one_at_a_time(method: Method) -> Method:
     @functools.wraps(method)
-    def locked(self: Burst, *args: Any, **kwargs: Any) -> Any:
+    def locked(self: SweepController, *args: Any, **kwargs: Any) -> Any:
         with self._mutex:
             return method(self, *args, **kwargs)
 
     return locked  # type: ignore[return-value]
 
 
-class Burst:
+class SweepController:
     """One burst on one sweep; the only writer of its folder until `close`.
 
     Args:
@@ -69,46 +69,50 @@ class Burst:
         self._mutex = threading.RLock()
         self._lock = BurstLock(layout)
         self._lock.acquire(wait_s=wait_s)
-        self._books = Books(layout, spec, plan)
-        self._line = Line(layout, spec, plan, roots, self._books)
-        self._live: dict[Key, Live] = {}
-        self._losses: dict[Key, Losses] = {}
-        self._foresight, self._fusing = Foresight(spec), Fusing(spec, plan)
-        evolution = Evolution(plan.population, layout, spec, plan, self._books, self._line) if plan.population else None
-        self._judge = Judge(plan, self._books, evolution)
+        self._state = SweepState(layout, spec, plan)
+        self._queue = TrialQueue(layout, spec, plan, roots, self._state)
+        self._live: dict[Key, TrialState] = {}
+        self._failures: dict[Key, FailurePolicy] = {}
+        self._prefetcher, self._fusion = Prefetcher(spec), FusionPlanner(spec, plan)
+        evolution = (
+            Evolution(plan.population, layout, spec, plan, self._state, self._queue) if plan.population else None
+        )
+        self._report_handler = ReportHandler(plan, self._state, evolution)
         self._stopping = False
         self._since = clock.elapsed()
         self._beat = WALL.elapsed()
-        for number in self._books.take_up():
-            self._line.enter(number)
+        for number in self._state.take_up():
+            self._queue.enter(number)
 
     # -- which job comes next --------------------------------------------------------------------------------
 
     @_one_at_a_time
-    def next_job(self) -> Job | None:
+    def next_job(self) -> TrialRun | None:
         """The next thing to train, or None: nothing now (see `over` for nothing ever)."""
         self._watch_time()
         if self._stopping:
             return None
         if self._plan.race is not None:  # all candidates of a race side by side
-            while self._books.room:
+            while self._state.remaining:
                 self._ask()
-        elif self._books.room and (self._plan.population is not None or not self._line.count(self._clock.elapsed())):
+        elif self._state.remaining and (
+            self._plan.population is not None or not self._queue.count(self._clock.elapsed())
+        ):
             self._ask()
-        job = self._line.take(self._clock.elapsed())
+        job = self._queue.take(self._clock.elapsed())
         if job is None:
             return None
         self._give(job)
-        self._books.flush()
+        self._state.flush()
         return job
 
-    def _give(self, job: Job) -> None:
+    def _give(self, job: TrialRun) -> None:
         # A trial that was interrupted after its last report makes no further one: what it said comes from the store.
-        reached = self._books.recalled.pop(job.key, Reached())
-        self._live[job.key] = Live(job, reached.step, reached.seconds, metrics=dict(reached.metrics))
+        reached = self._state.recalled.pop(job.key, TrialProgress())
+        self._live[job.key] = TrialState(job, reached.step, reached.seconds, metrics=dict(reached.metrics))
 
     @_one_at_a_time
-    def next_jobs(self, share: int) -> list[Job]:
+    def next_jobs(self, share: int) -> list[TrialRun]:
         """The next thing to train, and what is trained together with it; none: nothing now.
 
         Args:
@@ -117,57 +121,66 @@ class Burst:
         first = self.next_job()
         if first is None:
             return []
-        jobs, size, asked = [first], self._fusing.size(first, share), 0
+        jobs, size, asked = [first], self._fusion.size(first, share), 0
         while len(jobs) < size:
-            other = self._line.take(self._clock.elapsed(), self._fusing.like(first))
+            other = self._queue.take(self._clock.elapsed(), self._fusion.like(first))
             if other is not None:
                 self._give(other)
                 jobs.append(other)
-            elif self._books.room and asked < size:
+            elif self._state.remaining and asked < size:
                 self._ask()
                 asked += 1
             else:
                 break
         if len(jobs) > 1:  # the first one is on disk already
-            self._books.flush()
+            self._state.flush()
         return jobs
 
     def _ask(self) -> None:
         began = self._clock.elapsed()
-        self._line.enter(self._books.ask())
-        self._foresight.asked(self._clock.elapsed() - began)
+        self._queue.enter(self._state.ask())
+        self._prefetcher.asked(self._clock.elapsed() - began)
 
     @_one_at_a_time
     def ask_ahead(self) -> bool:
         """Look for one configuration that no slot has asked for yet, if that pays; whether it did."""
         planned = self._plan.race is not None or self._plan.population is not None
-        waiting = self._line.count(self._clock.elapsed())
-        if self._stopping or planned or not self._books.room or not self._foresight.pays(len(self._live), waiting):
+        waiting = self._queue.count(self._clock.elapsed())
+        if (
+            self._stopping
+            or planned
+            or not self._state.remaining
+            or not self._prefetcher.pays(len(self._live), waiting)
+        ):
             return False
         self._ask()
         return True
 
     @_one_at_a_time
-    def turn(self, done: Sequence[Done], share: int) -> list[Job]:
+    def turn(self, done: Sequence[RunResult], share: int) -> list[TrialRun]:
         """The end of jobs in order, and the next ones: what both promise is on disk after one write."""
         for one in done:
             self._finish(one.key, None, one.attempt)
         jobs = self.next_jobs(share)
         if not jobs:
-            self._books.flush()
+            self._state.flush()
         return jobs
 
     @property
     def waiting(self) -> int:
         """How many jobs could be taken now."""
         with self._mutex:
-            return 0 if self._stopping else self._line.count(self._clock.elapsed()) + self._line.of(self._books.room)
+            return (
+                0
+                if self._stopping
+                else self._queue.count(self._clock.elapsed()) + self._queue.of(self._state.remaining)
+            )
 
     @property
     def over(self) -> bool:
         """Whether no job will ever come again in this burst (some may still be running)."""
         with self._mutex:
-            return self._stopping or not (self._line or self._live or self._books.room)
+            return self._stopping or not (self._queue or self._live or self._state.remaining)
 
     # -- what a worker says ----------------------------------------------------------------------------------
 
@@ -178,27 +191,27 @@ class Burst:
             return Start(0)
         live = self._live[key]
         live.action, live.heard, live.process = Action.CONTINUE, self._clock.elapsed(), process
-        return Start(self._books.begin(key, node))
+        return Start(self._state.begin(key, node))
 
     @_one_at_a_time
     def report(self, key: Key, report: Report) -> Decision:
         """One step of a trial: kept, judged, answered."""
-        if key not in self._live or report.attempt != self._books.attempts[key[0]][key[1]]:
+        if key not in self._live or report.attempt != self._state.attempts[key[0]][key[1]]:
             return Decision(Action.PRUNE)  # it was given up as hanging or lost, and has woken since
         live = self._live[key]
         live.heard = self._clock.elapsed()
         live.step, live.seconds, live.metrics = report.step, report.seconds, {**live.metrics, **report.metrics}
-        self._books.log(key, report)
+        self._state.log(key, report)
         self._watch_time()
-        decision = self._judge.decide(key, report, self._stopping)
+        decision = self._report_handler.decide(key, report, self._stopping)
         live.action = decision.action
         return decision
 
     @_one_at_a_time
     def saving(self, key: Key, step: int) -> None:
         """A checkpoint is about to appear: what was reported up to it must be on disk first."""
-        self._books.holders.add(key[0])
-        self._books.flush(sync=True)
+        self._state.holders.add(key[0])
+        self._state.flush(sync=True)
 
     @_one_at_a_time
     def failed(self, key: Key, error: str) -> None:
@@ -209,7 +222,7 @@ class Burst:
     @_one_at_a_time
     def give_up_silent(self) -> list[Process]:
         """Fail the trials that have not reported within the limit; returns the processes to stop."""
-        limit, now = self._spec.report_limit_s, self._clock.elapsed()
+        limit, now = self._spec.report_timeout_s, self._clock.elapsed()
         hanging = [live for live in self._live.values() if live.process and limit and now - live.heard > limit]
         processes = [live.process for live in hanging if live.process]
         company = {p for p in processes if sum(live.process == p for live in self._live.values()) > 1}
@@ -240,15 +253,15 @@ class Burst:
         live = self._live.get(key)
         if live is None:
             return False
-        losses = self._losses.setdefault(key, Losses())
+        losses = self._failures.setdefault(key, FailurePolicy())
         now, begun = self._clock.elapsed(), live.process is not None
         error = losses.one_more(now, begun if counts is None else counts, self._spec.retries, reason)
-        if error is not None or key[0] in self._books.closed:
+        if error is not None or key[0] in self._state.closed:
             self.finish(key, error)
             return True
         del self._live[key]
-        self._books.recalled[key] = live.reached
-        self._line.put_back(live.job, now + losses.pause_s)
+        self._state.recalled[key] = live.reached
+        self._queue.put_back(live.job, now + losses.pause_s)
         return True
 
     @_one_at_a_time
@@ -257,9 +270,9 @@ class Burst:
         for key in keys:
             live = self._live.pop(key, None)
             if live is not None:
-                self._fusing.apart(key)
-                self._books.recalled[key] = live.reached
-                self._line.put_back(live.job, self._clock.elapsed())
+                self._fusion.apart(key)
+                self._state.recalled[key] = live.reached
+                self._queue.put_back(live.job, self._clock.elapsed())
 
     @_one_at_a_time
     def trains(self, key: Key) -> bool:
@@ -270,49 +283,49 @@ class Burst:
     def finish(self, key: Key, error: str | None, attempt: int | None = None) -> None:
         """A worker's function has returned, or raised `error`; `attempt` tells which one's, if that is not plain."""
         self._finish(key, error, attempt)
-        self._books.flush()
+        self._state.flush()
 
     def _finish(self, key: Key, error: str | None, attempt: int | None) -> None:
         number, repeat = key
-        if key not in self._live or attempt not in (None, self._books.attempts[number][repeat]):
+        if key not in self._live or attempt not in (None, self._state.attempts[number][repeat]):
             return  # it was given up as hanging or lost, and has woken since
         live = self._live.pop(key)
-        self._books.spent[number][repeat] = live.seconds
-        self._foresight.trained(live.seconds)
-        if number in self._books.closed:
+        self._state.spent[number][repeat] = live.seconds
+        self._prefetcher.trained(live.seconds)
+        if number in self._state.closed:
             return
         outcome = ended(live.action, live.metrics, self._plan.objectives, error)
         if outcome.state is State.PAUSED:
-            self._books.study.note(number, spent=self._books.spent[number], steps=live.step)
-            self._line.reached[number] = live.step
+            self._state.study.note(number, spent=self._state.spent[number], steps=live.step)
+            self._queue.reached[number] = live.step
             if not self._stopping:
-                self._line.append(live.job)
+                self._queue.append(live.job)
         elif outcome.state is State.COMPLETE:
             self._complete(live)
         else:
-            self._books.close(number, live.step, live.metrics, outcome)
-            self._line.drop(number)
+            self._state.close(number, live.step, live.metrics, outcome)
+            self._queue.drop(number)
 
-    def _complete(self, live: Live) -> None:
+    def _complete(self, live: TrialState) -> None:
         number, repeat = live.job.key
-        done = self._books.done[number]
+        done = self._state.done[number]
         done[repeat] = dict(live.metrics)
-        lost = self._books.lost()
-        waiting = self._line.repeats(number) | {key[1] for key in self._live if key[0] == number}
+        lost = self._state.lost()
+        waiting = self._queue.repeats(number) | {key[1] for key in self._live if key[0] == number}
         if len(done) < self._spec.repeats and number not in lost:
-            self._books.study.note(number, done=done, spent=self._books.spent[number])
+            self._state.study.note(number, done=done, spent=self._state.spent[number])
             for other in range(self._spec.repeats):
                 if other not in done and other not in waiting:
-                    self._line.append(self._line.job(number, other))
+                    self._queue.append(self._queue.job(number, other))
         else:
             self._settle(number, live.step)
-        for other in sorted(lost - set(self._books.closed)):
+        for other in sorted(lost - set(self._state.closed)):
             if not any(key[0] == other for key in self._live):  # else when its running seeds have ended
                 self._settle(other, live.step)
 
     def _settle(self, number: int, step: int) -> None:
-        self._books.settle(number, step)
-        self._line.drop(number)
+        self._state.settle(number, step)
+        self._queue.drop(number)
 
     # -- the end of the burst --------------------------------------------------------------------------------
 
@@ -332,15 +345,15 @@ class Burst:
         if WALL.elapsed() - self._beat > HEARTBEAT_S:
             self._beat = WALL.elapsed()
             self._lock.refresh()
-            self._books.flush(sync=True)
-        return self._books.progress([live for _, live in sorted(self._live.items())], self._stopping)
+            self._state.flush(sync=True)
+        return self._state.progress([live for _, live in sorted(self._live.items())], self._stopping)
 
     @_one_at_a_time
     def close(self) -> Progress:
         """Pause what is unfinished, write the tables, let go of the sweep."""
         try:
             progress = self.progress()
-            self._books.shut()
+            self._state.shut()
         finally:  # also on a full disk: what is on it by then is what the next burst goes on from
             self._lock.release()
         return progress

@@ -9,7 +9,7 @@ START_LIMIT_S = 120.0  # Ray needs 15 to 30 s to find that a node is dead, and s
 
 
 @dataclass
-class Losses:
+class FailurePolicy:
     """The losses of one job in this burst.
 
     A worker that never said a word was most likely sent to a node that is dead. That says nothing about the trial, so

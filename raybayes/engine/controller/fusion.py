@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 
 from raybayes import catalog
-from raybayes.engine.messages import Job, Key
+from raybayes.engine.messages import Key, TrialRun
 from raybayes.errors import SpecError
 from raybayes.search.plan import Plan
 from raybayes.spec.sweep_spec import SweepSpec
@@ -14,7 +14,7 @@ MEMORYLESS = ("random", "grid")  # samplers that learn nothing from the trials b
 LESSONS = 10  # times that a sampler which learns sees results, at least, where the size of a group is ours to choose
 
 
-class Fusing:
+class FusionPlanner:
     """Decides by what the project says of its configurations.
 
     Args:
@@ -32,7 +32,7 @@ class Fusing:
         """A job is trained alone from now on."""
         self._alone.add(key)
 
-    def size(self, job: Job, share: int) -> int:
+    def size(self, job: TrialRun, share: int) -> int:
         """How many jobs, this one included, may be trained together.
 
         Args:
@@ -48,12 +48,12 @@ class Fusing:
         lesson = max(1, self._trials // LESSONS) if self._learns else most
         return max(1, min(lesson, most, share))
 
-    def like(self, job: Job) -> Callable[[Job], bool]:
+    def like(self, job: TrialRun) -> Callable[[TrialRun], bool]:
         """Whether another job can be trained together with this one."""
         alike, _ = self._of(job)
         return lambda other: self._of(other)[0] == alike
 
-    def _of(self, job: Job) -> tuple[Hashable, int]:
+    def _of(self, job: TrialRun) -> tuple[Hashable, int]:
         """What the job has in common with those it can be trained with (None: trained alone), and their number."""
         if job.key in self._alone:
             return None, 1
@@ -62,7 +62,7 @@ class Fusing:
         return self._alike[job.key]
 
 
-def _asked(job: Job) -> tuple[Hashable, int]:
+def _asked(job: TrialRun) -> tuple[Hashable, int]:
     try:
         project, config = catalog.configured(job.project, job.config, job.roots)
     except SpecError:  # the space allows what the project does not: the trial fails by itself, and says why

@@ -22,7 +22,7 @@ def journal_file(layout: Layout) -> Path:
     return copy
 
 
-class JournalHome:
+class JournalFile:
     """The study's journal while a burst writes it.
 
     A journal grows by appending, which object stores cannot do. There the file is fetched at the start of the

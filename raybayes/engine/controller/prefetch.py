@@ -10,7 +10,7 @@ SHARE = 0.02  # of a trial's time: below it, looking for its configuration is no
 _WEIGHT = 0.1  # of the newest measurement in the means
 
 
-class Foresight:
+class Prefetcher:
     """Decides from what looking for a configuration and training it have taken so far."""
 
     def __init__(self, spec: SweepSpec) -> None:

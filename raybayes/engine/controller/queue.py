@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from raybayes.engine.controller.state import Books
-from raybayes.engine.messages import Job, Key
+from raybayes.engine.controller.state import SweepState
+from raybayes.engine.messages import Key, TrialRun
 from raybayes.search.plan import Plan
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.store.layout import Layout
 
 
-class Line:
+class TrialQueue:
     """Who comes next.
 
     Args:
         reached: for each trial that was put back into the line, the step at which it was.
     """
 
-    def __init__(self, layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...], books: Books) -> None:
-        self._layout, self._spec, self._plan, self._roots, self._books = layout, spec, plan, roots, books
-        self._jobs: list[Job] = []
+    def __init__(self, layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...], state: SweepState) -> None:
+        self._layout, self._spec, self._plan, self._roots, self._state = layout, spec, plan, roots, state
+        self._jobs: list[TrialRun] = []
         self._resting: dict[Key, float] = {}  # jobs that were lost, and when they may go on
         self.reached: dict[int, int] = {}
 
@@ -39,20 +39,20 @@ class Line:
     def enter(self, number: int) -> None:
         """All repeats of a trial that are not done."""
         for repeat in range(self._spec.repeats):
-            if repeat not in self._books.done[number]:
+            if repeat not in self._state.done[number]:
                 self._jobs.append(self.job(number, repeat))
-                if self._spec.scheduler.name != "none" and not self._books.done[number]:
+                if self._spec.scheduler.name != "none" and not self._state.done[number]:
                     return  # the scheduler judges the first repeat; the others follow if it survives
 
-    def job(self, number: int, repeat: int) -> Job:
-        return Job(
+    def job(self, number: int, repeat: int) -> TrialRun:
+        return TrialRun(
             project=self._spec.project,
-            config={**self._spec.config, **self._books.params[number]},
+            config={**self._spec.config, **self._state.params[number]},
             trial=number,
             repeat=repeat,
             seed=self._spec.seed,
             storage=self._layout.storage,
-            every_s=self._spec.checkpoints.every_s,
+            checkpoint_every=self._spec.checkpoints.checkpoint_every,
             data=self._spec.data,
             roots=self._roots,
         )
@@ -61,10 +61,10 @@ class Line:
         """How many jobs new trials will make at once."""
         return trials * (self._spec.repeats if self._spec.scheduler.name == "none" else 1)
 
-    def append(self, job: Job) -> None:
+    def append(self, job: TrialRun) -> None:
         self._jobs.append(job)
 
-    def put_back(self, job: Job, until: float) -> None:
+    def put_back(self, job: TrialRun, until: float) -> None:
         """The worker of a job was lost: it comes first, but not before `until`."""
         self._jobs.insert(0, job)
         self._resting[job.key] = until
@@ -77,7 +77,7 @@ class Line:
         """Forget the jobs of a trial that has ended."""
         self._jobs = [job for job in self._jobs if job.trial != number]
 
-    def take(self, now: float, fits: Callable[[Job], bool] = lambda job: True) -> Job | None:
+    def take(self, now: float, fits: Callable[[TrialRun], bool] = lambda job: True) -> TrialRun | None:
         """The next job that may be taken and fits."""
         if self._plan.race is not None:  # the first seed of each candidate before the second of any
             self._jobs.sort(key=lambda job: (job.repeat, job.trial))

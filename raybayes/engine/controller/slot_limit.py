@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-class Room:
+class SlotLimit:
     """The number of slots, which may change as trials show what they take.
 
     Args:

@@ -13,21 +13,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raybayes.clock import WALL, Clock
-from raybayes.engine.controller.controller import Burst
-from raybayes.engine.controller.failure_policy import Losses
-from raybayes.engine.controller.slot_limit import Room
+from raybayes.engine.controller.controller import SweepController
+from raybayes.engine.controller.failure_policy import FailurePolicy
+from raybayes.engine.controller.slot_limit import SlotLimit
 from raybayes.engine.controller.state import Process
-from raybayes.engine.messages import Done, Job, Key
+from raybayes.engine.messages import Key, RunResult, TrialRun
 from raybayes.errors import ClusterError, RaybayesError, StoreError
 
 _STARTS = 2  # processes that could not even be made, until it is plain that none can
 
 
 @dataclass(frozen=True)
-class Turn:
+class Assignment:
     """The desk's answer to a slot that is free: what to train at the same time; none: nothing for now, or ever."""
 
-    jobs: tuple[Job, ...] = ()
+    jobs: tuple[TrialRun, ...] = ()
     over: bool = False
 
 
@@ -41,7 +41,7 @@ class Slot:
     start_s: float = 0.0  # that its processes took to start, until its first job has ended
 
 
-class Roster:
+class SlotPool:
     """The slots of one burst.
 
     Args:
@@ -55,15 +55,15 @@ class Roster:
 
     def __init__(
         self,
-        burst: Burst,
-        room: Room,
+        controller: SweepController,
+        slot_limit: SlotLimit,
         clock: Clock = WALL,
         note: Callable[[Mapping[str, Any]], None] = lambda row: None,
     ) -> None:
-        self._burst, self.room, self._clock, self._note = burst, room, clock, note
+        self._controller, self.slot_limit, self._clock, self._note = controller, slot_limit, clock, note
         self._slots: dict[int, Slot] = {}
         self._opened = 0
-        self._starts = Losses()  # of slots that never said a word
+        self._starts = FailurePolicy()  # of slots that never said a word
         self._next_start = 0.0
         self._refused = False
         self.problem: RaybayesError | None = None
@@ -71,85 +71,85 @@ class Roster:
     @property
     def over(self) -> bool:
         """Whether no slot is needed any more."""
-        return self.problem is not None or self._burst.over
+        return self.problem is not None or self._controller.over
 
     def open(self) -> int | None:
         """The number of a new slot, if there is work for one more than those that are on their way."""
-        if self.over or len(self._slots) >= self.room.slots or self._clock.elapsed() < self._next_start:
+        if self.over or len(self._slots) >= self.slot_limit.slots or self._clock.elapsed() < self._next_start:
             return None
         free = sum(not slot.keys for slot in self._slots.values())
-        if free >= self._burst.waiting:
+        if free >= self._controller.waiting:
             return None
         self._opened += 1
         self._slots[self._opened] = Slot(self._clock.elapsed())
         return self._opened
 
-    def turn(self, number: int, done: Sequence[Done]) -> Turn:
+    def turn(self, number: int, done: Sequence[RunResult]) -> Assignment:
         """A slot has ended its jobs (`done`), if it had any, and takes the next."""
         slot = self._slots.get(number)
         if slot is None:  # it was taken for dead, and has woken since
-            return Turn(over=True)
+            return Assignment(over=True)
         if not slot.turned:
             slot.start_s = self._clock.elapsed() - slot.opened
-        slot.turned, self._starts = True, Losses()
-        if len(self._slots) > self.room.slots:
+        slot.turned, self._starts = True, FailurePolicy()
+        if len(self._slots) > self.slot_limit.slots:
             self.leave(number, done)
-            return Turn(over=True)
+            return Assignment(over=True)
         for one in done:
             self._keep(number, slot, one)
         slot.keys.clear()
-        jobs = self._burst.turn(done, self._share())
+        jobs = self._controller.turn(done, self._share())
         slot.keys.update(job.key for job in jobs)
-        return Turn(tuple(jobs), over=not jobs and self._burst.over)
+        return Assignment(tuple(jobs), over=not jobs and self._controller.over)
 
     def _share(self) -> int:
         """How many of the jobs that wait would give each slot without one the same number."""
         busy = sum(bool(slot.keys) for slot in self._slots.values())
-        return math.ceil(self._burst.waiting / max(1, self.room.slots - busy))
+        return math.ceil(self._controller.waiting / max(1, self.slot_limit.slots - busy))
 
     @property
     def demand(self) -> int:
         """How many slots this sweep would use now; one that is idle for a moment is kept, as long as it stays."""
         busy = sum(bool(slot.keys) for slot in self._slots.values())
-        return 0 if self.over else min(self.room.wanted, max(len(self._slots), busy + self._burst.waiting))
+        return 0 if self.over else min(self.slot_limit.wanted, max(len(self._slots), busy + self._controller.waiting))
 
-    def ended(self, number: int, done: Done) -> None:
+    def ended(self, number: int, done: RunResult) -> None:
         """One of the jobs that a slot trains at the same time has ended before the others."""
         slot = self._slots.get(number)
         if slot is not None:
             self._keep(number, slot, done)
             slot.keys.discard(done.key)
-            self._burst.finish(done.key, None, done.attempt)
+            self._controller.finish(done.key, None, done.attempt)
 
     def apart(self, number: int) -> None:
         """To train the jobs of a slot at the same time has failed; it goes, and each of them goes on alone."""
         slot = self._slots.get(number)
         if slot is not None:
-            self._burst.apart(slot.keys)
+            self._controller.apart(slot.keys)
             slot.keys.clear()
 
     def give_up_silent(self) -> list[Process]:
         """End the jobs that have been silent for too long; the processes to stop."""
-        processes = self._burst.give_up_silent()
+        processes = self._controller.give_up_silent()
         for slot in self._slots.values():
-            slot.keys = {key for key in slot.keys if self._burst.trains(key)}
+            slot.keys = {key for key in slot.keys if self._controller.trains(key)}
         return processes
 
-    def leave(self, number: int, done: Sequence[Done]) -> None:
+    def leave(self, number: int, done: Sequence[RunResult]) -> None:
         """A slot goes; its last jobs have ended in order."""
         slot = self._slots.pop(number, None)
         if slot is not None:
             for one in done:
                 self._keep(number, slot, one)
-                self._burst.finish(one.key, None, one.attempt)
+                self._controller.finish(one.key, None, one.attempt)
 
     def refuse(self, reason: str) -> None:
         """The storage has refused something (it is full, say). No other trial would fare better: the burst ends."""
         self._refused = True
         self.problem = StoreError(reason)
-        self._burst.stop()
+        self._controller.stop()
 
-    def _keep(self, number: int, slot: Slot, done: Done) -> None:
+    def _keep(self, number: int, slot: Slot, done: RunResult) -> None:
         spent = {**vars(done.spent), "starting": done.spent.starting + slot.start_s}
         slot.start_s = 0.0
         trial, repeat = done.key
@@ -173,10 +173,10 @@ class Roster:
             self._not_started(reason, broken)
         lost = []
         for key in sorted(slot.keys):
-            error = self._burst.error_of(key)
+            error = self._controller.error_of(key)
             if error is not None:
-                self._burst.finish(key, error)
-            elif self._burst.lost(key, reason, False if self._refused else broken or None):
+                self._controller.finish(key, error)
+            elif self._controller.lost(key, reason, False if self._refused else broken or None):
                 lost.append(str(key[0]))
         return f"trial {', '.join(lost)}: its worker was lost: {reason}" if lost else None
 

@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 
 from raybayes.clock import WALL
 from raybayes.contract import Action
-from raybayes.engine.controller.journal_file import JournalHome
-from raybayes.engine.messages import Job, Key, Report
+from raybayes.engine.controller.journal_file import JournalFile
+from raybayes.engine.messages import Key, Report, TrialRun
 from raybayes.search.confirm import samples
-from raybayes.search.nondominated import Fronts
+from raybayes.search.nondominated import NondominatedCurves
 from raybayes.search.outcome import Outcome, State, ended, mean_and_error, violations
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Ended, Progress, Running
@@ -34,10 +34,10 @@ SYNC_EVERY_S = 0.5  # an fsync costs about 4 ms, as much as all else that a shor
 
 
 @dataclass
-class Live:
+class TrialState:
     """A job that is being trained."""
 
-    job: Job
+    job: TrialRun
     step: int = 0
     seconds: float = 0.0
     action: Action = Action.CONTINUE
@@ -47,11 +47,11 @@ class Live:
     process: Process | None = None
 
     @property
-    def reached(self) -> Reached:
-        return Reached(self.step, self.seconds, self.metrics)
+    def reached(self) -> TrialProgress:
+        return TrialProgress(self.step, self.seconds, self.metrics)
 
 
-class Reached(NamedTuple):
+class TrialProgress(NamedTuple):
     """How far a job had come when its worker was lost, or its burst ended: it may have no report left to make."""
 
     step: int = 0
@@ -59,7 +59,7 @@ class Reached(NamedTuple):
     metrics: Mapping[str, float] = MappingProxyType({})
 
 
-class Books:
+class SweepState:
     """The study, the log of reports and the checkpoints of a sweep, and what follows from them.
 
     Only the holder of the sweep's lock may open them.
@@ -72,7 +72,7 @@ class Books:
 
     def __init__(self, layout: Layout, spec: SweepSpec, plan: Plan) -> None:
         self._layout, self._spec, self._plan = layout, spec, plan
-        self._home = JournalHome(layout, WALL)
+        self._home = JournalFile(layout, WALL)
         self.study = Study(self._home.location, plan.space, plan.objectives, past=plan.prior.past)
         compact_reports(layout)
         self._log = ReportLog(layout, next_burst(layout))
@@ -113,9 +113,9 @@ class Books:
         newest = max(of, default=0)
         self._population, self._founders = (newest, of.count(newest)) if unfinished else (newest + 1, 0)
 
-    def _fronts(self) -> Fronts:
+    def _fronts(self) -> NondominatedCurves:
         """The curves of several objectives, which the study does not keep: from the reports of the first seeds."""
-        fronts = Fronts()
+        fronts = NondominatedCurves()
         for row in read_reports(self._layout).to_pylist():
             losses = [o.loss(row[o.name]) for o in self._plan.objectives if row.get(o.name) is not None]
             if row["repeat"] == 0 and len(losses) == len(self._plan.objectives) and all(map(math.isfinite, losses)):
@@ -131,12 +131,12 @@ class Books:
         return len(self.closed) + len(self.params)
 
     @property
-    def room(self) -> int:
+    def remaining(self) -> int:
         """How many trials may be asked for."""
-        room = self.wanted - self.asked
+        remaining = self.wanted - self.asked
         if self._plan.population is not None:  # later members come from exploitation, not from here
-            room = min(room, self._plan.population.size - self._founders)
-        return max(0, room)
+            remaining = min(remaining, self._plan.population.size - self._founders)
+        return max(0, remaining)
 
     def ask(self, given: Mapping[str, Any] | None = None, parent: int | None = None) -> int:
         """Open a trial with the next configuration, or with `given`; its number."""
@@ -179,7 +179,7 @@ class Books:
         """Put a report on the trial's curve, which schedulers and samplers see."""
         values = [report.metrics[objective.name] for objective in self._plan.objectives]
         losses = tuple(o.loss(value) for o, value in zip(self._plan.objectives, values, strict=True))
-        if isinstance(self.curves, Fronts):
+        if isinstance(self.curves, NondominatedCurves):
             self.curves.add_vector(number, report.step, losses)
         else:
             self.curves.add(number, report.step, losses[0])
@@ -253,7 +253,7 @@ class Books:
         if sync:
             self._synced = now
 
-    def progress(self, live: Sequence[Live], stopping: bool) -> Progress:
+    def progress(self, live: Sequence[TrialState], stopping: bool) -> Progress:
         """What is going on, given the jobs that are being trained."""
         name = self._plan.objectives[0].name
         running = tuple(Running(*one.job.key, one.step, one.metrics.get(name)) for one in live)
@@ -277,12 +277,12 @@ class Books:
         write_trials(self._layout, trials_table(self.study.records(), self._plan.space, self._plan.objectives))
 
 
-def _reached(layout: Layout, trials: list[int]) -> dict[Key, Reached]:
+def _reached(layout: Layout, trials: list[int]) -> dict[Key, TrialProgress]:
     """How far some trials have come, with the newest value of each metric, by (trial, repeat)."""
     table = read_reports(layout)
-    found: dict[Key, Reached] = {}
+    found: dict[Key, TrialProgress] = {}
     for row in table.filter(pc.is_in(table["trial"], pa.array(trials, pa.int64()))).to_pylist():
         metrics = {name: value for name, value in row.items() if name not in FIXED.names and value is not None}
-        before = found.get((row["trial"], row["repeat"]), Reached()).metrics
-        found[row["trial"], row["repeat"]] = Reached(row["step"], row["seconds"], {**before, **metrics})
+        before = found.get((row["trial"], row["repeat"]), TrialProgress()).metrics
+        found[row["trial"], row["repeat"]] = TrialProgress(row["step"], row["seconds"], {**before, **metrics})
     return found

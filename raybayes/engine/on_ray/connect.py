@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from raybayes.engine.controller.slot_limit import Room
+from raybayes.engine.controller.slot_limit import SlotLimit
 from raybayes.errors import ClusterError, ResourceError
 from raybayes.spec.sweep_spec import Resources, SweepSpec
 
@@ -87,12 +87,12 @@ def _workers_on(node: Node, need: Resources) -> int:
     return min(by_cpu, by_gpu)
 
 
-def room_of(nodes: Sequence[Node], spec: SweepSpec) -> Room:
+def slot_limit_of(nodes: Sequence[Node], spec: SweepSpec) -> SlotLimit:
     """The room for a sweep's slots."""
     most = slots(nodes, spec.resources)
     if spec.concurrency == "auto":
-        return Room(most, [node.memory_gib for node in nodes], spec.resources.workers)
-    return Room(min(most, spec.concurrency or most))
+        return SlotLimit(most, [node.memory_gib for node in nodes], spec.resources.workers)
+    return SlotLimit(min(most, spec.concurrency or most))
 
 
 def require_fit(nodes: Sequence[Node], need: Resources) -> int:

@@ -18,12 +18,12 @@ import pyarrow as pa
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raybayes.engine.controller.controller import Burst
-from raybayes.engine.controller.slot_limit import Room
-from raybayes.engine.controller.slot_pool import Roster, Turn
+from raybayes.engine.controller.controller import SweepController
+from raybayes.engine.controller.slot_limit import SlotLimit
+from raybayes.engine.controller.slot_pool import Assignment, SlotPool
 from raybayes.engine.controller.state import Process
-from raybayes.engine.messages import Decision, Done, Key, Report, Start
-from raybayes.engine.on_ray.fair_share import Agreement
+from raybayes.engine.messages import Decision, Key, Report, RunResult, Start
+from raybayes.engine.on_ray.fair_share import FairShareClient
 from raybayes.errors import RaybayesError, StoreError
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Progress
@@ -54,15 +54,15 @@ def _leave_pandas_out() -> None:
     sys.meta_path.remove(finder)
 
 
-class BurstActor:
+class ControllerActor:
     """A burst behind an actor's door."""
 
     def __init__(self) -> None:
         _leave_pandas_out()
-        self._burst: Burst | None = None
-        self._roster: Roster | None = None
+        self._controller: SweepController | None = None
+        self._pool: SlotPool | None = None
         self._profile: ProfileLog | None = None
-        self._agreement: Agreement | None = None
+        self._agreement: FairShareClient | None = None
         self._turned = threading.Event()
 
     def __repr__(self) -> str:
@@ -75,117 +75,117 @@ class BurstActor:
         spec: SweepSpec,
         plan: Plan,
         roots: tuple[str, ...],
-        room: Room,
+        slot_limit: SlotLimit,
         wait_s: float,
         shared_as: str | None,
     ) -> None:
-        """Take the sweep; raises what `Burst` raises. Apart from the constructor, so that errors come back whole."""
-        self._burst = Burst(layout, spec, plan, roots, wait_s)
+        """Take the sweep; raises as `SweepController` does. Not in the constructor, so that errors come back whole."""
+        self._controller = SweepController(layout, spec, plan, roots, wait_s)
         self._profile = ProfileLog(layout, next_burst(layout))
-        self._roster = Roster(self._burst, room, note=self._profile.append)
+        self._pool = SlotPool(self._controller, slot_limit, note=self._profile.append)
         if shared_as is not None:
-            self._agreement = Agreement(shared_as, spec.weight, spec.resources, room)
-            self._agreement.renew(self._roster.demand, wait_s=_FIRST_ANSWER_S)
-        threading.Thread(target=self._look_ahead, args=(self._burst,), name="raybayes-ahead", daemon=True).start()
+            self._agreement = FairShareClient(shared_as, spec.weight, spec.resources, slot_limit)
+            self._agreement.renew(self._pool.demand, wait_s=_FIRST_ANSWER_S)
+        threading.Thread(target=self._look_ahead, args=(self._controller,), name="raybayes-ahead", daemon=True).start()
 
-    def _look_ahead(self, burst: Burst) -> None:
+    def _look_ahead(self, controller: SweepController) -> None:
         """While slots train, look for what they will ask for next."""
         while True:
             self._turned.wait()
             self._turned.clear()
-            while burst.ask_ahead():
+            while controller.ask_ahead():
                 pass
 
     @property
-    def burst(self) -> Burst:
-        assert self._burst is not None, "the desk was used before it was opened"
-        return self._burst
+    def controller(self) -> SweepController:
+        assert self._controller is not None, "the desk was used before it was opened"
+        return self._controller
 
     @property
-    def roster(self) -> Roster:
-        assert self._roster is not None, "the desk was used before it was opened"
-        return self._roster
+    def pool(self) -> SlotPool:
+        assert self._pool is not None, "the desk was used before it was opened"
+        return self._pool
 
     def open_slot(self) -> tuple[int | None, bool]:
         """A new slot's number if one is needed now, and whether none will ever be."""
-        return self.roster.open(), self.roster.over
+        return self.pool.open(), self.pool.over
 
-    def turn(self, slot: int, done: Sequence[Done]) -> Turn:
-        turn = self.roster.turn(slot, done)
+    def turn(self, slot: int, done: Sequence[RunResult]) -> Assignment:
+        turn = self.pool.turn(slot, done)
         self._turned.set()
         return turn
 
-    def leave(self, slot: int, done: Sequence[Done]) -> None:
-        self.roster.leave(slot, done)
+    def leave(self, slot: int, done: Sequence[RunResult]) -> None:
+        self.pool.leave(slot, done)
 
-    def ended(self, slot: int, done: Done) -> None:
-        self.roster.ended(slot, done)
+    def ended(self, slot: int, done: RunResult) -> None:
+        self.pool.ended(slot, done)
 
     def apart(self, slot: int) -> None:
-        self.roster.apart(slot)
+        self.pool.apart(slot)
 
     def close_slot(self, slot: int, reason: str, broken: bool = False) -> str | None:
         try:
-            return self.roster.close(slot, reason, broken)
+            return self.pool.close(slot, reason, broken)
         except StoreError as error:
-            self.roster.refuse(str(error))
+            self.pool.refuse(str(error))
             return None
 
     def refuse(self, reason: str) -> None:
-        self.roster.refuse(reason)
+        self.pool.refuse(reason)
 
     def problem(self) -> RaybayesError | None:
-        return self.roster.problem
+        return self.pool.problem
 
     def start(self, key: Key, node: str, process: Process) -> Start:
-        return self.burst.start(key, node, process)
+        return self.controller.start(key, node, process)
 
     def report(self, key: Key, report: Report) -> Decision:
-        self.roster.room.seen(report.memory_gib)
-        return self.burst.report(key, report)
+        self.pool.slot_limit.seen(report.memory_gib)
+        return self.controller.report(key, report)
 
     def saving(self, key: Key, step: int) -> None:
-        self.burst.saving(key, step)
+        self.controller.saving(key, step)
 
     def failed(self, key: Key, error: str) -> None:
-        self.burst.failed(key, error)
+        self.controller.failed(key, error)
 
     def give_up_silent(self) -> list[Process]:
-        return self.roster.give_up_silent()
+        return self.pool.give_up_silent()
 
     def stop(self) -> None:
-        self.burst.stop()
+        self.controller.stop()
 
     def progress(self) -> Progress:
         if self._agreement is not None:
-            self._agreement.renew(self.roster.demand)
-        return self.burst.progress()
+            self._agreement.renew(self.pool.demand)
+        return self.controller.progress()
 
     def close(self) -> Progress:
         if self._agreement is not None:
             self._agreement.end()
         if self._profile is not None:
             self._profile.flush()
-        return self.burst.close()
+        return self.controller.close()
 
 
-class RemoteDesk:
+class ControllerClient:
     """A worker's view of the desk: plain calls that wait for the answer. Pickles."""
 
     def __init__(self, handle: Any) -> None:
         self.handle = handle
 
-    def turn(self, slot: int, done: Sequence[Done]) -> Turn:
-        answer: Turn = ray.get(self.handle.turn.remote(slot, done))
+    def turn(self, slot: int, done: Sequence[RunResult]) -> Assignment:
+        answer: Assignment = ray.get(self.handle.turn.remote(slot, done))
         return answer
 
     def refuse(self, reason: str) -> None:
         ray.get(self.handle.refuse.remote(reason))
 
-    def leave(self, slot: int, done: Sequence[Done]) -> None:
+    def leave(self, slot: int, done: Sequence[RunResult]) -> None:
         ray.get(self.handle.leave.remote(slot, done))
 
-    def ended(self, slot: int, done: Done) -> None:
+    def ended(self, slot: int, done: RunResult) -> None:
         ray.get(self.handle.ended.remote(slot, done))
 
     def apart(self, slot: int) -> None:
@@ -207,12 +207,12 @@ class RemoteDesk:
         ray.get(self.handle.failed.remote(key, error))
 
 
-def open_desk(
+def start_controller(
     layout: Layout,
     spec: SweepSpec,
     plan: Plan,
     roots: tuple[str, ...],
-    room: Room,
+    slot_limit: SlotLimit,
     wait_s: float,
     shared: bool,
 ) -> Any:
@@ -227,9 +227,9 @@ def open_desk(
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     name = f"raybayes {layout.name} {uuid.uuid4().hex[:6]}"  # told in Ray's dashboard; unique, as Ray wants it
     options = {"num_cpus": 0, "scheduling_strategy": here, "max_restarts": 0, "name": name}
-    handle = ray.remote(BurstActor).options(**options).remote()
+    handle = ray.remote(ControllerActor).options(**options).remote()
     try:
-        ray.get(handle.open.remote(layout, spec, plan, roots, room, wait_s, name if shared else None))
+        ray.get(handle.open.remote(layout, spec, plan, roots, slot_limit, wait_s, name if shared else None))
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     return handle

@@ -11,7 +11,7 @@ import ray
 import ray.exceptions
 
 from raybayes.clock import WALL, Clock
-from raybayes.engine.controller.slot_limit import Room
+from raybayes.engine.controller.slot_limit import SlotLimit
 from raybayes.engine.on_ray.connect import Node, alive
 from raybayes.spec.sweep_spec import Resources
 
@@ -21,7 +21,7 @@ _EPS = 1e-9
 
 
 @dataclass(frozen=True)
-class Claim:
+class ResourceClaim:
     """What a sweep says of itself.
 
     Args:
@@ -78,7 +78,7 @@ def _with_slot(machines: Sequence[_Machine], need: Resources) -> list[_Machine] 
     return left
 
 
-def fair(nodes: Sequence[Node], claims: Mapping[str, Claim]) -> dict[str, int]:
+def fair(nodes: Sequence[Node], claims: Mapping[str, ResourceClaim]) -> dict[str, int]:
     """The number of slots of each sweep: weighted dominant-resource fairness, in whole slots.
 
     One slot after the other goes to the sweep that has the least for its weight, as long as it has use for one that
@@ -104,7 +104,7 @@ def fair(nodes: Sequence[Node], claims: Mapping[str, Claim]) -> dict[str, int]:
     return slots
 
 
-class Shares:
+class FairShareLedger:
     """What the sweeps of a cluster have said last; one actor of the cluster.
 
     Args:
@@ -113,14 +113,14 @@ class Shares:
 
     def __init__(self, nodes: Callable[[], Sequence[Node]] = alive, clock: Clock = WALL) -> None:
         self._nodes, self._clock = nodes, clock
-        self._claims: dict[str, Claim] = {}
+        self._claims: dict[str, ResourceClaim] = {}
         self._heard: dict[str, float] = {}
 
     def __repr__(self) -> str:
         """What Ray's dashboard and logs call this actor."""
         return "raybayes shares"
 
-    def say(self, who: str, claim: Claim) -> int:
+    def say(self, who: str, claim: ResourceClaim) -> int:
         """A sweep's claim now; the number of slots it may have."""
         now = self._clock.elapsed()
         for other in [other for other, heard in self._heard.items() if now - heard > SILENT_S]:
@@ -134,7 +134,7 @@ class Shares:
         self._heard.pop(who, None)
 
 
-class Agreement:
+class FairShareClient:
     """A sweep's side: says its claim every second, and keeps its room to what is granted. Never waits, but at first.
 
     The actor lives as long as the desk that has made it. The others make a new one then, which knows all of them again
@@ -144,8 +144,8 @@ class Agreement:
         who: a name that no other sweep has.
     """
 
-    def __init__(self, who: str, weight: float, need: Resources, room: Room, clock: Clock = WALL) -> None:
-        self._who, self._weight, self._need, self._room, self._clock = who, weight, need, room, clock
+    def __init__(self, who: str, weight: float, need: Resources, slot_limit: SlotLimit, clock: Clock = WALL) -> None:
+        self._who, self._weight, self._need, self._room, self._clock = who, weight, need, slot_limit, clock
         self._shares: Any = None
         self._answer: Any = None
         self._said = -EVERY_S
@@ -165,8 +165,8 @@ class Agreement:
         try:
             if self._shares is None:
                 options = {"name": "raybayes shares", "namespace": "raybayes", "get_if_exists": True, "num_cpus": 0}
-                self._shares = ray.remote(Shares).options(**options).remote()
-            self._answer = self._shares.say.remote(self._who, Claim(self._weight, self._need, demand))
+                self._shares = ray.remote(FairShareLedger).options(**options).remote()
+            self._answer = self._shares.say.remote(self._who, ResourceClaim(self._weight, self._need, demand))
         except (ray.exceptions.RayError, ValueError):  # it has died, or its name has outlived it for a moment
             self._shares = None
 

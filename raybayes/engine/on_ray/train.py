@@ -13,11 +13,11 @@ import ray.train
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.train.v2.api.exceptions import TrainingFailedError
 
-from raybayes.engine.on_ray.controller_actor import RemoteDesk
-from raybayes.engine.worker.context import Alone, Group
-from raybayes.engine.worker.process_group import Joined
+from raybayes.engine.on_ray.controller_actor import ControllerClient
+from raybayes.engine.worker.context import ProcessGroup, SingleProcessGroup
+from raybayes.engine.worker.process_group import TorchProcessGroup
 from raybayes.engine.worker.run_trial import threads_of
-from raybayes.engine.worker.slot_loop import Seat, serve
+from raybayes.engine.worker.slot_loop import WorkerContext, serve
 from raybayes.spec.sweep_spec import Resources, SweepSpec
 from raybayes.store.filesystem import Storage
 from raybayes.store.layout import Layout
@@ -32,12 +32,12 @@ def _worker(loop: dict[str, Any]) -> None:
     """What each worker of the group runs."""
     spec: SweepSpec = loop["spec"]
     device = get_device()
-    group: Group = Joined(device) if spec.resources.workers > 1 else Alone()
-    seat = Seat(loop["slot"], group, device, threads_of(spec.resources.cpus_per_worker))
-    serve(seat, RemoteDesk(loop["desk"]), spec.reuse)
+    group: ProcessGroup = TorchProcessGroup(device) if spec.resources.workers > 1 else SingleProcessGroup()
+    worker_context = WorkerContext(loop["slot"], group, device, threads_of(spec.resources.cpus_per_worker))
+    serve(worker_context, ControllerClient(loop["controller"]), spec.reuse)
 
 
-def serve_in_group(slot: int, desk: Any, spec: SweepSpec, storage: Storage) -> str | None:
+def serve_in_group(slot: int, controller: Any, spec: SweepSpec, storage: Storage) -> str | None:
     """Serve a slot with `spec.resources.workers` Ray Train workers; how it ended, if not in order.
 
     Args:
@@ -50,7 +50,7 @@ def serve_in_group(slot: int, desk: Any, spec: SweepSpec, storage: Storage) -> s
     name = f"{Layout(storage).name}-slot-{slot}-{uuid.uuid4().hex[:8]}"
     records = storage.child(f".ray-{name}")
     try:
-        _trainer(slot, desk, spec, name, records).fit()
+        _trainer(slot, controller, spec, name, records).fit()
     except TrainingFailedError as error:
         return str(error).strip().splitlines()[0]
     finally:
@@ -59,12 +59,12 @@ def serve_in_group(slot: int, desk: Any, spec: SweepSpec, storage: Storage) -> s
     return None
 
 
-def _trainer(slot: int, desk: Any, spec: SweepSpec, name: str, records: Storage) -> TorchTrainer:
+def _trainer(slot: int, controller: Any, spec: SweepSpec, name: str, records: Storage) -> TorchTrainer:
     resources = spec.resources
     need = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
     return TorchTrainer(
         _worker,
-        train_loop_config={"slot": slot, "desk": desk, "spec": spec},
+        train_loop_config={"slot": slot, "controller": controller, "spec": spec},
         scaling_config=ray.train.ScalingConfig(
             num_workers=resources.workers,
             use_gpu=resources.gpus_per_worker > 0,

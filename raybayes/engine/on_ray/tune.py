@@ -29,10 +29,10 @@ from ray.tune.execution.placement_groups import PlacementGroupFactory
 from ray.tune.search import Searcher
 
 from raybayes.engine.on_ray.connect import Cluster, slots
-from raybayes.engine.on_ray.controller_actor import RemoteDesk
-from raybayes.engine.worker.context import Alone
+from raybayes.engine.on_ray.controller_actor import ControllerClient
+from raybayes.engine.worker.context import SingleProcessGroup
 from raybayes.engine.worker.run_trial import threads_of
-from raybayes.engine.worker.slot_loop import Seat, serve
+from raybayes.engine.worker.slot_loop import WorkerContext, serve
 from raybayes.errors import ClusterError
 from raybayes.spec.sweep_spec import Resources, SweepSpec
 from raybayes.store.filesystem import Storage
@@ -44,12 +44,16 @@ class SlotActor(tune.Trainable):  # type: ignore[misc]
     """A slot's process; where trials have several workers, the driver of the Ray Train run that serves it."""
 
     def setup(
-        self, config: dict[str, Any], desk: Any = None, spec: SweepSpec | None = None, storage: Storage | None = None
+        self,
+        config: dict[str, Any],
+        controller: Any = None,
+        spec: SweepSpec | None = None,
+        storage: Storage | None = None,
     ) -> None:
         assert spec is not None
         assert storage is not None
         # `_storage` is Tune's own name for something else.
-        self._slot, self._desk, self._spec, self._home = config["slot"], desk, spec, storage
+        self._slot, self._controller, self._spec, self._home = config["slot"], controller, spec, storage
 
     def __repr__(self) -> str:
         """What Ray's dashboard and logs call this actor: its sweep, because it serves many trials."""
@@ -60,11 +64,11 @@ class SlotActor(tune.Trainable):  # type: ignore[misc]
         if need.workers > 1:
             from raybayes.engine.on_ray.train import serve_in_group
 
-            lost = serve_in_group(self._slot, self._desk, self._spec, self._home)
+            lost = serve_in_group(self._slot, self._controller, self._spec, self._home)
         else:
             lost = self._serve()
         if lost is not None:
-            warning = ray.get(self._desk.close_slot.remote(self._slot, lost))
+            warning = ray.get(self._controller.close_slot.remote(self._slot, lost))
             if warning is not None:
                 _LOG.warning(warning)
         return {"done": True}
@@ -72,24 +76,24 @@ class SlotActor(tune.Trainable):  # type: ignore[misc]
     def _serve(self) -> str | None:
         need = self._spec.resources
         device = torch.device("cuda:0" if need.gpus_per_worker > 0 else "cpu")
-        seat = Seat(self._slot, Alone(), device, threads_of(need.cpus_per_worker))
+        worker_context = WorkerContext(self._slot, SingleProcessGroup(), device, threads_of(need.cpus_per_worker))
         try:
-            serve(seat, RemoteDesk(self._desk), self._spec.reuse)
+            serve(worker_context, ControllerClient(self._controller), self._spec.reuse)
         except Exception as error:  # the desk knows the reason; after it, the trial's process is not used again
             return str(error)
         return None
 
 
-class Bridge(Searcher):  # type: ignore[misc]
+class SlotSearcher(Searcher):  # type: ignore[misc]
     """Asks Tune for slots as the desk needs them. It remembers nothing: the study does."""
 
-    def __init__(self, desk: Any) -> None:
+    def __init__(self, controller: Any) -> None:
         super().__init__(metric="done", mode="max")
-        self._desk = desk
+        self._controller = controller
         self._slots: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> Any:
-        slot, over = ray.get(self._desk.open_slot.remote())
+        slot, over = ray.get(self._controller.open_slot.remote())
         if slot is None:
             return Searcher.FINISHED if over else None
         self._slots[trial_id] = slot
@@ -98,7 +102,7 @@ class Bridge(Searcher):  # type: ignore[misc]
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         slot = self._slots.pop(trial_id, None)
         if slot is not None and not error:  # else with the reason, below
-            ray.get(self._desk.close_slot.remote(slot, "its slot has left"))
+            ray.get(self._controller.close_slot.remote(slot, "its slot has left"))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save."""
@@ -107,16 +111,16 @@ class Bridge(Searcher):  # type: ignore[misc]
         """Nothing to restore."""
 
 
-class Mourner(tune.Callback):  # type: ignore[misc]
+class SlotFailureCallback(tune.Callback):  # type: ignore[misc]
     """Tells the desk which slots are lost."""
 
-    def __init__(self, desk: Any) -> None:
-        self._desk = desk
+    def __init__(self, controller: Any) -> None:
+        self._controller = controller
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         error = _error_of(trial)
         broken = isinstance(error, ray.exceptions.RayActorError) and error.actor_init_failed
-        warning = ray.get(self._desk.close_slot.remote(trial.config["slot"], _reason(trial, error), broken))
+        warning = ray.get(self._controller.close_slot.remote(trial.config["slot"], _reason(trial, error), broken))
         if warning is not None:
             _LOG.warning(warning)
 
@@ -156,7 +160,7 @@ def _told_of_killed_workers() -> Iterator[None]:
             module.RayActorError = whole
 
 
-def run_trials(desk: Any, spec: SweepSpec, storage: Storage, cluster: Cluster) -> None:
+def run_trials(controller: Any, spec: SweepSpec, storage: Storage, cluster: Cluster) -> None:
     """Work through a burst with Ray Tune, in as many slots as the desk asks for.
 
     Raises:
@@ -170,30 +174,31 @@ def run_trials(desk: Any, spec: SweepSpec, storage: Storage, cluster: Cluster) -
     lost = None
     try:
         with _told_of_killed_workers():
-            _tuner(desk, spec, storage, cluster, scratch).fit()
+            _tuner(controller, spec, storage, cluster, scratch).fit()
     except (ray.exceptions.RayError, tune.error.TuneError) as error:
         reason = str(error).strip().splitlines()[-1]
         lost = ClusterError(f"the Ray cluster was lost ({reason}); everything is stored, go on with resume.")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     try:
-        problem = ray.get(desk.problem.remote()) or lost
+        problem = ray.get(controller.problem.remote()) or lost
     except ray.exceptions.RayError:  # `lost` says so, or closing the desk will
         problem = lost
     if problem is not None:
         raise problem
 
 
-def _tuner(desk: Any, spec: SweepSpec, storage: Storage, cluster: Cluster, scratch: str) -> tune.Tuner:
+def _tuner(controller: Any, spec: SweepSpec, storage: Storage, cluster: Cluster, scratch: str) -> tune.Tuner:
     slot = tune.with_resources(
-        tune.with_parameters(SlotActor, desk=desk, spec=spec, storage=storage), _bundle(spec.resources, cluster)
+        tune.with_parameters(SlotActor, controller=controller, spec=spec, storage=storage),
+        _bundle(spec.resources, cluster),
     )
     # Tune keeps one class for each name; two sweeps of one process would serve the desk of the later one.
     slot.__name__ = f"{SlotActor.__name__}-{uuid.uuid4().hex[:8]}"
     return tune.Tuner(
         slot,
         tune_config=tune.TuneConfig(
-            search_alg=Bridge(desk),
+            search_alg=SlotSearcher(controller),
             num_samples=-1,
             reuse_actors=False,  # a slot that leaves makes room for a fresh process
             trial_name_creator=_slot_name,
@@ -203,7 +208,7 @@ def _tuner(desk: Any, spec: SweepSpec, storage: Storage, cluster: Cluster, scrat
             name=spec.name,
             storage_path=scratch,
             verbose=0,
-            callbacks=[Mourner(desk)],
+            callbacks=[SlotFailureCallback(controller)],
             failure_config=tune.FailureConfig(max_failures=0),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # ours are in the sweep's store
         ),

@@ -20,9 +20,9 @@ def _kill(pid: int) -> None:
         return
 
 
-def stop_silent(desk: Any) -> None:
+def stop_hanging(controller: Any) -> None:
     """Fail the trials that have not reported within the limit, and kill their processes, each on its own node."""
-    for node, pid in ray.get(desk.give_up_silent.remote()):
+    for node, pid in ray.get(controller.give_up_silent.remote()):
         # Not soft: on another node, the number is that of somebody else's process.
         there = NodeAffinitySchedulingStrategy(node, soft=False)
         with contextlib.suppress(ray.exceptions.RayError):  # the node is gone, and the process with it

@@ -15,14 +15,14 @@ from typing import IO, TYPE_CHECKING, TypeVar
 
 from raybayes.clock import Clock
 from raybayes.contract import State
-from raybayes.engine.messages import Desk, Job
+from raybayes.engine.messages import Controller, TrialRun
 from raybayes.errors import StoreError
 from raybayes.store import checkpoints
 from raybayes.store.checkpoints import FileRecord
 from raybayes.store.layout import Layout
 
 if TYPE_CHECKING:
-    from raybayes.engine.worker.context import Group
+    from raybayes.engine.worker.context import ProcessGroup
 
 Written = TypeVar("Written")
 COST = 0.03  # most of a trial's time that may go into checkpoints: where they take long, they come less often
@@ -32,17 +32,19 @@ class _AbandonedError(Exception):
     """The trial has ended, and nobody needs its checkpoint any more."""
 
 
-class Saver:
+class AsyncCheckpointer:
     """The checkpoints of one job. What is said to be for every rank must be called on all of them, in the same order.
 
     Args:
         log: told of checkpoints that the storage has refused.
     """
 
-    def __init__(self, job: Job, desk: Desk, group: Group, clock: Clock, log: logging.Logger) -> None:
-        self._job, self._desk, self._group, self._clock, self._log = job, desk, group, clock, log
+    def __init__(
+        self, job: TrialRun, controller: Controller, group: ProcessGroup, clock: Clock, log: logging.Logger
+    ) -> None:
+        self._job, self._controller, self._group, self._clock, self._log = job, controller, group, clock, log
         self._layout = Layout(job.storage)
-        self._spacing_s = job.every_s
+        self._spacing_s = job.checkpoint_every
         self._saved_at = clock.elapsed()
         self._thread: ThreadPoolExecutor | None = None
         self._upload: tuple[int, Future[FileRecord | None]] | None = None  # the step, and this rank's file
@@ -64,15 +66,15 @@ class Saver:
         """
         began = self._clock.elapsed()
         self.settle()
-        if wait or not self._job.every_s:  # 0 asks for one at every report, whatever it costs
+        if wait or not self._job.checkpoint_every:  # 0 asks for one at every report, whatever it costs
             self._publish(step, self._group.gather(self._stored(step, lambda: self._write(step, content))))
         else:
             staged = tempfile.TemporaryFile()  # noqa: SIM115 - the thread closes it
             record = self._stored(step, lambda: self._stage(staged, step, content))
             self._upload = step, self._beside(lambda: self._carry(staged, step, record))
         self._saved_at = self._clock.elapsed()
-        if self._job.every_s:
-            self._spacing_s = max(self._job.every_s, (self._saved_at - began) / COST)
+        if self._job.checkpoint_every:
+            self._spacing_s = max(self._job.checkpoint_every, (self._saved_at - began) / COST)
 
     def poll(self) -> None:
         """Publish what has been uploaded meanwhile. For every rank."""
@@ -139,7 +141,7 @@ class Saver:
         whole = [record for record in records if record is not None]
         if self._group.rank != 0 or len(whole) < len(records):
             return
-        self._desk.saving(self._job.key, step)
+        self._controller.saving(self._job.key, step)
         self._stored(step, lambda: self._put(step, whole))
 
     def _put(self, step: int, records: list[FileRecord]) -> None:

@@ -15,8 +15,8 @@ from torch import nn
 from raybayes import data
 from raybayes.clock import WALL, Clock
 from raybayes.contract import Action, Project, State, Stop
-from raybayes.engine.messages import Decision, Desk, Job, Report, Spent
-from raybayes.engine.worker.checkpointer import Saver
+from raybayes.engine.messages import Controller, Decision, Report, TimeBreakdown, TrialRun
+from raybayes.engine.worker.checkpointer import AsyncCheckpointer
 from raybayes.engine.worker.process_state import peak_gib
 from raybayes.errors import TrialError
 from raybayes.seeds import derive
@@ -24,7 +24,7 @@ from raybayes.store import checkpoints, tables
 from raybayes.store.layout import Layout
 
 
-class Group(Protocol):
+class ProcessGroup(Protocol):
     """The workers of one trial."""
 
     rank: int
@@ -47,7 +47,7 @@ class Group(Protocol):
         ...
 
 
-class Alone:
+class SingleProcessGroup:
     """A group of one."""
 
     rank = 0
@@ -72,7 +72,7 @@ def _loaded(name: str, data_dir: str | None) -> dict[str, pa.Table]:
     return data.load(name, data_dir)
 
 
-class Worker:
+class TrialContext:
     """One worker's side of one job; satisfies `raybayes.contract.Context`.
 
     Args:
@@ -82,36 +82,36 @@ class Worker:
         group: the workers of this trial.
         device: where tensors belong.
         max_steps: reports of a full run, if the project says so; the last one is never pruned.
-        grace: number of the first report that a scheduler may stop the trial at.
+        grace_period: number of the first report that a scheduler may stop the trial at.
     """
 
     def __init__(
         self,
-        job: Job,
+        job: TrialRun,
         project: Project,
-        desk: Desk,
-        group: Group,
+        controller: Controller,
+        group: ProcessGroup,
         device: torch.device,
         max_steps: int | None = None,
-        grace: int = 0,
+        grace_period: int = 0,
         clock: Clock = WALL,
     ) -> None:
-        self._job, self._project, self._desk, self._group, self._clock = job, project, desk, group, clock
-        self._max_steps, self._grace = max_steps, grace
+        self._job, self._project, self._controller, self._group, self._clock = job, project, controller, group, clock
+        self._max_steps, self._grace_period = max_steps, grace_period
         self._layout = Layout(job.storage)
         self.node = socket.gethostname()
         self.rank, self.world_size, self.device = group.rank, group.size, device
         self.seed = derive(job.seed, "trial", job.trial, job.repeat)
         self.log = logging.getLogger(f"raybayes.trial.{job.trial}.{job.repeat}.rank{group.rank}")
         self._known = {metric.name: metric for metric in project.metrics}
-        self.attempt = group.broadcast(desk.start(job.key, self.node).attempt if group.rank == 0 else None)
+        self.attempt = group.broadcast(controller.start(job.key, self.node).attempt if group.rank == 0 else None)
         self._step = 0
         self._seconds_before = 0.0
         self._began = clock.elapsed()
         self._saved_step = 0
-        self._saver = Saver(job, desk, group, clock, self.log)
+        self._saver = AsyncCheckpointer(job, controller, group, clock, self.log)
         self._unsaved: Callable[[], State] | None = None
-        self.spent = Spent()
+        self.spent = TimeBreakdown()
 
     # -- what the contract promises --------------------------------------------------------------------------
 
@@ -161,9 +161,9 @@ class Worker:
         if self.rank == 0:
             self._check(metrics)
             numbers = {name: float(value) for name, value in metrics.items()}
-            last, early = self._step == self._max_steps, self._step < self._grace
+            last, early = self._step == self._max_steps, self._step < self._grace_period
             report = Report(self._step, self.attempt, self._seconds(), numbers, last, early, peak_gib(), self.node)
-            told = self._desk.report(self._job.key, report), self._saver.due
+            told = self._controller.report(self._job.key, report), self._saver.due
         decision, due = self._group.broadcast(told)
         self.spent.reporting += self._clock.elapsed() - began
         began = self._clock.elapsed()

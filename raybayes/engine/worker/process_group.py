@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 
-class Joined:
+class TorchProcessGroup:
     """The default process group of torch.distributed; satisfies `raybayes.engine.worker.context.Group`."""
 
     def __init__(self, device: torch.device) -> None:

@@ -141,7 +141,7 @@ def peak_gib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB
 
 
-class Upkeep:
+class WorkerRecycler:
     """Looks after a process between its trials: frees what the last one left, and watches what cannot be freed.
 
     Args:

@@ -9,23 +9,23 @@ import torch
 
 from raybayes.clock import WALL
 from raybayes.contract import Action, State, Stop
-from raybayes.engine.messages import Desk, Done, Job
-from raybayes.engine.worker.context import Alone, Worker
+from raybayes.engine.messages import Controller, RunResult, TrialRun
+from raybayes.engine.worker.context import SingleProcessGroup, TrialContext
 from raybayes.engine.worker.process_state import isolated
 from raybayes.engine.worker.run_trial import prepared
 from raybayes.seeds import derive
 
-Ended = Callable[[Done], None]
+Ended = Callable[[RunResult], None]
 
 
-class Companion(Worker):
+class FusedContext(TrialContext):
     """The worker of one of several jobs: its end concerns no other.
 
     Attributes:
         left: called with this worker when its trial ends before its training function has returned.
     """
 
-    left: Callable[[Companion], None]
+    left: Callable[[FusedContext], None]
 
     def report(self, metrics: Mapping[str, float], state: Callable[[], State] | None = None) -> None:
         try:
@@ -37,7 +37,7 @@ class Companion(Worker):
             raise
 
 
-class Companions:
+class FusedContexts:
     """The jobs of a process that are still in training, and what each of them has taken of its time.
 
     Args:
@@ -46,31 +46,31 @@ class Companions:
 
     def __init__(self, ended: Ended) -> None:
         self._ended = ended
-        self._at_work: dict[Companion, Job] = {}
-        self._all: list[Companion] = []
+        self._at_work: dict[FusedContext, TrialRun] = {}
+        self._all: list[FusedContext] = []
         self._since = self._elsewhere = 0.0
 
-    def begin(self, members: Sequence[tuple[Job, Companion]]) -> None:
+    def begin(self, members: Sequence[tuple[TrialRun, FusedContext]]) -> None:
         self._at_work = {worker: job for job, worker in members}
         self._all = list(self._at_work)
         self._since = WALL.elapsed()
         for worker in self._all:
             worker.left = self._leave
 
-    def _leave(self, worker: Companion) -> None:
+    def _leave(self, worker: FusedContext) -> None:
         self._ended(self._done(worker))
 
-    def rest(self) -> list[Done]:
+    def rest(self) -> list[RunResult]:
         """The end of all that are left: their functions have returned."""
         for worker in self._at_work:
             worker.save()
         return [self._done(worker) for worker in list(self._at_work)]
 
-    def _done(self, worker: Companion) -> Done:
+    def _done(self, worker: FusedContext) -> RunResult:
         self._share()
         job = self._at_work.pop(worker)
         worker.close()
-        return Done(job.key, worker.attempt, worker.spent, worker.node)
+        return RunResult(job.key, worker.attempt, worker.spent, worker.node)
 
     def _share(self) -> None:
         """Divide the training since the last end equally among those that took part in it."""
@@ -81,7 +81,9 @@ class Companions:
         self._since, self._elsewhere = now, elsewhere
 
 
-def perform_together(jobs: Sequence[Job], desk: Desk, device: torch.device, threads: int, ended: Ended) -> list[Done]:
+def run_fused(
+    jobs: Sequence[TrialRun], controller: Controller, device: torch.device, threads: int, ended: Ended
+) -> list[RunResult]:
     """Train jobs that their project can train at the same time; the ends of those that were trained to the end.
 
     Args:
@@ -90,10 +92,10 @@ def perform_together(jobs: Sequence[Job], desk: Desk, device: torch.device, thre
     Whatever the training function raises passes through.
     """
     began = WALL.elapsed()
-    companions, members, configs = Companions(ended), [], []
+    companions, members, configs = FusedContexts(ended), [], []
     with contextlib.ExitStack() as stack:
         for job in jobs:
-            project, config, worker = prepared(job, desk, Alone(), device, Companion)
+            project, config, worker = prepared(job, controller, SingleProcessGroup(), device, FusedContext)
             stack.callback(worker.close)
             if worker.attempt:  # else the desk knows the end of this job
                 members.append((job, worker))

@@ -8,7 +8,7 @@ import pytest
 import raybayes as rb
 from raybayes.store import checkpoints, retention
 
-HERE = {"executor": "here", "every_s": 0.0}
+HERE = {"executor": "local", "checkpoint_every": 0.0}
 
 
 class TestPopulation:
@@ -31,12 +31,12 @@ class TestPopulation:
 
     def test_a_population_begins_where_other_trials_or_an_earlier_one_have_ended(self, tmp_path):
         rb.sweep("parabola", trials=5, config={"steps": 4}, storage=str(tmp_path), name="s", **HERE)
-        sweep = rb.extend(str(tmp_path / "s"), 9, scheduler="pbt:size=4,interval=1", executor="here")
+        sweep = rb.extend(str(tmp_path / "s"), 9, scheduler="pbt:size=4,interval=1", executor="local")
         founders = [record.notes.get("population") for record in sweep._records if "parent" not in record.notes]
         assert founders[:5] == [None] * 5
         assert founders.count(1) == 4
         assert len(sweep.trials) > 9, "nobody was replaced"
-        more = rb.extend(sweep.path, 2, executor="here")
+        more = rb.extend(sweep.path, 2, executor="local")
         assert len(more.trials) > len(sweep.trials)
         assert more._records[len(sweep.trials)].notes["population"] == 2
         assert set(more.trials["state"].to_pylist()) == {"COMPLETE", "PRUNED"}
@@ -45,7 +45,7 @@ class TestPopulation:
         wanted = {"trials": 8, "scheduler": "pbt:size=4,interval=1", "config": {"steps": 6, "sleep_s": 0.02}}
         sweep = rb.sweep("parabola", storage=str(tmp_path), time_budget=0.15, **wanted, **HERE)
         assert "PAUSED" in sweep.trials["state"].to_pylist()
-        done = rb.resume(sweep.path, time_budget_s=None, executor="here")
+        done = rb.resume(sweep.path, time_budget_s=None, executor="local")
         founders = [record.notes["population"] for record in done._records if "parent" not in record.notes]
         assert founders == [1] * 4
         assert set(done.trials["state"].to_pylist()) == {"COMPLETE", "PRUNED"}
@@ -87,7 +87,13 @@ class TestRepeats:
 
     def test_one_failed_repeat_fails_the_trial(self, tmp_path):
         sweep = rb.sweep(
-            "parabola", trials=2, repeats=3, config={"nan_at": 2}, storage=str(tmp_path), failed_limit=1.0, **HERE
+            "parabola",
+            trials=2,
+            repeats=3,
+            config={"nan_at": 2},
+            storage=str(tmp_path),
+            max_failed_fraction=1.0,
+            **HERE,
         )
         assert sweep.trials["state"].to_pylist() == ["FAIL", "FAIL"]
         assert {row["repeat"] for row in sweep.reports.to_pylist()} == {0}, "the other seeds burned time"

@@ -6,7 +6,7 @@ import pytest
 
 import raybayes as rb
 from raybayes.engine.controller import state
-from raybayes.engine.controller.prefetch import Foresight
+from raybayes.engine.controller.prefetch import Prefetcher
 from raybayes.space import Float, Space
 from raybayes.spec.sweep_spec import SweepSpec
 
@@ -14,7 +14,7 @@ SPACE = Space({"x": Float(0.0, 1.0)})
 
 
 def foresight(asking, training, **wanted):
-    made = Foresight(SweepSpec(project="p", name="s", **wanted))
+    made = Prefetcher(SweepSpec(project="p", name="s", **wanted))
     for _ in range(5):
         made.asked(asking)
         made.trained(training)
@@ -43,7 +43,7 @@ def test_samplers_that_do_not_see_pending_trials_are_never_asked_ahead(sampler):
 
 
 def test_nothing_is_asked_ahead_before_anything_is_known():
-    assert not Foresight(SweepSpec(project="p", name="s")).pays(2, 0)
+    assert not Prefetcher(SweepSpec(project="p", name="s")).pays(2, 0)
 
 
 def test_as_many_trials_as_wanted_and_each_once(tmp_path):

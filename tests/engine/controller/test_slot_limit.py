@@ -2,7 +2,7 @@
 
 import pytest
 
-from raybayes.engine.controller.slot_limit import Room
+from raybayes.engine.controller.slot_limit import SlotLimit
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from raybayes.engine.controller.slot_limit import Room
     ],
 )
 def test_slots(memory, workers, peak, slots):
-    room = Room(8, memory, workers)
-    room.seen(peak)
-    room.seen(peak / 2)
-    assert room.slots == slots
+    slot_limit = SlotLimit(8, memory, workers)
+    slot_limit.seen(peak)
+    slot_limit.seen(peak / 2)
+    assert slot_limit.slots == slots

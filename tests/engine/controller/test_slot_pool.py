@@ -4,11 +4,11 @@ import pytest
 
 from raybayes.clock import VirtualClock
 from raybayes.contract import Metric
-from raybayes.engine.controller.controller import Burst
+from raybayes.engine.controller.controller import SweepController
 from raybayes.engine.controller.failure_policy import START_LIMIT_S
-from raybayes.engine.controller.slot_limit import Room
-from raybayes.engine.controller.slot_pool import Roster
-from raybayes.engine.messages import Done, Report, Spent
+from raybayes.engine.controller.slot_limit import SlotLimit
+from raybayes.engine.controller.slot_pool import SlotPool
+from raybayes.engine.messages import Report, RunResult, TimeBreakdown
 from raybayes.search.plan import make_plan
 from raybayes.space import Float, Space
 from raybayes.spec.sweep_spec import SweepSpec
@@ -27,8 +27,8 @@ class Office:
         self.layout = Layout(open_storage(str(folder)).child("s"))
         spec = SweepSpec(project="p", trials=trials, sampler="random", retries=retries, storage=str(folder), name="s")
         plan = make_plan(spec, SPACE, [Metric("loss", "minimize")], {})
-        self.burst = Burst(self.layout, spec, plan, clock=self.clock)
-        self.roster = Roster(self.burst, Room(9), self.clock)
+        self.controller = SweepController(self.layout, spec, plan, clock=self.clock)
+        self.pool = SlotPool(self.controller, SlotLimit(9), self.clock)
 
     def take(self, slot, done=None):
         """The slot's next job begins; its key."""
@@ -37,145 +37,145 @@ class Office:
 
     def take_several(self, slot, done=()):
         """The slot's next jobs begin; their keys."""
-        jobs = self.roster.turn(slot, done).jobs
+        jobs = self.pool.turn(slot, done).jobs
         for job in jobs:
-            self.burst.start(job.key, "n", ("node", slot))
+            self.controller.start(job.key, "n", ("node", slot))
         return [job.key for job in jobs]
 
     def end(self, key, attempt=1):
         """The job's last report, and what its slot says of it then."""
-        self.burst.report(key, Report(1, attempt, 1.0, {"loss": 1.0}, last=True))
-        return Done(key, attempt, Spent())
+        self.controller.report(key, Report(1, attempt, 1.0, {"loss": 1.0}, last=True))
+        return RunResult(key, attempt, TimeBreakdown())
 
     def states(self):
-        self.burst.close()
+        self.controller.close()
         return [row["state"] for row in read_trials(self.layout).to_pylist()]
 
 
 def test_there_are_as_many_slots_as_there_is_work(tmp_path):
     office = Office(tmp_path, trials=3)
-    slots = [office.roster.open() for _ in range(5)]
+    slots = [office.pool.open() for _ in range(5)]
     assert slots == [1, 2, 3, None, None]
     keys = [office.take(slot) for slot in slots[:2]]
     assert keys == [(0, 0), (1, 0)]
-    assert office.roster.open() is None, "the third slot is on its way, for the third trial"
-    office.roster.close(3)
+    assert office.pool.open() is None, "the third slot is on its way, for the third trial"
+    office.pool.close(3)
     office.clock.advance(1.0)
-    assert office.roster.open() == 4
+    assert office.pool.open() == 4
 
 
 def test_a_slot_trains_one_job_after_the_other_and_hears_when_all_is_over(tmp_path):
     office = Office(tmp_path, trials=3)
-    slot = office.roster.open()
+    slot = office.pool.open()
     key, seen = office.take(slot), []
     while key is not None:
         seen.append(key[0])
         key = office.take(slot, office.end(key))
     assert seen == [0, 1, 2]
-    assert office.roster.turn(slot, ()).over
+    assert office.pool.turn(slot, ()).over
     assert office.states() == ["COMPLETE"] * 3
 
 
 def test_a_slot_that_has_nothing_to_do_is_told_to_wait_while_others_train(tmp_path):
     office = Office(tmp_path, trials=2)
-    one, two = office.roster.open(), office.roster.open()
+    one, two = office.pool.open(), office.pool.open()
     first, second = office.take(one), office.take(two)
-    turn = office.roster.turn(one, [office.end(first)])
+    turn = office.pool.turn(one, [office.end(first)])
     assert (turn.jobs, turn.over) == ((), False)
-    office.roster.leave(two, [office.end(second)])
-    assert office.roster.turn(one, ()).over
+    office.pool.leave(two, [office.end(second)])
+    assert office.pool.turn(one, ()).over
 
 
 def test_the_job_of_a_lost_slot_goes_to_the_next_one_that_asks(tmp_path):
     office = Office(tmp_path, trials=3)
-    one, two = office.roster.open(), office.roster.open()
+    one, two = office.pool.open(), office.pool.open()
     lost, other = office.take(one), office.take(two)
-    assert "trial 0: its worker was lost: killed" in office.roster.close(one, "killed")
+    assert "trial 0: its worker was lost: killed" in office.pool.close(one, "killed")
     assert office.take(two, office.end(other)) == lost
     assert office.take(two, office.end(lost, attempt=2)) == (2, 0)
-    assert office.roster.turn(one, ()).over, "the slot that was taken for dead has woken"
-    office.roster.leave(two, [office.end((2, 0))])
+    assert office.pool.turn(one, ()).over, "the slot that was taken for dead has woken"
+    office.pool.leave(two, [office.end((2, 0))])
     assert office.states() == ["COMPLETE"] * 3
 
 
 def test_what_a_training_function_raised_is_final(tmp_path):
     office = Office(tmp_path, trials=1)
-    slot = office.roster.open()
+    slot = office.pool.open()
     key = office.take(slot)
-    office.burst.failed(key, "ValueError: no")
-    assert office.roster.close(slot, "the group has ended") is None
+    office.controller.failed(key, "ValueError: no")
+    assert office.pool.close(slot, "the group has ended") is None
     assert office.states() == ["FAIL"]
 
 
 def test_a_job_is_lost_as_often_as_the_retries_allow(tmp_path):
     office = Office(tmp_path, trials=1, retries=1)
     for _ in range(2):
-        slot = office.roster.open()
+        slot = office.pool.open()
         office.take(slot)
-        office.roster.close(slot, "killed")
-    assert office.roster.over
+        office.pool.close(slot, "killed")
+    assert office.pool.over
     assert office.states() == ["FAIL"]
 
 
 def test_slots_that_never_start_are_tried_later_and_given_up_in_the_end(tmp_path):
     office = Office(tmp_path)
-    office.roster.close(office.roster.open(), "the node is dead")
-    assert office.roster.open() is None, "not at once"
+    office.pool.close(office.pool.open(), "the node is dead")
+    assert office.pool.open() is None, "not at once"
     office.clock.advance(1.0)
-    slot = office.roster.open()
-    assert not office.roster.over
+    slot = office.pool.open()
+    assert not office.pool.over
     office.clock.advance(START_LIMIT_S + 1)
-    office.roster.close(slot, "the node is dead")
-    assert office.roster.over
-    assert "no worker could be started: the node is dead" in str(office.roster.problem)
+    office.pool.close(slot, "the node is dead")
+    assert office.pool.over
+    assert "no worker could be started: the node is dead" in str(office.pool.problem)
 
 
 @pytest.mark.parametrize("at_work", [False, True])
 def test_a_process_that_cannot_be_made_is_a_problem_unless_others_work(tmp_path, at_work):
     office = Office(tmp_path)
     if at_work:
-        office.take(office.roster.open())
+        office.take(office.pool.open())
     for _ in range(3):
-        office.roster.close(office.roster.open(), "no module named torch", broken=True)
-    assert (office.roster.problem is None) == at_work
+        office.pool.close(office.pool.open(), "no module named torch", broken=True)
+    assert (office.pool.problem is None) == at_work
 
 
 def test_slots_that_there_is_no_more_room_for_leave_when_their_job_has_ended(tmp_path):
     office = Office(tmp_path, trials=6)
-    office.roster.room = Room(4, memory_gib=[10.0])
-    first = office.roster.open()
-    assert office.roster.open() is None, "nobody knows yet what a trial takes"
+    office.pool.slot_limit = SlotLimit(4, memory_gib=[10.0])
+    first = office.pool.open()
+    assert office.pool.open() is None, "nobody knows yet what a trial takes"
     key = office.take(first)
-    office.roster.room.seen(3.0)
-    others = [office.roster.open() for _ in range(3)]
+    office.pool.slot_limit.seen(3.0)
+    others = [office.pool.open() for _ in range(3)]
     assert others == [2, 3, None]
     taken = [office.take(slot) for slot in others[:2]]
-    office.roster.room.seen(6.0)
-    assert office.roster.turn(2, [office.end(taken[0])]).over
-    assert office.roster.turn(3, [office.end(taken[1])]).over
+    office.pool.slot_limit.seen(6.0)
+    assert office.pool.turn(2, [office.end(taken[0])]).over
+    assert office.pool.turn(3, [office.end(taken[1])]).over
     assert office.take(first, office.end(key)) == (3, 0), "the last one goes on"
 
 
 def test_where_the_storage_refuses_the_burst_ends_and_the_trial_goes_on_later(tmp_path):
     office = Office(tmp_path, trials=3, retries=0)
-    slot = office.roster.open()
+    slot = office.pool.open()
     office.take(slot)
-    office.roster.refuse("no space left")
-    office.roster.close(slot, "its process has ended")
-    assert office.roster.over
-    assert str(office.roster.problem) == "no space left"
+    office.pool.refuse("no space left")
+    office.pool.close(slot, "its process has ended")
+    assert office.pool.over
+    assert str(office.pool.problem) == "no space left"
     assert office.states() == ["PAUSED"]
 
 
 def test_a_slot_that_is_idle_for_a_moment_is_still_wanted(tmp_path):
     office = Office(tmp_path, trials=3)
-    assert office.roster.demand == 3
-    one, two = office.roster.open(), office.roster.open()
+    assert office.pool.demand == 3
+    one, two = office.pool.open(), office.pool.open()
     first, second = office.take(one), office.take(two)
     third = office.take(one, office.end(first))
     assert office.take(two, office.end(second)) is None
-    assert office.roster.demand == 2, "one is at work, and the other one waits for what may come"
-    office.roster.leave(two, [])
-    assert office.roster.demand == 1
-    office.roster.leave(one, [office.end(third)])
-    assert office.roster.demand == 0
+    assert office.pool.demand == 2, "one is at work, and the other one waits for what may come"
+    office.pool.leave(two, [])
+    assert office.pool.demand == 1
+    office.pool.leave(one, [office.end(third)])
+    assert office.pool.demand == 0

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 import raybayes as rb
 from raybayes.clock import VirtualClock
-from raybayes.engine.controller.slot_limit import Room
+from raybayes.engine.controller.slot_limit import SlotLimit
 from raybayes.engine.on_ray.connect import Node
-from raybayes.engine.on_ray.fair_share import SILENT_S, Agreement, Claim, Shares, fair
+from raybayes.engine.on_ray.fair_share import SILENT_S, FairShareClient, FairShareLedger, ResourceClaim, fair
 from raybayes.errors import SpecError
 from raybayes.spec.sweep_spec import Resources
 
 
 def claim(weight=1.0, demand=99, workers=1, cpus=1.0, gpus=0.0):
-    return Claim(weight, Resources(workers=workers, cpus_per_worker=cpus, gpus_per_worker=gpus), demand)
+    return ResourceClaim(weight, Resources(workers=workers, cpus_per_worker=cpus, gpus_per_worker=gpus), demand)
 
 
 @pytest.mark.parametrize(
@@ -57,9 +57,7 @@ def fits(cpus, needs):
     if not needs:
         return True
     first, rest = needs[0], needs[1:]
-    return any(
-        free >= first and fits([*cpus[:i], free - first, *cpus[i + 1 :]], rest) for i, free in enumerate(cpus)
-    )
+    return any(free >= first and fits([*cpus[:i], free - first, *cpus[i + 1 :]], rest) for i, free in enumerate(cpus))
 
 
 @given(cpus=st.lists(st.integers(1, 4), min_size=1, max_size=2), given_claims=CLAIMS)
@@ -79,9 +77,7 @@ def test_all_fits_and_nothing_that_fits_is_left_over(cpus, given_claims):
             assert slots[who] == c.demand or not fits(list(cpus), sorted(more, reverse=True))
 
 
-@given(
-    count=st.integers(1, 12), weights=st.lists(st.sampled_from([0.5, 1.0, 2.0, 5.0]), min_size=2, max_size=3)
-)
+@given(count=st.integers(1, 12), weights=st.lists(st.sampled_from([0.5, 1.0, 2.0, 5.0]), min_size=2, max_size=3))
 @settings(max_examples=100, deadline=None)
 def test_equal_needs_are_divided_as_the_weights_say(count, weights):
     """No other division of the slots brings the poorest sweep more for its weight (max-min), by enumeration."""
@@ -96,7 +92,7 @@ def test_equal_needs_are_divided_as_the_weights_say(count, weights):
 
 def test_a_sweep_that_is_silent_is_forgotten():
     clock = VirtualClock()
-    shares = Shares(lambda: [Node(4, 0)], clock)
+    shares = FairShareLedger(lambda: [Node(4, 0)], clock)
     assert shares.say("a", claim()) == 4
     assert shares.say("b", claim()) == 2
     assert shares.say("a", claim()) == 2
@@ -108,7 +104,7 @@ def test_a_sweep_that_is_silent_is_forgotten():
 
 
 def test_the_room_is_what_the_others_leave():
-    room = Room(4)
+    room = SlotLimit(4)
     assert room.slots == 4
     room.granted = 1
     assert (room.slots, room.wanted) == (1, 4)
@@ -125,8 +121,8 @@ def test_a_weight_is_above_nought(tmp_path, weight):
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_cluster")
 def test_the_actor_may_die():
-    room = Room(9)
-    agreement = Agreement("a", 1.0, Resources(), room)
+    room = SlotLimit(9)
+    agreement = FairShareClient("a", 1.0, Resources(), room)
 
     def renewed():
         room.granted = None

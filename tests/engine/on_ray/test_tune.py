@@ -31,7 +31,7 @@ def test_reports_are_bit_equal_to_those_of_isolated_trials(tmp_path, workers):
     config = {"noise": 0.3, "steps": 3, "log": str(tmp_path / "warm.log")}
     if workers == 1:
         config |= {"die_at": 2, "marker": str(tmp_path / "died")}
-    warm = rb.sweep("parabola", trials=4, config=config, every_s=0.0, name="warm", **wanted)
+    warm = rb.sweep("parabola", trials=4, config=config, checkpoint_every=0.0, name="warm", **wanted)
     assert warm.trials["state"].to_pylist() == ["COMPLETE"] * 4
     first, *others = processes(tmp_path / "warm.log")
     assert others == [first[-1:]] * 3, "the process that trained the first trial to its end trained all that followed"
@@ -48,7 +48,7 @@ def test_a_lost_process_costs_none_of_the_trials_that_it_trained_together(tmp_pa
     death = {"die_at": 3, "only_above": 0.3, "marker": str(tmp_path / "died")}
     wanted = {"trials": 8, "sampler": "random", "storage": str(tmp_path), "seed": 1}
     found = rb.sweep("parabola", config={**config, **death}, fuse="auto", name="s", **wanted)
-    apart = rb.sweep("parabola", config=config, executor="here", name="apart", **wanted)
+    apart = rb.sweep("parabola", config=config, executor="local", name="apart", **wanted)
     assert (tmp_path / "died").exists()
     place = itemgetter("trial", "step")
     assert sorted(curves(found, 8), key=place) == sorted(curves(apart, 8), key=place)

@@ -9,10 +9,10 @@ import torch
 
 import raybayes as rb
 from raybayes.clock import VirtualClock
-from raybayes.engine.messages import Job
+from raybayes.engine.messages import TrialRun
 from raybayes.engine.worker import checkpointer
-from raybayes.engine.worker.checkpointer import COST, Saver
-from raybayes.engine.worker.context import Alone
+from raybayes.engine.worker.checkpointer import COST, AsyncCheckpointer
+from raybayes.engine.worker.context import SingleProcessGroup
 from raybayes.errors import StoreError
 from raybayes.store import checkpoints
 from raybayes.store.filesystem import open_storage
@@ -21,7 +21,7 @@ from raybayes.store.layout import Layout
 LOG = logging.getLogger("raybayes.trial")
 
 
-class Desk:
+class Controller:
     """Remembers which steps were announced, and what was stored by then."""
 
     def __init__(self, layout):
@@ -65,9 +65,9 @@ def layout(tmp_path):
     return Layout(open_storage(str(tmp_path / "s")))
 
 
-def saver_of(layout, group=None, clock=None, every_s=10.0):
-    job = Job("parabola", {}, 3, 0, 0, layout.storage, every_s)
-    return Saver(job, Desk(layout), group or Alone(), clock or VirtualClock(), LOG)
+def saver_of(layout, group=None, clock=None, checkpoint_every=10.0):
+    job = TrialRun("parabola", {}, 3, 0, 0, layout.storage, checkpoint_every)
+    return AsyncCheckpointer(job, Controller(layout), group or SingleProcessGroup(), clock or VirtualClock(), LOG)
 
 
 def wait_until(condition):
@@ -107,7 +107,7 @@ def test_one_that_is_waited_for_comes_after_the_one_on_its_way(layout, monkeypat
     threading.Timer(0.1, gate.open.set).start()
     checkpointer.save(7, {"w": 7}, wait=True)
     assert stored(layout) == [4, 7], "both, the one before for the case that the last is damaged"
-    assert checkpointer._desk.announced == [(4, []), (7, [4])], "the reports are on disk before a checkpoint appears"
+    assert checkpointer._controller.announced == [(4, []), (7, [4])], "reports are on disk before a checkpoint appears"
     checkpointer.save(9, {"w": 9}, wait=False)
     checkpointer.settle()
     assert stored(layout) == [7, 9]
@@ -160,7 +160,7 @@ def test_a_storage_that_refuses_costs_the_checkpoint_and_not_the_trial(layout, m
         checkpointer.settle()
     assert "step 4: no checkpoint was written" in caplog.text
     assert stored(layout) == []
-    assert checkpointer._desk.announced == []
+    assert checkpointer._controller.announced == []
     checkpointer.save(5, {"w": 5}, wait=False)
     checkpointer.settle()
     assert stored(layout) == [5]
@@ -187,7 +187,7 @@ def test_the_longer_the_training_has_to_wait_the_less_often(layout, monkeypatch)
 
 def test_every_report_means_every_report(layout, monkeypatch):
     gate = Gate(monkeypatch)
-    checkpointer = saver_of(layout, every_s=0.0)
+    checkpointer = saver_of(layout, checkpoint_every=0.0)
     for step in (1, 2, 3):
         assert checkpointer.due
         checkpointer.save(step, {"w": step}, wait=False)
@@ -222,22 +222,22 @@ def test_two_ranks_are_one_checkpoint(layout, monkeypatch):
         thread.join(30)
     assert stored(layout) == [6, 8]
     assert [state["rank"] for state in checkpoints.load(checkpoints.newest(layout, 3, 0))] == [0, 1]
-    assert [step for step, _ in savers[0]._desk.announced] == [4, 6, 8]
-    assert savers[1]._desk.announced == []
+    assert [step for step, _ in savers[0]._controller.announced] == [4, 6, 8]
+    assert savers[1]._controller.announced == []
 
 
 def test_a_whole_trial_with_checkpoints_beside_it(tmp_path, monkeypatch):
     """Resumed from one that was carried beside the training: the same numbers as without an interruption."""
     monkeypatch.setattr(checkpointer, "COST", 10.0)  # a slow moment of the machine must not space them out
     config = {"steps": 200, "noise": 0.3}
-    options = {"trials": 1, "storage": str(tmp_path), "executor": "here", "every_s": 0.01}
+    options = {"trials": 1, "storage": str(tmp_path), "executor": "local", "checkpoint_every": 0.01}
     carried = []
     whole = checkpoints.upload_rank
     monkeypatch.setattr(checkpoints, "upload_rank", lambda *a: carried.append(a[3]) or whole(*a))
     sweep = rb.sweep("parabola", config={**config, "sleep_s": 0.01}, name="s", time_budget=1.0, **options)
     assert sweep.trials["state"].to_pylist() == ["PAUSED"]
     assert carried
-    found = rb.resume(sweep.path, executor="here", time_budget_s=None)
-    plain = rb.sweep("parabola", config=config, name="w", **{**options, "every_s": 0.0})
+    found = rb.resume(sweep.path, executor="local", time_budget_s=None)
+    plain = rb.sweep("parabola", config=config, name="w", **{**options, "checkpoint_every": 0.0})
     assert found.reports["loss"].to_pylist() == plain.reports["loss"].to_pylist()
     assert len(checkpoints.steps(found.layout, 0, 0)) == 1

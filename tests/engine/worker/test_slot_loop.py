@@ -11,13 +11,13 @@ import torch
 
 import raybayes as rb
 from raybayes import catalog
-from raybayes.engine.controller.controller import Burst
-from raybayes.engine.controller.slot_limit import Room
-from raybayes.engine.controller.slot_pool import Roster, Slot
+from raybayes.engine.controller.controller import SweepController
+from raybayes.engine.controller.slot_limit import SlotLimit
+from raybayes.engine.controller.slot_pool import Slot, SlotPool
 from raybayes.engine.worker import process_state, slot_loop
-from raybayes.engine.worker.context import Alone
-from raybayes.engine.worker.process_state import Upkeep, isolated
-from raybayes.engine.worker.slot_loop import Seat
+from raybayes.engine.worker.context import SingleProcessGroup
+from raybayes.engine.worker.process_state import WorkerRecycler, isolated
+from raybayes.engine.worker.slot_loop import WorkerContext
 from raybayes.spec.sweep_spec import Reuse, SweepSpec
 from raybayes.store.documents import write_spec
 from raybayes.sweeps.preparation import describe, prepare
@@ -30,26 +30,26 @@ class Office:
         spec = SweepSpec(project="parabola", storage=str(folder), name=name, sampler="random", **wanted)
         prepared = prepare(spec)
         write_spec(prepared.layout, describe(prepared))
-        self.burst = Burst(prepared.layout, prepared.spec, prepared.plan, catalog.roots())
-        self.roster = Roster(self.burst, Room(9))
-        self.turn, self.leave, self.refuse = self.roster.turn, self.roster.leave, self.roster.refuse
-        self.ended, self.apart = self.roster.ended, self.roster.apart
-        self.start, self.report, self.failed = self.burst.start, self.burst.report, self.burst.failed
-        self.saving = self.burst.saving
+        self.controller = SweepController(prepared.layout, prepared.spec, prepared.plan, catalog.roots())
+        self.pool = SlotPool(self.controller, SlotLimit(9))
+        self.turn, self.leave, self.refuse = self.pool.turn, self.pool.leave, self.pool.refuse
+        self.ended, self.apart = self.pool.ended, self.pool.apart
+        self.start, self.report, self.failed = self.controller.start, self.controller.report, self.controller.failed
+        self.saving = self.controller.saving
         self.path = str(folder / name)
 
     def serve_a_slot(self, reuse):
         """One slot from its first job to its end; the trials that ended meanwhile."""
-        before = len(self.burst.progress().ended)
-        slot = self.roster.open()
+        before = len(self.controller.progress().ended)
+        slot = self.pool.open()
         try:
-            slot_loop.serve(Seat(slot, Alone(), torch.device("cpu"), 1), self, reuse)
+            slot_loop.serve(WorkerContext(slot, SingleProcessGroup(), torch.device("cpu"), 1), self, reuse)
         finally:
-            self.roster.close(slot, "it has left")
-        return [end.trial for end in self.burst.progress().ended[before:]]
+            self.pool.close(slot, "it has left")
+        return [end.trial for end in self.controller.progress().ended[before:]]
 
     def found(self):
-        self.burst.close()
+        self.controller.close()
         return rb.open_sweep(self.path)
 
 
@@ -71,12 +71,12 @@ def test_a_process_leaves_after_so_many_trials(tmp_path):
     assert office.serve_a_slot(Reuse(trials=2)) == [0, 1]
     assert office.serve_a_slot(Reuse(trials=2)) == [2, 3]
     assert office.serve_a_slot(Reuse(trials=2)) == [4]
-    assert office.roster.over
+    assert office.pool.over
 
 
 def test_a_process_that_grows_leaves(tmp_path, monkeypatch):
     sizes = iter([1.0, 1.0, 1.1, 1.3, 9.0])
-    monkeypatch.setattr(Upkeep, "_memory", lambda self: next(sizes) * process_state.GIB)
+    monkeypatch.setattr(WorkerRecycler, "_memory", lambda self: next(sizes) * process_state.GIB)
     office = Office(tmp_path, trials=5)
     assert office.serve_a_slot(Reuse(growth_gib=0.2)) == [0, 1, 2]
 
@@ -84,7 +84,7 @@ def test_a_process_that_grows_leaves(tmp_path, monkeypatch):
 def test_a_process_whose_trial_raised_leaves_and_the_trial_fails_with_its_reason(tmp_path):
     office = Office(tmp_path, trials=4, config={"fail_at": 2, "only_above": 0.2}, seed=1)
     ends = []
-    while not office.roster.over:
+    while not office.pool.over:
         try:
             ends.append(office.serve_a_slot(Reuse()))
         except ValueError:
@@ -99,13 +99,13 @@ def test_a_process_whose_trial_raised_leaves_and_the_trial_fails_with_its_reason
 def test_a_slot_without_work_leaves_while_others_train(tmp_path, monkeypatch):
     monkeypatch.setattr(slot_loop, "IDLE_S", 0.05)
     office = Office(tmp_path, trials=1)
-    other = office.roster.open()
-    idle = slot_loop.Seat(99, Alone(), torch.device("cpu"), 1)
-    job = office.roster.turn(other, ()).jobs
-    office.roster._slots[99] = Slot(0.0)
+    other = office.pool.open()
+    idle = slot_loop.WorkerContext(99, SingleProcessGroup(), torch.device("cpu"), 1)
+    job = office.pool.turn(other, ()).jobs
+    office.pool._slots[99] = Slot(0.0)
     slot_loop.serve(idle, office, Reuse())
     assert job
-    assert not office.roster.over
+    assert not office.pool.over
 
 
 def spoil(folder):
@@ -175,7 +175,7 @@ def test_what_a_trial_left_is_collected():
         def __del__(self):
             Node.alive -= 1
 
-    upkeep = Upkeep(growth_gib=1.0)
+    upkeep = WorkerRecycler(growth_gib=1.0)
     try:
         upkeep.tidy()
         Node()

@@ -123,7 +123,7 @@ def test_a_real_sweep_has_all_of_it(tmp_path):
         config={**TINY, "test_every_report": True},
         storage=str(tmp_path),
         name="s",
-        executor="here",
+        executor="local",
     )
     found = findings(sweep)
     costs = sweep.table("costs").to_pylist()

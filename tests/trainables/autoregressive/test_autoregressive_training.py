@@ -28,7 +28,7 @@ from trainables.autoregressive.stopwatch import Stopwatch
 from trainables.autoregressive.tasks.loaders import build_model, load_task
 from trainables.autoregressive.training import averaged
 
-HERE = {"executor": "here", "every_s": 0.0}
+HERE = {"executor": "local", "checkpoint_every": 0.0}
 TINY = {"iterations": 3, "reports": 1, "batch": 6, "model.hidden": 8, "eval_rows": 6, "train_rows": 60}
 DOT = {"model.attention": "dot"}
 POINTER = {"task": "ordering", "model.kind": "pointer", "model.attention": "dot", "ordering.longest": 12}
@@ -300,7 +300,7 @@ def test_resume_with_dropout_and_a_moving_baseline_is_bit_for_bit(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Burst, "report", stop_at)
         cut = rb.train("autoregressive", values, storage=str(tmp_path), name="cut", **HERE)
-    resumed = rb.resume(cut.path, executor="here")
+    resumed = rb.resume(cut.path, executor="local")
     for name in ("val_error", "loss", "test_error"):
         assert resumed.reports[name].to_pylist() == whole.reports[name].to_pylist()
 

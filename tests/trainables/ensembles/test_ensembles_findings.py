@@ -240,6 +240,6 @@ def test_predictions_that_are_no_probabilities_are_refused(finished):
 
 
 def test_no_scheduler_stops_a_trial_before_its_first_member():
-    assert PROJECT.grace(Config(method="snapshot")) == 5
-    assert PROJECT.grace(Config(method="swag")) == 41
-    assert math.isclose(PROJECT.grace(Config()), 20)
+    assert PROJECT.grace_period(Config(method="snapshot")) == 5
+    assert PROJECT.grace_period(Config(method="swag")) == 41
+    assert math.isclose(PROJECT.grace_period(Config()), 20)

@@ -69,9 +69,7 @@ def test_steps_equal_those_of_torch(engine, arch, momenta, factors, decays, dtyp
         images = torch.randn(3, 6, 1, 28, 28, generator=generator, dtype=dtype)
         labels = torch.randint(10, (3, 6), generator=generator)
         rates = [0.05 / (step + 1) * (1 + (step % 2) * own) for own in range(3)]  # equal, then not, and so on
-        for model, optimizer, factor, rate, x, y in zip(
-            alone, optimizers, factors, rates, images, labels, strict=True
-        ):
+        for model, optimizer, factor, rate, x, y in zip(alone, optimizers, factors, rates, images, labels, strict=True):
             optimizer.param_groups[0]["lr"] = factor * rate
             optimizer.zero_grad()
             functional.cross_entropy(model(x), y).backward()

@@ -67,7 +67,7 @@ def test_two_workers_stay_bit_equal_after_the_set_up_of_actnorm(tmp_path):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("flows"))
-    return rb.train("flows", TINY, storage=folder, name="run", executor="here")
+    return rb.train("flows", TINY, storage=folder, name="run", executor="local")
 
 
 def test_the_continuous_flow_trains_and_samples(tmp_path):
@@ -75,7 +75,7 @@ def test_the_continuous_flow_trains_and_samples(tmp_path):
     field = {"kind": "ode", "width": 8, "blocks": 1}
     config = {**TINY, "trunk": field, "head": field, "steps": 6, "reports": 2, "lr": 0.05, "controls": False}
     del config["trunk.steps"], config["head.steps"]
-    found = rb.train("flows", config, storage=str(tmp_path), name="ode", executor="here")
+    found = rb.train("flows", config, storage=str(tmp_path), name="ode", executor="local")
     losses = found.reports["nll"].to_pylist()
     assert losses[-1] < losses[0]
     flow = load_trained(found).flow
@@ -126,7 +126,7 @@ def test_new_samples_come_from_the_command_line(finished, tmp_path, capsys):
 def test_a_grid_of_splits_becomes_one_line_with_its_error(tmp_path):
     config = {**TINY, "steps": 2, "reports": 1, "dataset": "moons"}
     found = rb.sweep("flows", space="COMPARE_TOYS", sampler="grid", trials=10, config=config, storage=str(tmp_path),
-                     name="grid", executor="here")  # fmt: skip
+                     name="grid", executor="local")  # fmt: skip
     assert found.document["objectives"][1]["name"] == "bpd", "two objectives unless the user names others"
     (title,) = found.findings().tables
     rows = found.findings().tables[title].to_pylist()

@@ -339,7 +339,7 @@ SMALL = {
 
 def run(path, folder, **settings):
     config = {"dataset": path, **SMALL, "head.levels": 1, **settings}
-    return rb.train("flows", config, storage=str(folder), name="run", executor="here")
+    return rb.train("flows", config, storage=str(folder), name="run", executor="local")
 
 
 def test_a_users_vectors_train_with_gaps_in_the_labels(tmp_path):
@@ -364,11 +364,11 @@ def test_a_users_pictures_train(tmp_path):
     with pytest.raises(DataError, match=r"holds pictures, and preset = vectors is for vectors"):
         run(path, tmp_path)
     small = {"preset": "cpu", "trunk.checkerboards": 1, "trunk.steps": 1, "head.steps": 1, "head.blocks": 1}
-    found = rb.train("flows", {"dataset": path, **SMALL, **small}, storage=str(tmp_path), name="ok", executor="here")
+    found = rb.train("flows", {"dataset": path, **SMALL, **small}, storage=str(tmp_path), name="ok", executor="local")
     assert pictures_from(found.table("samples")).shape == (30, 1, 12, 12)
     with pytest.raises(DataError, match=r"halves pictures 3 times, which 12 x 12 does not allow .* fit: 1, 2, 3"):
         rb.train("flows", {"dataset": path, **SMALL, **small, "trunk.levels": 4}, storage=str(tmp_path), name="no",
-                 executor="here")  # fmt: skip
+                 executor="local")  # fmt: skip
 
 
 def test_a_picture_that_does_not_decode_is_named_by_file_and_row():

@@ -33,7 +33,7 @@ from trainables.oneshot.mining import mine
 from trainables.oneshot.patches import cut, draw_window, flipped, mirrored, random_patch
 from trainables.oneshot.scales import eval_scale
 
-HERE = {"executor": "here", "every_s": 0.0}
+HERE = {"executor": "local", "checkpoint_every": 0.0}
 SMALL = {"model": {"weights": "random", "grid_size": 3, "pool_border": 0}, "patch": {"width": 96, "height": 96}}
 
 

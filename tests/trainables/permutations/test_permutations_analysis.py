@@ -18,7 +18,7 @@ from trainables.permutations.analysis.comparison import (
 )
 from trainables.permutations.recording import standard_error
 
-HERE = {"executor": "here"}
+HERE = {"executor": "local"}
 
 
 class Stored:

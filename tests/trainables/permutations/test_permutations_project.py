@@ -16,7 +16,7 @@ from raybayes.errors import SpecError
 from trainables.permutations import PROJECT
 from trainables.permutations.tasks.tsp import TourCost, load_instance
 
-HERE = {"executor": "here"}
+HERE = {"executor": "local"}
 CAUSAL = {"task": "causal", "estimator": "reinforce"}
 QUICK = {"runs": 2, "reports": 2, "evaluations": 256, "eval_samples": 16}
 

@@ -239,7 +239,7 @@ def max_steps(config: Config) -> int:
     return config.reports if config.cpu_seconds is not None else min(config.reports, config.iterations)
 
 
-def grace(config: Config) -> int:
+def grace_period(config: Config) -> int:
     """Learned roll-ins are bad at first, and so is everything before the warm start ends: judge after both."""
     slow = config.iterations // 3 if config.method in ("searnn", "ocd") and config.rollin != "gt" else 0
     begin = min(config.iterations, config.warm_start + slow)

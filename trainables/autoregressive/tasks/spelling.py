@@ -37,8 +37,7 @@ def _typos(tables: Mapping[str, pa.Table], values: SpellingValues, where: str) -
         parts[name] = [
             (list(row["misspelt"]), list(row["correct"]))
             for row in rows
-            if row["rank"] == 0
-            and max(len(row["misspelt"]), len(row["correct"])) <= values.longest
+            if row["rank"] == 0 and max(len(row["misspelt"]), len(row["correct"])) <= values.longest
         ]
     return parts
 

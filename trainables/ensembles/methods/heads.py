@@ -47,7 +47,6 @@ class HeadsRun(Run):
         self.model.eval()
         with torch.no_grad():
             parts = [
-                functional.log_softmax(self.head_logits(self.data.normalise(part)), dim=2)
-                for part in passes(images)
+                functional.log_softmax(self.head_logits(self.data.normalise(part)), dim=2) for part in passes(images)
             ]
         return torch.cat(parts).cpu()

@@ -27,8 +27,19 @@ if TYPE_CHECKING:
     from trainables.ensembles.methods.run import Run
 
 SCHEMA = 1
-SHARED = ("dataset", "train_images", "validation", "split_seed", "arch", "batch", "lr", "schedule",
-          "momentum", "wd", "augment")
+SHARED = (
+    "dataset",
+    "train_images",
+    "validation",
+    "split_seed",
+    "arch",
+    "batch",
+    "lr",
+    "schedule",
+    "momentum",
+    "wd",
+    "augment",
+)
 COLLECTING = ("swag", "swa")  # methods whose training leaves more than a network
 
 

@@ -236,8 +236,10 @@ class Run:
 
     def predict(self, model: nn.Module, label: str) -> Predictions:
         """A member's predictions on all scored splits, through a fresh augmentation draw under `tta`."""
-        return {name: self.log_probabilities(model, self.seen(split, f"{label}/{name}"))
-                for name, split in self.data.predicted.items()}
+        return {
+            name: self.log_probabilities(model, self.seen(split, f"{label}/{name}"))
+            for name, split in self.data.predicted.items()
+        }
 
     def seen(self, split: Split, label: str) -> Images:
         """The images as a member sees them: as they are, or under `tta` through one draw of the augmentation."""
@@ -251,8 +253,10 @@ class Run:
         model.eval()
         rank, size = (self.ctx.rank, self.ctx.world_size) if self.config.share == "images" else (0, 1)
         with torch.no_grad():
-            mine = [functional.log_softmax(model(self.data.normalise(part)), dim=1).cpu()
-                    for part in passes(images)[rank::size]]
+            mine = [
+                functional.log_softmax(model(self.data.normalise(part)), dim=1).cpu()
+                for part in passes(images)[rank::size]
+            ]
         if size == 1:
             return torch.cat(mine)
         found = itertools.zip_longest(*self.ctx.gather(mine))
@@ -261,8 +265,15 @@ class Run:
     def state(self) -> State:
         """All that the rest of the run depends on, as copies in plain containers."""
         replay = {} if self.replay is None else {"replay": self.replay.state()}
-        return copied({"model": dict(self.model.state_dict()), "optimizer": self.optimizer.state_dict(),
-                       "extra": self.extra_state(), "seconds": self.seconds, **replay})
+        return copied(
+            {
+                "model": dict(self.model.state_dict()),
+                "optimizer": self.optimizer.state_dict(),
+                "extra": self.extra_state(),
+                "seconds": self.seconds,
+                **replay,
+            }
+        )
 
     def load(self, state: State) -> None:
         """The inverse of `state`."""

@@ -166,7 +166,7 @@ PROJECT = Project(
     parallel="data",
     smoke={"steps": 3},
     max_steps=lambda config: config.steps,
-    grace=lambda config: config.grace,
+    grace_period=lambda config: config.grace,
     findings=lambda finished: Findings(
         {"steps, mean over trials": pa.table({"steps": [mean(finished.trials["steps"].to_pylist() or [0])]})},
         {"The path of a trial": Figure()} if "path" in finished.tables else {},
