@@ -1,6 +1,6 @@
 """Reads the imports of a source tree: who imports whom, and where imports run in a circle. Nothing is executed.
 
-`python tests/support/import_graph.py [FOLDER]` prints how many modules, arrows and circles each package of a checkout has.
+`python tests/support/import_graph.py [FOLDER]` prints the modules, arrows and circles of each package of a checkout.
 """
 
 from __future__ import annotations
