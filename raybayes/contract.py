@@ -287,6 +287,7 @@ class Project:
         rescore: how the results follow from the stored tables, for other settings than those of the run.
         commands: what a finished run is good for.
         fusion: how several trials are trained at the same time, if that is faster than one after the other.
+        open_metrics: whether it may report metrics that it does not declare.
     """
 
     name: str
@@ -308,6 +309,7 @@ class Project:
     rescore: Rescore | None = None
     commands: tuple[Command, ...] = ()
     fusion: Fusion | None = None
+    open_metrics: bool = False
 
     def metric(self, name: str) -> Metric:
         """The metric of that name; KeyError if the project does not report it."""
