@@ -15,7 +15,7 @@ FILES = sorted(file for part in ("raybayes", "trainables", "search_spaces") for 
 
 # Imports go to the left or stay where they are.
 LEVELS = (
-    ("errors", "clock", "seeds", "hardware"),
+    ("errors", "clock", "seeds", "hardware", "wording"),
     ("contract", "space", "spec"),
     ("catalog", "data", "store", "search"),
     ("engine", "reporting"),
