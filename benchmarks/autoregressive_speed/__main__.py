@@ -185,7 +185,10 @@ def ngrams(rounds: int, pairs: int) -> list[Sample]:
     wrong = torch.rand(hyps.shape, generator=g) < 0.3
     hyps = torch.where(wrong & (hyps != eos), torch.randint(0, 60, hyps.shape, generator=g), hyps)
     texts = [[" ".join(map(str, row[row != eos].tolist())) for row in rows] for rows in (hyps, refs.tokens[which])]
-    fresh = lambda: References(refs.tokens, refs.length, eos)  # noqa: E731 - its tables count, too
+
+    def fresh() -> References:  # its tables count, too
+        return References(refs.tokens, refs.length, eos)
+
     claim = f"Sentence BLEU of {pairs:,} pairs"
     samples = []
     for _ in range(rounds):

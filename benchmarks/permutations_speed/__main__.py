@@ -59,7 +59,7 @@ def measure(blocks: int, count: int) -> list[Sample]:
     samples = []
     for estimator in ("reinforce", "rebar", "relax"):
         name = estimator.upper()
-        sides = {
+        sides: dict[tuple[str, str], tuple[Callable[[], None], int]] = {
             ("one run", "raybayes"): (ours(estimator, 1), 1),
             ("one run", PUBLISHED): (Step(estimator), 1),
             (f"{RUNS} runs at once, per run", "raybayes"): (ours(estimator, RUNS), RUNS),
