@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from raybayes.contract import Action, Direction
-from raybayes.spec.sweep_spec import parse_bound
+from raybayes.spec.reading import parse_bound
 
 
 class State(enum.StrEnum):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from raybayes.errors import SpecError
-from raybayes.spec.sweep_spec import Component
+from raybayes.spec.component import Component
 
 SCHEDULERS = ("none", "asha", "median", "hyperband", "pbt")
 RANKING = ("asha", "hyperband")  # they need an order of the trials at a step only, so several objectives will do
