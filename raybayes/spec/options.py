@@ -7,7 +7,6 @@ line reads it before it loads anything.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
@@ -15,6 +14,7 @@ from typing import Any, Literal
 
 from raybayes.errors import SpecError
 from raybayes.spec import reading
+from raybayes.wording import did_you_mean
 
 Door = Literal["sweep", "train", "resume", "extend", "confirm", "simulate"]
 Duration = str | float
@@ -250,8 +250,7 @@ def require_known(door: Door, given: Iterable[Any], own: Sequence[str] = (), whe
     valid = [*own, *(option.name for option in options_at(door))]
     for name in given:
         if name not in valid and not (door in ("resume", "extend") and name in OPTIONS):
-            near = difflib.get_close_matches(str(name), valid, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
+            hint = did_you_mean(str(name), valid) or ";"
             takes = "can change" if door in ("resume", "extend") else "takes"
             place = f"{where}: " if where else ""
-            raise SpecError(f"{place}unknown option {name!r}; {hint}{door} {takes}: {', '.join(valid)}.")
+            raise SpecError(f"{place}unknown option {name!r}{hint} {door} {takes}: {', '.join(valid)}.")

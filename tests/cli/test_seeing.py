@@ -135,7 +135,7 @@ class TestReport:
         code, _, errors = run("report", "runs/gone")
         assert code == 0, errors
         page = Path("runs/gone/report.html").read_text()
-        assert "own tables and figures are missing: there is no project &#x27;moved_away&#x27;" in page
+        assert "own tables and figures are missing: unknown project &#x27;moved_away&#x27;" in page
         assert "history.svg" not in page
         assert Path("runs/gone/figures/history.svg").exists()
 

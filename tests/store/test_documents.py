@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from raybayes import __version__
+from raybayes._version import __version__
 from raybayes.errors import StoreError
 from raybayes.store.documents import read_spec, write_spec
 
