@@ -66,11 +66,8 @@ ARROWS_TO_CUT = {
 }
 CIRCLES_TO_CUT = {
     "raybayes": "results and api; context and checkpointer; launch/interface; the version",
-    "trainables.autoregressive": "config and its rules",
     "trainables.ensembles": "config and its rules; methods/run and methods/pretrained",
-    "trainables.flows": "config and its rules",
     "trainables.oneshot": "config and its rules",
-    "trainables.permutations": "config and its rules",
 }
 
 
