@@ -22,6 +22,7 @@ LEVELS = (
     "clock",
     "seeds",
     "hardware",
+    "wording",
     "contract",
     "space",
     "spec",
