@@ -28,9 +28,7 @@ def is_environment(node: ast.expr) -> bool:
 def keys(node: ast.AST) -> Iterator[ast.expr]:
     """What a node asks of the environment: os.environ.get(KEY), os.environ[KEY], os.getenv(KEY), KEY in os.environ."""
     if isinstance(node, ast.Call) and node.args and isinstance(node.func, ast.Attribute):
-        if ast.unparse(node.func) == "os.getenv":
-            yield node.args[0]
-        elif node.func.attr == "get" and is_environment(node.func.value):
+        if ast.unparse(node.func) in {"os.getenv", "os.environ.get"}:
             yield node.args[0]
     elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and is_environment(node.value):
         yield node.slice
