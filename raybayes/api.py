@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from raybayes.errors import SpecError
+from raybayes.search.progress import Watch
 from raybayes.spec.sweep_spec import SweepSpec, default_storage, parse_duration
 from raybayes.spec.validation import build
 from raybayes.store.layout import Layout
-from raybayes.sweeps.execution import Executor, Watch, deadline, require_same_space, run, silent, start
+from raybayes.sweeps.execution import Executor, deadline, require_same_space, run, silent, start
 from raybayes.sweeps.preparation import prepare
 from raybayes.sweeps.results import Sweep
 

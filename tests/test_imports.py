@@ -179,7 +179,7 @@ _LIGHT = {
     "raybayes.catalog": "import raybayes.catalog; raybayes.catalog.project_names()",
     "spaces": "import raybayes.catalog; [raybayes.catalog.load_spaces('ensembles')]",
     "the desk": "import raybayes.engine.on_ray.controller_actor as actor\n"
-    "actor._leave_pandas_out(); actor.pa.Table.from_pylist([{'a': 1}])",
+    "actor.keep_pandas_out(); actor.pa.Table.from_pylist([{'a': 1}])",
     "--help": "from raybayes.cli.main import main; main(['--help'])",
     "sweep --help": "from raybayes.cli.main import main; main(['sweep', '--help'])",
 }
