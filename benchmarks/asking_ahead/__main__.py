@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import raybayes as rb
 from benchmarks import measurement
@@ -29,11 +30,12 @@ def regrets(seeds: int, trials: int, names: Sequence[tuple[str, str]]) -> Iterat
     for task in (load(*name) for name in names):
         claim = f"Regret on {task.name}"
         for seed in range(seeds):
-            for side, workers, ahead in (
+            sides: tuple[tuple[str, int, Literal["always", "never"]], ...] = (
                 ("when a slot is free", SLOTS, "never"),
                 ("ahead", SLOTS, "always"),
                 ("one slot", 1, "never"),
-            ):
+            )
+            for side, workers, ahead in sides:
                 found = rb.simulate(
                     evaluation(task), task.space, trials=trials, workers=workers, seed=seed, name=task.name,
                     ask_ahead=ahead,

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from trainables.autoregressive.costs.policies import Tried
 from trainables.autoregressive.models import GruSeq2Seq, Seq2Seq, Source, Trace
 from trainables.autoregressive.models.gru import gru_cell
-from trainables.autoregressive.policies import Tried
-from trainables.autoregressive.rules import Limits
-from trainables.autoregressive.sequences import finish
+from trainables.autoregressive.sequences.limits import Limits
+from trainables.autoregressive.sequences.references import finish
 
 NOBODY = torch.empty(0, dtype=torch.int64)
 
@@ -89,9 +89,10 @@ def with_copied_memory(
     memory, mask = model.encoder(source)[0][sentence], source.mask[sentence].unsqueeze(1)
     table, layer = trace.shared[0][0], model.layers[0]
     state = trace.states[0][sentence, tried.time[cell]]
+    recurrent, bias = layer.get_parameter("weight_hh_l0"), layer.get_parameter("bias_hh_l0")
     found = []
     for _ in range(steps):
-        state = gru_cell(table[last], linear(state, layer.weight_hh_l0, layer.bias_hh_l0), state)
+        state = gru_cell(table[last], linear(state, recurrent, bias), state)
         scores = model.query(state).unsqueeze(1) @ memory.transpose(1, 2)
         context = scores.masked_fill(~mask, -torch.inf).softmax(2) @ memory
         last = model.output(model.mix(torch.cat([context.squeeze(1), state], 1))).argmax(1)

@@ -114,7 +114,7 @@ def worker(*flags: str) -> Case:
     return case
 
 
-def vice(*flags: str, **settings: object) -> Case:
+def vice(*flags: str, **settings: Any) -> Case:
     """Something that the training function does to itself at its second step, in about half of the trials."""
 
     def case(folder: Path, rng: random.Random) -> Damage:
@@ -130,7 +130,7 @@ def memory_monitor(folder: Path, rng: random.Random) -> Damage:
     memory = psutil.virtual_memory()
     used = (memory.total - memory.available + 2.5 * GIB) / memory.total
     limit = {"RAY_memory_usage_threshold": str(used), "RAY_memory_monitor_refresh_ms": "100"}
-    greedy = {"eat_at": 2, "eat_gib": 4, "only_above": 0.09}  # the first trial, at least, which has 0.1
+    greedy: dict[str, Any] = {"eat_at": 2, "eat_gib": 4, "only_above": 0.09}  # the first trial, at least, which has 0.1
     seed = str(rng.randint(0, 999))
     process = begin(folder, "--concurrency", "1", "--seed", seed, trials=4, variables=limit, **greedy)
     process.communicate(timeout=sweeps.WAIT_S)

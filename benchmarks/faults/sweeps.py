@@ -165,7 +165,9 @@ def resume_and_look(
 
 def hit_again_and_again(folder: Path, rng: random.Random, times: int) -> Damage:
     """One sweep on Ray whose driver is killed so many times, each time while it goes on from the last."""
-    trials, cuts, recoveries = TRIALS_A_KILL * times, [], []
+    trials = TRIALS_A_KILL * times
+    cuts: list[Cut] = []
+    recoveries: list[float | None] = []
     for number in range(times):
         began = time.monotonic()
         process = begin(folder, trials=trials) if number == 0 else raybayes("resume", str(folder / "s"))

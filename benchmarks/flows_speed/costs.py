@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from trainables.flows.build import build_flow, gflops
-from trainables.flows.config.values import Config
-from trainables.flows.shapes import data_shape
+from trainables.flows.config import Config, data_shape
+from trainables.flows.models.build import build_flow, gflops
+from trainables.flows.models.flow import SemiConditionalFlow
 
 PRESETS = ("paper", "medium", "small", "cpu", "cpu-16x16", "glow", "pca32")
 CLASSES = 10
@@ -22,9 +23,18 @@ def macs(run: Callable[[int], object]) -> float:
     def counted(n: int) -> int:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             run(n)
-        return counter.get_total_flops()
+        total: int = counter.get_total_flops()
+        return total
 
     return (counted(2) - counted(1)) / 2
+
+
+def _run_trunk(flow: SemiConditionalFlow, shape: Sequence[int], n: int) -> object:
+    return flow.trunk(torch.full((n, *shape), 0.5))
+
+
+def _run_head(flow: SemiConditionalFlow, deep: int, n: int) -> object:
+    return flow.head(torch.zeros(n, deep), torch.zeros(n, dtype=torch.long))
 
 
 def cost_table() -> str:
@@ -39,8 +49,8 @@ def cost_table() -> str:
         assert shape is not None
         flow = build_flow(config, shape, CLASSES, torch.Generator().manual_seed(0)).eval()
         deep = math.prod(flow.trunk.deep)
-        f = macs(lambda n, flow=flow, shape=shape: flow.trunk(torch.full((n, *shape), 0.5)))
-        h = macs(lambda n, flow=flow, d=deep: flow.head(torch.zeros(n, d), torch.zeros(n, dtype=torch.long)))
+        f = macs(functools.partial(_run_trunk, flow, shape))
+        h = macs(functools.partial(_run_head, flow, deep))
         rho = h / f
         weights = [sum(p.numel() for p in part.parameters()) / 1e6 for part in (flow.trunk, flow.head)]
         lines.append(

@@ -6,6 +6,7 @@ with its ActNorm and mixing, the latter two. FrEIA learns no 1 x 1 mixing of pic
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -13,8 +14,8 @@ from importlib.metadata import version
 import torch
 from torch import Tensor, nn
 
-from trainables.flows.build import build_flow
-from trainables.flows.config.values import Config
+from trainables.flows.config import Config
+from trainables.flows.models.build import build_flow
 
 NETS_A_LEVEL = 4
 WIDTH = 64
@@ -109,19 +110,21 @@ def _freia() -> tuple[nn.Module, list[list[Bijection]]]:
             rotation = torch.linalg.qr(torch.randn(channels, channels)).Q
             layers = [ActNorm(shape), Fixed1x1Conv(shape, M=rotation), GLOWCouplingBlock(shape, [], _net)]
             made.extend(layers)
-            level += [lambda z, layer=layer: _bare(*layer([z])) for layer in layers]
+            level += [functools.partial(_apply, layer) for layer in layers]
         levels.append(level)
     return made, levels
 
 
-def _bare(outputs: tuple[Tensor], log_det: Tensor) -> tuple[Tensor, Tensor]:
-    return outputs[0], log_det
+def _apply(layer: nn.Module, z: Tensor) -> tuple[Tensor, Tensor]:
+    (output,), log_det = layer([z])
+    return output, log_det
 
 
 def _net(inputs: int, outputs: int) -> nn.Sequential:
     """3x3-1x1-3x3, zero at the start."""
     last = nn.Conv2d(WIDTH, outputs, 3, padding=1)
     nn.init.zeros_(last.weight)
+    assert last.bias is not None
     nn.init.zeros_(last.bias)
     return nn.Sequential(nn.Conv2d(inputs, WIDTH, 3, padding=1), nn.ReLU(), nn.Conv2d(WIDTH, WIDTH, 1), nn.ReLU(), last)
 

@@ -33,7 +33,7 @@ class Case:
     config: Mapping[str, Any]
 
 
-CASES = (
+CASES: tuple[Case, ...] = (
     Case(
         "A trial of 16: one small convolutional network, 2,000 MNIST digits, 10 epochs; rate, decay, momentum vary",
         "ensembles",
@@ -63,7 +63,11 @@ CASES = (
 def samples(cases: Sequence[Case], repeats: int) -> Iterator[Sample]:
     for case in cases:
         for seed in range(repeats):
-            for side, fuse in ((REFERENCE, case.trials // SLOTS), ("apart", "never")):
+            sides: tuple[tuple[str, int | Literal["never"]], ...] = (
+                (REFERENCE, case.trials // SLOTS),
+                ("apart", "never"),
+            )
+            for side, fuse in sides:
                 yield Sample(case.claim, side, seconds_a_trial(case, seed, fuse))
                 print(case.project, seed, side, file=sys.stderr, flush=True)
 
@@ -79,7 +83,7 @@ def seconds_a_trial(case: Case, seed: int, fuse: int | Literal["never"]) -> floa
     if any(row["state"] != "COMPLETE" for row in rows):
         raise RuntimeError(f"{case.project}: not all trials are complete: {rows}")
     first, last = min(row["started"] for row in rows), max(row["ended"] for row in rows)
-    return (last - first) / len(rows)
+    return float(last - first) / len(rows)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -18,6 +18,7 @@ from benchmarks.multi_fidelity.raw import raw_bridge
 from benchmarks.multi_fidelity.record import FILE
 from benchmarks.multi_fidelity.space import SPACE
 from benchmarks.quality import Found, write
+from raybayes.contract import Direction
 from raybayes.sweeps.simulation import Recorded
 
 WORKERS, TRIALS = 8, 128
@@ -51,7 +52,7 @@ def cost_of_success(reports: Sequence[Mapping[str, Any]], limit: float, steps: i
 
 def sides(curves: Recorded, seed: int, trials: int) -> Iterator[tuple[str, list[dict[str, Any]], float]]:
     """(side, reports by time, lowest final error of what was trained to its end)."""
-    objective = {"val_error": "minimize"}
+    objective: dict[str, Direction] = {"val_error": "minimize"}
     for side, sampler, scheduler in (
         ("raybayes, ASHA", "tpe", "asha"),
         ("raybayes, full length", "tpe", "none"),

@@ -15,7 +15,7 @@ from typing import Any
 import optuna
 
 from raybayes.search.rungs import Asha, Curves
-from raybayes.space import Float, Space
+from raybayes.space import Float, Int, Space
 
 Function = Callable[[Mapping[str, Any]], list[dict[str, float]]]
 
@@ -57,6 +57,10 @@ def _configuration(trial: optuna.Trial, space: Space) -> dict[str, Any]:
     config: dict[str, Any] = {}
     for name in space:
         parameter = space[name]
-        suggest = trial.suggest_float if isinstance(parameter, Float) else trial.suggest_int
-        config[name] = suggest(name, parameter.low, parameter.high, log=parameter.log)
+        if isinstance(parameter, Float):
+            config[name] = trial.suggest_float(name, parameter.low, parameter.high, log=parameter.log)
+        elif isinstance(parameter, Int):
+            config[name] = trial.suggest_int(name, parameter.low, parameter.high, log=parameter.log)
+        else:
+            raise TypeError(f"{name} is a Choice; the recorded curves have numbers only")
     return config

@@ -22,7 +22,7 @@ from torch import nn
 from benchmarks.multi_fidelity.space import EPOCHS, SPACE
 from raybayes import data
 from raybayes.seeds import derive
-from raybayes.space import Int
+from raybayes.space import Choice, Int
 
 CONFIGURATIONS = 128
 TRAIN = VALIDATION = 4000
@@ -37,6 +37,7 @@ def configurations() -> list[dict[str, float | int]]:
 
 def _drawn(name: str, rng: np.random.Generator) -> float | int:
     parameter = SPACE[name]
+    assert not isinstance(parameter, Choice), f"{name}: the curves are recorded over numbers only"
     low, high = parameter.low, parameter.high
     value = np.exp(rng.uniform(np.log(low), np.log(high))) if parameter.log else rng.uniform(low, high)
     return parameter.nearest(float(value)) if isinstance(parameter, Int) else float(value)

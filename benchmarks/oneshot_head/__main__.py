@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import time
 from collections.abc import Callable
@@ -38,6 +39,7 @@ def heads() -> tuple[Head, Head]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         full, low = (Head(Geometry(GRID, 2, "reference"), "affine6_inverse", p).eval() for p in ("float32", "bfloat16"))
+        assert full.transform is not None
         torch.nn.init.normal_(full.transform.linear.weight, 0, 0.002)
     low.load_state_dict(full.state_dict())
     return full, low
@@ -77,7 +79,9 @@ def measure(rounds: int, sides: tuple[int, ...]) -> list[Sample]:
             claim = f"{side} px: a class"
             samples.append(Sample(claim, measurement.REFERENCE, seconds(fast) / CLASSES))
             samples.append(Sample(claim, BF16, seconds(half) / CLASSES))
-            samples.append(Sample(claim, PLAIN, seconds(lambda s=scene: reference_head(full, classes, s)) / CLASSES))
+            samples.append(
+                Sample(claim, PLAIN, seconds(functools.partial(reference_head, full, classes, scene)) / CLASSES)
+            )
     return samples
 
 

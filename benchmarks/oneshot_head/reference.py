@@ -8,7 +8,7 @@ grid_sample in float64 reads every channel, and all points are sampled before th
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables.oneshot.head import STRIDE, Head, normalise
@@ -44,10 +44,12 @@ def _transform(head: Head, correlation: Tensor) -> Tensor:
     positive = correlation.relu()
     positive = positive / (positive.norm(dim=1, keepdim=True) + 1e-6)
     first, *rest = head.transform.conv
+    assert isinstance(first, nn.Conv2d)
     hidden = functional.conv2d(positive, first.weight, first.bias, padding=3)
     for layer in rest:
         hidden = layer(hidden)
-    return head.transform.linear(hidden)
+    predicted: Tensor = head.transform.linear(hidden)
+    return predicted
 
 
 def _matrices(predicted: Tensor, inverse: bool) -> Tensor:

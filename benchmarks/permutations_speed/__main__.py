@@ -11,9 +11,9 @@ import torch
 from benchmarks import measurement
 from benchmarks.measurement import Sample
 from benchmarks.permutations_speed.reference import Step
-from trainables.permutations.build import build_estimator, build_model
-from trainables.permutations.config.values import Config
+from trainables.permutations.config import Config
 from trainables.permutations.costs import Recorder
+from trainables.permutations.estimators.build import build_estimator, build_model
 from trainables.permutations.optimiser import OrderOptimiser
 from trainables.permutations.tasks.problem import Free
 from trainables.permutations.tasks.toy import ToyCost
@@ -59,7 +59,7 @@ def measure(blocks: int, count: int) -> list[Sample]:
     samples = []
     for estimator in ("reinforce", "rebar", "relax"):
         name = estimator.upper()
-        sides = {
+        sides: dict[tuple[str, str], tuple[Callable[[], None], int]] = {
             ("one run", "raybayes"): (ours(estimator, 1), 1),
             ("one run", PUBLISHED): (Step(estimator), 1),
             (f"{RUNS} runs at once, per run", "raybayes"): (ours(estimator, RUNS), RUNS),

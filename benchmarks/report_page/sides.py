@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import raybayes as rb
@@ -51,7 +52,11 @@ def optuna(folder: str) -> None:
 def main(argv: list[str]) -> None:
     """`make FOLDER TRIALS REPORTS`, `raybayes FOLDER`, or the other side's name and FOLDER."""
     catalog.add_root(str(Path(__file__).parent.parent / "projects"))
-    sides = {"make": make, "raybayes": raybayes, "optuna.visualization.matplotlib": optuna}
+    sides: dict[str, Callable[..., None]] = {
+        "make": make,
+        "raybayes": raybayes,
+        "optuna.visualization.matplotlib": optuna,
+    }
     sides[argv[0]](*argv[1:])
 
 

@@ -64,7 +64,7 @@ def optuna_search(
         trial = study.ask()
         config = {
             name: trial.suggest_categorical(name, parameter.values) if isinstance(parameter, Choice)
-            else trial.suggest_int(name, parameter.low, parameter.high)
+            else trial.suggest_int(name, int(parameter.low), int(parameter.high))
             for name, parameter in ((name, task.space[name]) for name in task.space)
         }  # fmt: skip
         values.append(evaluate(config, derive(seed, "draw", number)))

@@ -20,7 +20,8 @@ def _objective(x: float, y: float) -> float:
 
 
 def _raybayes(folder: Path, seed: int) -> Step:
-    from raybayes.search.outcome import Objective, Outcome, State
+    from raybayes.search.objective import Objective
+    from raybayes.search.outcome import Outcome, State
     from raybayes.search.samplers import sampler_factory
     from raybayes.search.study import Study
     from raybayes.space import Float, Space

@@ -99,14 +99,13 @@ def run_on_ray(
 
 def _supervise(slots: Background, controller: ControllerClient, interrupt: Interrupt, show: Watch) -> None:
     """The loop of a burst on Ray, until its slots have left. They take runs from the controller meanwhile."""
-    import ray.exceptions
-
+    from raybayes.engine.on_ray.controller_client import tolerate_loss
     from raybayes.engine.on_ray.watchdog import kill_hanging
 
     stopped, shown = False, WALL.elapsed() - SHOW_S
     while not slots.wait(POLL_S):
         # If the controller is lost, the slots raise it. If the terminal is gone, the sweep continues without it.
-        with contextlib.suppress(ray.exceptions.RayError, OSError):
+        with tolerate_loss(), contextlib.suppress(OSError):
             if interrupt.asked.is_set() and not stopped:
                 controller.stop()  # running trials write a checkpoint at their next report, and pause
                 stopped = True
@@ -119,7 +118,7 @@ def _supervise(slots: Background, controller: ControllerClient, interrupt: Inter
 
 def _start_slots(controller: ControllerClient, spec: SweepSpec, layout: Layout, cluster: Cluster) -> Background:
     """Have Ray Tune (a sweep) or Ray Train (a single run) open slots and train, in a thread."""
-    import ray.exceptions
+    from raybayes.engine.on_ray.controller_client import tolerate_loss
 
     def work() -> None:
         try:
@@ -132,7 +131,7 @@ def _start_slots(controller: ControllerClient, spec: SweepSpec, layout: Layout, 
 
                 run_trials(controller, spec, layout.storage, cluster)
         except StoreError:  # the disk is full, say; what can still be written is
-            with contextlib.suppress(ray.exceptions.RayError):
+            with tolerate_loss():
                 controller.close()
             raise
 

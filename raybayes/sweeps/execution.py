@@ -115,9 +115,7 @@ def _require_executor(executor: Executor, spec: SweepSpec) -> None:
 def require_same_space(found: Sweep, space: Space) -> None:
     """SpecError with the differences if a sweep's space is not this one any more."""
     if found.space != space:
-        before, after = found.space.describe(), space.describe()
-        names = [n for n in {**before, **after} if before.get(n) != after.get(n)]
-        shown = "; ".join(f"{n}: {before.get(n, 'absent')} -> {after.get(n, 'absent')}" for n in names)
+        shown = "; ".join(found.space.differences(space))
         raise SpecError(
             f"{found.path}: the search space has changed since: {shown}. Put it back, or start a new sweep."
         )

@@ -123,10 +123,7 @@ def describe(prepared: Prepared) -> dict[str, Any]:
     return {
         **spec.model_dump(mode="json"),
         "parameters": plan.space.describe(),
-        "objectives": [
-            {"name": o.name, "direction": o.direction, "unit": prepared.project.metric(o.name).unit}
-            for o in plan.objectives
-        ],
+        "objectives": [{"name": o.name, "direction": o.direction, "unit": o.unit} for o in plan.objectives],
         "fidelity": prepared.project.fidelity,
         **({"candidates": list(prepared.candidates)} if prepared.candidates else {}),
         "versions": {

@@ -170,9 +170,7 @@ def _prepared(spec: SweepSpec, space: Space, objective: Mapping[str, Direction],
     )
     if layout.storage.exists(layout.spec):
         found = Sweep(layout.storage.display)
-        changed = differences(found.spec, spec)
-        if found.space != plan.space:
-            changed.append(f"space: {found.space.describe()} -> {plan.space.describe()}")
+        changed = [*differences(found.spec, spec), *found.space.differences(plan.space)]
         if changed:
             raise SpecError(f"{found.path} exists and is another sweep: {'; '.join(changed)}. Choose another name.")
     return Prepared(spec, project, plan, layout)

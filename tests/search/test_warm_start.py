@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raybayes.search.outcome import Objective, State
+from raybayes.search.objective import Objective
+from raybayes.search.outcome import State
 from raybayes.search.samplers import sampler_factory
 from raybayes.search.study import Study, TrialRecord
 from raybayes.search.transfer_study import Past, quantile

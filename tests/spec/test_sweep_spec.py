@@ -90,9 +90,9 @@ def test_a_spec_survives_its_document():
     [
         ({"trials": 0}, ["sweep: trials", "found 0", "greater than or equal to 1"]),
         ({"trials": "many"}, ["sweep: trials", "found 'many'", "integer"]),
-        ({"trails": 3}, ["sweep: trails is no known key", "did you mean trials?", "trials (default 10)"]),
-        ({"zzz": 3}, ["sweep: zzz is no known key. Known: ", "project (required)", "resources (group)"]),
-        ({"resources": {"wrkers": 2}}, ["resources.wrkers", "did you mean resources.workers?", "(default 1)"]),
+        ({"trails": 3}, ["sweep: unknown key 'trails'", "did you mean 'trials'?", "trials (default 10)"]),
+        ({"zzz": 3}, ["sweep: unknown key 'zzz'; valid keys: ", "project (required)", "resources (group)"]),
+        ({"resources": {"wrkers": 2}}, ["resources.wrkers", "did you mean 'resources.workers'?", "(default 1)"]),
         ({"resources": {"workers": 0}}, ["resources.workers", "found 0", "greater than or equal to 1"]),
         ({"time_budget_s": 0}, ["time_budget_s", "found 0", "greater than 0"]),
         ({"seed": -1}, ["seed", "found -1", "greater than or equal to 0"]),
@@ -100,7 +100,7 @@ def test_a_spec_survives_its_document():
         ({"name": "a/b"}, ["name", "found 'a/b'", "letters, digits", "starts with a letter or digit"]),
         ({"name": ".."}, ["name", "found '..'", "letters, digits"]),
         ({"kind": "swoop"}, ["kind", "found 'swoop'", "'sweep', 'train'"]),
-        ({"sampler": {"nam": "tpe"}}, ["sampler", "nam is no known key", "did you mean name?", "name is missing"]),
+        ({"sampler": {"nam": "tpe"}}, ["sampler", "unknown key 'nam'", "did you mean 'name'?", "name is missing"]),
         ({"scheduler": "asha:eta"}, ["asha:eta", "option 'eta' has no '='", "asha:eta=4"]),
         ({"constraints": {"size": "< 3"}}, ["size", "found '< 3'", "'<= number' or '>= number'"]),
         ({1: 2}, ["1", "keys should be strings"]),
@@ -128,13 +128,18 @@ def test_a_sentence_of_the_model_itself_ends_once():
     [
         (
             ("group", "rat"),
-            ["group.rat is no", "did you mean group.rate?", "group.rate (default 0.1)", "group.inner (group)"],
+            [
+                "unknown key 'group.rat'",
+                "did you mean 'group.rate'?",
+                "group.rate (default 0.1)",
+                "group.inner (group)",
+            ],
         ),
-        (("group", "inner", "dept"), ["did you mean group.inner.depth?", "group.inner.depth (default 3)"]),
-        (("maybe", "rat"), ["did you mean maybe.rate?"]),
-        (("optimiser", "momentun"), ["did you mean optimiser.momentum?", "optimiser.beta (default 0.9)"]),
+        (("group", "inner", "dept"), ["did you mean 'group.inner.depth'?", "group.inner.depth (default 3)"]),
+        (("maybe", "rat"), ["did you mean 'maybe.rate'?"]),
+        (("optimiser", "momentun"), ["did you mean 'optimiser.momentum'?", "optimiser.beta (default 0.9)"]),
         (("group",), ["group is a group of keys; name one of them: group.rate, group.inner."]),
-        (("epoch",), ["did you mean epochs?", "epochs (required)"]),
+        (("epoch",), ["did you mean 'epochs'?", "epochs (required)"]),
     ],
 )
 def test_unknown_keys_are_explained_below_their_group(loc, words):

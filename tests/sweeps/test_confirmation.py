@@ -159,7 +159,7 @@ class TestWarmStart:
     @pytest.mark.parametrize(
         ("options", "words"),
         [
-            ({"config": {"method": "plain"}}, "its space is another: method: .*absent here"),
+            ({"config": {"method": "plain"}}, "its space differs: method: .*-> absent"),
             ({"objective": "size"}, "its objective is another: minimize loss there, minimize size here"),
             ({"sampler": "grid", "space": "GRID"}, "a grid tries every point"),
             ({"scheduler": "pbt"}, "random population"),
@@ -199,7 +199,7 @@ class TestChanges:
             ({"fixed_params": {"steps": 2}}, "does not search steps; it searches lr, method"),
             ({"objective": ("size",)}, r"objective: \(\) -> \('size',\) is part of what the sweep"),
             ({"space": "GRID"}, "space: 'SPACE' -> 'GRID'"),
-            ({"scheduler": "asah"}, "did you mean asha"),
+            ({"scheduler": "asah"}, "did you mean 'asha'"),
         ],
     )
     def test_what_cannot_change_is_refused_with_the_difference(self, searched, changes, words):
@@ -228,7 +228,7 @@ class TestSeveralObjectives:
         assert halves.trials.select(names).to_pylist() == whole.trials.select(names).to_pylist()
 
     def test_an_unknown_executor_is_refused(self, tmp_path):
-        with pytest.raises(SpecError, match="executor: found 'banana'; give ray or here"):
+        with pytest.raises(SpecError, match="executor: found 'banana'; give ray or local"):
             rb.sweep("parabola", trials=1, storage=str(tmp_path), name="nowhere", executor="banana")
         assert not (tmp_path / "nowhere").exists()
 

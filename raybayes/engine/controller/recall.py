@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from raybayes.engine.controller.trial_state import TrialProgress
 from raybayes.engine.messages import Key
 from raybayes.search.nondominated import NondominatedCurves
-from raybayes.search.outcome import Objective
+from raybayes.search.objective import Objective
 from raybayes.search.study import TrialRecord
 from raybayes.store.layout import Layout
 from raybayes.store.reports import FIXED, read_reports

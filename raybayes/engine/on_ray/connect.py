@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raybayes.engine.controller.slot_limit import SlotLimit
-from raybayes.engine.on_ray.environment import ADDRESS, AUTH_MODE, AUTH_TOKEN_PATH, DRIVER_ENVIRONMENT, SLOT_RESOURCE
 from raybayes.engine.on_ray.ray_internals import HEAD_RESOURCE, in_own_process_group
+from raybayes.engine.on_ray.ray_settings import DRIVER_VARIABLES, TRIAL_SLOT
 from raybayes.errors import ClusterError, ResourceError
 from raybayes.hardware import GIB
 from raybayes.spec.sweep_spec import Resources, SweepSpec
@@ -122,9 +122,9 @@ def connect(need: Resources, about: Mapping[str, str] | None = None) -> Iterator
         ClusterError: the cluster does not answer.
         ResourceError: no trial fits on it.
     """
-    for name, value in DRIVER_ENVIRONMENT.items():
+    for name, value in DRIVER_VARIABLES.items():
         os.environ.setdefault(name, value)
-    address = os.environ.get(ADDRESS)
+    address = os.environ.get("RAY_ADDRESS")
     if not address:
         _use_private_token()
     import ray
@@ -144,7 +144,7 @@ def connect(need: Resources, about: Mapping[str, str] | None = None) -> Iterator
 
 def slot_bundle_of(resources: Mapping[str, float]) -> dict[str, float]:
     """What a trial of several workers reserves for its slot; the head admits it where no cluster file made slots."""
-    return {SLOT_RESOURCE: 1.0} if resources.get(SLOT_RESOURCE, 0.0) >= 1 else {HEAD_RESOURCE: 0.001}
+    return {TRIAL_SLOT: 1.0} if resources.get(TRIAL_SLOT, 0.0) >= 1 else {HEAD_RESOURCE: 0.001}
 
 
 def _start_local(need: Resources) -> None:
@@ -157,7 +157,7 @@ def _start_local(need: Resources) -> None:
             address="local",
             num_cpus=int(nodes[0].cpus),
             num_gpus=int(nodes[0].gpus),
-            resources={SLOT_RESOURCE: fitting},
+            resources={TRIAL_SLOT: fitting},
             include_dashboard=False,
             object_store_memory=256 * 1024**2,
             log_to_driver=False,
@@ -178,7 +178,7 @@ def _join(address: str, about: Mapping[str, str]) -> None:
             job_config=ray.job_config.JobConfig(metadata=dict(about)),
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ClusterError(f"Ray at {address} does not answer ({error}); check {ADDRESS}.") from None
+        raise ClusterError(f"Ray at {address} does not answer ({error}); check RAY_ADDRESS.") from None
 
 
 @functools.cache
@@ -188,11 +188,11 @@ def _use_private_token() -> None:
     Made once per process and kept until its end, because Ray reads the token once. A process that has imported ray
     before (a notebook) keeps Ray's own choice, which is fixed at its import.
     """
-    if "ray" in sys.modules or AUTH_MODE in os.environ or AUTH_TOKEN_PATH in os.environ:
+    if "ray" in sys.modules or "RAY_AUTH_MODE" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
         return
     folder = Path(tempfile.mkdtemp(prefix="raybayes-token-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = folder / "token"
     path.touch(mode=0o600)
     path.write_text(secrets.token_hex(32))
-    os.environ[AUTH_MODE], os.environ[AUTH_TOKEN_PATH] = "token", str(path)
+    os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN_PATH"] = "token", str(path)

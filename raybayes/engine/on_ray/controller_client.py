@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import ray
@@ -120,3 +122,10 @@ class ControllerClient:
     def kill(self) -> None:
         """End the actor's process, after `close`."""
         ray.kill(self._actor)
+
+
+@contextlib.contextmanager
+def tolerate_loss() -> Iterator[None]:
+    """Ignore that the controller's process, or the cluster, is lost: somebody else will raise it."""
+    with contextlib.suppress(ray.exceptions.RayError, ClusterError):
+        yield

@@ -23,8 +23,8 @@ from ray.tune.search import Searcher
 
 from raybayes.engine.on_ray.connect import Cluster, count_slots
 from raybayes.engine.on_ray.controller_client import ControllerClient
-from raybayes.engine.on_ray.environment import MAX_PENDING_TRIALS
 from raybayes.engine.on_ray.ray_internals import error_of_trial, memory_kills_as_actor_deaths, reason_of_trial
+from raybayes.engine.on_ray.ray_settings import MAX_PENDING_TRIALS
 from raybayes.engine.worker.process_group import SingleProcessGroup
 from raybayes.engine.worker.process_state import WorkerRecycler
 from raybayes.engine.worker.run_trial import threads_per_worker

@@ -170,7 +170,7 @@ class WorkerRecycler:
             # What is alive now stays alive: no later collection needs to look at it (0.1 s with torch imported).
             gc.freeze()
             self._first_gib = self._memory_gib()
-        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
 
