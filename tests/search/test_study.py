@@ -17,7 +17,7 @@ from raybayes.search.outcome import Outcome, State, ended, violations
 from raybayes.search.samplers import sampler_factory
 from raybayes.search.study import Study, TrialRecord, trials_table
 from raybayes.space import Choice, Float, Int, Space
-from raybayes.spec.sweep_spec import Component
+from raybayes.spec.component import Component
 from raybayes.store.reports import FIXED
 
 SPACE = Space(

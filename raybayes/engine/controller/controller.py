@@ -225,7 +225,7 @@ class SweepController:
     @_one_at_a_time
     def fail_silent_runs(self) -> list[Process]:
         """Fail the runs that have not reported within the limit; returns the processes to kill."""
-        limit, now = self._spec.report_timeout_s, self._clock.elapsed()
+        limit, now = self._spec.report_timeout, self._clock.elapsed()
         active = self._state.active_runs
         silent = [each for each in active if each.process and limit and now - each.last_contact > limit]
         processes = [each.process for each in silent if each.process]
@@ -247,7 +247,7 @@ class SweepController:
         self._stopping = True
 
     def _watch_time(self) -> None:
-        budget = self._spec.time_budget_s
+        budget = self._spec.time_budget
         if budget is not None and self._clock.elapsed() - self._began >= budget:
             self._stopping = True
 

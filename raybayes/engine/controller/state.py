@@ -255,7 +255,7 @@ class SweepState:
         closed = [self._closed[number].record for number in self._holders if number in self._closed]
         complete = [record for record in closed if record is not None and record.state is State.COMPLETE]
         best = ranked(complete, self._plan.objectives)
-        keep, unfinished = self._spec.checkpoints.keep, set(self._open)
+        keep, unfinished = self._spec.keep_checkpoints, set(self._open)
         retention.retain(self._layout, unfinished=unfinished, ranking=best, keep_best=keep)
         self._holders &= unfinished | set(best[:keep])
 
