@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any, Unpack
 
 from raybayes.errors import SpecError
+from raybayes.search.progress import Watch
 from raybayes.spec.options import Path, options_at, require_known
 from raybayes.spec.signatures import ExtendOptions, ResumeOptions, SweepOptions, TrainOptions, takes
 from raybayes.spec.sweep_spec import SweepSpec, make_spec
 from raybayes.spec.validation import build
 from raybayes.store.layout import Layout
-from raybayes.sweeps.execution import Executor, Watch, deadline, require_same_space, run, silent, start
+from raybayes.sweeps.execution import Executor, deadline, require_same_space, run, silent, start
 from raybayes.sweeps.preparation import prepare
 from raybayes.sweeps.results import Sweep
 

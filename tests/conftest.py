@@ -11,7 +11,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from raybayes import catalog
-from raybayes.engine.on_ray.connect import Cluster, connected
+from raybayes.engine.on_ray.connect import Cluster, connect
 from raybayes.spec.sweep_spec import Resources
 
 # Tests that start Ray, in two processes of their own: a third Ray at the same time would starve the others.
@@ -76,6 +76,6 @@ def _catalogue(_test_projects: None) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[Cluster]:
     """One Ray for all tests of a process that ask for it: starting it is what costs."""
-    with connected(Resources()) as cluster:
+    with connect(Resources()) as cluster:
         assert isinstance(cluster, Cluster)
         yield cluster

@@ -12,7 +12,7 @@ from typing import Any, Unpack
 
 from raybayes.errors import SpecError, StoreError
 from raybayes.search.confirm import Race, candidates
-from raybayes.search.progress import Progress
+from raybayes.search.progress import Progress, Watch
 from raybayes.seeds import derive
 from raybayes.spec.component import Component
 from raybayes.spec.options import Path
@@ -21,7 +21,7 @@ from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.spec.validation import build
 from raybayes.store.layout import Layout
 from raybayes.store.lock import BurstLock
-from raybayes.sweeps.execution import Executor, Watch, deadline, run, silent
+from raybayes.sweeps.execution import Executor, deadline, run, silent
 from raybayes.sweeps.preparation import Prepared, prepare
 from raybayes.sweeps.results import Sweep
 

@@ -82,7 +82,7 @@ def test_every_key_is_explained(project):
 def test_resume_is_bit_for_bit(project, smoke, tmp_path, monkeypatch):
     steps = len(smoke.reports)
     for cut in sorted({1, steps // 2, steps - 1} - {0, steps}):
-        told = SweepController.report
+        told = SweepController.on_report
 
         def stop_at(self, key, report, cut=cut, told=told):
             if report.step == cut:
@@ -90,7 +90,7 @@ def test_resume_is_bit_for_bit(project, smoke, tmp_path, monkeypatch):
             return told(self, key, report)
 
         with monkeypatch.context() as patch:
-            patch.setattr(SweepController, "report", stop_at)
+            patch.setattr(SweepController, "on_report", stop_at)
             stopped = rb.train(project.name, project.smoke, storage=str(tmp_path), name=f"cut{cut}", **ALONE)
         assert stopped.trials["state"].to_pylist() == ["PAUSED"]
         assert len(stopped.reports) == cut
@@ -150,19 +150,19 @@ def test_all_spaces_fit_the_configuration(project):
 
 
 class Notebook:
-    """A desk that writes down what it is told."""
+    """A controller that keeps what is reported to it."""
 
     def __init__(self):
         self.reports = []
 
-    def start(self, key, node):
+    def start_run(self, key, node):
         return Start(1)
 
-    def report(self, key, report: Report):
+    def on_report(self, key, report: Report):
         self.reports.append(report.metrics)
         return Decision()
 
-    def saving(self, key, step):
+    def before_checkpoint(self, key, step):
         """Nothing to do before a checkpoint."""
 
 

@@ -119,7 +119,7 @@ def test_death_at_a_report(tmp_path, monkeypatch, moment):
         """Not an Exception, so that nothing on the way takes it for a mistake of a trial."""
 
     apart = sweep(tmp_path, "apart")
-    counter, report = itertools.count(1), SweepController.report
+    counter, report = itertools.count(1), SweepController.on_report
 
     def deadly(self, key, told):
         answer = report(self, key, told)
@@ -128,7 +128,7 @@ def test_death_at_a_report(tmp_path, monkeypatch, moment):
         return answer
 
     with monkeypatch.context() as patch:
-        patch.setattr(SweepController, "report", deadly)
+        patch.setattr(SweepController, "on_report", deadly)
         patch.setattr(SweepController, "close", lambda self: self.progress())
         with pytest.raises(Death):
             sweep(tmp_path, "s", fuse=5, checkpoint_every=0.0)
@@ -141,7 +141,7 @@ def test_death_at_a_report(tmp_path, monkeypatch, moment):
 
 def test_a_signal_puts_all_of_them_aside_with_their_checkpoints(tmp_path, monkeypatch):
     apart = sweep(tmp_path, "apart")
-    counter, report = itertools.count(1), SweepController.report
+    counter, report = itertools.count(1), SweepController.on_report
 
     def stopped(self, key, told):
         if next(counter) == 11:
@@ -149,7 +149,7 @@ def test_a_signal_puts_all_of_them_aside_with_their_checkpoints(tmp_path, monkey
         return report(self, key, told)
 
     with monkeypatch.context() as patch:
-        patch.setattr(SweepController, "report", stopped)
+        patch.setattr(SweepController, "on_report", stopped)
         found = sweep(tmp_path, "s", fuse=8)
     assert found.trials["state"].to_pylist() == ["PAUSED"] * 8
     found = rb.resume(str(tmp_path / "s"), executor="local")
@@ -178,9 +178,9 @@ def fusing(fuse, trials=40, sampler="tpe", scheduler="none"):
 def test_how_many(tmp_path, fuse, sampler, share, size):
     job = TrialRun("parabola", {"lr": 0.5}, 0, 0, 0, open_storage(str(tmp_path)), 10.0)
     found = fusing(fuse, sampler=sampler)
-    assert found.size(job, share) == size
-    found.apart(job.key)
-    assert found.size(job, share) == 1
+    assert found.group_size(job, share) == size
+    found.unfuse(job.key)
+    assert found.group_size(job, share) == 1
 
 
 def test_alike_is_what_the_project_says(tmp_path):
@@ -190,12 +190,12 @@ def test_alike_is_what_the_project_says(tmp_path):
         for number, config in enumerate([{}, {"lr": 0.5}, {"method": "momentum"}, {"lr": -1.0}])
     )
     found = fusing("auto")
-    assert found.like(plain)(other)
-    assert not found.like(plain)(momentum)
-    assert not found.like(plain)(wrong)
-    assert found.size(wrong, 9) == 1
-    found.apart(other.key)
-    assert not found.like(plain)(other)
+    assert found.matcher(plain)(other)
+    assert not found.matcher(plain)(momentum)
+    assert not found.matcher(plain)(wrong)
+    assert found.group_size(wrong, 9) == 1
+    found.unfuse(other.key)
+    assert not found.matcher(plain)(other)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_the_time_of_a_group_is_divided_among_its_trials(monkeypatch):
 
     class Member:
         def __init__(self):
-            self.spent, self.attempt, self.node = rb.engine.messages.TimeBreakdown(), 1, "n"
+            self.times, self.attempt, self.node = rb.engine.messages.TimeBreakdown(), 1, "n"
 
         def save(self):
             pass
@@ -245,9 +245,9 @@ def test_the_time_of_a_group_is_divided_among_its_trials(monkeypatch):
     first, second = Member(), Member()
     companions = FusedContexts(told.append)
     companions.begin(list(zip(jobs, [first, second], strict=True)))
-    clock.now, second.spent.reporting = 10.0, 4.0
-    companions._leave(first)
+    clock.now, second.times.reporting = 10.0, 4.0
+    companions._stop_one(first)
     clock.now = 15.0
-    assert [done.key for done in companions.rest()] == [(1, 0)]
+    assert [done.key for done in companions.end_all()] == [(1, 0)]
     assert [done.key for done in told] == [(0, 0)]
-    assert (first.spent.training, second.spent.training) == (3.0, 8.0)
+    assert (first.times.training, second.times.training) == (3.0, 8.0)

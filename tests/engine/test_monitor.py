@@ -7,7 +7,7 @@ import pytest
 
 import raybayes as rb
 from raybayes.engine.monitor import Monitor
-from raybayes.engine.on_ray.usage import mean_load, this_load
+from raybayes.engine.on_ray.usage import local_load, mean_load
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
 from raybayes.store.reports import ReportLog
@@ -81,7 +81,7 @@ def test_load_is_the_mean_of_what_rays_agents_serve():
 
 
 def test_the_load_of_this_machine_is_a_percentage():
-    load = this_load()
+    load = local_load()
     assert 0 <= load["cpu"] <= 100
     assert 0 < load["memory"] <= 100
 
@@ -122,9 +122,9 @@ def test_metrics_for_ray_carry_their_labels(monkeypatch):
     monkeypatch.setattr(metrics, "Gauge", Recorded)
     monkeypatch.setattr(metrics, "Counter", Recorded)
     exporter = metrics.RayMetrics("s", "loss")
-    exporter.reports([report(1), report(2), {**report(3), "loss": float("nan")}])
+    exporter.on_reports([report(1), report(2), {**report(3), "loss": float("nan")}])
     running = (Running(4, 0, 1, None), Running(4, 1, 1, None))
-    exporter.progress(Progress(10, {"COMPLETE": 3}, running, best=(2, 0.25)))
+    exporter.on_progress(Progress(10, {"COMPLETE": 3}, running, best=(2, 0.25)))
     gauges = exporter._gauges
     assert gauges["raybayes_metric"].values == {("s", "0", "0", "loss"): 0.5}  # NaN is not a number to draw
     assert gauges["raybayes_step"].values == {("s", "0", "0"): 3}
@@ -136,13 +136,13 @@ def test_metrics_for_ray_carry_their_labels(monkeypatch):
 
 
 def test_a_job_in_rays_dashboard_says_what_it_works_on(tmp_path):
-    from raybayes.engine.run import about
+    from raybayes.engine.run import job_metadata
     from raybayes.spec.sweep_spec import SweepSpec
     from raybayes.spec.validation import build
 
     layout = Layout(open_storage(str(tmp_path)).child("lr-search"))
     spec = build(SweepSpec, {"project": "parabola", "trials": 7, "scheduler": "asha", "name": "lr-search"}, "test")
-    told = about(layout, spec)
+    told = job_metadata(layout, spec)
     assert told["job_name"] == "raybayes sweep lr-search"
     assert told["raybayes_project"] == "parabola"
     assert told["raybayes_trials"] == "7"

@@ -14,7 +14,7 @@ from raybayes.engine.controller.controller import SweepController
 from raybayes.space import Choice, Float, Space
 
 SPACE = Space({"x": Float(0.0, 1.0), "k": Choice("a", "b")})
-CALLS = ("next_job", "start", "report", "finish")
+CALLS = ("next_run", "start_run", "on_report", "finish")
 TRIALS, STEPS = 9, 3
 
 

@@ -13,11 +13,11 @@ from raybayes.spec.sweep_spec import SweepSpec
 SPACE = Space({"x": Float(0.0, 1.0)})
 
 
-def foresight(asking, training, **wanted):
+def prefetcher(asking, training, **wanted):
     made = Prefetcher(SweepSpec(project="p", name="s", **wanted))
     for _ in range(5):
-        made.asked(asking)
-        made.trained(training)
+        made.on_suggestion(asking)
+        made.on_run_end(training)
     return made
 
 
@@ -34,12 +34,12 @@ def foresight(asking, training, **wanted):
     ],
 )
 def test_it_pays_where_asking_takes_a_notable_part_of_a_trial(mode, asking, training, live, waiting, pays):
-    assert foresight(asking, training, ask_ahead=mode).pays(live, waiting) == pays
+    assert prefetcher(asking, training, ask_ahead=mode).pays(live, waiting) == pays
 
 
 @pytest.mark.parametrize("sampler", ["cmaes", "nsga2", "optuna.samplers.QMCSampler"])
 def test_samplers_that_do_not_see_pending_trials_are_never_asked_ahead(sampler):
-    assert not foresight(0.02, 0.1, ask_ahead="always", sampler=sampler).pays(2, 0)
+    assert not prefetcher(0.02, 0.1, ask_ahead="always", sampler=sampler).pays(2, 0)
 
 
 def test_nothing_is_asked_ahead_before_anything_is_known():
