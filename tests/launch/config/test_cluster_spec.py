@@ -36,7 +36,7 @@ def test_no_kind_lists_them(refused):
 
 def test_an_unknown_key_names_the_line_the_nearest_and_all_with_their_defaults(refused):
     said = refused("kind: slurm\nname: a\ntime: 10\npartitoin: cpu\n")
-    assert said.startswith("c.yaml:4: partitoin is no known key; did you mean partition?")
+    assert said.startswith("c.yaml:4: unknown key 'partitoin'; did you mean 'partition'?")
     for part in ("time (required)", "signal_lead_s (default 180)", "ports (default (20000, 30000))"):
         assert part in said
 

@@ -5,15 +5,15 @@ import yaml
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("  type: local\n", "  typ: local\n", "provider.typ is no known key; did you mean provider.type?"),
-        ("worker_ips:", "worker_ipss:", "provider.worker_ipss is no known key; did you mean provider.worker_ips?"),
+        ("  type: local\n", "  typ: local\n", "unknown key 'provider.typ'; did you mean 'provider.type'?"),
+        ("worker_ips:", "worker_ipss:", "unknown key 'provider.worker_ipss'; did you mean 'provider.worker_ips'?"),
         ("10.0.0.12]", "999.1.1]", "neither an IP address nor a host name"),
         ("10.0.0.12]", "10.0.0.10]", "10.0.0.10 is named more than once"),
         ("10.0.0.12]", "10.0.0.11]", "10.0.0.11 is named more than once"),
         ("min_workers: 2 ", "min_workers: 1 ", "set both to 2"),
         ("max_workers: 2", "max_workers: two", "c.yaml:17: max_workers: found 'two'"),
         ("cluster_name: lab", "cluster_name: a/b", "letters, digits"),
-        ("  ssh_user: me\n", "  ssh_usr: me\n", "auth.ssh_usr is no known key; did you mean auth.ssh_user?"),
+        ("  ssh_user: me\n", "  ssh_usr: me\n", "unknown key 'auth.ssh_usr'; did you mean 'auth.ssh_user'?"),
         ("--head --detach", "--detach", "the command of the head must contain --head"),
         ("--worker --detach", "--detach", "the command of the worker must contain --worker"),
         ("--autoscaling-config ~/ray_bootstrap_config.yaml", "", "without it no worker starts"),

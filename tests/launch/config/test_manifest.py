@@ -4,7 +4,7 @@ import pytest
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("headGroupSpec:", "headGroup:", "spec.headGroup is no known key; did you mean spec.headGroupSpec?"),
+        ("headGroupSpec:", "headGroup:", "unknown key 'spec.headGroup'; did you mean 'spec.headGroupSpec'?"),
         ("name: raybayes\n", "name: Ray_Bayes\n", "lower-case letters, digits and '-'"),
         ("replicas: 2\n      min", "replicas: 5\n      min", "replicas: 5 is not between minReplicas 2"),
         ("ray.io/v1", "ray.io/v1alpha1", "apiVersion"),
