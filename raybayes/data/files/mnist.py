@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from raybayes.data.record import DataSet
-from raybayes.data.tables import conform, labelled
+from raybayes.data.files.tables import conform, labelled
+from raybayes.data.records import DataSet
 from raybayes.errors import DataError
 
 FILES = {  # split: (images, labels)

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 import raybayes.data as data
-from raybayes.data import builds, fetching
-from raybayes.data.catalogue import DATA_SETS
-from raybayes.data.record import DataSet, Download, Source
+from raybayes.data.downloads import builds, fetching
+from raybayes.data.records import DataSet, Download, Source
+from raybayes.data.registry.catalogue import DATA_SETS
 from raybayes.errors import DataError
 
 

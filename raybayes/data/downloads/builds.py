@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raybayes.data.cifar import FOLDER, FOLDER100
-from raybayes.data.pickles import load_arrays
+from raybayes.data.files.cifar import FOLDER, FOLDER100
+from raybayes.data.files.pickles import load_arrays
 from raybayes.errors import DataError
 
 CAPTION_SPLITS = ("train", "val", "test_2016_flickr", "test_2017_flickr", "test_2017_mscoco", "test_2018_flickr")

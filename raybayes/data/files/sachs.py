@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import csv
 
-from raybayes.data.record import Column, DataSet
-from raybayes.data.tables import conform, read_parquet
+from raybayes.data.files.tables import conform, read_parquet
+from raybayes.data.records import Column, DataSet
 from raybayes.errors import DataError
 
 CELLS, EDGES = "sachs.parquet", "sachs_edges.csv"

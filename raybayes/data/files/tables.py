@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from raybayes.data.record import Column, DataSet
+from raybayes.data.records import Column, DataSet
 from raybayes.errors import DataError
 
 _LAYOUT_KEYS = (b"pandas", b"ARROW:schema")  # how a writer stored the table, not what it holds

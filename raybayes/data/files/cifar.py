@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from raybayes.data.mnist import raw_images
-from raybayes.data.pickles import load_arrays
-from raybayes.data.record import DataSet, File
-from raybayes.data.tables import conform, labelled
+from raybayes.data.files.mnist import raw_images
+from raybayes.data.files.pickles import load_arrays
+from raybayes.data.files.tables import conform, labelled
+from raybayes.data.records import DataSet, File
 from raybayes.errors import DataError
 
 FOLDER = "cifar-10-batches-py"

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from raybayes.data.record import DataSet
-from raybayes.data.tables import conform
+from raybayes.data.files.tables import conform
+from raybayes.data.records import DataSet
 from raybayes.errors import DataError
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # torchvision's

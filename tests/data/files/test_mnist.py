@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 import raybayes.data as data
-from raybayes.data.mnist import read_idx
+from raybayes.data.files.mnist import read_idx
 from raybayes.errors import DataError
 
 PIXELS = {

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raybayes.data.record import Column, DataSet
-from raybayes.data.tables import read_parquet, read_tables
+from raybayes.data.files.tables import read_parquet, read_tables
+from raybayes.data.records import Column, DataSet
 
 BOX = pa.struct({"class": pa.string(), "x0": pa.float32(), "y0": pa.float32(), "x1": pa.float32(), "y1": pa.float32()})
 _SIZED_JPEG = (

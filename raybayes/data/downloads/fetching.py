@@ -13,10 +13,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from raybayes.data.catalogue import describe
 from raybayes.data.checking import Check, check, require_known
 from raybayes.data.places import cache_folder, found_in
-from raybayes.data.record import DataSet, Download, Source
+from raybayes.data.records import DataSet, Download, Source
+from raybayes.data.registry.catalogue import describe
 from raybayes.errors import DataError
 
 Progress = Callable[[str, int, int | None], None]

@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import raybayes.data as data
-from raybayes.data.record import Column
-from raybayes.data.tables import conform
+from raybayes.data.files.tables import conform
+from raybayes.data.records import Column
 from raybayes.errors import DataError
 
 COLUMNS = (
