@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from raybayes.errors import SpecError
-from raybayes.launch.checks import Finding
-from raybayes.launch.cluster_spec import LocalCluster, SlurmCluster, read_cluster, seconds
+from raybayes.launch.config.cluster_spec import LocalCluster, SlurmCluster, read_cluster, seconds
 from raybayes.launch.interface import launcher_for
+from raybayes.launch.node.checks import Finding
 
 ROOT = Path(__file__).parent.parent.parent
 HOSTS = (ROOT / "cluster" / "hosts.yaml").read_text()

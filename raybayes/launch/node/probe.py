@@ -1,4 +1,4 @@
-"""What a host says of itself before Ray is started on it: `python -m raybayes.launch.probe`."""
+"""What a host says of itself before Ray is started on it: `python -m raybayes.launch.node.probe`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from raybayes.errors import ClusterError
-from raybayes.launch import checks
-from raybayes.launch.ports import PortLease
+from raybayes.launch.node import checks
+from raybayes.launch.node.ports import PortLease
 
 
 def look(folder: Path, nonce: str, scratch: str, low: int, high: int) -> dict[str, object]:
@@ -42,7 +42,7 @@ def look(folder: Path, nonce: str, scratch: str, low: int, high: int) -> dict[st
 
 
 def main() -> int:
-    own = argparse.ArgumentParser(prog="raybayes.launch.probe", description=__doc__)
+    own = argparse.ArgumentParser(prog="raybayes.launch.node.probe", description=__doc__)
     own.add_argument("--folder", required=True)
     own.add_argument("--nonce", required=True)
     own.add_argument("--scratch", required=True)

@@ -10,8 +10,8 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from raybayes.errors import SpecError
-from raybayes.launch.hosts_file import HostsFile
-from raybayes.launch.manifest import RayClusterManifest
+from raybayes.launch.config.hosts_file import HostsFile
+from raybayes.launch.config.manifest import RayClusterManifest
 from raybayes.spec.validation import Frozen, build
 from raybayes.spec.yaml_files import read_yaml
 

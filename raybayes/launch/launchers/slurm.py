@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raybayes.errors import ClusterError
-from raybayes.launch import checks
-from raybayes.launch.checks import Finding
 from raybayes.launch.cluster_paths import ClusterFolder, read_json, write_json, write_text
-from raybayes.launch.cluster_spec import SlurmCluster, seconds
+from raybayes.launch.config.cluster_spec import SlurmCluster, seconds
 from raybayes.launch.interface import Say, Status, missing_nodes, raise_refusals, refuse_second
-from raybayes.launch.sbatch import sbatch_text
+from raybayes.launch.node import checks
+from raybayes.launch.node.checks import Finding
+from raybayes.launch.slurm.sbatch import sbatch_text
 
 _POLL_S = 1.0
 _CLEAN_END_S = 60.0

@@ -15,11 +15,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from raybayes.errors import ClusterError
-from raybayes.launch import checks, node, teardown, transport
-from raybayes.launch.checks import Finding
+from raybayes.launch import transport
 from raybayes.launch.cluster_paths import ClusterFolder, write_json
-from raybayes.launch.hosts_file import HostsFile
+from raybayes.launch.config.hosts_file import HostsFile
 from raybayes.launch.interface import Say, Status, missing_nodes, raise_refusals, refuse_second
+from raybayes.launch.node import checks, supervisor, teardown
+from raybayes.launch.node.checks import Finding
 
 _POLL_S = 1.0
 _SILENT_S = 120.0  # the head writes every few seconds; clocks of hosts may differ by some
@@ -32,7 +33,7 @@ class HostsLauncher:
         self._spec, self._file = spec, file
         self.folder = ClusterFolder(spec.folder)
         words = spec.start_line("head")
-        self._options = node.parser().parse_args(words[words.index("-m") + 2 :])
+        self._options = supervisor.parser().parse_args(words[words.index("-m") + 2 :])
 
     def check(self) -> list[Finding]:
         found = [
@@ -49,7 +50,15 @@ class HostsLauncher:
         nonce = f".probe-{secrets.token_hex(6)}"
         seen = self.folder.path / nonce
         seen.touch()
-        words = [self._spec.python, "-m", "raybayes.launch.probe", "--folder", str(self.folder.path), "--nonce", nonce]
+        words = [
+            self._spec.python,
+            "-m",
+            "raybayes.launch.node.probe",
+            "--folder",
+            str(self.folder.path),
+            "--nonce",
+            nonce,
+        ]
         words += ["--scratch", self._options.scratch, "--ports", *map(str, self._options.ports)]
         try:
             said = json.loads(transport.ask(self._spec.auth, host, words).strip().splitlines()[-1])

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from raybayes.errors import ClusterError
-from raybayes.launch.cluster_spec import LocalCluster, SlurmCluster, read_cluster
-from raybayes.launch.hosts_file import HostsFile
+from raybayes.launch.config.cluster_spec import LocalCluster, SlurmCluster, read_cluster
+from raybayes.launch.config.hosts_file import HostsFile
 from raybayes.launch.interface import launcher_for
-from raybayes.launch.jobs import JobLine, RayJobs
-from raybayes.launch.remote_command import for_cluster
-from raybayes.launch.slurm_job import SlurmJobs
-from raybayes.launch.working_dir import LIMIT_MB, choose
+from raybayes.launch.jobs.ray_jobs import JobLine, RayJobs
+from raybayes.launch.jobs.remote_command import for_cluster
+from raybayes.launch.jobs.slurm_job import SlurmJobs
+from raybayes.launch.jobs.working_dir import LIMIT_MB, choose
 
 Say = Callable[[str], None]
 

@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from raybayes.launch import processes
 from raybayes.launch.cluster_paths import read_json, write_json
+from raybayes.launch.node import processes
 
 SCRATCH_PREFIX = "rb"
 _OWNER = "owner.json"
@@ -28,7 +28,7 @@ def hire(mark: str, scratch: str, record: Path) -> Iterator[tuple[int, float]]:
     """
     write_json(Path(scratch) / _OWNER, {"pid": os.getpid(), "born": processes.born(os.getpid()), "mark": mark})
     janitor = subprocess.Popen(
-        [sys.executable, "-m", "raybayes.launch.reaper", mark, scratch, str(record)],
+        [sys.executable, "-m", "raybayes.launch.node.reaper", mark, scratch, str(record)],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     assert janitor.stdin is not None
@@ -68,7 +68,7 @@ def _cleaning(scratch: str) -> bool:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             words = process.cmdline()
-            if "raybayes.launch.reaper" in words and scratch in words:
+            if "raybayes.launch.node.reaper" in words and scratch in words:
                 return True
     return False
 

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from raybayes.launch.cluster_paths import ClusterFolder, Head, Joined, write_json
-from raybayes.launch.network import answers
+from raybayes.launch.node.network import answers
 
 _SEEN_EVERY_S = 5.0  # how old the list of nodes may be, when nothing changes
 

@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
+from raybayes.launch.batch import Batch
 from raybayes.launch.cluster_paths import ClusterFolder, read_json
-from raybayes.launch.slurm_batch import Batch
 
 # Joins as many nodes as it is told to, then waits until the folder says stop.
 SRUN = """

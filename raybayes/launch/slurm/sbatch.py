@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from raybayes import __version__
-from raybayes.launch.cluster_spec import SlurmCluster
+from raybayes.launch.config.cluster_spec import SlurmCluster
 
 
 def sbatch_text(cluster: SlurmCluster, folder: Path, workdir: Path, command: Sequence[str] = ()) -> str:
@@ -62,7 +62,7 @@ def _options(cluster: SlurmCluster, folder: Path, workdir: Path) -> list[str]:
 
 def _program(cluster: SlurmCluster, folder: Path, command: Sequence[str]) -> list[str]:
     """The batch program: everything that needs a decision is there, in Python, and not in the shell."""
-    program = [cluster.python, "-m", "raybayes.launch.slurm_batch", "--folder", str(folder)]
+    program = [cluster.python, "-m", "raybayes.launch.batch", "--folder", str(folder)]
     program += ["--requeues", str(cluster.requeues), "--join-timeout-s", f"{cluster.join_timeout_s:g}"]
     program += ["--node", shlex.join(node_options(cluster, folder))]
     return [*program, "--", *command] if command else program

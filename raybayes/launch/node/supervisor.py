@@ -24,14 +24,14 @@ from pathlib import Path
 from typing import Any
 
 from raybayes.errors import ClusterError
-from raybayes.launch import processes
 from raybayes.launch.cluster_paths import ClusterFolder, Head, read_json, write_json
-from raybayes.launch.membership import Membership
-from raybayes.launch.network import answers, own_address
-from raybayes.launch.ports import PortLease
-from raybayes.launch.ray_start import RayNode, environment, start_command
-from raybayes.launch.reaper import SCRATCH_PREFIX, hire, sweep_stale
-from raybayes.launch.teardown import end_here, end_node
+from raybayes.launch.node import processes
+from raybayes.launch.node.membership import Membership
+from raybayes.launch.node.network import answers, own_address
+from raybayes.launch.node.ports import PortLease
+from raybayes.launch.node.ray_start import RayNode, environment, start_command
+from raybayes.launch.node.reaper import SCRATCH_PREFIX, hire, sweep_stale
+from raybayes.launch.node.teardown import end_here, end_node
 
 POLL_S = 0.5
 _STARTS = 4
@@ -270,7 +270,3 @@ def _own_addresses() -> list[str]:
     import psutil
 
     return [e.address for entries in psutil.net_if_addrs().values() for e in entries if e.family == socket.AF_INET]
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -11,11 +11,11 @@ from typing import Any
 
 from raybayes.errors import ClusterError, OutOfTime
 from raybayes.launch.cluster_paths import ClusterFolder, read_json, write_json
-from raybayes.launch.cluster_spec import SlurmCluster
-from raybayes.launch.jobs import JobLine
-from raybayes.launch.remote_command import name_of
-from raybayes.launch.sbatch import sbatch_text
-from raybayes.launch.slurm import Job, cancel, look, slurm, submit
+from raybayes.launch.config.cluster_spec import SlurmCluster
+from raybayes.launch.jobs.ray_jobs import JobLine
+from raybayes.launch.jobs.remote_command import name_of
+from raybayes.launch.launchers.slurm import Job, cancel, look, slurm, submit
+from raybayes.launch.slurm.sbatch import sbatch_text
 
 _POLL_S = 1.0
 

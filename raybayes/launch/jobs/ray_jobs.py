@@ -16,8 +16,8 @@ from typing import Any
 
 from raybayes.errors import ClusterError
 from raybayes.launch.cluster_paths import ClusterFolder
-from raybayes.launch.remote_command import name_of
-from raybayes.launch.working_dir import Packed
+from raybayes.launch.jobs.remote_command import name_of
+from raybayes.launch.jobs.working_dir import Packed
 
 _STOP_S = 120  # a stopped sweep writes checkpoints first; Ray's own patience is 3 s
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raybayes.launch.cluster_paths import ClusterFolder
-from raybayes.launch.network import interface_of
-from raybayes.launch.ports import Block
-from raybayes.launch.processes import MARK
+from raybayes.launch.node.network import interface_of
+from raybayes.launch.node.ports import Block
+from raybayes.launch.node.processes import MARK
 
 TICKET = "trial_slot"  # admits trials of several workers; see engine/on_ray/connect.py
 # Ray sets OMP_NUM_THREADS for each worker to the cores that it was given; a value inherited from the shell would win.

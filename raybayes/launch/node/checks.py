@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from raybayes.errors import ClusterError
-from raybayes.launch import ports
+from raybayes.launch.node import ports
 
 # "/session_2026-01-31_14-25-01_123456_1234567" and "/sockets/dash_MetricsHead", the longest that Ray 2.60 makes.
 SESSION_AND_SOCKET = 43 + 25

@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 from raybayes.errors import ClusterError
-from raybayes.launch import checks, processes, teardown
-from raybayes.launch.checks import Finding
 from raybayes.launch.cluster_paths import ClusterFolder, read_json, write_json
-from raybayes.launch.cluster_spec import LocalCluster
+from raybayes.launch.config.cluster_spec import LocalCluster
 from raybayes.launch.interface import Say, Status, refuse_second
+from raybayes.launch.node import checks, processes, teardown
+from raybayes.launch.node.checks import Finding
 
 _POLL_S = 0.3
 _STALE_S = 60.0  # the head says every few seconds who is there

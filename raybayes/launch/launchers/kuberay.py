@@ -9,10 +9,10 @@ from typing import NoReturn
 import yaml
 
 from raybayes.errors import ClusterError
-from raybayes.launch.checks import Finding
 from raybayes.launch.cluster_paths import ClusterFolder
+from raybayes.launch.config.manifest import RayClusterManifest
 from raybayes.launch.interface import Say, Status
-from raybayes.launch.manifest import RayClusterManifest
+from raybayes.launch.node.checks import Finding
 
 
 class KubeRayLauncher:

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from raybayes.launch import processes
 from raybayes.launch.cluster_paths import ClusterFolder
-from raybayes.launch.reaper import sweep_stale
+from raybayes.launch.node import processes
+from raybayes.launch.node.reaper import sweep_stale
 
 
 def end_here(folder: ClusterFolder) -> int:

@@ -30,7 +30,7 @@ _STOP_NODES_S = 60.0
 
 
 def main(arguments: Sequence[str]) -> int:
-    own = argparse.ArgumentParser(prog="raybayes.launch.slurm_batch", description=__doc__)
+    own = argparse.ArgumentParser(prog="raybayes.launch.batch", description=__doc__)
     own.add_argument("--folder", required=True)
     own.add_argument("--node", required=True, help="options of every node, one quoted text")
     own.add_argument("--requeues", type=int, default=100)
