@@ -33,9 +33,9 @@ def submit(
     size_limit: Annotated[float, typer.Option(metavar="MB", help="Largest working directory that is sent.")] = 100.0,
 ) -> int:
     """Run a raybayes command on a cluster: as a job on a running one, or as one Slurm job from start to end."""
-    from raybayes.api import default_name
     from raybayes.launch.jobs import submission
     from raybayes.launch.jobs.remote_command import project_of
+    from raybayes.spec.sweep_spec import default_name
 
     _check(arguments)
     jobs, job = submission.submit(

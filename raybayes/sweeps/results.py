@@ -15,6 +15,7 @@ from raybayes.contract import Findings
 from raybayes.errors import RaybayesError, SpecError, StoreError, TrialError
 from raybayes.seeds import derive
 from raybayes.space import Space
+from raybayes.spec.options import Path
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.spec.validation import build, nest, refused
 from raybayes.store.documents import read_spec
@@ -46,7 +47,7 @@ class Sweep:
         StoreError: there is no sweep, or a newer raybayes wrote it.
     """
 
-    def __init__(self, path: str, keep: Any = None) -> None:
+    def __init__(self, path: Path, keep: Any = None) -> None:
         self._keep = keep
         self.layout = Layout(open_storage(str(path)))
         self.document = read_spec(self.layout)
@@ -391,4 +392,5 @@ class Sweep:
         """The best `top` trials again over `repeats` fresh seeds; see `raybayes.confirm`."""
         from raybayes.sweeps import confirmation
 
-        return confirmation.confirm(self.path, top, repeats, **changes)
+        found: Sweep = confirmation.confirm(self.path, top, repeats, **changes)
+        return found

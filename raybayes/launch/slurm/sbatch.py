@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from raybayes import __version__
+from raybayes._version import __version__
 from raybayes.launch.config.cluster_spec import SlurmCluster
 
 

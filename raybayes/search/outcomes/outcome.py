@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from raybayes.contract import Action
 from raybayes.search.objective import Objective
-from raybayes.spec.sweep_spec import parse_bound
+from raybayes.spec.reading import parse_bound
 
 
 class State(enum.StrEnum):

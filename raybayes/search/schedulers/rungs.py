@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from raybayes.errors import SpecError
-from raybayes.spec.sweep_spec import Component
+from raybayes.spec.component import Component
 from raybayes.wording import unknown
 
 SCHEDULERS = ("none", "asha", "median", "hyperband", "pbt")

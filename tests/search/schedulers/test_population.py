@@ -10,7 +10,7 @@ from raybayes.errors import SpecError
 from raybayes.search.schedulers.population import Population, make_population
 from raybayes.search.schedulers.rungs import Curves
 from raybayes.space import Choice, Float, Int, Space
-from raybayes.spec.sweep_spec import Component
+from raybayes.spec.component import Component
 
 SPACE = Space(
     {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from raybayes.errors import SpecError
 from raybayes.search.objective import Objective
 from raybayes.search.schedulers.rungs import Asha, Curves, Hyperband, Median, NoPruning, Scheduler, make_scheduler
-from raybayes.spec.sweep_spec import Component
+from raybayes.spec.component import Component
 
 Event = tuple[int, int, float]  # trial, step, loss
 LOSSES = st.integers(0, 6).map(float)  # ties are frequent

@@ -19,7 +19,7 @@ from raybayes.search.study.records import TrialRecord
 from raybayes.search.study.study import Study
 from raybayes.search.study.trials_table import trials_table
 from raybayes.space import Choice, Float, Int, Space
-from raybayes.spec.sweep_spec import Component
+from raybayes.spec.component import Component
 from raybayes.store.logs.reports import FIXED
 
 SPACE = Space(
