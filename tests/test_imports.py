@@ -22,6 +22,7 @@ LEVELS = (
     "clock",
     "seeds",
     "hardware",
+    "wording",
     "contract",
     "space",
     "spec",
@@ -59,18 +60,14 @@ OWNERS = {
 }
 # What is not yet so: each line goes when its test passes.
 ARROWS_TO_CUT = {
-    "store": "the version from the package",
     "engine.worker": "imports the controller",
     "engine.run": "ray in run.py",
     "sweeps": "results act, the version from the package",
 }
 CIRCLES_TO_CUT = {
     "raybayes": "results and api; context and checkpointer; launch/interface; the version",
-    "trainables.autoregressive": "config and its rules",
     "trainables.ensembles": "config and its rules; methods/run and methods/pretrained",
-    "trainables.flows": "config and its rules",
     "trainables.oneshot": "config and its rules",
-    "trainables.permutations": "config and its rules",
 }
 
 
