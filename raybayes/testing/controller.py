@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os import PathLike
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from raybayes import catalog
 from raybayes.api import open_sweep
@@ -14,8 +15,7 @@ from raybayes.engine.controller.controller import SweepController
 from raybayes.engine.in_process import work_through
 from raybayes.engine.messages import Decision, Key, Report, Start, TrialRun
 from raybayes.search.progress import Progress
-from raybayes.spec.sweep_spec import SweepSpec
-from raybayes.spec.validation import build
+from raybayes.spec.sweep_spec import make_spec
 from raybayes.store.documents import write_spec
 from raybayes.sweeps.preparation import describe, prepare
 from raybayes.sweeps.results import Sweep
@@ -32,7 +32,8 @@ class ControllerHarness:
         project: its name in the catalogue.
         storage: the folder that will hold the sweep.
         clock: what the controller takes for time.
-        options: fields of the spec, such as `trials=4, scheduler="asha"`.
+        kind: "sweep", or "train" for one run of a fixed configuration.
+        options: those of `raybayes.sweep` or `raybayes.train`, such as `trials=4, scheduler="asha"`.
 
     Raises:
         RaybayesError: the spec is wrong, as on the command line.
@@ -48,10 +49,19 @@ class ControllerHarness:
         ['COMPLETE', 'PRUNED', ...]
     """
 
-    def __init__(self, project: str, storage: str, *, clock: VirtualClock | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        project: str,
+        storage: str | PathLike[str],
+        *,
+        clock: VirtualClock | None = None,
+        kind: Literal["sweep", "train"] = "sweep",
+        **options: Any,
+    ) -> None:
         self.clock = clock if clock is not None else VirtualClock()
-        values = {"project": project, "storage": str(storage), "name": "harness", **options}
-        prepared = prepare(build(SweepSpec, values, "harness"))
+        values = {"project": project, "storage": storage, "name": "harness", **options}
+        fixed: dict[str, Any] = {"trials": 1, "sampler": "random"} if kind == "train" else {}
+        prepared = prepare(make_spec(kind, values, kind, kind=kind, **fixed))
         self._layout, self._resources = prepared.layout, prepared.spec.resources
         self._controller = _ObservedController(
             prepared.layout, prepared.spec, prepared.plan, catalog.roots(), clock=self.clock

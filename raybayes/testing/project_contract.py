@@ -101,7 +101,8 @@ class ProjectContract:
         """Bit for bit; the first resumption happens in a process of its own, which has only the stored state."""
         steps = len(smoke.reports)
         for cut in sorted({1, steps // 2, steps - 1} - {0, steps}):
-            with ControllerHarness(project.name, str(tmp_path), name=f"cut{cut}", **_run_of(project.smoke)) as stopped:
+            options: dict[str, Any] = {"name": f"cut{cut}", "config": project.smoke, "checkpoint_every": 0.0}
+            with ControllerHarness(project.name, tmp_path, kind="train", **options) as stopped:
                 stopped.train(until=cut)
             assert stopped.results.trials["state"].to_pylist() == ["PAUSED"]
             assert len(stopped.results.reports) == cut
@@ -124,7 +125,7 @@ class ProjectContract:
         wanted: dict[str, Any] = {"trials": 1, "repeats": 3, "config": dict(project.smoke)}
         found: dict[str, Sweep] = {}
         for name, fuse in (("apart", "never"), ("together", 3)):
-            with ControllerHarness(project.name, str(tmp_path), name=name, fuse=fuse, **wanted) as sweep:
+            with ControllerHarness(project.name, tmp_path, name=name, fuse=fuse, **wanted) as sweep:
                 sweep.train()
             assert sweep.results.trials["state"].to_pylist() == ["COMPLETE"]
             assert sweep.fused == (() if fuse == "never" else (fuse,))
@@ -165,12 +166,6 @@ class ProjectContract:
                 if metric.name not in _UNLIKE:
                     mine, theirs = found[-1].get(metric.name), alone[-1][metric.name]
                     assert mine == theirs or math.isnan(theirs), metric.name
-
-
-def _run_of(config: Mapping[str, Any], seed: int = 0) -> dict[str, Any]:
-    """The options of a run that could be resumed at each of its reports."""
-    return {"kind": "train", "trials": 1, "config": dict(config), "seed": seed, "sampler": "random",
-            "checkpoints": {"checkpoint_every": 0.0}}  # fmt: skip
 
 
 def _trained(project: Project, config: Mapping[str, Any], storage: str, name: str, seed: int = 0) -> Sweep:

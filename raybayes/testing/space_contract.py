@@ -13,7 +13,7 @@ from raybayes.errors import SpecError
 from raybayes.search.plan import make_plan
 from raybayes.search.preview import preview
 from raybayes.space import Choice, Space
-from raybayes.spec.sweep_spec import SweepSpec
+from raybayes.spec.sweep_spec import make_spec
 
 DRAWS = 64
 
@@ -69,7 +69,7 @@ class SpaceContract:
 
 
 def _drawn(space: Space, seed: int = 0) -> list[dict[str, Any]]:
-    spec = SweepSpec(project="space", name="space", sampler="random", seed=seed, trials=DRAWS)
+    spec = make_spec("sweep", {"project": "space", "sampler": "random", "seed": seed, "trials": DRAWS}, "space")
     return preview(make_plan(spec, space, (Metric("loss", "minimize"),), {}), DRAWS)
 
 

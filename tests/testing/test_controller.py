@@ -75,7 +75,7 @@ class TestPlayedWorkers:
 
     def test_a_clock_can_be_handed_in(self, tmp_path):
         clock = VirtualClock(5.0)
-        with ControllerHarness("parabola", tmp_path, clock=clock, trials=2, time_budget_s=10) as sweep:
+        with ControllerHarness("parabola", tmp_path, clock=clock, trials=2, time_budget=10) as sweep:
             run = sweep.ask()
             assert sweep.report(run, {"loss": 1.0, "size": 1.0}, seconds=20.0) is Action.PAUSE, "the time is over"
         assert clock.now() == 25.0
