@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Unpack
 
 from raybayes.errors import SpecError, StoreError
-from raybayes.search.confirm import Race, candidates
+from raybayes.search.outcomes.confirm import Race, candidates
 from raybayes.search.progress import Progress
 from raybayes.seeds import derive
 from raybayes.spec.component import Component
@@ -32,7 +32,7 @@ def confirm(
 ) -> Sweep:
     """Repeat the best `top` configurations of a sweep over up to `repeats` fresh seeds each.
 
-    Clear losers stop early (`raybayes.search.confirm.Race`). A confirmation that was interrupted goes on; one that
+    Clear losers stop early (`search.outcomes.confirm.Race`). A confirmation that was interrupted goes on; one that
     was done with the same candidates and seeds is not done again.
 
     Args:

@@ -6,7 +6,7 @@ import pytest
 
 import raybayes as rb
 from raybayes.errors import OutOfTime, SpecError, StoreError
-from raybayes.search.confirm import Race
+from raybayes.search.outcomes.confirm import Race
 from raybayes.store.lock import BurstLock
 
 HERE = {"executor": "local", "checkpoint_every": 0.0}
