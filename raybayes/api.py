@@ -169,7 +169,8 @@ def extend(path: Path, trials: int, *, watch: Watch = silent, **options: Unpack[
     Args:
         path: the sweep's folder or URI.
         trials: how many more.
-        watch, options: as in `resume`.
+        watch: called with the progress, about twice a second.
+        options: as in `resume`.
     """
     if trials < 1:
         raise SpecError(f"trials: found {trials}; extend by 1 or more.")
