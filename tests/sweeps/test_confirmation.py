@@ -212,7 +212,9 @@ class TestChanges:
 
         sweep = rb.sweep("parabola", trials=1, storage=str(tmp_path), name="s", **HERE)
         monkeypatch.setattr(catalog, "load_space", lambda project, name="SPACE": Space({"lr": Float(0.1, 0.5)}))
-        with pytest.raises(SpecError, match=r"has changed since its last burst: lr: .*0\.001.* -> .*0\.1.*; method: .* -> absent"):
+        with pytest.raises(
+            SpecError, match=r"has changed since its last burst: lr: .*0\.001.* -> .*0\.1.*; method: .* -> absent"
+        ):
             sweep.extend(1, executor="local")
 
 
