@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from raybayes import catalog
 from raybayes.contract import Findings, Finished, Project
 from raybayes.errors import RaybayesError, SpecError, TrialError
-from raybayes.reporting.style import drawing
+from raybayes.reporting.figures.style import drawing
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.spec.validation import build, nest, refused
 

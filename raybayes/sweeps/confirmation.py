@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from raybayes.errors import SpecError, StoreError
-from raybayes.search.confirm import Race, candidates
+from raybayes.search.outcomes.confirm import Race, candidates
 from raybayes.search.progress import Progress
 from raybayes.seeds import derive
 from raybayes.spec.component import Component
@@ -35,7 +35,7 @@ def confirm(
 ) -> None:
     """Repeat the best `top` configurations of a sweep over up to `repeats` fresh seeds each.
 
-    Clear losers stop early (`raybayes.search.confirm.Race`). A confirmation that was interrupted is resumed; one that
+    Clear losers stop early (`search.outcomes.confirm.Race`). An interrupted confirmation is resumed; one that
     was done with the same candidates and seeds is not repeated.
 
     Args:

@@ -13,16 +13,16 @@ from raybayes import catalog
 from raybayes.contract import Findings
 from raybayes.errors import RaybayesError, SpecError, StoreError
 from raybayes.seeds import derive
-from raybayes.store.reports import FIXED, next_burst
+from raybayes.store.logs.reports import FIXED, next_burst
 from raybayes.store.trials import read_trials
 from raybayes.sweeps.stored import StoredSweep
 
 if TYPE_CHECKING:
     import pandas
 
-    from raybayes.reporting.page import Page
+    from raybayes.reporting.page.make_page import Page
     from raybayes.reporting.summary import Summary
-    from raybayes.search.confirm import Confirmation
+    from raybayes.search.outcomes.confirm import Confirmation
 
 
 class SweepResult(StoredSweep):
@@ -43,7 +43,7 @@ class SweepResult(StoredSweep):
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        from raybayes.reporting.notebook import run_html, sweep_html
+        from raybayes.reporting.tables.notebook import run_html, sweep_html
 
         if self.spec.kind == "train":
             return run_html(self.path, self.spec.project, self.trials, self.reports, FIXED.names)
@@ -82,7 +82,7 @@ class SweepResult(StoredSweep):
     @cached_property
     def confirmed(self) -> dict[int, Confirmation]:
         """What fresh seeds say of the trials that were confirmed, by number."""
-        from raybayes.search.confirm import Stage, pooled
+        from raybayes.search.outcomes.confirm import Stage, pooled
 
         stages = [
             Stage(stage.records, [entry["trial"] for entry in stage.document["candidates"]], stage.spec.repeats)
@@ -93,7 +93,7 @@ class SweepResult(StoredSweep):
     @property
     def best_summary(self) -> str:
         """One or two sentences on the best trial: its value with its standard error, and what it rests on."""
-        from raybayes.search.best_summary import best_summary
+        from raybayes.search.outcomes.best_summary import best_summary
 
         return best_summary(self.records, self.confirmed, self.objectives, self.spec.constraints)
 
@@ -104,13 +104,13 @@ class SweepResult(StoredSweep):
         Of a confirmed trial, the objectives are means over `n` fresh seeds, with their standard errors in "<name>.se";
         "<name>.searched" is what the search had found, and `confirmed` whether the trial may win.
         """
-        from raybayes.search.best_summary import with_confirmations
+        from raybayes.search.outcomes.best_summary import with_confirmations
 
         return with_confirmations(self._searched, self.confirmed, self.objectives)
 
     @property
     def _searched(self) -> pa.Table:
-        from raybayes.search.study import trials_table
+        from raybayes.search.study.trials_table import trials_table
 
         if self.layout.storage.exists(self.layout.journal):
             return trials_table(self.records, self.space, self.objectives)
@@ -135,8 +135,8 @@ class SweepResult(StoredSweep):
     @property
     def pareto(self) -> pa.Table:
         """The trials that no other dominates; for one objective the best alone."""
-        from raybayes.search.confirm import judged
-        from raybayes.search.ranking import front
+        from raybayes.search.outcomes.confirm import judged
+        from raybayes.search.outcomes.ranking import front
 
         numbers = front(judged(self.records, self.confirmed), self.objectives)
         rows = {number: i for i, number in enumerate(self.trials["trial"].to_pylist())}
@@ -176,13 +176,13 @@ class SweepResult(StoredSweep):
 
     def report(self) -> str:
         """Draw all figures (PNG and SVG, in `figures/`) and write report.html; returns where the page lies."""
-        from raybayes.reporting.page import write_page
+        from raybayes.reporting.page.make_page import write_page
 
         return write_page(self.layout, self.page())
 
     def page(self) -> Page:
         """What `report` writes, in memory. If the project cannot add its part, the page says why."""
-        from raybayes.reporting.page import make_page
+        from raybayes.reporting.page.make_page import make_page
 
         try:
             findings, notice = self.findings(), ""

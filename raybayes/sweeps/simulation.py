@@ -30,7 +30,7 @@ from raybayes.engine.controller.controller import SweepController
 from raybayes.engine.messages import TrialRun
 from raybayes.engine.simulated import SECONDS, Event, Replay
 from raybayes.errors import SpecError
-from raybayes.search.confirm import candidates
+from raybayes.search.outcomes.confirm import candidates
 from raybayes.search.plan import make_plan
 from raybayes.seeds import derive
 from raybayes.space import Choice, Space
@@ -42,7 +42,7 @@ from raybayes.store import parquet
 from raybayes.store.documents import write_spec
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
-from raybayes.store.reports import read_reports
+from raybayes.store.logs.reports import read_reports
 from raybayes.sweeps.confirmation import as_stage, stage_spec
 from raybayes.sweeps.execution import require_success
 from raybayes.sweeps.preparation import Prepared, describe

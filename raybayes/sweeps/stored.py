@@ -15,12 +15,13 @@ from raybayes.spec.validation import build
 from raybayes.store.documents import read_spec
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
-from raybayes.store.reports import read_reports
+from raybayes.store.logs.reports import read_reports
 from raybayes.store.tables import read_table, table_names
 
 if TYPE_CHECKING:
     from raybayes.search.objective import Objective
-    from raybayes.search.study import Study, TrialRecord
+    from raybayes.search.study.records import TrialRecord
+    from raybayes.search.study.study import Study
 
 
 class StoredSweep:
@@ -71,7 +72,7 @@ class StoredSweep:
     def study(self) -> Study:
         """The study, opened for reading, fresh at each call."""
         from raybayes.engine.controller.journal_file import journal_file
-        from raybayes.search.study import Study
+        from raybayes.search.study.study import Study
 
         return Study(str(journal_file(self.layout)), self.space, self.objectives, writer=False)
 
@@ -87,7 +88,7 @@ class StoredSweep:
 
     def profile(self) -> pa.Table:
         """Where the time of each slot went, one row per run: slot, node, trial, repeat, ended, seconds of each part."""
-        from raybayes.store.profile import read_profile
+        from raybayes.store.logs.profile import read_profile
 
         return read_profile(self.layout)
 
@@ -111,7 +112,7 @@ class StoredSweep:
         Raises:
             StoreError: the trial has stored none, or a sweep kept only those of better trials.
         """
-        from raybayes.store import checkpoints, retention
+        from raybayes.store.checkpointing import checkpoints, retention
 
         ref = checkpoints.newest(self.layout, trial, repeat)
         if ref is None:

@@ -6,7 +6,7 @@ import pytest
 
 import raybayes as rb
 from raybayes.errors import OutOfTime, SpecError, StoreError
-from raybayes.search.confirm import Race
+from raybayes.search.outcomes.confirm import Race
 from raybayes.store.lock import BurstLock
 
 HERE = {"executor": "local", "checkpoint_every": 0.0}
@@ -113,7 +113,7 @@ class TestConfirm:
 
     def test_what_cannot_be_confirmed(self, tmp_path, searched):
         none = rb.sweep("parabola", trials=2, constraints={"size": "<= 0"}, storage=str(tmp_path), **HERE)
-        with pytest.raises(StoreError, match="nothing to confirm. None of the 2 complete trials satisfies size <= 0"):
+        with pytest.raises(StoreError, match=r"nothing to confirm\. None of the 2 complete trials satisfies size <= 0"):
             none.confirm(executor="local")
         with pytest.raises(SpecError, match="top 0 and repeats 5"):
             searched.confirm(0, executor="local")

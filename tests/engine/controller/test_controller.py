@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 import raybayes as rb
-from raybayes.store import checkpoints, retention
+from raybayes.store.checkpointing import checkpoints, retention
 
 HERE = {"executor": "local", "checkpoint_every": 0.0}
 

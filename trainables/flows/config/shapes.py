@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from raybayes.data import describe
-from raybayes.data.record import Pixels
+from raybayes.data.records import Pixels
 from raybayes.errors import DataError
 from trainables.flows.config.presets import TOYS
 from trainables.flows.config.values import TrunkValues, Values
