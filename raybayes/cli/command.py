@@ -120,8 +120,8 @@ def _write(made: Findings, folder: Path, name: str) -> list[str]:
 
     from raybayes.cli.printing import plain
     from raybayes.cli.show import findings_rows
-    from raybayes.reporting.findings import file_name
-    from raybayes.reporting.style import rendered
+    from raybayes.reporting.figures.style import rendered
+    from raybayes.reporting.tables.findings import file_name
 
     files = {f"{name}.json": json.dumps(plain(findings_rows(made)), indent=2, default=str).encode()}
     files |= {f"{file_name(caption)}.png": rendered(figure, "png") for caption, figure in made.figures.items()}

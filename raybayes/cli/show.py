@@ -82,7 +82,7 @@ def report(path: Path, json: options.Json = False) -> int:
 def print_sweep(found: Sweep, as_json: bool, findings: bool = True) -> None:
     """All trials, best first, the best marked; below them what the project makes of them; the path last."""
     from raybayes.cli.printing import console, print_json
-    from raybayes.reporting.table import best, trials_table
+    from raybayes.reporting.tables.trials_table import best, trials_table
 
     objectives = found.objectives
     if as_json:
@@ -104,7 +104,7 @@ def print_sweep(found: Sweep, as_json: bool, findings: bool = True) -> None:
 def print_profile(found: Sweep, as_json: bool) -> None:
     """The shares of each slot's time, in percent."""
     from raybayes.cli.printing import console, plain_table, print_json
-    from raybayes.reporting.profile import in_percent, shares
+    from raybayes.reporting.tables.slot_shares import in_percent, shares
 
     found_shares = shares(found.profile())
     if as_json:
@@ -127,7 +127,7 @@ def findings_rows(findings: Findings) -> dict[str, list[dict[str, Any]]]:
 
 
 def print_findings(findings: Findings, out: Console) -> None:
-    from raybayes.reporting.findings import findings_table
+    from raybayes.reporting.tables.findings import findings_table
 
     for title, table in findings.tables.items():
         out.print(f"\n{title}", markup=False)
@@ -137,7 +137,7 @@ def print_findings(findings: Findings, out: Console) -> None:
 def print_run(found: Sweep, as_json: bool, findings: bool = False) -> None:
     """The last value of every metric, the tables that were saved, the path."""
     from raybayes.cli.printing import console, plain_table, print_json
-    from raybayes.store.reports import FIXED
+    from raybayes.store.logs.reports import FIXED
 
     rows = found.reports.to_pylist()
     names = [name for name in found.reports.column_names if name not in FIXED.names]

@@ -18,7 +18,7 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler,
 from raybayes.errors import SpecError
 from raybayes.seeds import derive
 from raybayes.space import Choice, Space
-from raybayes.spec.sweep_spec import Component
+from raybayes.spec.component import Component
 from raybayes.wording import unknown
 
 SAMPLERS = ("tpe", "gp", "cmaes", "nsga2", "random", "grid")

@@ -15,11 +15,11 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from raybayes.clock import WALL, Clock
 from raybayes.errors import RaybayesError, SpecError
-from raybayes.reporting.table import counts
+from raybayes.reporting.tables.trials_table import counts
 from raybayes.sweeps.results import Sweep
 
 if TYPE_CHECKING:
-    from raybayes.reporting.page import Page
+    from raybayes.reporting.page.make_page import Page
 
 SHOWN = ("history", "curves", "importances", "timeline")  # figures on the first page
 FRESH_S = 60.0  # a page of a running sweep is drawn anew at most this often

@@ -9,10 +9,11 @@ from typing import Any
 
 from raybayes.clock import WALL, Clock
 from raybayes.errors import StoreError
-from raybayes.reporting.view import View, Worker
-from raybayes.search.study import Study, trials_table
+from raybayes.reporting.terminal.view import View, Worker
+from raybayes.search.study.study import Study
+from raybayes.search.study.trials_table import trials_table
 from raybayes.store.lock import BurstLock
-from raybayes.store.report_tail import ReportTail
+from raybayes.store.logs.report_tail import ReportTail
 from raybayes.sweeps.results import Sweep
 
 COPY_EVERY_S = 10.0  # an object store's journal is fetched whole, so not at each look

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from raybayes import __version__, catalog, data
+from raybayes import catalog, data
+from raybayes._version import __version__
 from raybayes.contract import Project
 from raybayes.errors import SpecError
 from raybayes.hardware import describe_machine

@@ -15,23 +15,25 @@ from raybayes.contract import Findings
 from raybayes.errors import RaybayesError, SpecError, StoreError, TrialError
 from raybayes.seeds import derive
 from raybayes.space import Space
+from raybayes.spec.options import Path
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.spec.validation import build, nest, refused
 from raybayes.store.documents import read_spec
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
-from raybayes.store.reports import FIXED, next_burst, read_reports
+from raybayes.store.logs.reports import FIXED, next_burst, read_reports
 from raybayes.store.tables import read_table, table_names
 from raybayes.store.trials import read_trials
 
 if TYPE_CHECKING:
     import pandas
 
-    from raybayes.reporting.page import Page
+    from raybayes.reporting.page.make_page import Page
     from raybayes.reporting.summary import Summary
-    from raybayes.search.confirm import Confirmation
     from raybayes.search.objective import Objective
-    from raybayes.search.study import Study, TrialRecord
+    from raybayes.search.outcomes.confirm import Confirmation
+    from raybayes.search.study.records import TrialRecord
+    from raybayes.search.study.study import Study
 
 
 class Sweep:
@@ -45,7 +47,7 @@ class Sweep:
         StoreError: there is no sweep, or a newer raybayes wrote it.
     """
 
-    def __init__(self, path: str, keep: Any = None) -> None:
+    def __init__(self, path: Path, keep: Any = None) -> None:
         self._keep = keep
         self.layout = Layout(open_storage(str(path)))
         self.document = read_spec(self.layout)
@@ -57,7 +59,7 @@ class Sweep:
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        from raybayes.reporting.notebook import run_html, sweep_html
+        from raybayes.reporting.tables.notebook import run_html, sweep_html
 
         if self.spec.kind == "train":
             return run_html(self.path, self.spec.project, self.trials, self.reports, FIXED.names)
@@ -117,13 +119,13 @@ class Sweep:
     def study(self) -> Study:
         """The study, opened anew to be read."""
         from raybayes.engine.controller.journal_file import journal_file
-        from raybayes.search.study import Study
+        from raybayes.search.study.study import Study
 
         return Study(str(journal_file(self.layout)), self.space, self.objectives, writer=False)
 
     def profile(self) -> pa.Table:
         """Where the time of each slot went, one row a job: slot, node, trial, repeat, ended, seconds of each part."""
-        from raybayes.store.profile import read_profile
+        from raybayes.store.logs.profile import read_profile
 
         return read_profile(self.layout)
 
@@ -142,7 +144,7 @@ class Sweep:
     @cached_property
     def confirmed(self) -> dict[int, Confirmation]:
         """What fresh seeds say of the trials that were confirmed, by number."""
-        from raybayes.search.confirm import Stage, pooled
+        from raybayes.search.outcomes.confirm import Stage, pooled
 
         stages = [
             Stage(stage._records, [entry["trial"] for entry in stage.document["candidates"]], stage.spec.repeats)
@@ -153,7 +155,7 @@ class Sweep:
     @property
     def best_summary(self) -> str:
         """One or two sentences on the best trial: its value with its standard error, and what it rests on."""
-        from raybayes.search.best_summary import best_summary
+        from raybayes.search.outcomes.best_summary import best_summary
 
         return best_summary(self._records, self.confirmed, self.objectives, self.spec.constraints)
 
@@ -164,13 +166,13 @@ class Sweep:
         Of a confirmed trial, the objectives are means over `n` fresh seeds, with their standard errors in "<name>.se";
         "<name>.searched" is what the search had found, and `confirmed` whether the trial may win.
         """
-        from raybayes.search.best_summary import with_confirmations
+        from raybayes.search.outcomes.best_summary import with_confirmations
 
         return with_confirmations(self._searched, self.confirmed, self.objectives)
 
     @property
     def _searched(self) -> pa.Table:
-        from raybayes.search.study import trials_table
+        from raybayes.search.study.trials_table import trials_table
 
         if self.layout.storage.exists(self.layout.journal):
             return trials_table(self._records, self.space, self.objectives)
@@ -200,8 +202,8 @@ class Sweep:
     @property
     def pareto(self) -> pa.Table:
         """The trials that no other dominates; for one objective the best alone."""
-        from raybayes.search.confirm import judged
-        from raybayes.search.ranking import front
+        from raybayes.search.outcomes.confirm import judged
+        from raybayes.search.outcomes.ranking import front
 
         numbers = front(judged(self._records, self.confirmed), self.objectives)
         rows = {number: i for i, number in enumerate(self.trials["trial"].to_pylist())}
@@ -242,13 +244,13 @@ class Sweep:
 
     def report(self) -> str:
         """Draw all figures (PNG and SVG, in `figures/`) and write report.html; returns where the page lies."""
-        from raybayes.reporting.page import write_page
+        from raybayes.reporting.page.make_page import write_page
 
         return write_page(self.layout, self.page())
 
     def page(self) -> Page:
         """What `report` writes, in memory. If the project cannot add its part, the page says why."""
-        from raybayes.reporting.page import make_page
+        from raybayes.reporting.page.make_page import make_page
 
         try:
             findings, notice = self.findings(), ""
@@ -298,7 +300,7 @@ class Sweep:
         Raises:
             StoreError: the trial has stored none, or a sweep kept only those of better trials.
         """
-        from raybayes.store import checkpoints, retention
+        from raybayes.store.checkpointing import checkpoints, retention
 
         single = self.spec.kind == "train"
         number = trial if trial is not None else 0 if single else int(self.best["trial"])
@@ -333,7 +335,7 @@ class Sweep:
         return self._made(name, lambda finished: command.run(finished, list(inputs), checked))
 
     def _made(self, what: str, by: Callable[[Sweep], Findings]) -> Findings:
-        from raybayes.reporting.style import drawing
+        from raybayes.reporting.figures.style import drawing
 
         try:
             with drawing():
@@ -390,4 +392,5 @@ class Sweep:
         """The best `top` trials again over `repeats` fresh seeds; see `raybayes.confirm`."""
         from raybayes.sweeps import confirmation
 
-        return confirmation.confirm(self.path, top, repeats, **changes)
+        found: Sweep = confirmation.confirm(self.path, top, repeats, **changes)
+        return found

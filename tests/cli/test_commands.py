@@ -153,7 +153,7 @@ class TestDoors:
     def test_the_resolved_spec_is_written_with_every_default(self, run):
         run(*PARABOLA, "--trials", 1, "--name", "a")
         document = yaml.safe_load(Path("runs/a/sweep.yaml").read_text())
-        assert document["schema"] == 1
+        assert document["schema"] == 2
         assert document["sampler"] == {"name": "tpe", "options": {}}
         assert document["parameters"]["momentum.beta"] == {"float": [0.1, 0.95], "when": {"method": ["momentum"]}}
         assert document["config"] == {"steps": 2}
@@ -258,8 +258,8 @@ MISTAKES = {
     "grid without steps": ([*PARABOLA, "--sampler", "grid"], ["infinitely many values", "step="]),
     "trials": ([*PARABOLA, "--trials", "0"], ["trials: found 0", "greater than or equal to 1"]),
     "name": ([*PARABOLA, "--name", "a/b"], ["name: found 'a/b'", "letters, digits"]),
-    "time": ([*PARABOLA, "--time-budget", "soon"], ["time 'soon' is not readable", "2h"]),
-    "constraint": ([*PARABOLA, "--constraint", "loss<3"], ["constraint 'loss<3' is not readable", "METRIC<=NUMBER"]),
+    "time": ([*PARABOLA, "--time-budget", "soon"], ["time_budget: found 'soon'; write seconds", "2h"]),
+    "constraint": ([*PARABOLA, "--constraint", "loss<3"], ["constraints: found 'loss<3'", "METRIC<=NUMBER"]),
     "constraint on nothing": (
         [*PARABOLA, "--constraint", "speed<=3"],
         ["parabola has no metric 'speed'; valid metrics: "],
@@ -285,7 +285,7 @@ MISTAKES = {
         [*PARABOLA, "--scheduler", "zzz"],
         ["unknown scheduler 'zzz'; valid schedulers: none, "],
     ),
-    "no sweep": (["show", "."], ["no sweep"]),
+    "no sweep": (["show", "."], ["not a sweep"]),
     "no such folder": (["resume", "nowhere"], ["nowhere"]),
     "no data": (["sweep", "ensembles", "-s", "dataset=mnist"], ["mnist", "raybayes data fetch mnist", "mnist-sample"]),
     "unknown data": (["data", "check", "mnits"], ["mnits", "mnist"]),
@@ -337,7 +337,7 @@ class TestMistakesWithFiles:
     def test_a_newer_schema(self, run):
         run(*PARABOLA, "--trials", 1, "--name", "a")
         path = Path("runs/a/sweep.yaml")
-        path.write_text(path.read_text().replace("schema: 1", "schema: 99"))
+        path.write_text(path.read_text().replace("schema: 2", "schema: 99"))
         code, _, errors = run("show", "runs/a")
         assert code == 2
         assert "99" in errors

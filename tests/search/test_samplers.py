@@ -9,13 +9,13 @@ from optuna.search_space import IntersectionSearchSpace
 
 from raybayes.errors import SpecError
 from raybayes.search.objective import Objective
-from raybayes.search.outcome import Outcome, State
+from raybayes.search.outcomes.outcome import Outcome, State
 from raybayes.search.samplers import SAMPLERS, sampler_factory
-from raybayes.search.study import Study
-from raybayes.search.transfer_study import Past
+from raybayes.search.study.study import Study
+from raybayes.search.study.transfer_study import Past
 from raybayes.seeds import derive
 from raybayes.space import Choice, Float, Int, Space
-from raybayes.spec.sweep_spec import Component
+from raybayes.spec.component import Component
 
 FLAT = Space({"x": Float(0.0, 1.0), "lr": Float(1e-4, 1.0, log=True), "n": Int(1, 9), "kind": Choice("a", "b")})
 CONDITIONAL = Space(

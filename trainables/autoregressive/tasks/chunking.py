@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from raybayes.data import Column
-from raybayes.data.tables import conform
+from raybayes.data.files.tables import conform
 from raybayes.errors import DataError
 from trainables.autoregressive.sequences.chunks import Tags
 from trainables.autoregressive.sequences.limits import Limits, Rules

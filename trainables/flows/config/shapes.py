@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from raybayes.contract import require_entries
 from raybayes.data import describe
-from raybayes.data.record import Pixels
+from raybayes.data.records import Pixels
 from raybayes.errors import DataError
 from trainables.flows.config.presets import TOYS
 from trainables.flows.config.values import TrunkKind, TrunkValues, Values
