@@ -1,39 +1,10 @@
-from pathlib import Path
-
-import pytest
-
 from raybayes.launch.cluster_paths import ClusterFolder
-from raybayes.launch.config.cluster_spec import SlurmCluster
-from raybayes.launch.node.ports import Block
-from raybayes.launch.node.ray_start import RayNode, environment, start_command
-from raybayes.launch.slurm.sbatch import sbatch_text
-
-GOLDEN = Path(__file__).parent / "golden"
-COMMON = {"kind": "slurm", "name": "lab", "shared": "/nfs/me", "python": "/opt/venv/bin/python", "time": "02:00:00"}
-CASES = {
-    "smallest": (SlurmCluster(**COMMON), ()),
-    "everything": (
-        SlurmCluster(
-            **COMMON,
-            partition="gpu", account="bayes", qos="long", nodes=2, tasks_per_node=2, cpus_per_task=20,
-            gpus_per_node=4, gpu_type="v100", memory="180G", signal_lead_s=600, extra=("--exclusive", "--mail=END"),
-            setup=("module load cuda", 'source "$HOME/venv/bin/activate"'), environment={"B": "two words", "A": "1"},
-            interface="ib0", object_store_mb=2000, results="/nfs/me/runs", scratch="/local", requeues=7,
-        ),
-        ("sweep", "ensembles", "--trials", "50", "-s", "method=deep ensemble"),
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_the_text_is_exactly_this(name):
-    cluster, command = CASES[name]
-    text = sbatch_text(cluster, Path("/nfs/me/lab"), Path("/home/me/work"), command)
-    assert text == (GOLDEN / f"{name}.sbatch").read_text()
+from raybayes.launch.node.ports import PortBlock
+from raybayes.launch.node.ray_start import RayNode, node_environment, start_command
 
 
 def node(**changes):
-    given = {"ip": "10.0.0.5", "head": None, "scratch": "/tmp/rb1000-abc/r", "block": Block(20000, 100)}
+    given = {"ip": "10.0.0.5", "head": None, "scratch": "/tmp/rb1000-abc/r", "block": PortBlock(20000, 100)}
     return RayNode(**{**given, "cpus": 4, "gpus": 0, **changes})
 
 
@@ -60,7 +31,7 @@ def test_a_worker_joins_with_ports_of_its_own():
 class TestEnvironment:
     def made(self, tmp_path, given, ip="10.0.0.5"):
         folder = ClusterFolder(tmp_path)
-        return environment(given, folder, node(ip=ip), "lab-1/0", "/opt/venv/bin/python", "/nfs/runs")
+        return node_environment(given, folder, node(ip=ip), "lab-1/0", "/opt/venv/bin/python", "/nfs/runs")
 
     def test_the_token_is_on_for_every_node_whatever_the_shell_says(self, tmp_path):
         made = self.made(tmp_path, {"RAY_AUTH_MODE": "disabled"})

@@ -13,9 +13,9 @@ import yaml
 import raybayes as rb
 from raybayes.errors import ClusterError
 from raybayes.launch.config.cluster_spec import read_cluster
-from raybayes.launch.interface import launcher_for
-from raybayes.launch.jobs.submission import running
-from raybayes.launch.node.processes import same
+from raybayes.launch.jobs.submission import connect_ray_jobs
+from raybayes.launch.node.processes import is_alive
+from raybayes.launch.registry import launcher_for
 
 ROOT = Path(rb.__file__).parent.parent
 PROJECTS = ROOT / "tests" / "projects"
@@ -46,11 +46,11 @@ def test_up_submit_down_and_nothing_left(tmp_path):
     try:
         up = json.loads(raybayes("cluster", "up", file, "--json").stdout)
         assert (up["state"], up["cpus"], up["wanted"]) == ("up", 2.0, 1)
-        assert "is up already" in raybayes("cluster", "up", file, code=3).stderr
+        assert "is already up" in raybayes("cluster", "up", file, code=3).stderr
         folder = launcher_for(read_cluster(str(file)), str(file)).folder
-        [record] = folder.nodes()
-        assert same(record["pid"], record["born"])
-        assert Path(record["scratch"]).stat().st_mode & 0o077 == 0, "Ray's sockets and logs are nobody else's business"
+        [record] = folder.read_nodes()
+        assert is_alive(record.pid, record.born)
+        assert Path(record.scratch).stat().st_mode & 0o077 == 0, "others can read Ray's sockets and logs"
 
         said = raybayes("submit", *at, "--", "sweep", "parabola", "--trials", 3, "--name", "a", "-s", "steps=2").stdout
         assert "3 complete" in said
@@ -65,10 +65,10 @@ def test_up_submit_down_and_nothing_left(tmp_path):
         raybayes("cluster", "down", file)
         short.unlink()
     assert list(scratch.iterdir()) == []
-    assert not same(record["pid"], record["born"])
+    assert not is_alive(record.pid, record.born)
     assert not [
         p for p in psutil.process_iter(["cmdline"]) if any(str(short) in word for word in p.info["cmdline"] or [])
     ]
     assert raybayes("cluster", "status", file, code=3).stdout.startswith("down")
-    with pytest.raises(ClusterError, match="is down; start it: raybayes cluster up"):
-        running(str(file))
+    with pytest.raises(ClusterError, match="is down; start it with: raybayes cluster up"):
+        connect_ray_jobs(str(file))

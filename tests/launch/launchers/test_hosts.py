@@ -1,22 +1,17 @@
-"""The launcher of hosts with ssh, against a pretended ssh and a pretended `ray up`."""
+"""The launcher of hosts with ssh, against stand-ins for ssh and `ray up`."""
 
 import json
 import platform
 import sys
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
 
 from raybayes.errors import ClusterError
 from raybayes.launch.cluster_paths import Head, write_json
 from raybayes.launch.config.cluster_spec import read_cluster
-from raybayes.launch.config.hosts_file import Auth
 from raybayes.launch.launchers.hosts import HostsLauncher
-from raybayes.launch.node import teardown
-from raybayes.launch.transport import ssh_command
 
-HOSTS = (Path(__file__).parent.parent.parent / "cluster" / "hosts.yaml").read_text()
 SAYS = {"host": "h", "python": platform.python_version(), "ray": version("ray"), "findings": []}
 SSH = """
 host = sys.argv[-2].partition("@")[2]
@@ -38,14 +33,14 @@ raise SystemExit(%d)
 
 
 @pytest.fixture
-def launcher(tmp_path, programs):
-    """A launcher whose hosts answer as told: `launcher({"10.0.0.11": (255, "", "Connection refused")})`."""
+def launcher(tmp_path, programs, hosts_text):
+    """A launcher whose hosts answer like this: `launcher({"10.0.0.11": (255, "", "Connection refused")})`."""
 
     def make(answers=None, wait_s=60):
         good = (0, json.dumps({**SAYS, "left": []}), "")
         programs(ssh=SSH % {"*": good, **(answers or {})}, rsync="")
         path = tmp_path / "hosts.yaml"
-        text = HOSTS.replace("/home/me/.raybayes/lab", str(tmp_path / "lab"))
+        text = hosts_text.replace("/home/me/.raybayes/lab", str(tmp_path / "lab"))
         path.write_text(text.replace("--nodes 3", f"--nodes 3 --join-timeout-s {wait_s}"))
         return HostsLauncher(read_cluster(str(path)), str(path))
 
@@ -97,7 +92,7 @@ def test_up_uses_the_first_autoscaler_and_waits_for_all(launcher, ray_up, tmp_pa
     made = launcher()
     assert made.up(print).state == "up"
     assert (tmp_path / "lab" / "variables").read_text() == "0"
-    with pytest.raises(ClusterError, match="lab is up already"):
+    with pytest.raises(ClusterError, match="lab is already up"):
         made.up(print)
 
 
@@ -126,24 +121,6 @@ def test_down_names_what_it_could_not_end(launcher):
 def test_a_silent_head_is_lost(launcher):
     made = launcher()
     made.folder.create()
-    write_json(made.folder.head, vars(Head("i", "h0", "1.1.1.1", 1, 2, "3.11.7", "2.60.0")))
+    write_json(made.folder.head, Head("i", "h0", "1.1.1.1", 1, 2, "3.11.7", "2.60.0"))
     made.folder.joined.write_text(json.dumps({"updated": 0, "hosts": ["h0"], "cpus": 1, "gpus": 0}))
     assert made.status().state == "lost"
-
-
-def test_ssh_never_asks_and_expands_home_on_the_host():
-    command = ssh_command(Auth(ssh_user="me", ssh_private_key="/k"), "h", ["ls", "~/a b"])
-    assert command[-2:] == ["me@h", "ls ~'/a b'"]
-    assert "BatchMode=yes" in command
-
-
-def test_the_private_key_that_ray_up_copies_is_removed_for_this_cluster_alone(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    config, key = tmp_path / "ray_bootstrap_config.yaml", tmp_path / "ray_bootstrap_key.pem"
-    config.write_text(json.dumps({"cluster_name": "lab", "x": 1}))
-    key.touch()
-    teardown.forget_ray_up("other")
-    assert key.exists()
-    teardown.forget_ray_up("lab")
-    assert not key.exists()
-    assert not config.exists()
