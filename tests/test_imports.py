@@ -75,7 +75,6 @@ OWNERS = {
 ARROWS_TO_CUT = {
     "engine.worker": "imports the controller",
     "engine.run": "ray in run.py",
-    "sweeps": "results act, the version from the package",
 }
 CIRCLES_TO_CUT = {
     "raybayes": "results and api; context and checkpointer; launch/interface; the version",

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from raybayes import catalog
-from raybayes.api import open_sweep
+from raybayes.api import Sweep, open_sweep
 from raybayes.clock import VirtualClock
 from raybayes.contract import Action
 from raybayes.engine.controller.controller import SweepController
@@ -18,7 +18,6 @@ from raybayes.search.progress import Progress
 from raybayes.spec.sweep_spec import make_spec
 from raybayes.store.documents import write_spec
 from raybayes.sweeps.preparation import describe, prepare
-from raybayes.sweeps.results import Sweep
 
 NODE = "test"
 
