@@ -55,7 +55,7 @@ def test_a_storage_that_refuses_is_a_warning_and_no_more(tmp_path, caplog):
         time.sleep(0.2)
     warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 1
-    assert "event files and usage are not kept up for now" in warnings[0]
+    assert "event files and usage are not updated for now" in warnings[0]
 
 
 def test_every_trial_of_a_sweep_has_event_files(tmp_path):
