@@ -11,7 +11,7 @@ from raybayes.engine.simulated import Function, Replay
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.spec.validation import build
 from raybayes.store.documents import write_spec
-from raybayes.store.reports import read_reports
+from raybayes.store.logs.reports import read_reports
 from raybayes.sweeps.preparation import Prepared, describe, prepare
 
 Kind = Callable[..., SweepController]

@@ -4,7 +4,7 @@ from raybayes.clock import VirtualClock
 from raybayes.engine.controller.queue import TrialQueue
 from raybayes.engine.controller.state import SweepState
 from raybayes.engine.messages import Report
-from raybayes.search.outcome import Outcome, State
+from raybayes.search.outcomes.outcome import Outcome, State
 from raybayes.store.trials import read_trials
 from tests.engine.bursts import prepare_sweep
 
