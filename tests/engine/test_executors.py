@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import ray
+from bursts import prepare_sweep
 
 import raybayes as rb
 from raybayes import catalog
@@ -11,7 +12,6 @@ from raybayes.engine.on_ray.connect import make_slot_limit, slot_bundle_of
 from raybayes.engine.on_ray.controller_actor import start_controller
 from raybayes.engine.on_ray.tune import run_trials
 from raybayes.errors import ResourceError, TrialError
-from tests.engine.bursts import prepare_sweep
 
 CONFIG = {"steps": 4, "noise": 0.1, "method": "momentum"}
 
@@ -71,6 +71,7 @@ class TestSameNumbers:
         assert ray.available_resources()["CPU"] == 2
         assert not (tmp_path / sweep.spec.name / ".ray").exists()
 
+    @pytest.mark.slow
     def test_without_the_resource_of_slots_the_head_node_admits(self, ray_cluster, tmp_path):
         assert slot_bundle_of({"CPU": 2.0, "trial_slot": 2.0}) == {"trial_slot": 1.0}
         on_head = replace(ray_cluster, slot_bundle=slot_bundle_of({"CPU": 2.0}))
@@ -103,6 +104,7 @@ class TestSameNumbers:
             "the second attempt began after the checkpoint of step 2"
         )
 
+    @pytest.mark.slow  # the same of a run, and of a trial of one worker, is above and below
     def test_a_killed_worker_of_a_trial_of_several_goes_on_from_its_checkpoint(self, tmp_path):
         config = {"steps": 3, "die_at": 3, "marker": str(tmp_path / "died")}
         sweep = rb.sweep(

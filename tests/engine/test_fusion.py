@@ -4,6 +4,7 @@ import itertools
 from collections import Counter
 
 import pytest
+from bursts import prepare_sweep, train_here
 
 import raybayes as rb
 from raybayes.engine.controller.controller import SweepController
@@ -15,7 +16,6 @@ from raybayes.search.plan import make_plan
 from raybayes.space import Float, Space
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.store.filesystem import open_storage
-from tests.engine.bursts import prepare_sweep, train_here
 
 CONFIG = {"noise": 0.5, "steps": 4, "method": "plain"}
 

@@ -9,10 +9,10 @@ import random
 from collections import Counter
 
 import pytest
+from bursts import prepare_sweep, replay
 
 import raybayes as rb
 from raybayes.engine.controller.controller import SweepController
-from tests.engine.bursts import prepare_sweep, replay
 
 TRIALS, STEPS = 9, 3
 

@@ -1,12 +1,13 @@
 """The state of a sweep: one record per trial, what is stored of it, what the next burst finds."""
 
+from bursts import prepare_sweep
+
 from raybayes.clock import VirtualClock
 from raybayes.engine.controller.queue import TrialQueue
 from raybayes.engine.controller.state import SweepState
 from raybayes.engine.messages import Report
 from raybayes.search.outcomes.outcome import Outcome, State
 from raybayes.store.trials import read_trials
-from tests.engine.bursts import prepare_sweep
 
 
 def open_state(folder, clock=None, **options):

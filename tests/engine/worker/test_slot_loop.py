@@ -3,6 +3,7 @@
 from collections import Counter
 
 import torch
+from bursts import open_burst, prepare_sweep
 
 import raybayes as rb
 from raybayes.engine.controller.slot_limit import SlotLimit
@@ -10,7 +11,6 @@ from raybayes.engine.controller.slot_pool import SlotPool
 from raybayes.engine.worker.process_group import SingleProcessGroup
 from raybayes.engine.worker.process_state import WorkerRecycler
 from raybayes.engine.worker.slot_loop import WorkerContext, serve
-from tests.engine.bursts import open_burst, prepare_sweep
 
 
 class LocalSlots:
