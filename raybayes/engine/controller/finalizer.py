@@ -5,7 +5,7 @@ from __future__ import annotations
 from raybayes.engine.controller.queue import TrialQueue
 from raybayes.engine.controller.state import SweepState
 from raybayes.engine.controller.trial_state import ActiveRun, TrialState
-from raybayes.search.outcome import State, ended
+from raybayes.search.outcomes.outcome import State, ended
 from raybayes.search.plan import Plan
 from raybayes.spec.sweep_spec import SweepSpec
 

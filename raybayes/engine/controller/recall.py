@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 
 from raybayes.engine.controller.trial_state import TrialProgress
 from raybayes.engine.messages import Key
-from raybayes.search.nondominated import NondominatedCurves
 from raybayes.search.objective import Objective
-from raybayes.search.study import TrialRecord
+from raybayes.search.schedulers.nondominated import NondominatedCurves
+from raybayes.search.study.records import TrialRecord
 from raybayes.store.layout import Layout
-from raybayes.store.reports import FIXED, read_reports
+from raybayes.store.logs.reports import FIXED, read_reports
 
 
 def read_progress(layout: Layout, trials: Collection[int]) -> dict[Key, TrialProgress]:

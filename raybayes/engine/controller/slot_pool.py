@@ -45,7 +45,7 @@ class SlotPool:
     Args:
         controller: what there is to do.
         slot_limit: how many slots there may be.
-        log_profile: gets where a slot's time went for each run: the columns of `raybayes.store.profile`.
+        log_profile: gets where a slot's time went for each run: the columns of `raybayes.store.logs.profile`.
 
     Attributes:
         problem: why the burst must end, once that is clear: no slot can be started, or the storage fails.

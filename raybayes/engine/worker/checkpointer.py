@@ -18,8 +18,8 @@ from raybayes.contract import State
 from raybayes.engine.messages import Controller, TrialRun
 from raybayes.engine.worker.process_group import ProcessGroup
 from raybayes.errors import StoreError
-from raybayes.store import checkpoints
-from raybayes.store.checkpoints import FileRecord
+from raybayes.store.checkpointing import checkpoints
+from raybayes.store.checkpointing.checkpoints import FileRecord
 from raybayes.store.layout import Layout
 
 Written = TypeVar("Written")

@@ -1,7 +1,5 @@
 """A worker that is gone: its job goes on in another one, as the retries allow; a start on a dead node costs nothing."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from raybayes.clock import VirtualClock
@@ -146,32 +144,3 @@ def test_the_end_of_a_process_that_had_told_the_end_of_its_job_is_nothing(tmp_pa
     told.controller.finish(key, None)
     assert not told.controller.on_worker_lost(key, "killed")
     assert told.rows()[0]["state"] == "COMPLETE"
-
-
-@pytest.mark.ray
-class TestTheMemoryMonitor:
-    """Ray tells a kill by its memory monitor with an exception that Tune does not know; it must stay a loss of one."""
-
-    def test_tune_takes_it_for_a_death(self):
-        from ray.air.execution._internal import actor_manager
-        from ray.exceptions import OutOfMemoryError, RayActorError
-        from ray.tune.execution import tune_controller
-
-        from raybayes.engine.on_ray.tune import _told_of_killed_workers
-
-        error = OutOfMemoryError("1 worker(s) were killed due to the node running low on memory.")
-        with _told_of_killed_workers():
-            for module in (actor_manager, tune_controller):
-                assert isinstance(error, module.RayActorError)
-                assert isinstance(RayActorError(), module.RayActorError)
-        assert actor_manager.RayActorError is tune_controller.RayActorError is RayActorError
-
-    def test_the_reason_is_what_ray_says_of_the_memory(self, tmp_path):
-        from raybayes.engine.on_ray.tune import _reason
-
-        told = "1 worker(s) were killed due to the node running low on memory. Memory on the node was 9GB / 10GB"
-        file = tmp_path / "error.txt"
-        file.write_text(f"Failure # 1 (occurred at noon)\n{told}\nOOM kill reason: ...\nRefer to the documentation\n")
-        trial = SimpleNamespace(error_file=str(file))
-        assert _reason(trial, None) == told
-        assert _reason(trial, ValueError("no\n\tpid: 3\n")) == "no"

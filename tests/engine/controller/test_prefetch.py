@@ -1,11 +1,8 @@
 """When a configuration is looked for before a slot asks, and that one slot's sweep depends on its seed alone."""
 
-from types import SimpleNamespace
-
 import pytest
 
 import raybayes as rb
-from raybayes.engine.controller import state
 from raybayes.engine.controller.prefetch import Prefetcher
 from raybayes.space import Float, Space
 from raybayes.spec.sweep_spec import SweepSpec
@@ -67,11 +64,3 @@ def test_what_was_asked_ahead_is_not_lost_when_the_time_is_up(tmp_path):
     whole = rb.simulate(lambda config: config["x"], SPACE, **wanted).sweep.trials
     assert whole["config.x"].to_pylist()[: len(before)] == before
     assert set(whole["state"].to_pylist()) == {"COMPLETE"}
-
-
-def test_a_trial_starts_when_its_training_does_not_when_it_was_asked_for(tmp_path, monkeypatch):
-    times = iter(range(1000, 2000, 10))
-    clock = SimpleNamespace(now=lambda: next(times), elapsed=lambda: 0.0)
-    monkeypatch.setattr(state, "WALL", clock)
-    found = rb.simulate(lambda config: config["x"], SPACE, trials=4, workers=1, ask_ahead="always")
-    assert found.sweep.trials["started"].to_pylist() == [1000.0, 1010.0, 1020.0, 1030.0]

@@ -1,0 +1,92 @@
+"""A study whose sampler also sees trials of earlier sweeps; they are never written into it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import RandomSampler
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from raybayes.search.objective import Objective
+from raybayes.search.optuna_internals import ExtendedStudy
+from raybayes.space import Choice, Float, Parameter, Space, Value
+
+
+@dataclass(frozen=True)
+class Past:
+    """A complete trial of an earlier sweep.
+
+    Args:
+        params: its configuration, within the space.
+        values: its objectives, if they are on this sweep's scale (the same fixed configuration); else None.
+        standing: for each objective, which share of its own sweep's trials was better, in (0, 1).
+    """
+
+    params: dict[str, Value]
+    values: tuple[float, ...] | None
+    standing: tuple[float, ...]
+
+
+class TransferStudy(ExtendedStudy):
+    """An Optuna study that shows `past` to a sampler while `informing` is set."""
+
+    def __init__(
+        self, name: str, storage: BaseStorage, space: Space, objectives: Sequence[Objective], past: Sequence[Past]
+    ) -> None:
+        super().__init__(name, storage, sampler=RandomSampler())
+        self.informing = False
+        self._objectives, self._past = objectives, past
+        self._distributions = {name: distribution(space[name]) for name in space}
+        self._shown: tuple[int, list[FrozenTrial]] | None = None
+
+    def extra_trials(self, own: Sequence[FrozenTrial], states: Container[TrialState] | None) -> list[FrozenTrial]:
+        if not (self.informing and self._past) or (states is not None and TrialState.COMPLETE not in states):
+            return []
+        done = [trial for trial in own if trial.state is TrialState.COMPLETE]
+        if self._shown is None or self._shown[0] != len(done):
+            self._shown = len(done), self._on_the_scale_of(done)
+        return self._shown[1]
+
+    def _on_the_scale_of(self, done: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        ladders = [
+            sorted(objective.loss(trial.values[i]) for trial in done) for i, objective in enumerate(self._objectives)
+        ]
+        shown = []
+        for position, past in enumerate(self._past):
+            values = past.values or [
+                objective.loss(quantile(ladder, share))
+                for objective, ladder, share in zip(self._objectives, ladders, past.standing, strict=True)
+            ]
+            trial = create_trial(
+                params=past.params,
+                distributions={name: self._distributions[name] for name in past.params},
+                values=list(values),
+            )
+            trial.number = position - len(self._past)  # older than all of this study's
+            shown.append(trial)
+        return shown
+
+
+def quantile(ladder: Sequence[float], share: float) -> float:
+    """The value below which that share of a sorted list lies; the share itself where the list is empty."""
+    if not ladder:
+        return share
+    place = min(max(share * len(ladder) - 0.5, 0.0), len(ladder) - 1.0)
+    low = math.floor(place)
+    high = min(low + 1, len(ladder) - 1)
+    return ladder[low] + (place - low) * (ladder[high] - ladder[low])
+
+
+def distribution(parameter: Parameter) -> BaseDistribution:
+    """A parameter as Optuna stores it."""
+    if isinstance(parameter, Choice):
+        return CategoricalDistribution(parameter.values)
+    top: Any = parameter.nearest(parameter.high)  # Optuna warns of a range that its step misses
+    if isinstance(parameter, Float):
+        return FloatDistribution(parameter.low, top, log=parameter.log, step=parameter.step)
+    return IntDistribution(parameter.low, top, log=parameter.log, step=parameter.step)
