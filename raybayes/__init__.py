@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from raybayes.search.progress import Progress
     from raybayes.space import Choice, Float, Int, Space
     from raybayes.sweeps.simulation import Recorded, simulate
+    from raybayes.training.current import current_trial, epochs, report, should_stop
 
 __all__ = [
     "Choice",
@@ -64,9 +65,13 @@ __all__ = [
     "TrialError",
     "__version__",
     "confirm",
+    "current_trial",
+    "epochs",
     "extend",
     "open_sweep",
+    "report",
     "resume",
+    "should_stop",
     "simulate",
     "sweep",
     "train",
@@ -77,6 +82,7 @@ _HOMES = {
     "raybayes.search.progress": ("Progress",),
     "raybayes.space": ("Choice", "Float", "Int", "Space"),
     "raybayes.sweeps.simulation": ("Recorded", "simulate"),
+    "raybayes.training.current": ("current_trial", "epochs", "report", "should_stop"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

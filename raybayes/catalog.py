@@ -6,6 +6,7 @@ current directory, and the entry points of the groups `raybayes.projects` and `r
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import pkgutil
@@ -58,8 +59,33 @@ def project_names() -> list[str]:
     return sorted(_modules("trainables") | set(_entry_points("trainables")))
 
 
+_own: dict[str, Project] = {}  # trainings that are not in the catalogue, in the process that trains them
+
+
+def add_own(name: str, project: Project) -> None:
+    """Let `name` stand for a user's own training in this process, which serves its sweep and no other."""
+    _own[name] = project
+
+
+@contextlib.contextmanager
+def with_own(name: str, project: Project | None) -> Iterator[None]:
+    """Let `name` stand for a user's own training for a while; for None, nothing changes."""
+    before = _own.get(name)
+    if project is not None:
+        _own[name] = project
+    try:
+        yield
+    finally:
+        if project is not None:
+            del _own[name]
+            if before is not None:
+                _own[name] = before
+
+
 def load_project(name: str) -> Project:
     """The project of that name. SpecError with all names, the nearest first, if there is none."""
+    if name in _own:
+        return _own[name]
     if name in _modules("trainables"):
         place = f"trainables/{name}"
         project = getattr(_import(f"trainables.{name}", place), "PROJECT", None)
@@ -183,9 +209,13 @@ def select(name: str, config: Mapping[str, Any], space: str | None) -> Selection
         SpecError, SpaceError: there is no such project or space, or the project refuses a value.
     """
     project = load_project(name)
+    return selection(project, config, Space({}) if space is None else load_space(project, space))
+
+
+def selection(project: Project, config: Mapping[str, Any], space: Space) -> Selection:
+    """The same of a project and a space that are at hand. SpecError: the project refuses a value."""
     fixed = fixed_values(project, config)
-    chosen = Space({}) if space is None else load_space(project, space)
-    return Selection(project, fixed, chosen, filled(project, {**chosen.constants(), **fixed}))
+    return Selection(project, fixed, space, filled(project, {**space.constants(), **fixed}))
 
 
 def defaults(project: Project) -> dict[str, Any]:

@@ -15,6 +15,15 @@ from raybayes.spec.signatures import described
 Name = Optional[str]  # noqa: UP045 - typer reads it at run time
 Config = Annotated[Name, typer.Option("--config", metavar="FILE", help="YAML file of configuration values.")]
 Data = Annotated[Name, typer.Option("--data", metavar="DIR", help=described(OPTIONS["data"]))]
+Trained = Annotated[Name, typer.Argument(help="See `raybayes projects`; or FILE.py:NAME, PACKAGE.MODULE:NAME.")]
+Param = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(metavar="NAME=RANGE", help="A parameter of your own training: lr=log:1e-4..1, opt=sgd|adam."),
+]
+MetricPattern = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(metavar="NAME=PATTERN", help="Where a command's output holds a metric, if not in JSON lines."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 

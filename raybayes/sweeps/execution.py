@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
 from raybayes import catalog
 from raybayes.clock import WALL
@@ -13,6 +14,7 @@ from raybayes.spec.options import OPTIONS
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.store.documents import write_spec
 from raybayes.store.lock import BurstLock
+from raybayes.sweeps.code import CodeStamp, stamp_of
 from raybayes.sweeps.preparation import Prepared, describe
 from raybayes.sweeps.results import SweepResult
 from raybayes.sweeps.warm_start import store_warm_start
@@ -31,8 +33,17 @@ def deadline(walltime: str | float | None) -> float | None:
     return None if seconds is None else WALL.elapsed() + seconds
 
 
-def run(prepared: Prepared, executor: Executor, watch: Watch, until: float | None = None) -> Progress:
+def run(
+    prepared: Prepared,
+    executor: Executor,
+    watch: Watch,
+    until: float | None = None,
+    stamp: Mapping[str, Any] | None = None,
+) -> Progress:
     """One burst of a prepared sweep, which ends by `until` (`deadline`).
+
+    Args:
+        stamp: of the code, if it is known already.
 
     Returns:
         The progress at its end.
@@ -46,21 +57,31 @@ def run(prepared: Prepared, executor: Executor, watch: Watch, until: float | Non
     spec, layout = prepared.spec, prepared.layout
     _require_executor(executor, spec)
 
+    stamps: list[CodeStamp] = []
+
     def write() -> None:
         lock = BurstLock(layout)
         lock.acquire(wait_s=PREDECESSOR_S)  # a burst that is refused must not have changed the other's folder
         try:
             write_spec(layout, describe(prepared))
             store_warm_start(layout, prepared.plan.prior)
+            stamps.append(CodeStamp(layout, stamp if stamp is not None else stamp_of(prepared)))
         finally:
             lock.release()
 
-    roots = catalog.roots()
-    if executor == "local":
-        write()
-        last, ended_by = run_locally(layout, spec, prepared.plan, roots, watch, until)
-    else:
-        last, ended_by = run_on_ray(layout, spec, prepared.plan, roots, watch, before=write, until=until)
+    roots, training = catalog.roots(), prepared.training
+    try:
+        if executor == "local":
+            write()
+            with catalog.with_own(spec.project, None if training is None else training.project):
+                last, ended_by = run_locally(layout, spec, prepared.plan, roots, watch, until)
+        else:
+            last, ended_by = run_on_ray(
+                layout, spec, prepared.plan, roots, watch, before=write, until=until, training=training
+            )
+    finally:
+        for each in stamps:
+            each.finish()
     require_success(SweepResult(layout.storage.display), last, ended_by)
     return last
 

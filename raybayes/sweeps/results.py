@@ -148,8 +148,8 @@ class SweepResult(StoredSweep):
         record = next((r for r in self.records if r.number == number), None)
         if record is None:
             raise StoreError(f"{self.path}: there is no trial {number}; it has 0 to {len(self.records) - 1}.")
-        if self.spec.kind == "replay":
-            return dict(record.params)
+        if self.spec.kind == "replay" or self.spec.training is not None:
+            return {**self.spec.config, **record.params}
         project = catalog.load_project(self.spec.project)
         return catalog.filled(project, {**self.spec.config, **record.params})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib.metadata
 import inspect
@@ -24,7 +25,7 @@ def code_stamp(sources: Mapping[str, str], folder: Path) -> dict[str, Any]:
         folder: where the sources lie; its git repository, if it is in one, gives commit and diff.
 
     Returns:
-        commit, diff (bounded), sources, packages with their versions, python.
+        commit, diff (bounded), sources, python.
     """
     diff = _git(folder, "diff", "HEAD", "--no-color", "--no-ext-diff")
     if diff is not None and len(diff) > DIFF_LIMIT:
@@ -33,7 +34,6 @@ def code_stamp(sources: Mapping[str, str], folder: Path) -> dict[str, Any]:
         "commit": (_git(folder, "rev-parse", "HEAD") or "").strip() or None,
         "diff": diff or None,
         "sources": dict(sorted(sources.items())),
-        "packages": _packages(),
         "python": sys.version.split()[0],
     }
 
@@ -137,8 +137,9 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return ran.stdout if ran.returncode == 0 else None
 
 
-def _packages() -> dict[str, str]:
-    """Versions of the installed packages."""
+@functools.cache
+def package_versions() -> dict[str, str]:
+    """Versions of the installed packages, which takes a second where the disk is cold."""
     found = {
         dist.metadata["Name"]: dist.version for dist in importlib.metadata.distributions() if dist.metadata["Name"]
     }

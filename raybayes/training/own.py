@@ -85,13 +85,13 @@ class OwnTraining:
     def digests(self) -> tuple[dict[str, str], Path]:
         """Digests of its sources by file, and the folder where these lie; see `raybayes.training.digest`."""
         if self.kind == "command":
-            files = [file for word in self.command if (file := Path(word)).suffix == ".py" and file.is_file()]
+            files = [Path(word) for word in self.command if word.endswith(".py") and Path(word).is_file()]
             root = files[0].resolve().parent if files else Path.cwd()
             return digest.file_digests(files, root), root
         if self.kind == "reference":
-            file = source_file(self.reference, self.folder)
-            if file is not None:
-                return digest.file_digests([file], file.parent), file.parent
+            source = source_file(self.reference, self.folder)
+            if source is not None:
+                return digest.file_digests([source], source.parent), source.parent
             target = load_reference(self.reference, self.folder)
             return digest.function_digests(target.train if isinstance(target, Project) else target)
         assert self.function is not None

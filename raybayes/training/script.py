@@ -273,9 +273,10 @@ class _Run:
         if self._stop is not None:
             raise Stop(self._stop)
         if code != 0:
-            raise TrialError(f"{self._words[0]} ended with exit code {code}. {self._tail()}")
+            raise TrialError(f"{self._words[0]} ended with exit code {code}: {self._tail()}")
         if not self._reported:
-            raise TrialError(f"the command printed no metric {', '.join(self._training.objective)}. {self._tail()}")
+            wanted = ", ".join(self._training.objective)
+            raise TrialError(f"the command printed no metric {wanted}; it ended with: {self._tail()}")
 
     def _run(self, folder: Path, place: str) -> int:
         environment = {
@@ -381,7 +382,9 @@ class _Run:
         self._last = [*self._last, line][-_LAST_LINES:]
 
     def _tail(self) -> str:
-        return "Its last lines:\n" + "\n".join(self._last) if self._last else "It printed nothing."
+        """The last line, as a table shows it; below it the last lines."""
+        last = next((line for line in reversed(self._last) if line.strip()), "nothing was printed")
+        return "\n".join([last.strip(), *self._last])
 
 
 def _flag_problem(template: Template, space: Space) -> str | None:

@@ -49,7 +49,7 @@ def test_a_stamp_has_commit_diff_sources_and_packages(tmp_path):
     stamp = digest.code_stamp(digest.file_digests([tmp_path / "train.py"], tmp_path), tmp_path)
     assert len(stamp["commit"]) == 40
     assert "+def f(): return 2.0" in stamp["diff"]
-    assert stamp["packages"]["torch"]
+    assert digest.package_versions()["torch"]
     assert "helper.py" in stamp["sources"]
 
 
