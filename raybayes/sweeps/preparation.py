@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from pydantic import BaseModel
 
 from raybayes import catalog, data
-from raybayes._version import __version__
 from raybayes.contract import Project
 from raybayes.errors import SpecError
-from raybayes.hardware import describe_machine
 from raybayes.search.plan import Plan, make_plan
 from raybayes.search.preview import preview
 from raybayes.space import Choice, Space
@@ -166,28 +162,3 @@ def require_same_space(found: SweepResult, space: Space) -> None:
             f"{found.path}: the search space has changed since its last burst: {shown}. Restore it, or start a new "
             "sweep."
         )
-
-
-def describe(prepared: Prepared) -> dict[str, Any]:
-    """The document of sweep.yaml: the spec with every default, the space, the objectives, versions, the machine."""
-    spec, plan = prepared.spec, prepared.plan
-    return {
-        **spec.model_dump(mode="json"),
-        "parameters": plan.space.describe(),
-        "objectives": [{"name": o.name, "direction": o.direction, "unit": o.unit} for o in plan.objectives],
-        "fidelity": prepared.project.fidelity,
-        **({"candidates": list(prepared.candidates)} if prepared.candidates else {}),
-        "versions": {
-            "python": platform.python_version(),
-            "raybayes": __version__,
-            **{package: _version(package) for package in ("ray", "torch", "optuna", "pyarrow")},
-        },
-        "machine": describe_machine(),
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # without Ray, the in-process executor still works
-        return "not installed"

@@ -17,7 +17,8 @@ from raybayes.engine.messages import Decision, Key, Report, Start, TrialRun
 from raybayes.search.progress import Progress
 from raybayes.spec.sweep_spec import make_spec
 from raybayes.store.documents import write_spec
-from raybayes.sweeps.preparation import describe, prepare
+from raybayes.sweeps.execution import describe
+from raybayes.sweeps.preparation import prepare
 
 NODE = "test"
 

@@ -283,8 +283,11 @@ MISTAKES = {
         ["train", "parabola", "--local", "--gpus-per-worker", "64"],
         ["64 GPUs each never fits"],
     ),
-    "unknown option": (["sweep", "parabola", "--foo"], ["raybayes: No such option: --foo. See --help.\n"]),
-    "option like another": (["sweep", "parabola", "--tirals", "3"], ["--tirals", "--trials", " See --help.\n"]),
+    "unknown option": (["sweep", "parabola", "--foo"], ["raybayes: unknown option '--foo'; sweep takes: --space, --"]),
+    "option like another": (
+        ["sweep", "parabola", "--tirals", "3"],
+        ["unknown option '--tirals'; did you mean '--trials'? sweep takes: ", " See --help.\n"],
+    ),
     "sampler like no other": ([*PARABOLA, "--sampler", "zzz"], ["unknown sampler 'zzz'; valid samplers: tpe, "]),
     "scheduler like no other": (
         [*PARABOLA, "--scheduler", "zzz"],

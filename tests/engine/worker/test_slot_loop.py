@@ -20,7 +20,8 @@ from raybayes.engine.worker.process_state import WorkerRecycler, isolated
 from raybayes.engine.worker.slot_loop import WorkerContext
 from raybayes.spec.sweep_spec import Reuse, SweepSpec
 from raybayes.store.documents import write_spec
-from raybayes.sweeps.preparation import describe, prepare
+from raybayes.sweeps.execution import describe
+from raybayes.sweeps.preparation import prepare
 
 
 class Office:
