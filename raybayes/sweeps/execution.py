@@ -128,8 +128,9 @@ def require_success(found: SweepResult, last: Progress, ended_by: signal.Signals
         over = "wall-clock limit reached" if ended_by == signal.SIGALRM else f"out of time ({ended_by.name})"
         kind, reason = (Interrupted, "interrupted") if ended_by == signal.SIGINT else (OutOfTime, over)
         raise kind(
-            f"{reason}: {sum(last.states.values())} of {last.wanted} trials finished; {last.paused} were checkpointed "
-            f"and paused. Resume with: raybayes resume {found.path}"
+            f"{reason}: {sum(last.states.values())} of {last.wanted} trials finished; {last.paused} "
+            f"{'was' if last.paused == 1 else 'were'} checkpointed and paused. "
+            f"Resume with: raybayes resume {found.path}"
         )
     failed = last.states.get("FAIL", 0)
     ended = sum(last.states.values())
