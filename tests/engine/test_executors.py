@@ -65,6 +65,7 @@ class TestSameNumbers:
         assert ray.available_resources()["CPU"] == 2
         assert not (tmp_path / sweep.spec.name / ".ray").exists()
 
+    @pytest.mark.slow
     def test_without_tickets_the_head_node_admits(self, tmp_path, monkeypatch):
         monkeypatch.setattr(machines, "TRIAL_SLOT", "no_such_resource")
         sweep = rb.sweep("parabola", trials=1, config={"steps": 1}, workers=2, storage=str(tmp_path))
@@ -90,6 +91,7 @@ class TestSameNumbers:
             "the second attempt began after the checkpoint of step 2"
         )
 
+    @pytest.mark.slow  # the same of a run, and of a trial of one worker, is above and below
     def test_a_killed_worker_of_a_trial_of_several_goes_on_from_its_checkpoint(self, tmp_path):
         config = {"steps": 3, "die_at": 3, "marker": str(tmp_path / "died")}
         sweep = rb.sweep(

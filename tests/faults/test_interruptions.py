@@ -101,7 +101,9 @@ def kill_9(process):
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize(("way", "trials"), [("--no-isolate", 48), ("--isolate", 8)])
+@pytest.mark.parametrize(
+    ("way", "trials"), [("--no-isolate", 48), pytest.param("--isolate", 8, marks=pytest.mark.slow)]
+)
 def test_on_ray_kill_9_at_two_moments_then_resume_and_extend(tmp_path, way, trials):
     """The benchmark of faults does it at ten. Workers outlive their driver by some seconds: so many trials."""
     log, rng, cuts = tmp_path / "log", random.Random(9), []
@@ -121,7 +123,7 @@ def test_on_ray_kill_9_at_two_moments_then_resume_and_extend(tmp_path, way, tria
     for cut in cuts:
         repeated = {line[3] for line in made[cut:]} & {line[3] for line in made[:cut]}
         assert len(repeated) <= 2, "more than the two trials that were running was run again"
-    extended = command("extend", str(tmp_path / "s"), "--trials", "3", "--json")
+    extended = command("extend", str(tmp_path / "s"), "--trials", "3", "--json", "--local", "--no-isolate")
     output, errors = extended.communicate(timeout=200)
     assert extended.returncode == 0, errors
     assert len(json.loads(output)["trials"]) == trials + 3
@@ -170,9 +172,7 @@ def test_on_ray_one_signal_finishes_reports_and_checkpoints(tmp_path, number, co
     states = stopped.trials["state"].to_pylist()
     assert "RUNNING" not in states
     assert states.count("PAUSED") == 2
-    finished = command("resume", str(tmp_path / "s"))
-    _, errors = finished.communicate(timeout=200)
-    assert finished.returncode == 0, errors
+    rb.resume(str(tmp_path / "s"), executor="local", isolate=False)
     assert_whole(tmp_path / "s", trials=4, steps=10)
     assert set(steps_run(log).values()) == {1}, "a step before the checkpoint was repeated"
 
