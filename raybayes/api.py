@@ -23,10 +23,9 @@ from raybayes.spec.signatures import (
 )
 from raybayes.spec.sweep_spec import SweepSpec, make_spec
 from raybayes.spec.validation import build
-from raybayes.store.layout import Layout
 from raybayes.sweeps import confirmation
 from raybayes.sweeps.execution import Executor, Watch, run, silent
-from raybayes.sweeps.preparation import Prepared, prepare, require_same_space, require_same_sweep
+from raybayes.sweeps.preparation import Prepared, prepare_resume, prepare_start
 from raybayes.sweeps.results import SweepResult
 
 
@@ -119,9 +118,7 @@ def start(spec: SweepSpec, executor: Executor = "ray", watch: Watch = silent, wa
         ResourceError: a trial needs more than the machines have.
     """
     until = _deadline(walltime)  # the limit counts from here: preparing loads torch
-    prepared = prepare(spec)
-    require_same_sweep(prepared)
-    return _execute(prepared, executor, watch, until)
+    return _execute(prepare_start(spec), executor, watch, until)
 
 
 def _execute(prepared: Prepared, executor: Executor, watch: Watch, until: float | None) -> Sweep:
@@ -158,9 +155,7 @@ def resume(path: Path, *, watch: Watch = silent, **options: Unpack[ResumeOptions
     if found.spec.kind == "confirm":
         require_known("confirm", changes)
         return Sweep(confirmation.resume_stage(found, changes, executor, watch, until))
-    prepared = prepare(_changed(found, changes), Layout(found.layout.storage))
-    require_same_space(found, prepared.plan.space)
-    return _execute(prepared, executor, watch, until)
+    return _execute(prepare_resume(_changed(found, changes), found), executor, watch, until)
 
 
 @takes("extend")

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal, get_args
 
-from raybayes import catalog
 from raybayes._version import __version__
 from raybayes.errors import DataError, Interrupted, OutOfTime, RefusedDataError, SpecError, TrialError
 from raybayes.hardware import describe_machine
@@ -18,7 +17,6 @@ from raybayes.store.documents import write_spec
 from raybayes.store.lock import BurstLock
 from raybayes.sweeps.preparation import Prepared
 from raybayes.sweeps.results import SweepResult
-from raybayes.sweeps.warm_start import store_warm_start
 
 Executor = Literal["ray", "local"]
 Watch = Callable[[Progress], None]
@@ -52,20 +50,21 @@ def run(prepared: Prepared, executor: Executor, watch: Watch, until: float | Non
         finally:
             lock.release()
 
-    roots = catalog.roots()
     if executor == "local":
         write()
-        last, ended_by = run_locally(layout, spec, prepared.plan, roots, watch, until)
+        last, ended_by = run_locally(layout, spec, prepared.plan, prepared.roots, watch, until)
     else:
-        last, ended_by = run_on_ray(layout, spec, prepared.plan, roots, watch, before=write, until=until)
+        last, ended_by = run_on_ray(layout, spec, prepared.plan, prepared.roots, watch, before=write, until=until)
     require_success(SweepResult(layout.storage.display), last, ended_by)
     return last
 
 
 def write_down(prepared: Prepared) -> None:
     """Write sweep.yaml, and, the first time, what the sweep starts from."""
-    write_spec(prepared.layout, describe(prepared))
-    store_warm_start(prepared.layout, prepared.plan.prior)
+    layout, known = prepared.layout, prepared.plan.prior
+    write_spec(layout, describe(prepared))
+    if known.sources and not layout.storage.exists(layout.prior):
+        layout.storage.write_bytes(layout.prior, known.to_json())
 
 
 def describe(prepared: Prepared) -> dict[str, Any]:

@@ -39,12 +39,6 @@ def warm_start_of(spec: SweepSpec, plan: Plan, layout: Layout) -> WarmStart:
     return learn(known, plan.space, plan.objectives, plan.first, most=min(MOST, max(1, spec.trials // 3)))
 
 
-def store_warm_start(layout: Layout, prior: WarmStart) -> None:
-    """Write down what the sweep starts from, once."""
-    if prior.sources and not layout.storage.exists(layout.prior):
-        layout.storage.write_bytes(layout.prior, prior.to_json())
-
-
 def _named(path: str, spec: SweepSpec, plan: Plan) -> SweepResult:
     found = SweepResult(path)
     if problem := foreign(found, spec, plan):

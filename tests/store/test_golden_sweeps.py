@@ -82,9 +82,10 @@ def test_it_is_shown_reported_and_exported(copies, capsys, monkeypatch):
     monkeypatch.chdir(copies.parent)
     assert main(["show", "runs/sweep", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["best"] == [0]
-    for arguments in (["show", "runs/run"], ["report", "runs/paused"], ["export", "runs/sweep", "--format", "json", "--out", "t.json"],
-                      ["watch", "runs/paused", "--once"]):  # fmt: skip
-        assert main(arguments) == 0
+    assert (
+        main(["show", "runs/run"]) == main(["report", "runs/paused"]) == main(["watch", "runs/paused", "--once"]) == 0
+    )
+    assert main(["export", "runs/sweep", "--format", "json", "--out", "t.json"]) == 0
     assert "1 paused" in Path("runs/paused/report.html").read_text()
     assert len(json.loads(Path("t.json").read_text())) == 12
 
