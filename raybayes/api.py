@@ -11,6 +11,7 @@ from typing import Any, Unpack
 
 from raybayes.clock import WALL
 from raybayes.errors import SpecError
+from raybayes.search.progress import Watch
 from raybayes.spec.options import OPTIONS, Path, options_at, require_known
 from raybayes.spec.reading import parse_confirm
 from raybayes.spec.signatures import (
@@ -24,7 +25,7 @@ from raybayes.spec.signatures import (
 from raybayes.spec.sweep_spec import SweepSpec, make_spec
 from raybayes.spec.validation import build
 from raybayes.sweeps import confirmation
-from raybayes.sweeps.execution import Executor, Watch, run, silent
+from raybayes.sweeps.execution import Executor, run, silent
 from raybayes.sweeps.preparation import Prepared, prepare_resume, prepare_start
 from raybayes.sweeps.results import SweepResult
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 from raybayes import catalog
-from raybayes.engine.on_ray.connect import Cluster, connected
+from raybayes.engine.on_ray.connect import Cluster, connect
 from raybayes.spec.sweep_spec import Resources
 
 # A busy machine must not fail a property by its clock; the number of examples keeps the whole run short.
@@ -60,6 +60,6 @@ def _catalogue(_test_projects: None) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[Cluster]:
     """One Ray for all tests of a process that ask for it: starting it is what costs."""
-    with connected(Resources()) as cluster:
+    with connect(Resources()) as cluster:
         assert isinstance(cluster, Cluster)
         yield cluster

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import platform
 import signal
-from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal, get_args
 
 from raybayes._version import __version__
 from raybayes.errors import DataError, Interrupted, OutOfTime, RefusedDataError, SpecError, TrialError
 from raybayes.hardware import describe_machine
-from raybayes.search.progress import Progress
+from raybayes.search.progress import Progress, Watch
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.store.documents import write_spec
 from raybayes.store.lock import BurstLock
@@ -19,7 +18,6 @@ from raybayes.sweeps.preparation import Prepared
 from raybayes.sweeps.results import SweepResult
 
 Executor = Literal["ray", "local"]
-Watch = Callable[[Progress], None]
 _REFUSED = f"{DataError.__module__}.{DataError.__name__}: "  # how a stored error starts that is about the data
 
 

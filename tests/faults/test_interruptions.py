@@ -13,9 +13,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from bursts import open_burst, prepare_sweep
 
 import raybayes as rb
+from raybayes.engine.controller.controller import SweepController
+from raybayes.engine.run import work_through
 from raybayes.errors import OutOfTime, StoreError
+from raybayes.spec.sweep_spec import Resources
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
 from raybayes.store.lock import BurstLock
@@ -192,16 +196,18 @@ def test_time_budget_ends_the_burst_cleanly(tmp_path):
     assert_whole(tmp_path / "s", trials=3, steps=50)
 
 
-def test_a_trial_that_had_said_all_before_the_kill_is_complete_without_a_further_report(tmp_path, monkeypatch):
-    from raybayes.engine.controller.controller import SweepController
+class UnfinishedController(SweepController):
+    """Is interrupted when the first run has ended."""
 
-    def cut(self, key, error):
+    def finish(self, *arguments):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr(SweepController, "finish", cut)
-        with pytest.raises(KeyboardInterrupt):
-            rb.sweep("parabola", trials=1, storage=str(tmp_path), name="s", checkpoint_every=0, executor="local")
+
+def test_a_trial_that_had_reported_all_before_the_kill_is_complete_without_a_further_report(tmp_path):
+    controller = open_burst(prepare_sweep(tmp_path, trials=1, checkpoint_every=0.0), UnfinishedController)
+    with pytest.raises(KeyboardInterrupt):
+        work_through(controller, Resources(), lambda progress: None)
+    controller.close()
     found = rb.resume(str(tmp_path / "s"), executor="local")
     assert found.trials["state"].to_pylist() == ["COMPLETE"]
     assert found.trials["attempts"].to_pylist() == [2]

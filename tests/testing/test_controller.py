@@ -102,5 +102,5 @@ class TestTraining:
 
 def test_a_recording_controller_lets_everything_go_on():
     controller = RecordingController()
-    assert controller.start((0, 0), "here").attempt == 1
+    assert controller.start_run((0, 0), "here").attempt == 1
     assert controller.reports == []
