@@ -127,7 +127,7 @@ class ControllerHarness:
         """Train everything with the project's own function in this process; the progress at the end.
 
         Args:
-            until: the step at which the burst stops, as a signal would stop it; each run writes a checkpoint and pauses.
+            until: the step at which the burst stops, as at a signal: each run writes a checkpoint and pauses.
         """
         self._controller.stop_at = until
         work_through(self._controller, self._resources, lambda progress: None)
