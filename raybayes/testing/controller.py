@@ -127,7 +127,7 @@ class ControllerHarness:
         """Train everything with the project's own function in this process; the progress at the end.
 
         Args:
-            until: the step at which the burst is told to stop, as by a signal; it ends with a checkpoint.
+            until: the step at which the burst stops, as at a signal: each run writes a checkpoint and pauses.
         """
         self._controller.stop_at = until
         work_through(self._controller, self._resources, lambda progress: None)
@@ -178,7 +178,7 @@ class _ObservedController(SweepController):
 
 
 class RecordingController:
-    """Lets everything go on and keeps the metrics of each report; for a test of a worker alone."""
+    """Answers CONTINUE to every report and keeps its metrics: for a test of a worker alone."""
 
     def __init__(self) -> None:
         self.reports: list[dict[str, float]] = []
