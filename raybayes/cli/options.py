@@ -43,7 +43,7 @@ def of(door: Door) -> Callable[[Callable[..., int]], Callable[..., int]]:
 
 
 def _parameter(option: Option, door: Door) -> inspect.Parameter:
-    """An option as typer declares it; without a default, so that what was not given can be told apart."""
+    """An option as typer declares it; without a default, so that an option that was not given is None."""
     spelled = ("/".join(option.spelled),) if option.accepts is bool else option.spelled
     info = typer.Option(*spelled, metavar=option.metavar or None, help=option.described(door))
     if option.words is not None:

@@ -19,7 +19,7 @@ class Recorded:
     """Recorded curves in place of a training: a configuration gets the curve of the nearest recorded one.
 
     Args:
-        table: one row a report: config.<name> for every parameter of the space, step, the metrics, and perhaps
+        table: one row per report: config.<name> for every parameter of the space, step, the metrics, and perhaps
             seconds of that report. Rows with the same configuration are one curve, ordered by step.
         space: its scales say what near is: a number's distance is a share of its range (of the logarithm, if the range
             is one), a choice that differs counts 1; conditional parameters are not supported.
@@ -32,7 +32,7 @@ class Recorded:
         missing = [c for c in (*(f"config.{name}" for name in space), "step") if c not in table.column_names]
         if missing or space.conditional:
             reason = f"the table has no {', '.join(missing)}" if missing else "a conditional parameter has no distance"
-            raise SpecError(f"recorded curves: {reason}; record a value of every parameter for every curve.")
+            raise SpecError(f"recorded curves: {reason}; record a value of each parameter for each curve.")
         self.__name__ = "recorded"
         self._space = space
         self._curves: dict[tuple[Any, ...], list[dict[str, float]]] = {}

@@ -155,7 +155,7 @@ def _require_directions(objective: Mapping[str, Direction]) -> None:
 
 def _prepared(spec: SweepSpec, space: Space, objective: Mapping[str, Direction], first: Mapping[str, Any]) -> Prepared:
     if spec.scheduler.name == "pbt":
-        raise SpecError("scheduler pbt hands on checkpoints, which a simulated training has not; use another one.")
+        raise SpecError("scheduler pbt copies checkpoints, and a simulated training has none; use another scheduler.")
     known = [Metric(name, direction) for name, direction in objective.items()]
     known += [Metric(name, "minimize") for name in spec.constraints if name not in objective]
     plan = make_plan(spec, space, known, first)
@@ -190,9 +190,9 @@ def _curves(function: Function, objective: tuple[str, ...]) -> Curves:
     """The function as the executor wants it."""
     seeded = len(inspect.signature(function).parameters) > 1
 
-    def curve(job: TrialRun) -> Iterator[Mapping[str, float]]:
-        seed = derive(job.seed, "trial", job.trial, job.repeat)
-        answer = function(dict(job.config), seed) if seeded else function(dict(job.config))
+    def curve(run: TrialRun) -> Iterator[Mapping[str, float]]:
+        seed = derive(run.seed, "trial", run.trial, run.repeat)
+        answer = function(dict(run.config), seed) if seeded else function(dict(run.config))
         if isinstance(answer, Mapping):
             yield _checked(answer)
         elif isinstance(answer, Iterable) and not isinstance(answer, str | bytes):
@@ -226,9 +226,9 @@ def _run(
 ) -> Simulated:
     layout = prepared.layout
     write_down(prepared)
-    told = read_reports(layout).to_pylist()
-    reached = {(row["trial"], row["repeat"]): (row["step"], row["seconds"]) for row in told}
-    clock = VirtualClock(max((row["time"] for row in told), default=0.0))
+    stored = read_reports(layout).to_pylist()
+    reached = {(row["trial"], row["repeat"]): (row["step"], row["seconds"]) for row in stored}
+    clock = VirtualClock(max((row["time"] for row in stored), default=0.0))
     began = clock.elapsed()
     burst = SweepController(layout, prepared.spec, prepared.plan, clock=clock)
     replay = Replay(burst, clock, function, workers, reached, charge)

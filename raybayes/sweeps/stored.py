@@ -83,7 +83,7 @@ class StoredSweep:
 
     @cached_property
     def reports(self) -> pa.Table:
-        """One row a report: trial, repeat, attempt, step, seconds, time, node, and the metrics."""
+        """One row per report: trial, repeat, attempt, step, seconds, time, node, and the metrics."""
         return read_reports(self.layout)
 
     def profile(self) -> pa.Table:

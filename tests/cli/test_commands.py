@@ -232,7 +232,7 @@ class TestDoors:
 
 MISTAKES = {
     "unknown project": (["sweep", "parabole"], ["unknown project 'parabole'", "did you mean 'parabola'", "ensembles"]),
-    "no project": (["sweep"], ["no project was named", "raybayes projects"]),
+    "no project": (["sweep"], ["no project given", "raybayes projects"]),
     "unknown key": ([*PARABOLA, "-s", "stpes=1"], ["unknown key 'stpes'", "did you mean 'steps'", "steps (default 4)"]),
     "unknown nested key": ([*PARABOLA, "-s", "momentum.betta=1"], ["momentum.betta", "momentum.beta (default 0.9)"]),
     "wrong type": ([*PARABOLA, "-s", "lr=fast"], ["lr: found 'fast'", "number"]),
