@@ -20,7 +20,7 @@ from raybayes.store.tables import read_table, table_names
 
 if TYPE_CHECKING:
     from raybayes.search.objective import Objective
-    from raybayes.search.study.records import TrialRecord
+    from raybayes.search.outcomes.records import TrialRecord
     from raybayes.search.study.study import Study
 
 
