@@ -12,9 +12,10 @@ from typing import Any, Unpack
 
 from pydantic import BaseModel
 
+from raybayes.clock import WALL
 from raybayes.errors import SpecError
 from raybayes.search.progress import Watch
-from raybayes.spec.options import Path, options_at, require_known
+from raybayes.spec.options import OPTIONS, Path, options_at, require_known
 from raybayes.spec.reading import parse_confirm
 from raybayes.spec.signatures import (
     ConfirmOptions,
@@ -26,12 +27,11 @@ from raybayes.spec.signatures import (
 )
 from raybayes.spec.sweep_spec import SweepSpec, make_spec
 from raybayes.spec.validation import build
-from raybayes.store.layout import Layout
 from raybayes.sweeps import confirmation
 from raybayes.sweeps.code import require_same_code, stamp_of
-from raybayes.sweeps.execution import Executor, deadline, run, silent
+from raybayes.sweeps.execution import Executor, run, silent
 from raybayes.sweeps.own import Trainable, own_training, stored_training
-from raybayes.sweeps.preparation import Prepared, prepare, require_same_space, require_same_sweep
+from raybayes.sweeps.preparation import Prepared, prepare_resume, prepare_start
 from raybayes.sweeps.results import SweepResult
 from raybayes.training.own import OwnTraining
 
@@ -144,12 +144,10 @@ def start(
         SpecError: a sweep of that name exists and is another one; the message says what differs.
         ResourceError: a trial needs more than the machines have.
     """
-    until = deadline(walltime)  # the limit counts from here: preparing loads torch
+    until = _deadline(walltime)  # the limit counts from here: preparing loads torch
     if training is not None:
         training = replace(training, checkpoint_every=spec.checkpoint_every)
-    prepared = prepare(spec, training=training)
-    require_same_sweep(prepared)
-    return _execute(prepared, executor, watch, until)
+    return _execute(prepare_start(spec, training), executor, watch, until)
 
 
 def _execute(
@@ -193,14 +191,12 @@ def resume(
     """
     changes, executor, walltime = _apart(options)
     code_changed = changes.pop("code_changed", False)
-    until, found = deadline(walltime), SweepResult(path)
+    until, found = _deadline(walltime), SweepResult(path)
+    training = stored_training(found, train)
     if found.spec.kind == "confirm":
         require_known("confirm", changes)
-        training = stored_training(found, train)
         return Sweep(confirmation.resume_stage(found, changes, executor, watch, until, training))
-    spec = _changed(found, changes)
-    prepared = prepare(spec, Layout(found.layout.storage), stored_training(found, train))
-    require_same_space(found, prepared.plan.space)
+    prepared = prepare_resume(_changed(found, changes), found, training)
     stamp = stamp_of(prepared)
     if not code_changed:
         require_same_code(prepared.layout, stamp, found.path)
@@ -261,10 +257,16 @@ def confirm(
         StoreError: the sweep has no finished trial that satisfies its constraints, or a burst still works on it.
     """
     changes, executor, walltime = _apart(options)
-    until, found = deadline(walltime), SweepResult(path)
+    until, found = _deadline(walltime), SweepResult(path)
     training = stored_training(found, train)
     confirmation.confirm(found, top, repeats, changes, executor, watch, until, training)
     return Sweep(path)
+
+
+def _deadline(walltime: Any) -> float | None:
+    """When a wall-clock limit that starts now is reached, on WALL's elapsed time; None: never. Raises SpecError."""
+    seconds: float | None = OPTIONS["walltime"].value(walltime)
+    return None if seconds is None else WALL.elapsed() + seconds
 
 
 def _apart(options: Mapping[str, Any]) -> tuple[dict[str, Any], Executor, Any]:

@@ -189,12 +189,14 @@ class Selection:
         config: the user's fixed values by dotted names, in the types of the project's Config.
         space: the declared search space; an empty one where nothing is searched.
         defaults: the whole default configuration by dotted names, with what is fixed.
+        roots: folders that hold projects, to be added in other processes.
     """
 
     project: Project
     config: Mapping[str, Any]
     space: Space
     defaults: Mapping[str, Any]
+    roots: tuple[str, ...]
 
 
 def select(name: str, config: Mapping[str, Any], space: str | None) -> Selection:
@@ -215,7 +217,7 @@ def select(name: str, config: Mapping[str, Any], space: str | None) -> Selection
 def selection(project: Project, config: Mapping[str, Any], space: Space) -> Selection:
     """The same of a project and a space that are at hand. SpecError: the project refuses a value."""
     fixed = fixed_values(project, config)
-    return Selection(project, fixed, space, filled(project, {**space.constants(), **fixed}))
+    return Selection(project, fixed, space, filled(project, {**space.constants(), **fixed}), roots())
 
 
 def defaults(project: Project) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def _trained(values: dict[str, Any], own: OwnWords) -> tuple[OwnTraining | None,
         raise SpecError(f"found the project {project!r} and a command after --; give one of the two.")
     if not own.command and not project:
         raise SpecError(
-            "no project was named; write raybayes sweep PROJECT (raybayes projects lists them), FILE.py:NAME, or a "
+            "no project given; write raybayes sweep PROJECT (raybayes projects lists them), FILE.py:NAME, or a "
             "command after --."
         )
     if own.params:
