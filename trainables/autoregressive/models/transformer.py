@@ -1,7 +1,7 @@
 """A small pre-norm Transformer whose roll-outs share the key-value cache of their prefix.
 
 A roll-out keeps keys and values of its own tokens only. Its attention is one softmax over the sentence's prefix
-(places after its cell are masked) and its own tokens, so a prefix is stored once, however many roll-outs it has.
+(places after its cell are masked) and its own tokens, so a prefix is stored once for all its roll-outs.
 """
 
 from __future__ import annotations

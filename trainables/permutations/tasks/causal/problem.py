@@ -1,4 +1,4 @@
-"""Structure learning as a task: data for each run, the cost, the graph of an order, and what other methods find."""
+"""Structure learning as a task: data for each run, the cost, the graph of an order, and the control methods."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def checked(rows: Rows, standardise: bool) -> Rows:
     """
     if not np.isfinite(rows.values).all():
         bad = [rows.names[i] for i in np.flatnonzero(~np.isfinite(rows.values).all(0))]
-        raise DataError(f"found numbers that are not finite in {', '.join(bad)}; remove those rows.")
+        raise DataError(f"found values that are not finite in {', '.join(bad)}; remove those rows.")
     deviation = rows.values.std(0)
     if (constant := np.flatnonzero(deviation <= 1e-12 * (1 + np.abs(rows.values).max(0)))).size:
         shown = ", ".join(rows.names[i] for i in constant)
-        raise DataError(f"found constant columns ({shown}); they say nothing about causes: leave them out.")
+        raise DataError(f"found constant columns ({shown}), which carry no causal information; remove them.")
     centred = rows.values - rows.values.mean(0)
     return Rows(centred / deviation if standardise else centred, rows.truth, rows.names)
 
@@ -230,7 +230,7 @@ def _column(distances: Sequence[Distance], name: str) -> Tensor:
 
 
 class _PerDataSet:
-    """A cost of its own for each data set; orders come in a multiple of their number of rows, equally many for each."""
+    """One cost per data set; orders come in a multiple of their number, equally many for each."""
 
     def __init__(self, costs: Sequence[Cost], n: int) -> None:
         self._costs, self.n = costs, n
