@@ -115,7 +115,7 @@ def _stacked(trials: Sequence[Trial]) -> OrderOptimiser:
     like = theta.flatten(1)[:, :1]
 
     def column(values: Sequence[float]) -> Tensor:
-        """One number a row, (all rows,)."""
+        """One number per row, (all rows,)."""
         return torch.tensor(values, dtype=theta.dtype, device=theta.device).repeat_interleave(rows)
 
     configs = [trial.config for trial in trials]

@@ -177,7 +177,7 @@ class Transformer(Seq2Seq):
 def _attend(
     q: Tensor, keys: Tensor, values: Tensor, prefix_keys: Tensor, prefix_values: Tensor, time: Tensor
 ) -> Tensor:
-    """Attention of one query a row to its sentence's prefix up to its cell and to its own tokens, (G, M, heads, d).
+    """Attention of one query per row to its sentence's prefix up to its cell and to its own tokens, (G, M, heads, d).
 
     Args:
         q: (G, M, heads, d).

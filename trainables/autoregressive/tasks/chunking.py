@@ -1,4 +1,4 @@
-"""Words to chunk tags, one tag a word, from a user's Parquet file: no such corpus is embedded."""
+"""Words to chunk tags, one tag per word, from a user's Parquet file: no such corpus is embedded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainables.autoregressive.tasks.data import Data, Split, Vocabulary, split_
 
 COLUMNS = (
     Column("tokens", pa.list_(pa.string()), "words"),
-    Column("tags", pa.list_(pa.string()), "O, B-<type> or I-<type>, one a word"),
+    Column("tags", pa.list_(pa.string()), "O, B-<type> or I-<type>, one per word"),
 )
 
 

@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from raybayes.contract import require_entries
 from trainables.permutations.config.estimators import ESTIMATORS, EstimatorName, Traits
 
+CausalScore = Literal["least_squares", "joint", "bic", "discrete_bic", "bdeu"]
+ModelName = Literal["plackett_luce", "matching"]
+RelaxationName = Literal["neuralsort", "softsort"]
 TaskName = Literal["toy", "causal", "ranking", "tsp"]
 
 
@@ -26,7 +31,7 @@ class CriticValues(Group):
     of: Literal["relaxed", "black_box"] = Field(
         "relaxed", description="c(z) contains f's relaxation, or is the network alone (relax only). [P] relaxed"
     )
-    relaxation: Literal["neuralsort", "softsort"] = Field("neuralsort", description="Soft sorting. [P] neuralsort")
+    relaxation: RelaxationName = Field("neuralsort", description="Soft sorting. [P] neuralsort")
     tau: float = Field(1.0, gt=0, le=1000, description="Initial temperature. [P] 1")
     learn_tau: bool = Field(True, description="Train the temperature by the variance. [P] true")
     eta: float = Field(1.0, ge=0, le=100, description="Initial scale of the relaxed cost; 1 in plain relax. [P] 1")
@@ -43,9 +48,7 @@ class CriticValues(Group):
 class RelaxationValues(Group):
     """The biased estimators: relaxation, straight_through, sinkhorn; and the scale of gaussian."""
 
-    sort: Literal["neuralsort", "softsort"] = Field(
-        "neuralsort", description="Soft sorting of relaxation and straight_through"
-    )
+    sort: RelaxationName = Field("neuralsort", description="Soft sorting of relaxation and straight_through")
     tau: float = Field(1.0, gt=0, le=100, description="Temperature, fixed")
     iterations: int = Field(20, ge=1, le=1000, description="Sinkhorn's alternations of rows and columns")
     noise: float = Field(1.0, ge=0, le=10, description="Scale of sinkhorn's Gumbel noise")
@@ -65,7 +68,7 @@ class CausalValues(Group):
     graph: Literal["er", "sf", "bp", "sachs"] = Field(
         "er", description="Synthetic Erdos-Renyi, scale-free or bipartite linear SEM (one per run), or Sachs' cells"
     )
-    score: Literal["least_squares", "joint", "bic", "discrete_bic", "bdeu"] = Field(
+    score: CausalScore = Field(
         "least_squares", description="Cost of an order: F1, F2, F3, F4 (bic), F4 (BDeu); the last three for d <= 15"
     )
     d: int = Field(10, ge=2, le=200, description="Variables of a synthetic graph")
@@ -111,7 +114,7 @@ class Values(BaseModel):
         None, description="Data of tsp, ranking, or causal.graph = sachs; null: that task's sample"
     )
     estimator: EstimatorName = Field("relax", description="How the gradient is estimated. [P] exact to relax")
-    model: Literal["plackett_luce", "matching"] = Field(
+    model: ModelName = Field(
         "plackett_luce", description="One logit an item, or one a (place, item) pair; not for sinkhorn, gaussian"
     )
     runs: int = Field(8, ge=1, le=100_000, description="Independent runs, computed together; metrics are their means")
@@ -167,14 +170,22 @@ class Values(BaseModel):
     @property
     def place(self) -> str:
         """Task and instance in words, the same for configurations with comparable costs."""
-        causal, scale = self.causal, "standardised" if self.causal.standardise else "raw"
-        data = f"{causal.cells} cells" if causal.graph == "sachs" else f"d = {causal.d}, {causal.edges} d edges"
-        return {
-            "toy": f"toy, n = {self.toy.n}, eps = {self.toy.eps:g}",
-            "causal": f"{causal.graph}, {data}, {causal.score}, {scale}",
-            "ranking": f"{self.dataset or 'ltr-sample'}, NDCG@{self.ranking.k}",
-            "tsp": self.tsp.instance,
-        }[self.task]
+        return PLACES[self.task](self)
+
+
+def _causal_place(values: Values) -> str:
+    causal, scale = values.causal, "standardised" if values.causal.standardise else "raw"
+    data = f"{causal.cells} cells" if causal.graph == "sachs" else f"d = {causal.d}, {causal.edges} d edges"
+    return f"{causal.graph}, {data}, {causal.score}, {scale}"
+
+
+PLACES: dict[TaskName, Callable[[Values], str]] = {
+    "toy": lambda values: f"toy, n = {values.toy.n}, eps = {values.toy.eps:g}",
+    "causal": _causal_place,
+    "ranking": lambda values: f"{values.dataset or 'ltr-sample'}, NDCG@{values.ranking.k}",
+    "tsp": lambda values: values.tsp.instance,
+}
+require_entries(TaskName, PLACES, "trainables/permutations/config/values.py: PLACES")
 
 
 def max_steps(config: Values) -> int:

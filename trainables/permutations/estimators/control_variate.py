@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from raybayes.errors import SpecError
+from trainables.permutations.config import RelaxationName
 from trainables.permutations.costs import Recorder, RelaxedValue
 from trainables.permutations.distributions.models import Model
 from trainables.permutations.distributions.noise import Source
@@ -51,7 +52,7 @@ class ControlVariate:
     def __init__(
         self,
         model: Model,
-        relaxation: str | None,
+        relaxation: RelaxationName | None,
         tau: float,
         eta: float,
         critic: Critic | None,

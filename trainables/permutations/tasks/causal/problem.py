@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -124,15 +124,22 @@ class Causal(Problem):
 
     def _parent_tables(self) -> list[tables.ParentTable]:
         config = self._config
-        if config.score == "bic":
-            found = zip(self._covariances, self._data, strict=True)
-            return [tables.gaussian_bic(covariance, len(rows.values)) for covariance, rows in found]
-        if config.score in ("discrete_bic", "bdeu"):
-            codes = [levels_of(rows.values, config.levels) for rows in self._data]
-            if config.score == "bdeu":
-                return [tables.bdeu(code, config.levels, config.sample_size) for code in codes]
-            return [tables.discrete_bic(code, config.levels) for code in codes]
-        return []
+        match config.score:
+            case "least_squares" | "joint":
+                return []
+            case "bic":
+                found = zip(self._covariances, self._data, strict=True)
+                return [tables.gaussian_bic(covariance, len(rows.values)) for covariance, rows in found]
+            case "discrete_bic":
+                return [tables.discrete_bic(code, config.levels) for code in self._codes()]
+            case "bdeu":
+                return [tables.bdeu(code, config.levels, config.sample_size) for code in self._codes()]
+            case _ as unknown:
+                assert_never(unknown)
+
+    def _codes(self) -> list[npt.NDArray[np.int64]]:
+        """Each data set cut at its quantiles."""
+        return [levels_of(rows.values, self._config.levels) for rows in self._data]
 
     def _cost(self, like: Tensor) -> Cost:
         if self._tables:

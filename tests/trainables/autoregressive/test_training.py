@@ -317,6 +317,16 @@ def test_resume_with_dropout_and_a_moving_baseline_is_bit_for_bit():
     assert [*cut.reports, *resumed.reports] == whole.reports
 
 
+def test_roll_outs_of_a_transformer_stay_within_its_places():
+    """Rows that have used up their places go on filling the grid while others of their step are rolled out."""
+    values = {**TINY, "iterations": 4, "batch": 4, "task": "spelling", "rollout": "learned", "cells": 3}
+    values |= {"model.kind": "transformer", "model.heads": 2, "model.hidden": 16}
+    values |= {"tokens.mode": "union", "tokens.k": 2, "tokens.top": 2}
+    run = Sweep()
+    PROJECT.train(catalog.configure(PROJECT, values), run)
+    assert math.isfinite(run.reports[-1]["loss"])
+
+
 def test_dropout_leaves_roll_outs_alone():
     """Roll-outs start from states without dropout: two seeds of the noise give the same costs, not the same scores."""
     ctx = Alone()
