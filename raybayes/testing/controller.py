@@ -16,8 +16,8 @@ from raybayes.engine.messages import Decision, Key, Report, Start, TrialRun
 from raybayes.engine.run import work_through
 from raybayes.search.progress import Progress
 from raybayes.spec.sweep_spec import make_spec
-from raybayes.store.documents import write_spec
-from raybayes.sweeps.preparation import describe, prepare
+from raybayes.sweeps.execution import write_down
+from raybayes.sweeps.preparation import prepare
 
 NODE = "test"
 
@@ -65,7 +65,7 @@ class ControllerHarness:
         self._controller = _ObservedController(
             prepared.layout, prepared.spec, prepared.plan, catalog.roots(), clock=self.clock
         )
-        write_spec(prepared.layout, describe(prepared))
+        write_down(prepared)
         self._workers: dict[Key, _Worker] = {}
         self._last: Progress | None = None  # once the burst is closed
 
@@ -127,7 +127,7 @@ class ControllerHarness:
         """Train everything with the project's own function in this process; the progress at the end.
 
         Args:
-            until: the step at which the burst is told to stop, as by a signal; it ends with a checkpoint.
+            until: the step at which the burst stops, as at a signal: each run writes a checkpoint and pauses.
         """
         self._controller.stop_at = until
         work_through(self._controller, self._resources, lambda progress: None)
@@ -178,7 +178,7 @@ class _ObservedController(SweepController):
 
 
 class RecordingController:
-    """Lets everything go on and keeps the metrics of each report; for a test of a worker alone."""
+    """Answers CONTINUE to every report and keeps its metrics: for a test of a worker alone."""
 
     def __init__(self) -> None:
         self.reports: list[dict[str, float]] = []

@@ -244,7 +244,7 @@ def test_signals_end_an_in_process_sweep_cleanly(tmp_path):
             seen.append(progress)
             os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.raises(OutOfTime, match="2 of 5 trials have ended"):
+    with pytest.raises(OutOfTime, match="2 of 5 trials finished"):
         rb.sweep("parabola", trials=5, storage=str(tmp_path), name="s", executor="local", watch=watch)
     rb.resume(str(tmp_path / "s"), executor="local")
     assert_whole(tmp_path / "s", trials=5, steps=4)
