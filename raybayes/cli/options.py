@@ -5,22 +5,22 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
 from raybayes.spec.options import OPTIONS, Door, Option, options_at
 
-Name = Optional[str]  # noqa: UP045 - typer reads it at run time
+Name = str | None
 Config = Annotated[Name, typer.Option("--config", metavar="FILE", help="YAML file of configuration values.")]
 Data = Annotated[Name, typer.Option("--data", metavar="DIR", help=OPTIONS["data"].described("sweep"))]
 Trained = Annotated[Name, typer.Argument(help="See `raybayes projects`; or FILE.py:NAME, PACKAGE.MODULE:NAME.")]
 Param = Annotated[
-    Optional[list[str]],  # noqa: UP045
+    list[str] | None,
     typer.Option(metavar="NAME=RANGE", help="A parameter of your own training: lr=log:1e-4..1, opt=sgd|adam."),
 ]
 MetricPattern = Annotated[
-    Optional[list[str]],  # noqa: UP045
+    list[str] | None,
     typer.Option(metavar="NAME=PATTERN", help="Where a command's output holds a metric, if not in JSON lines."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -61,7 +61,7 @@ def _parameter(option: Option, door: Door) -> inspect.Parameter:
         kind = bool
     else:
         kind = option.accepts if option.accepts in (int, float) else str
-    annotation = Annotated[Optional[kind], info]  # noqa: UP045
+    annotation = Annotated[kind | None, info]
     return inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,7 +25,7 @@ def sweep(
     param: options.Param = None,
     metric: options.MetricPattern = None,
     config_file: options.Config = None,
-    spec: Annotated[Optional[str], typer.Option(metavar="FILE", help="YAML file of all these options.")] = None,  # noqa: UP045
+    spec: Annotated[str | None, typer.Option(metavar="FILE", help="YAML file of all these options.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and start nothing.")] = False,
     json: options.Json = False,
 ) -> int:

@@ -1,7 +1,7 @@
-"""Reads TSPLIB files: symmetric instances, with the distance rules that published optima rest on.
+"""Reads TSPLIB files: symmetric instances, with the distance rules behind published optima.
 
-Read: TYPE TSP (or none); EDGE_WEIGHT_TYPE EUC_2D, CEIL_2D, GEO, ATT, EXPLICIT; for EXPLICIT the formats FULL_MATRIX,
-UPPER_ROW, LOWER_ROW, UPPER_DIAG_ROW, LOWER_DIAG_ROW.
+Supported: TYPE TSP (or none); EDGE_WEIGHT_TYPE EUC_2D, CEIL_2D, GEO, ATT, EXPLICIT; for EXPLICIT the formats
+FULL_MATRIX, UPPER_ROW, LOWER_ROW, UPPER_DIAG_ROW, LOWER_DIAG_ROW.
 
 References:
     G. Reinelt, TSPLIB 95, 1995, section 2 (distance functions).
@@ -30,9 +30,9 @@ class Instance:
     Args:
         name: as the file says.
         distance: (n, n), symmetric, zero diagonal; integers, in floats.
-        optimum: the length of a shortest tour, where known.
-        points: where the cities lie, as the file says; None where it gives distances alone.
-        tour: a shortest tour, where known.
+        optimum: the length of a shortest tour, if known.
+        points: the cities' coordinates from the file; None if it has distances only.
+        tour: a shortest tour, if known.
     """
 
     name: str
@@ -46,7 +46,7 @@ def read_tsplib(path: Path) -> Instance:
     """The instance of a `.tsp` file.
 
     Raises:
-        DataError: no such file; a type or format that is not read; missing or surplus numbers.
+        DataError: no such file; an unsupported type or format; missing or surplus numbers.
     """
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -54,7 +54,7 @@ def read_tsplib(path: Path) -> Instance:
         raise DataError(f"{path}: cannot be read ({error.strerror}); name a TSPLIB file or an instance.") from None
     header, sections = _parts(lines)
     if header.get("TYPE", "TSP").split()[0] != "TSP":
-        raise DataError(f"{path}: found TYPE {header['TYPE']}; only symmetric problems (TYPE TSP) are read.")
+        raise DataError(f"{path}: found TYPE {header['TYPE']}; only symmetric problems (TYPE TSP) are supported.")
     try:
         n = int(header.get("DIMENSION", ""))
     except ValueError:
@@ -73,7 +73,8 @@ def read_tsplib(path: Path) -> Instance:
         np.fill_diagonal(distance, 0.0)
     else:
         raise DataError(
-            f"{path}: found EDGE_WEIGHT_TYPE {kind!r}; read are EXPLICIT, {', '.join(_COORDINATES)}; convert the file."
+            f"{path}: found EDGE_WEIGHT_TYPE {kind!r}; supported: EXPLICIT, {', '.join(_COORDINATES)}; convert the"
+            f" file."
         )
     shown = None if points is None else [(float(x), float(y)) for x, y in points]
     return Instance(header.get("NAME", path.stem).removesuffix(".tsp"), distance, points=shown)
@@ -110,7 +111,7 @@ def _coordinates(path: Path, n: int, lines: list[str]) -> Distances:
         bad = next((i for i, row in enumerate(rows, 1) if len(row) != 3), None)
         found = f"{len(rows)} rows" if bad is None else f"{len(rows[bad - 1])} numbers in row {bad}"
         raise DataError(
-            f"{path}: NODE_COORD_SECTION has {found}; DIMENSION {n} wants {n} rows of city, x, y: complete the file."
+            f"{path}: NODE_COORD_SECTION has {found}; DIMENSION {n} requires {n} rows of city, x, y: complete the file."
         )
     if sorted(int(row[0]) for row in rows) != list(range(1, n + 1)):
         raise DataError(f"{path}: NODE_COORD_SECTION must number its cities 1 to {n}, each once.")
@@ -127,20 +128,20 @@ def _explicit(path: Path, layout: str, n: int, lines: list[str]) -> Distances:
     }
     if layout not in layouts:
         raise DataError(
-            f"{path}: found EDGE_WEIGHT_FORMAT {layout!r}; read are {', '.join(layouts)}; convert the file."
+            f"{path}: found EDGE_WEIGHT_FORMAT {layout!r}; supported: {', '.join(layouts)}; convert the file."
         )
     wanted, indices = layouts[layout]
     weights = _numbers(path, lines)
     if len(weights) != wanted:
         raise DataError(
-            f"{path}: EDGE_WEIGHT_SECTION has {len(weights)} numbers; {layout} of DIMENSION {n} wants {wanted}: "
+            f"{path}: EDGE_WEIGHT_SECTION has {len(weights)} numbers; {layout} of DIMENSION {n} requires {wanted}: "
             f"complete the file."
         )
     matrix = np.zeros((n, n))
     matrix[indices()] = weights
     if layout == "FULL_MATRIX":
         if not np.array_equal(matrix, matrix.T):
-            raise DataError(f"{path}: the FULL_MATRIX is not symmetric; only symmetric problems are read.")
+            raise DataError(f"{path}: the FULL_MATRIX is not symmetric; only symmetric problems are supported.")
     else:
         matrix = np.maximum(matrix, matrix.T)
     np.fill_diagonal(matrix, 0.0)

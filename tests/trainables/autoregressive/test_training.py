@@ -317,6 +317,16 @@ def test_resume_with_dropout_and_a_moving_baseline_is_bit_for_bit():
     assert [*cut.reports, *resumed.reports] == whole.reports
 
 
+def test_roll_outs_of_a_transformer_stay_within_its_places():
+    """Rows that have used up their places go on filling the grid while others of their step are rolled out."""
+    values = {**TINY, "iterations": 4, "batch": 4, "task": "spelling", "rollout": "learned", "cells": 3}
+    values |= {"model.kind": "transformer", "model.heads": 2, "model.hidden": 16}
+    values |= {"tokens.mode": "union", "tokens.k": 2, "tokens.top": 2}
+    run = Sweep()
+    PROJECT.train(catalog.configure(PROJECT, values), run)
+    assert math.isfinite(run.reports[-1]["loss"])
+
+
 def test_dropout_leaves_roll_outs_alone():
     """Roll-outs start from states without dropout: two seeds of the noise give the same costs, not the same scores."""
     ctx = Alone()
@@ -368,21 +378,21 @@ def test_schedules():
     ("values", "message"),
     [
         ({"beam": 0}, "beam"),
-        ({"cost": "bleu"}, "cost = bleu does not fit task = ocr, for which there are hamming, hamming_count"),
-        ({"reference": "edit-optimal"}, "does not fit cost = hamming; these do: copy"),
-        ({"task": "spelling", "reference": "max-f1"}, "these do: edit-optimal, best-suffix-bleu"),
-        ({"task": "translation", "reference": "align-order"}, "these do: best-suffix-bleu"),
-        ({"task": "ordering"}, "set model.kind = pointer"),
-        ({"model.kind": "pointer"}, "goes with task = ordering only"),
+        ({"cost": "bleu"}, "cost = bleu does not fit task = ocr; allowed: hamming, hamming_count"),
+        ({"reference": "edit-optimal"}, "does not fit cost = hamming; allowed: copy"),
+        ({"task": "spelling", "reference": "max-f1"}, "allowed: edit-optimal, best-suffix-bleu"),
+        ({"task": "translation", "reference": "align-order"}, "allowed: best-suffix-bleu"),
+        ({"task": "ordering"}, "needs model.kind = pointer"),
+        ({"model.kind": "pointer"}, "is for task = ordering only"),
         ({**POINTER, "model.attention": "none"}, "needs attention"),
-        ({"model.kind": "transformer", **DOT}, "is for GRUs"),
-        ({"model.kind": "transformer", "model.hidden": 30}, "does not divide into model.heads = 4"),
-        ({"dataset": "multi30k"}, "takes letters-sample or letters or the path of a Parquet file"),
+        ({"model.kind": "transformer", **DOT}, "applies to GRUs"),
+        ({"model.kind": "transformer", "model.hidden": 30}, "is not a multiple of model.heads = 4"),
+        ({"dataset": "multi30k"}, "allowed: letters-sample or letters or the path of a Parquet file"),
         ({"task": "chunking"}, "has no sample; set dataset to a Parquet file"),
-        ({"label_smoothing": 0.1}, "label_smoothing belongs to method = mle; found searnn"),
-        ({"warm_start": 2000}, "leaves nothing of iterations = 1000"),
-        ({**POINTER, "method": "ocd"}, "distils the edit distance"),
-        ({**POINTER, "loss": "ll-all"}, "used up; use ll"),
+        ({"label_smoothing": 0.1}, "label_smoothing applies to method = mle; found searnn"),
+        ({"warm_start": 2000}, "leaves no iterations to the method"),
+        ({**POINTER, "method": "ocd"}, "distils the edit or Hamming distance"),
+        ({**POINTER, "loss": "ll-all"}, "already used in the order; use ll"),
         ({"tokens.mode": "biased", "tokens.k": 1}, "needs tokens.k >= 2; found 1"),
         ({"cpu_seconds": 5.0, "lr_decay": "cosine"}, "use plateau or none"),
         ({"temperature": 0.0}, "temperature"),
@@ -423,7 +433,7 @@ def test_chunking_from_a_file_of_the_users(tmp_path):
         ({}, {"fold": [0], "word": ["ab"]}, "column 'letters' is missing; found fold, word"),
         ({"task": "spelling"}, {"misspelt": ["a"], "correct": ["b"]}, "column 'source' is missing"),
         ({"task": "translation"}, {"index": [0], "en": ["a b"]}, "column 'de' is missing"),
-        ({"task": "translation"}, {"index": [0], "en": ["a b"], "de": ["c d"]}, "there is no split 'train'"),
+        ({"task": "translation"}, {"index": [0], "en": ["a b"], "de": ["c d"]}, "split 'train' is missing"),
         (
             {"task": "chunking"},
             {"split": ["train"], "tokens": [["a"]]},
@@ -443,7 +453,7 @@ def test_chunking_from_a_file_of_the_users(tmp_path):
         (
             {"ocr.split": "words"},
             {"fold": [0], "word": ["a"], "letters": [[7]], "images": [b"x" * 16]},
-            "hold out fewer",
+            "for training; lower it",
         ),
         (
             {"task": "translation"},
@@ -466,7 +476,7 @@ def test_files_that_do_not_fit(values, columns, message, tmp_path):
         (
             [],
             {"fold": [0], "word": ["a"], "letters": [[77]], "images": [b"x" * 16]},
-            "target sequence 0 has the token 77, which is outside the vocabulary; allowed are 0 .. 25",
+            "target sequence 0 has the token 77, which is outside the vocabulary; allowed: 0 .. 25",
         ),
         (
             [],
@@ -477,7 +487,7 @@ def test_files_that_do_not_fit(values, columns, message, tmp_path):
         (
             ["task=chunking"],
             {**TAGGED, "tags": [["O"], ["B-NP"], ["O"]]},
-            "split 'val' has the tag 'B-NP', which train has not",
+            "split 'val' has the tag 'B-NP', which split 'train' lacks",
         ),
     ],
 )

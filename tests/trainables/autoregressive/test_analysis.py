@@ -67,8 +67,8 @@ def test_folds_and_seeds_are_pooled_and_costs_made_equal():
     tables = findings(sweep).tables
     titles = list(tables)
     assert "controls missing" not in titles[0]
-    assert titles[1] == "The same at equal cost: 80 iterations"
-    assert titles[2] == "The same at equal cost: 8 processor seconds of training"
+    assert titles[1] == "Configurations at equal cost: 80 iterations"
+    assert titles[2] == "Configurations at equal cost: 8 processor seconds of training"
     at_iterations = {row["configuration"]: row for row in tables[titles[1]].to_pylist()}
     assert at_iterations["SeaRNN LL, learned/mixed"]["error %"] == pytest.approx(42.5)
     assert at_iterations["MLE"]["n"] == 0, "80 iterations of MLE lie before its first report at 160"
@@ -76,7 +76,7 @@ def test_folds_and_seeds_are_pooled_and_costs_made_equal():
     assert {row["error %"] for row in at_seconds.values()} == {42.5}
     assert at_seconds["MLE"]["error %.se"] == pytest.approx(mean_and_error([42, 43] * 3)[1])
     assert at_seconds["MLE"]["on"] == "test"
-    assert tables["What must be known of these numbers"].to_pylist() == [{"note": "words are memorised"}]
+    assert tables["Notes on these numbers"].to_pylist() == [{"note": "words are memorised"}]
 
 
 def test_missing_controls_are_named_and_validation_stands_in():
@@ -85,7 +85,7 @@ def test_missing_controls_are_named_and_validation_stands_in():
     assert "(controls missing in this sweep: MLE and label smoothing)" in next(iter(found.tables))
     names = next(iter(found.tables.values()))["configuration"].to_pylist()
     assert sorted(names) == ["SeaRNN LL, learned/mixed, lr 0.001", "SeaRNN LL, learned/mixed, lr 0.002"]
-    assert found.tables["The same at equal cost: 80 iterations"]["on"].to_pylist() == ["validation"] * 2
+    assert found.tables["Configurations at equal cost: 80 iterations"]["on"].to_pylist() == ["validation"] * 2
 
 
 def test_the_grid_has_the_controls_beside():
@@ -95,9 +95,7 @@ def test_the_grid_has_the_controls_beside():
         for o in ("mixed",)
         for x in ("ll", "kl")
     ]
-    rows = findings(Sweep([*((c, 10) for c in grid), (MLE, 40)])).tables[
-        "Roll-in × roll-out × loss, with the controls beside"
-    ]
+    rows = findings(Sweep([*((c, 10) for c in grid), (MLE, 40)])).tables["Roll-in × roll-out × loss, with the controls"]
     assert rows["roll-in"].to_pylist() == ["gt", "learned", "MLE"]
     assert rows["n"].to_pylist() == [2, 2, 2]
     assert rows["ll"].to_pylist() == rows["kl"].to_pylist() == [42.5] * 3
@@ -110,7 +108,7 @@ def test_the_grid_shows_what_was_best_on_validation():
     for row in sweep.rows["reports"]:
         if row["trial"] % 2:  # lr 0.002: better on test, worse on validation
             row["test_error"], row["val_error"] = row["test_error"] - 10, row["val_error"] + 10
-    rows = findings(sweep).tables["Roll-in × roll-out × loss, with the controls beside"]
+    rows = findings(sweep).tables["Roll-in × roll-out × loss, with the controls"]
     assert rows["ll"].to_pylist() == [42.0, 42.0]
 
 

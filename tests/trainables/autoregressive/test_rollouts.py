@@ -300,7 +300,7 @@ def test_a_wide_beam_finds_the_best_of_all_sequences(kind):
 def test_beam_below_one_is_refused():
     model = model_of("none")
     source, refs = batch_of("none")
-    with pytest.raises(DataError, match="beam = 0 keeps no hypothesis"):
+    with pytest.raises(DataError, match=r"beam = 0 must be 1 \(greedy\) or more"):
         decode(model, source, slow.limits_of(refs, cap=5), beam=0)
 
 

@@ -429,9 +429,9 @@ class TestBadInput:
             self.recorder(lambda order: torch.full(order.shape[:-1], value))(self.orders())
 
     def test_a_cost_of_the_wrong_shape(self):
-        with pytest.raises(SpecError, match=r"came back as \(2, 5, 3\); it must be a tensor of shape \(2, 5\)"):
+        with pytest.raises(SpecError, match=r"returned \(2, 5, 3\); it must return a tensor of shape \(2, 5\)"):
             self.recorder(lambda order: order.double())(self.orders())
-        with pytest.raises(SpecError, match="came back as float"):
+        with pytest.raises(SpecError, match="returned float"):
             self.recorder(lambda order: 1.0)(self.orders())
 
     def test_a_black_box_has_no_relaxation(self):

@@ -57,12 +57,12 @@ def test_one_seed_one_answer_and_the_global_generator_is_left_alone():
 @pytest.mark.parametrize(
     ("n", "settings", "message"),
     [
-        (1, {}, "n = 1; an order needs n >= 2 items"),
-        (2.5, {}, "n = 2.5; an order needs n >= 2"),
+        (1, {}, "n = 1; an order needs an integer n >= 2"),
+        (2.5, {}, "n = 2.5; an order needs an integer n >= 2"),
         (4, {"evaluations": 2}, "each run needs at least one evaluation"),
-        (4, {"samples": 1}, "^estimator = rloo leaves one sample out and needs samples >= 2; found 1"),
+        (4, {"samples": 1}, "^estimator = rloo uses a leave-one-out baseline and needs samples >= 2; found 1"),
         (4, {"estimator": "relax", "critic.tau": 0.0}, "critic.tau"),
-        (4, {"learning_rate": 0.1}, "^learning_rate is no setting; see"),
+        (4, {"learning_rate": 0.1}, "^unknown setting 'learning_rate'; see"),
         (4, {"critic.tau": -1.0}, r"^critic\.tau: found -1\.0; input should be greater than 0; see"),
         (4, {"restarts": 3}, "raise runs instead"),
         (4, {"estimator": "straight_through"}, "needs a relaxation of f"),
@@ -77,7 +77,7 @@ def test_wrong_calls(n, settings, message):
 def test_wrong_answers():
     with pytest.raises(SpecError, match=r"f returned shape \(128, 4\) for 128 orders; .* shape \(128,\)"):
         minimise_order(lambda b: b.double(), 4)
-    with pytest.raises(SpecError, match="f returned str, which is no row of numbers"):
+    with pytest.raises(SpecError, match="f returned str, which is not convertible to numbers"):
         minimise_order(lambda b: "low", 4)
     with pytest.raises(TrialError, match="is nan; costs must be finite"):
         minimise_order(lambda b: torch.full((len(b),), math.nan), 4)

@@ -100,9 +100,9 @@ def test_balanced_and_proportional_splits_count_right():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: check_labels(torch.tensor([0, 3]), 3, "mine"), r"row 1 has label 3, and labels must be 0 to 2"),
+        (lambda: check_labels(torch.tensor([0, 3]), 3, "mine"), r"row 1 has label 3; labels must be 0 to 2"),
         (lambda: check_labels(torch.tensor([0, -2]), 3, "mine"), r"row 1 has label -2"),
-        (lambda: check_labels(torch.tensor([0, 0]), 1, "mine"), r"1 class leaves nothing to tell apart"),
+        (lambda: check_labels(torch.tensor([0, 0]), 1, "mine"), r"found 1 class; a semi-conditional flow needs 2"),
         (
             lambda: choose_labelled(torch.tensor([0, 0, 2]), 0, 3, "balanced", 0, "mine"),
             r"no labelled example of class 1",
@@ -123,7 +123,7 @@ def test_labels_that_cannot_be_used_are_refused(call, words):
 def test_a_file_without_a_single_label_is_refused(splits):
     for examples in ({"x": [0.1, 0.2, 0.3, 0.4]}, {"features": [[0.1], [0.2], [0.3], [0.4]]}):
         rows = pa.table({**examples, "label": pa.array([None] * 4, pa.int64())})
-        with pytest.raises(DataError, match="column 'label' is empty in every row; give some examples"):
+        with pytest.raises(DataError, match="column 'label' is empty in every row; label some examples"):
             own_examples(Config(dataset="mine.parquet"), dict.fromkeys(splits, rows))
 
 
@@ -162,7 +162,7 @@ def test_a_batch_that_workers_cannot_share_is_refused(alone):
     config = Config(points=100, validation=20, batch=12)
     data = fresh(config, None, CPU)
     alone.world_size = 3
-    with pytest.raises(SpecError, match=r"12 with labelled_share .* 4 labelled ones a step, which 3 workers"):
+    with pytest.raises(SpecError, match=r"12 with labelled_share .* 4 labelled examples per step, which 3 workers"):
         Stream(config, data, alone)
 
 
@@ -279,23 +279,23 @@ def test_scores_are_those_of_the_density_whatever_the_workers(perturbed, alone):
 
 CONFIGS = {
     "batch=1": "batch",
-    "batch=2 -s labelled_share=0.9": "leaves no unlabelled example",
-    "classes=1": "classes = 1 leaves nothing to tell apart",
-    "labels=1": "labels = 1 is less than one for each of 2 classes",
+    "batch=2 -s labelled_share=0.9": "leaves no unlabelled examples",
+    "classes=1": "classes = 1 is too few",
+    "labels=1": "labels = 1 is less than one per class \\(2 classes\\)",
     "dataset=mnist-sample -s trunk.levels=4": "halves pictures 3 times, which 28 x 28 does not allow .* fit: 1, 2, 3",
     "dataset=mnist-sample -s shrink=3": "shrink = 3 does not divide pictures of 28 x 28",
     "dataset=mnist-sample -s head.levels=6 -s trunk.kind=identity -s shrink=7 -s pad=0": "at most .* fit",
     "head.levels=2": "head.levels = 2 leaves 1 dimension",
-    "dataset=mnist-sample -s pca=900": "pca = 900 is more than the 784 pixels",
-    "dataset=mnist-sample -s input_noise=0.1": "input_noise is for vectors",
-    "dataset=letters-sample": "no labelled set of pictures; use moons, circles, ",
+    "dataset=mnist-sample -s pca=900": "pca = 900 is above the 784 pixel values",
+    "dataset=mnist-sample -s input_noise=0.1": "input_noise applies to vectors",
+    "dataset=letters-sample": "is not a labelled image data set; use moons, circles, ",
     "trunk.kind=glow": "trunk.kind = glow needs pictures",
     "dataset=mnist-sample -s trunk.kind=couplings": "needs vectors, found pictures",
-    "dataset=mnist-sample -s pca=20 -s trunk.kind=ode": "8 dimensions at most",
+    "dataset=mnist-sample -s pca=20 -s trunk.kind=ode": "at most 8 dimensions",
     "objective=flowgmm-cons": "compares two augmentations",
-    "objective=entropy -s labelled_share=1": "is about unlabelled examples",
-    "reports=900": "reports = 900 is more than steps = 800",
-    "warmup=800": "warmup = 800 leaves nothing",
+    "objective=entropy -s labelled_share=1": "needs unlabelled examples",
+    "reports=900": "reports = 900 is above steps = 800",
+    "warmup=800": "warmup = 800 must be below steps = 800",
     "crop=1": "crop shifts pictures",
     "preset=huge": "preset: found 'huge'",
 }
@@ -361,7 +361,7 @@ def test_a_users_pictures_train(tmp_path):
         Image.fromarray(generator.integers(0, 255, (12, 12), np.uint8)).save(buffer, "PNG")
         files.append(buffer.getvalue())
     path = write(tmp_path, png=files, label=[i % 3 for i in range(90)])
-    with pytest.raises(DataError, match=r"holds pictures, and preset = vectors is for vectors"):
+    with pytest.raises(DataError, match=r"holds pictures, but preset = vectors is for vectors"):
         run(path, tmp_path)
     small = {"preset": "cpu", "trunk.checkerboards": 1, "trunk.steps": 1, "head.steps": 1, "head.blocks": 1}
     found = rb.train("flows", {"dataset": path, **SMALL, **small}, storage=str(tmp_path), name="ok", executor="local")
@@ -383,14 +383,14 @@ def test_a_picture_that_does_not_decode_is_named_by_file_and_row():
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda x, y: (x, [7 if i == 5 else v for i, v in enumerate(y)]), r"row \d+ has label 7, .* 0 to 2"),
+        (lambda x, y: (x, [7 if i == 5 else v for i, v in enumerate(y)]), r"row \d+ has label 7; .* 0 to 2"),
         (lambda x, y: (x, [-3 if i == 5 else v for i, v in enumerate(y)]), r"found label -3; labels must be 0 or more"),
         (lambda x, y: (x, [None if v == 1 else v for v in y]), r"class 1 has 0 labelled examples"),
-        (lambda x, y: (x, [None if v is None else 0 for v in y]), r"leaves nothing to tell apart"),
+        (lambda x, y: (x, [None if v is None else 0 for v in y]), r"found 1 class"),
         (lambda x, y: (np.where(np.arange(4) == 2, 1.0, x), y), r"column\(s\) 2 are constant"),
         (
             lambda x, y: (np.where(np.arange(480).reshape(120, 4) == 9, np.nan, x), y),
-            r"is nan; all values must be finite",
+            r"is nan; values must be finite",
         ),
         (lambda x, y: (x[:25], y[:25]), r"validation = 20 of \d+ labelled training examples leaves none"),
     ],
@@ -399,7 +399,7 @@ def test_a_users_bad_data_are_refused_with_a_sentence(spoil, words, tmp_path):
     x, labels = spoil(*vectors())
     columns = {name: x[:, i] for i, name in enumerate("abcd")}
     path = write(tmp_path, **columns, label=pa.array(labels, pa.int64()))
-    classes = {} if "nothing" in words else {"classes": 3}
+    classes = {} if "found 1" in words else {"classes": 3}
     with pytest.raises(DataError, match=words):
         run(path, tmp_path, **classes)
     assert not (tmp_path / "run").exists()
@@ -411,14 +411,14 @@ def test_a_users_bad_file_is_refused_once_and_nothing_is_written(command, tmp_pa
     where = ["--storage", str(tmp_path / "runs"), "--name", "r"]
     assert main([command[0], "flows", *command[1:], "--local", "-s", f"dataset={path}", *where]) == 2
     said = capsys.readouterr().err
-    assert said.count("found label -1; labels must be 0 or more; leave the cell empty for no label.") == 1
+    assert said.count("found label -1; labels must be 0 or more; an empty cell means no label.") == 1
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_users_file_with_labels_alone_is_refused_where_unlabelled_examples_are_wanted(tmp_path):
     x, _ = vectors()
     path = write(tmp_path, **{name: x[:, i] for i, name in enumerate("abcd")}, label=[i % 3 for i in range(120)])
-    with pytest.raises(DataError, match="every example is labelled; set labelled_share = 1, or lower labels"):
+    with pytest.raises(DataError, match="all training examples are labelled; set labelled_share = 1, or lower labels"):
         run(path, tmp_path, labels=0)
     assert not (tmp_path / "run").exists()
 

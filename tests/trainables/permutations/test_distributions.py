@@ -129,7 +129,7 @@ def test_logits_that_are_not_finite():
         PlackettLuce(torch.tensor([0.0, math.nan]))
     with pytest.raises(SpecError, match="not finite"):
         Matching(torch.full((2, 2), math.inf))
-    with pytest.raises(SpecError, match="square"):
+    with pytest.raises(SpecError, match="n >= 2 places by n items"):
         Matching(torch.zeros(2, 3))
 
 

@@ -119,7 +119,7 @@ def test_kendall_counts_inversions():
 
 @pytest.mark.parametrize("hyp", [[0, 0, 1], [0, 1], [0, 1, 3]])
 def test_kendall_refuses_what_is_no_order(hyp):
-    with pytest.raises(DataError, match="is no order of its reference's 3 tokens"):
+    with pytest.raises(DataError, match="not an order of its reference's 3 tokens"):
         cost_of("kendall", [hyp], [[2, 1, 0]], 5)
 
 
@@ -158,9 +158,9 @@ def test_chunk_f1_against_reading_on():
     [
         (lambda: References.of([[1], []], 5), "sequence 1 is empty"),
         (lambda: References.of([[1, 7]], 5), "token 7, which is outside the vocabulary"),
-        (lambda: References.of([[5]], 5), "allowed are 0 .. 4"),
+        (lambda: References.of([[5]], 5), "allowed: 0 .. 4"),
         (lambda: build_cost("chunk_f1"), "needs task = chunking"),
-        (lambda: Tags.of(["O", "X"]), "neither O nor B-"),
+        (lambda: Tags.of(["O", "X"]), "is not O, B-"),
         (lambda: checked(torch.tensor([[0.0, float("nan")]]), torch.ones(1, 2).bool()), r"cost at \(0, 1\) is nan"),
     ],
 )

@@ -239,7 +239,7 @@ def test_weights_of_another_architecture_are_refused_with_the_differences(pertur
         10,
         torch.Generator().manual_seed(0),
     )
-    with pytest.raises(DataError, match=r"another architecture: .*has shape \(16, 16\), wanted \(24, 16\)"):
+    with pytest.raises(DataError, match=r"another architecture: .*has shape \(16, 16\), expected \(24, 16\)"):
         load(wide, small.state_dict())
 
 

@@ -119,7 +119,7 @@ def test_new_samples_come_from_the_command_line(finished, tmp_path, capsys):
     assert main(["rescore", finished.path, "--csv", str(tmp_path / "x.csv")]) == 2
     assert "CSV cannot hold the column 'values'" in capsys.readouterr().err
     assert main(["rescore", finished.path, "-s", "trial=4"]) == 2
-    assert "trial 4, repeat 0, has kept no weights" in capsys.readouterr().err
+    assert "trial 4, repeat 0, stored no weights" in capsys.readouterr().err
 
 
 def test_a_grid_of_splits_becomes_one_line_with_its_error(tmp_path):

@@ -69,7 +69,7 @@ def test_the_controls_have_as_many_evaluations(tmp_path):
 def test_a_broken_file_is_refused_before_anything_runs(tmp_path):
     path = tmp_path / "tiny.tsp"
     path.write_text("TYPE: TSP\nDIMENSION: 3\nEDGE_WEIGHT_TYPE: EUC_2D\nNODE_COORD_SECTION\n1 0 0\n2 3 4\nEOF\n")
-    with pytest.raises(SpecError, match="has 2 rows; DIMENSION 3 wants 3 rows"):
+    with pytest.raises(SpecError, match="has 2 rows; DIMENSION 3 requires 3 rows"):
         catalog.configure(PROJECT, {"task": "tsp", "tsp.instance": str(path)})
 
 
@@ -78,7 +78,7 @@ def test_a_tour_that_the_data_set_does_not_have_is_refused_before_anything_is_wr
     options = ["-s", "task=tsp", "-s", "tsp.instance=notthere", "--storage", str(tmp_path / "runs"), "--name", "r"]
     assert main([command[0], "permutations", *command[1:], "--local", *options]) == 2
     said = capsys.readouterr().err
-    assert said.count("tsp.instance = notthere is not in this data set, which has burma14") == 1
+    assert said.count("tsp.instance = notthere is not in this data set; it has burma14") == 1
     assert not (tmp_path / "runs").exists()
 
 
@@ -161,26 +161,26 @@ def test_two_workers_halve_the_variance_and_agree(tmp_path):
         ({"scale_by_std": True}, "found samples = 1"),
         ({"critic.tau": 0.0}, "critic.tau"),
         ({"relaxation.tau": -1.0}, "relaxation.tau"),
-        ({"samples": 128, "evaluations": 100}, "does not pay for one update"),
-        ({"critic.warmup": 60000}, "does not pay for one update"),
-        ({"model": "matching"}, "has no soft sorting"),
-        ({"model": "matching", "estimator": "exact"}, "does not go with model = matching"),
+        ({"samples": 128, "evaluations": 100}, "does not allow one update"),
+        ({"critic.warmup": 60000}, "does not allow one update"),
+        ({"model": "matching"}, "model = matching has no relaxation"),
+        ({"model": "matching", "estimator": "exact"}, "is incompatible with model = matching"),
         ({"model": "matching", "task": "ranking", "estimator": "reinforce"}, "cannot use"),
-        ({"estimator": "rebar", "critic.of": "black_box"}, "made of f's relaxation"),
+        ({"estimator": "rebar", "critic.of": "black_box"}, "needs f's relaxation"),
         ({"critic.of": "black_box", "critic.width": 0}, "leaves no control variate"),
-        ({"task": "causal"}, "has no extension to soft permutations"),
-        ({"entropy": 1.0, "samples": 2}, "goes with the score of the order"),
+        ({"task": "causal"}, "causal.score = least_squares has no relaxation"),
+        ({"entropy": 1.0, "samples": 2}, "needs an estimator with the score of the order"),
         ({"entropy": 1.0, "estimator": "reinforce"}, "needs samples >= 2; found 1"),
         ({"task": "ranking", "estimator": "reinforce", "restarts": 2}, "set restarts = 1"),
         ({"task": "causal", "causal.score": "joint", "restarts": 2}, "set restarts = 1"),
         ({"restarts": 100_000 // 2 + 1, "evaluations": 50_000}, "restarts"),
-        ({"task": "ranking", "estimator": "sinkhorn"}, "which task = ranking has not"),
-        ({"dataset": "tsp"}, "is not for this task"),
+        ({"task": "ranking", "estimator": "sinkhorn"}, "which task = ranking does not have"),
+        ({"dataset": "tsp"}, "does not fit task = toy"),
         ({"estimator": "exact", "toy.n": 10}, "at most 9 items"),
-        ({"estimator": "exact", "task": "causal", "causal.d": 5, "causal.score": "joint"}, "a cost that stands still"),
+        ({"estimator": "exact", "task": "causal", "causal.d": 5, "causal.score": "joint"}, "needs a fixed cost"),
         ({**CAUSAL, "causal.score": "bic", "causal.d": 16}, "needs d <= 15; found 16"),
-        ({**CAUSAL, "causal.edges": 5}, "do not fit into d = 10"),
-        ({**CAUSAL, "causal.rows": 10}, "covariance would be singular"),
+        ({**CAUSAL, "causal.edges": 5}, "that d = 10 allows"),
+        ({**CAUSAL, "causal.rows": 10}, "otherwise the covariance is singular"),
         ({**CAUSAL, "causal.graph": "sachs", "causal.cells": "all"}, "dataset = sachs"),
         ({**CAUSAL, "causal.graph": "sachs", "causal.reference": "cdt18"}, "the cycle plcg -> pip2 -> pip3 -> plcg"),
         ({"task": "tsp", "tsp.instance": "nowhere.tsp"}, "nowhere.tsp: cannot be read"),

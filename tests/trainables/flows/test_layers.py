@@ -1,4 +1,4 @@
-"""Layers against autograd Jacobians and closed forms; other libraries are in test_flows_libraries.py."""
+"""Layers against autograd Jacobians and closed forms; other libraries are in test_libraries.py."""
 
 import math
 
