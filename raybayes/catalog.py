@@ -68,18 +68,15 @@ def add_own(name: str, project: Project) -> None:
 
 
 @contextlib.contextmanager
-def with_own(name: str, project: Project | None) -> Iterator[None]:
-    """Let `name` stand for a user's own training for a while; for None, nothing changes."""
-    before = _own.get(name)
-    if project is not None:
-        _own[name] = project
+def with_own(name: str, project: Project) -> Iterator[None]:
+    """Let `name` stand for a user's own training for a while."""
+    before = dict(_own)
+    _own[name] = project
     try:
         yield
     finally:
-        if project is not None:
-            del _own[name]
-            if before is not None:
-                _own[name] = before
+        _own.clear()
+        _own.update(before)
 
 
 def load_project(name: str) -> Project:

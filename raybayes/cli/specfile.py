@@ -57,10 +57,13 @@ def sweep_spec(
 
 def _trained(values: dict[str, Any], own: OwnWords) -> tuple[OwnTraining | None, dict[str, Any]]:
     """A training outside the catalogue, if the words name one; and the options for `make_spec`."""
+    project = values.get("project")
+    if project and ":" not in project and not any(own):
+        return None, values  # a project of the catalogue
     from raybayes.sweeps.own import own_training
     from raybayes.training.parameters import parse_parameters
 
-    project = values.pop("project", None)
+    values.pop("project", None)
     if own.command and project is not None:
         raise SpecError(f"found the project {project!r} and a command after --; give one of the two.")
     if not own.command and not project:
@@ -70,7 +73,7 @@ def _trained(values: dict[str, Any], own: OwnWords) -> tuple[OwnTraining | None,
         )
     if own.params:
         values["space"] = parse_parameters(own.params)
-    training, found = own_training(own.command or project, values, metrics=own.metrics)
+    training, found = own_training(own.command or str(project), values, metrics=own.metrics)
     if training is None and (own.params or own.metrics):
         word = "--param" if own.params else "--metric"
         raise SpecError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import signal
 from collections.abc import Mapping
+from contextlib import nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal, get_args
 
@@ -67,7 +68,7 @@ def run(
     try:
         if executor == "local":
             write()
-            with catalog.with_own(spec.project, None if training is None else training.project):
+            with nullcontext() if training is None else catalog.with_own(spec.project, training.project):
                 last, ended_by = run_locally(layout, spec, prepared.plan, roots, watch, until)
         else:
             last, ended_by = run_on_ray(

@@ -62,7 +62,7 @@ def prepare(spec: SweepSpec, layout: Layout | None = None, training: OwnTraining
     if training is None:
         selected = catalog.select(spec.project, spec.config, spec.space if spec.kind == "sweep" else None)
     else:
-        searched = training.space if spec.kind == "sweep" else Space({})
+        searched = Space({}) if spec.kind == "train" else training.space
         selected = catalog.selection(training.project, spec.config, searched)
     project = selected.project
     if spec.fuse != "never":

@@ -207,6 +207,14 @@ def read_reports(layout: Layout) -> pa.Table:
     return _latest(_concatenated(pieces))
 
 
+def trials_of_bursts(layout: Layout) -> dict[int, list[int]]:
+    """Which trials have reported in each burst."""
+    found: dict[int, set[int]] = {}
+    for burst, _, path in report_files(layout):
+        found.setdefault(burst, set()).update(_read(layout.storage, path)["trial"].to_pylist())
+    return {burst: sorted(trials) for burst, trials in sorted(found.items())}
+
+
 def report_files(layout: Layout) -> list[tuple[int, int | None, str]]:
     """(burst, part or None, path) of every file of reports, by burst and part."""
     found = []
