@@ -15,7 +15,7 @@ from raybayes.spec.options import OPTIONS
 from raybayes.spec.reading import parse_confirm
 from raybayes.spec.sweep_spec import SweepSpec, differences
 from raybayes.store.documents import write_spec
-from raybayes.store.filesystem import ensure_writable, open_storage
+from raybayes.store.filesystem import open_storage, require_writable
 from raybayes.store.lock import BurstLock
 from raybayes.sweeps.preparation import Prepared, describe, prepare
 from raybayes.sweeps.results import Sweep
@@ -54,7 +54,7 @@ def start(
             raise SpecError(f"{found.path} is finished; choose another --name to train again.")
         require_same_space(found, prepared.plan.space)
     else:
-        ensure_writable(open_storage(prepared.spec.storage))
+        require_writable(open_storage(prepared.spec.storage))
     return run(prepared, executor, watch, until)
 
 
@@ -76,7 +76,7 @@ def run(prepared: Prepared, executor: Executor, watch: Watch, until: float | Non
         lock.acquire(wait_s=PREDECESSOR_S)  # a burst that is refused must not have changed the other's folder
         try:
             write_spec(layout, describe(prepared))
-            store_warm_start(layout, prepared.plan.prior)
+            store_warm_start(layout, prepared.plan.warm_start)
         finally:
             lock.release()
 

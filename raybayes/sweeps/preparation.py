@@ -14,7 +14,7 @@ from raybayes.contract import Project
 from raybayes.errors import SpecError
 from raybayes.hardware import describe_machine
 from raybayes.search.plan import Plan, make_plan
-from raybayes.search.preview import preview
+from raybayes.search.preview import preview_configurations
 from raybayes.space import Choice, Space
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.spec.validation import nest
@@ -60,7 +60,7 @@ def prepare(spec: SweepSpec, layout: Layout | None = None) -> Prepared:
     if layout is None:
         _require_possible(spec, project, points)
     layout = layout or Layout(open_storage(spec.storage).child(spec.name))
-    return Prepared(spec, project, replace(plan, prior=warm_start_of(spec, plan, layout)), layout)
+    return Prepared(spec, project, replace(plan, warm_start=warm_start_of(spec, plan, layout)), layout)
 
 
 def _dotted(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,7 +75,9 @@ def _dotted(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _first_points(plan: Plan, most: int) -> Points:
     """What the first trials vary; nothing, once, where there is no space."""
-    return preview(plan, most if plan.grid is None else min(most, len(plan.grid))) if plan.space else [{}]
+    return (
+        preview_configurations(plan, most if plan.grid is None else min(most, len(plan.grid))) if plan.space else [{}]
+    )
 
 
 def _require_data(spec: SweepSpec, project: Project, plan: Plan, points: Points, defaults: Mapping[str, Any]) -> None:

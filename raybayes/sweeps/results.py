@@ -21,8 +21,8 @@ from raybayes.spec.validation import build, nest, refused
 from raybayes.store.documents import read_spec
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
-from raybayes.store.logs.reports import FIXED, next_burst, read_reports
-from raybayes.store.tables import read_table, table_names
+from raybayes.store.logs.reports import FIXED, next_burst_number, read_reports
+from raybayes.store.tables import list_tables, read_table
 from raybayes.store.trials import read_trials
 
 if TYPE_CHECKING:
@@ -59,11 +59,11 @@ class Sweep:
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        from raybayes.reporting.tables.notebook import run_html, sweep_html
+        from raybayes.reporting.tables.notebook import render_run, render_sweep
 
         if self.spec.kind == "train":
-            return run_html(self.path, self.spec.project, self.trials, self.reports, FIXED.names)
-        return sweep_html(self.path, self.spec.project, self.trials, self.objectives)
+            return render_run(self.path, self.spec.project, self.trials, self.reports, FIXED.names)
+        return render_sweep(self.path, self.spec.project, self.trials, self.objectives)
 
     def frame(self, what: str = "trials") -> pa.Table:
         """The trials, the reports, or a stored table, by name.
@@ -96,7 +96,7 @@ class Sweep:
     def spec(self) -> SweepSpec:
         """What was asked for, every default written out."""
         known = {name: value for name, value in self.document.items() if name in SweepSpec.model_fields}
-        return build(SweepSpec, known, self.layout.storage.shown(self.layout.spec))
+        return build(SweepSpec, known, self.layout.storage.display_path(self.layout.spec))
 
     @cached_property
     def space(self) -> Space:
@@ -139,18 +139,18 @@ class Sweep:
         paths = (self.layout.confirmation(number) for number in itertools.count(1))
         exists = self.layout.storage.exists
         present = itertools.takewhile(lambda path: exists(f"{path}/{self.layout.spec}"), paths)
-        return [Sweep(self.layout.storage.shown(path)) for path in present]
+        return [Sweep(self.layout.storage.display_path(path)) for path in present]
 
     @cached_property
     def confirmed(self) -> dict[int, Confirmation]:
         """What fresh seeds say of the trials that were confirmed, by number."""
-        from raybayes.search.outcomes.confirm import Stage, pooled
+        from raybayes.search.outcomes.confirm import Stage, pool_confirmations
 
         stages = [
             Stage(stage._records, [entry["trial"] for entry in stage.document["candidates"]], stage.spec.repeats)
             for stage in self.stages
         ]
-        return pooled(stages, self._records, self.objectives) if stages else {}
+        return pool_confirmations(stages, self._records, self.objectives) if stages else {}
 
     @property
     def best_summary(self) -> str:
@@ -166,9 +166,9 @@ class Sweep:
         Of a confirmed trial, the objectives are means over `n` fresh seeds, with their standard errors in "<name>.se";
         "<name>.searched" is what the search had found, and `confirmed` whether the trial may win.
         """
-        from raybayes.search.outcomes.best_summary import with_confirmations
+        from raybayes.search.outcomes.best_summary import merge_confirmations
 
-        return with_confirmations(self._searched, self.confirmed, self.objectives)
+        return merge_confirmations(self._searched, self.confirmed, self.objectives)
 
     @property
     def _searched(self) -> pa.Table:
@@ -202,10 +202,10 @@ class Sweep:
     @property
     def pareto(self) -> pa.Table:
         """The trials that no other dominates; for one objective the best alone."""
-        from raybayes.search.outcomes.confirm import judged
-        from raybayes.search.outcomes.ranking import front
+        from raybayes.search.outcomes.confirm import eligible_records
+        from raybayes.search.outcomes.ranking import find_pareto_front
 
-        numbers = front(judged(self._records, self.confirmed), self.objectives)
+        numbers = find_pareto_front(eligible_records(self._records, self.confirmed), self.objectives)
         rows = {number: i for i, number in enumerate(self.trials["trial"].to_pylist())}
         return self.trials.take([rows[number] for number in numbers])
 
@@ -236,7 +236,7 @@ class Sweep:
     @property
     def tables(self) -> list[str]:
         """Names of the tables that trials saved."""
-        return table_names(self.layout)
+        return list_tables(self.layout)
 
     def table(self, name: str, trial: int | None = None, repeat: int | None = None) -> pa.Table:
         """What trials saved under `name`, with the columns trial, repeat and part."""
@@ -304,9 +304,9 @@ class Sweep:
 
         single = self.spec.kind == "train"
         number = trial if trial is not None else 0 if single else int(self.best["trial"])
-        ref = checkpoints.newest(self.layout, number, repeat)
+        ref = checkpoints.find_newest(self.layout, number, repeat)
         if ref is None:
-            kept = sorted(retention.holders(self.layout))
+            kept = sorted(retention.list_trials_with_checkpoints(self.layout))
             raise StoreError(
                 f"{self.path}: trial {number} has no stored state; "
                 + (f"trials with one: {', '.join(map(str, kept))}." if kept else "let it make its first checkpoint.")
@@ -335,10 +335,10 @@ class Sweep:
         return self._made(name, lambda finished: command.run(finished, list(inputs), checked))
 
     def _made(self, what: str, by: Callable[[Sweep], Findings]) -> Findings:
-        from raybayes.reporting.figures.style import drawing
+        from raybayes.reporting.figures.style import figure_style
 
         try:
-            with drawing():
+            with figure_style():
                 return by(self)
         except RaybayesError:
             raise
@@ -372,7 +372,7 @@ class Sweep:
             cpus=need.workers * need.cpus_per_worker,
             gpus=need.workers * need.gpus_per_worker,
             repeats=self.spec.repeats,
-            bursts=next_burst(self.layout),
+            bursts=next_burst_number(self.layout),
             best_summary=self.best_summary,
         )
 

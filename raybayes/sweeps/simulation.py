@@ -30,7 +30,7 @@ from raybayes.engine.controller.controller import SweepController
 from raybayes.engine.messages import TrialRun
 from raybayes.engine.simulated import SECONDS, Event, Replay
 from raybayes.errors import SpecError
-from raybayes.search.outcomes.confirm import candidates
+from raybayes.search.outcomes.confirm import choose_candidates
 from raybayes.search.plan import make_plan
 from raybayes.seeds import derive
 from raybayes.space import Choice, Space
@@ -163,7 +163,7 @@ def _prepared(spec: SweepSpec, space: Space, objective: Mapping[str, Direction],
     known += [Metric(name, "minimize") for name in spec.constraints if name not in objective]
     plan = make_plan(spec, space, known, first)
     layout = Layout(open_storage(spec.storage).child(spec.name))
-    plan = replace(plan, prior=warm_start_of(spec, plan, layout))
+    plan = replace(plan, warm_start=warm_start_of(spec, plan, layout))
     project = Project(
         spec.project, "a function", "none", BaseModel, _never, tuple(known), fidelity="report", parallel="data"
     )
@@ -176,7 +176,7 @@ def _prepared(spec: SweepSpec, space: Space, objective: Mapping[str, Direction],
 
 
 def _confirm(found: Sweep, prepared: Prepared, curves: Curves, workers: int, top: int, repeats: int) -> None:
-    chosen = [(record.number, record.params) for record in candidates(found._records, found.objectives, top)]
+    chosen = [(record.number, record.params) for record in choose_candidates(found._records, found.objectives, top)]
     if chosen:
         spec = stage_spec(found, 1, len(chosen), repeats, {})
         layout = Layout(found.layout.storage.child(found.layout.confirmation(1)))
@@ -229,7 +229,7 @@ def _run(
 ) -> Simulated:
     layout = prepared.layout
     write_spec(layout, describe(prepared))
-    store_warm_start(layout, prepared.plan.prior)
+    store_warm_start(layout, prepared.plan.warm_start)
     told = read_reports(layout).to_pylist()
     reached = {(row["trial"], row["repeat"]): (row["step"], row["seconds"]) for row in told}
     clock = VirtualClock(max((row["time"] for row in told), default=0.0))

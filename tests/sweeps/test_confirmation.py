@@ -47,7 +47,7 @@ class TestConfirm:
         assert set(runs[top[0]]).isdisjoint(before.values()), "a seed of the search was used again"
         losers = [trial for trial in top if not rows[trial]["confirmed"]]
         assert losers, "this seed has clear losers"
-        assert Race().lost({t: [(x,) for x in runs[t]] for t in top}) >= set(losers)
+        assert Race().find_losers({t: [(x,) for x in runs[t]] for t in top}) >= set(losers)
 
     def test_done_is_done_and_more_seeds_are_pooled(self, searched):
         once = rb.confirm(searched.path, 4, 6, executor="local")

@@ -22,7 +22,7 @@ from raybayes.engine.controller.queue import TrialQueue
 from raybayes.engine.controller.report_handler import ReportHandler
 from raybayes.engine.controller.state import Process, SweepState, TrialProgress, TrialState
 from raybayes.engine.messages import Decision, Key, Report, RunResult, Start, TrialRun
-from raybayes.search.outcomes.outcome import State, ended
+from raybayes.search.outcomes.outcome import State, decide_outcome
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Progress
 from raybayes.spec.sweep_spec import SweepSpec
@@ -81,7 +81,7 @@ class SweepController:
         self._stopping = False
         self._since = clock.elapsed()
         self._beat = WALL.elapsed()
-        for number in self._state.take_up():
+        for number in self._state.resume_trial():
             self._queue.enter(number)
 
     # -- which job comes next --------------------------------------------------------------------------------
@@ -294,7 +294,7 @@ class SweepController:
         self._prefetcher.trained(live.seconds)
         if number in self._state.closed:
             return
-        outcome = ended(live.action, live.metrics, self._plan.objectives, error)
+        outcome = decide_outcome(live.action, live.metrics, self._plan.objectives, error)
         if outcome.state is State.PAUSED:
             self._state.study.note(number, spent=self._state.spent[number], steps=live.step)
             self._queue.reached[number] = live.step

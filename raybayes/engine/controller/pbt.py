@@ -42,18 +42,18 @@ class Evolution:
     def _replace(self, number: int, step: int) -> bool:
         """Let a child of one of the best take the place of a member, if it is among the worst."""
         state = self._state
-        parent = self._population.parent(state.curves, number, step, self._spec.seed, set(state.params))
+        parent = self._population.choose_parent(state.curves, number, step, self._spec.seed, set(state.params))
         if parent is None or state.asked >= self._spec.trials:
             return False
-        checkpoint = checkpoints.newest(self._layout, parent, 0)
+        checkpoint = checkpoints.find_newest(self._layout, parent, 0)
         if checkpoint is None or checkpoint.step > step:  # the parent is ahead already, or has nothing to give yet
             return False
         seed = derive(self._spec.seed, "explore", state.asked)
-        moved = self._population.perturbed(self._plan.space, state.study.params(parent), seed)
+        moved = self._population.perturb(self._plan.space, state.study.params(parent), seed)
         child = state.ask({**moved, **self._plan.fixed_params}, parent)
         self._queue.enter(child)
         # A copy, because the parent's own goes when it writes the next.
-        checkpoints.clone(checkpoint, child, 0)
+        checkpoints.copy_checkpoint(checkpoint, child, 0)
         state.holders.add(child)
         self._queue.reached[child] = checkpoint.step
         return True

@@ -16,9 +16,9 @@ from raybayes.clock import WALL
 from raybayes.contract import Action
 from raybayes.engine.controller.journal_file import JournalFile
 from raybayes.engine.messages import Key, Report, TrialRun
-from raybayes.search.outcomes.confirm import samples
-from raybayes.search.outcomes.outcome import Outcome, State, ended, mean_and_error, violations
-from raybayes.search.outcomes.ranking import front, ranked
+from raybayes.search.outcomes.confirm import losses_of_repeats
+from raybayes.search.outcomes.outcome import Outcome, State, decide_outcome, mean_and_error, measure_violations
+from raybayes.search.outcomes.ranking import find_pareto_front, rank_trials
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Ended, Progress, Running
 from raybayes.search.schedulers.nondominated import NondominatedCurves
@@ -28,7 +28,8 @@ from raybayes.search.study.trials_table import trials_table
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.store.checkpointing import checkpoints, retention
 from raybayes.store.layout import Layout
-from raybayes.store.logs.reports import FIXED, ReportLog, compact_reports, next_burst, read_reports
+from raybayes.store.logs.report_log import ReportLog
+from raybayes.store.logs.reports import FIXED, compact_reports, next_burst_number, read_reports
 from raybayes.store.trials import write_trials
 
 Process = tuple[str, int]  # the node as the executor calls it, and the process there
@@ -75,9 +76,9 @@ class SweepState:
     def __init__(self, layout: Layout, spec: SweepSpec, plan: Plan) -> None:
         self._layout, self._spec, self._plan = layout, spec, plan
         self._home = JournalFile(layout, WALL)
-        self.study = Study(self._home.location, plan.space, plan.objectives, past=plan.prior.past)
+        self.study = Study(self._home.location, plan.space, plan.objectives, past=plan.warm_start.past)
         compact_reports(layout)
-        self._log = ReportLog(layout, next_burst(layout))
+        self._log = ReportLog(layout, next_burst_number(layout))
         self.params: dict[int, dict[str, Any]] = {}  # of the trials that are not closed
         self.done: dict[int, dict[int, dict[str, float]]] = {}  # trial -> repeat -> last metrics
         self.spent: dict[int, dict[int, float]] = {}
@@ -85,13 +86,13 @@ class SweepState:
         self.closed: dict[int, TrialRecord] = {}
         self.ends: list[Ended] = []
         self._population = self._founders = 0  # which one it is, and how many of its members descend from no other
-        self.holders = retention.holders(layout)  # trials that have a checkpoint on disk
+        self.holders = retention.list_trials_with_checkpoints(layout)  # trials that have a checkpoint on disk
         self._synced = WALL.elapsed()  # what a disk has kept is a matter of real time, also in a replay
-        checkpoints.stale_parts(layout)
+        checkpoints.remove_stale_parts(layout)
 
-    def take_up(self) -> list[int]:
+    def resume_trial(self) -> list[int]:
         """Void the torn trials of an earlier burst; the numbers of those to go on with."""
-        whole, torn = self.study.unfinished()
+        whole, torn = self.study.find_unfinished()
         for number in torn:
             self.study.void(number)
         records = {record.number: record for record in self.study.records()}
@@ -100,7 +101,7 @@ class SweepState:
         for number, record in records.items():
             self.done[number] = {int(r): dict(m) for r, m in record.notes.get("done", {}).items()}
         for number in whole:
-            self.params[number] = self.study.take_up(number)
+            self.params[number] = self.study.resume_trial(number)
             notes = records[number].notes
             self.attempts[number] = Counter({int(r): n for r, n in notes.get("tries", {}).items()})
             self.spent[number] = {int(r): s for r, s in notes.get("spent", {}).items()}
@@ -147,7 +148,7 @@ class SweepState:
             self._founders += 1
             notes["population"] = self._population
         if given is None:
-            given = self._plan.given(self.asked)
+            given = self._plan.required_values(self.asked)
         number, params = self.study.ask(self._plan.factory, given, **notes)
         self.params[number] = params
         self.done[number], self.spent[number], self.attempts[number] = {}, {}, Counter()
@@ -192,8 +193,8 @@ class SweepState:
         if self._plan.race is None:
             return set()
         failed = {number for number, record in self.closed.items() if record.state is State.FAIL}
-        runs = {n: samples(done, self._plan.objectives) for n, done in self.done.items() if n not in failed}
-        return self._plan.race.lost(runs)
+        runs = {n: losses_of_repeats(done, self._plan.objectives) for n, done in self.done.items() if n not in failed}
+        return self._plan.race.find_losers(runs)
 
     def settle(self, number: int, step: int) -> None:
         """Close a trial with the means over its finished repeats."""
@@ -206,7 +207,7 @@ class SweepState:
         if self._plan.race is not None:
             self.study.note(number, done=done)
         means = {name: mean for name, (mean, _) in pooled.items()}
-        self.close(number, step, means, ended(Action.CONTINUE, means, self._plan.objectives), notes)
+        self.close(number, step, means, decide_outcome(Action.CONTINUE, means, self._plan.objectives), notes)
 
     def close(
         self,
@@ -217,7 +218,7 @@ class SweepState:
         notes: Mapping[str, Any] | None = None,
     ) -> None:
         """The end of a trial."""
-        missed = violations(self._spec.constraints, metrics) if outcome.state is State.COMPLETE else {}
+        missed = measure_violations(self._spec.constraints, metrics) if outcome.state is State.COMPLETE else {}
         self.study.note(number, seconds=sum(self.spent[number].values()), steps=step)
         self.study.finish(number, outcome, missed)
         self.closed[number] = TrialRecord(
@@ -237,9 +238,9 @@ class SweepState:
     def _retain(self) -> None:
         unfinished = set(self.params)
         done = [self.closed[n] for n in self.holders if n in self.closed]
-        best = ranked([record for record in done if record.state is State.COMPLETE], self._plan.objectives)
+        best = rank_trials([record for record in done if record.state is State.COMPLETE], self._plan.objectives)
         keep = self._spec.keep_checkpoints
-        retention.retain(self._layout, unfinished=unfinished, ranking=best, keep_best=keep)
+        retention.delete_surplus(self._layout, unfinished=unfinished, ranking=best, keep_best=keep)
         self.holders &= unfinished | set(best[:keep])
 
     def flush(self, sync: bool = False) -> None:
@@ -260,7 +261,7 @@ class SweepState:
         name = self._plan.objectives[0].name
         running = tuple(Running(*one.job.key, one.step, one.metrics.get(name)) for one in live)
         states = Counter(str(record.state) for record in self.closed.values())
-        first = front(list(self.closed.values()), self._plan.objectives[:1])
+        first = find_pareto_front(list(self.closed.values()), self._plan.objectives[:1])
         values = self.closed[first[0]].values if first else None
         best = (first[0], values[0]) if values else None
         notes = self.closed[first[0]].notes if first else {}

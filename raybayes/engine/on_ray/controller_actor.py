@@ -30,7 +30,7 @@ from raybayes.search.progress import Progress
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.store.layout import Layout
 from raybayes.store.logs.profile import ProfileLog
-from raybayes.store.logs.reports import next_burst
+from raybayes.store.logs.reports import next_burst_number
 
 _FIRST_ANSWER_S = 5.0  # that a sweep waits for what the others leave to it, before it calls for slots
 
@@ -81,7 +81,7 @@ class ControllerActor:
     ) -> None:
         """Take the sweep; raises as `SweepController` does. Not in the constructor, so that errors come back whole."""
         self._controller = SweepController(layout, spec, plan, roots, wait_s)
-        self._profile = ProfileLog(layout, next_burst(layout))
+        self._profile = ProfileLog(layout, next_burst_number(layout))
         self._pool = SlotPool(self._controller, slot_limit, note=self._profile.append)
         if shared_as is not None:
             self._agreement = FairShareClient(shared_as, spec.weight, spec.resources, slot_limit)

@@ -125,7 +125,7 @@ class AsyncCheckpointer:
                     self._goes_on()
                     self._publish(step, [record])
             except _AbandonedError:
-                checkpoints.forget(self._layout, *self._job.key, step)
+                checkpoints.discard_unpublished(self._layout, *self._job.key, step)
                 return None
         return record
 
@@ -148,7 +148,7 @@ class AsyncCheckpointer:
         place = (self._layout, *self._job.key)
         checkpoints.publish(*place, step, records, self._group.size)
         # The one before stays too, for the case that this one is damaged.
-        for older in [other for other in checkpoints.steps(*place) if other < step][:-1]:
+        for older in [other for other in checkpoints.list_steps(*place) if other < step][:-1]:
             checkpoints.delete(*place, older)
 
     def _stored(self, step: int, write: Callable[[], Written]) -> Written | None:
