@@ -55,9 +55,9 @@ def _perform(name: str, arguments: Sequence[str], run: str, out: str, as_json: b
     from raybayes import catalog
     from raybayes.cli.printing import console, print_json
     from raybayes.cli.show import findings_rows, print_findings
-    from raybayes.sweeps.results import Sweep
+    from raybayes.sweeps.results import SweepResult
 
-    found = Sweep(run)
+    found = SweepResult(run)
     offered = {command.name: command for command in catalog.load_project(found.spec.project).commands}
     inputs, settings = split_arguments(arguments, offered[name]) if name in offered else (list(arguments), {})
     made = found.command(name, inputs, settings)

@@ -16,13 +16,12 @@ import torch.distributed as dist
 from torch.multiprocessing.spawn import start_processes
 
 from raybayes import catalog
-from raybayes.api import resume, train
+from raybayes.api import Sweep, resume, train
 from raybayes.contract import Project
 from raybayes.engine.messages import TrialRun
 from raybayes.engine.worker.process_group import TorchProcessGroup
 from raybayes.engine.worker.run_trial import run_trial
 from raybayes.store.filesystem import open_storage
-from raybayes.sweeps.results import Sweep
 from raybayes.testing.controller import ControllerHarness, RecordingController
 
 SMOKE_S = 5.0  # of processor time, one core
@@ -111,7 +110,7 @@ class ProjectContract:
             else:
                 resume(stopped.path, executor="local")
             attempts = stopped.results.reports["attempt"].to_pylist()
-            assert attempts == [1] * cut + [2] * (steps - cut), "it did not go on from where its state was stored"
+            assert attempts == [1] * cut + [2] * (steps - cut), "training did not resume from the stored state"
             _require_equal(stopped.results, smoke, project)
 
     def test_another_seed_gives_other_numbers(self, project: Project, tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_a_submitted_sweep_survives_its_wall_time(rack, slurm, timing):
     rack.run("scontrol", "update", f"JobId={number}", "StartTime=now")
     said = rack.raybayes("jobs", "logs", "--cluster", file, "--follow", job, cwd=work, timeout=600).stdout
     assert "start 2 of job" in said
-    assert "time is over (SIGUSR1)" in said
+    assert "out of time (SIGUSR1)" in said
     found = sweep(rack, "long")
     assert found.trials["state"].to_pylist() == ["COMPLETE"] * 4
     keys = [(row["trial"], row["step"]) for row in found.reports.to_pylist()]
@@ -161,7 +161,7 @@ def test_hosts_with_ssh(rack, hosts, timing):
         until(lambda: reports(rack, "slow"), "no report")
         rack.raybayes("jobs", "stop", "--cluster", file, job, cwd=work)
         said = rack.raybayes("jobs", "logs", "--cluster", file, "--follow", job, cwd=work, code=143).stdout
-        assert "time is over (SIGTERM)" in said
+        assert "out of time (SIGTERM)" in said
         assert set(sweep(rack, "slow").trials["state"].to_pylist()) == {"PAUSED"}
         # The supervisor of a host is killed: its reaper ends Ray there, at once and completely.
         pid = rack.run("pgrep", "-f", "raybayes.launch.node --worker", host="h2").stdout.split()[0]

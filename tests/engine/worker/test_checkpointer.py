@@ -12,7 +12,7 @@ from raybayes.clock import VirtualClock
 from raybayes.engine.messages import TrialRun
 from raybayes.engine.worker import checkpointer
 from raybayes.engine.worker.checkpointer import COST, AsyncCheckpointer
-from raybayes.engine.worker.context import SingleProcessGroup
+from raybayes.engine.worker.process_group import SingleProcessGroup
 from raybayes.errors import StoreError
 from raybayes.store.checkpointing import checkpoints
 from raybayes.store.filesystem import open_storage
@@ -27,7 +27,7 @@ class Controller:
     def __init__(self, layout):
         self.layout, self.announced = layout, []
 
-    def saving(self, key, step):
+    def before_checkpoint(self, key, step):
         self.announced.append((step, checkpoints.list_steps(self.layout, *key)))
 
 
@@ -168,7 +168,7 @@ def test_a_storage_that_refuses_costs_the_checkpoint_and_not_the_trial(layout, m
 
 
 def test_a_state_that_cannot_be_stored_fails_the_trial(layout):
-    with pytest.raises(StoreError, match="which a checkpoint cannot hold"):
+    with pytest.raises(StoreError, match="which a checkpoint does not hold"):
         saver_of(layout).save(4, {"w": object()}, wait=False)
 
 

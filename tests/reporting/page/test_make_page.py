@@ -178,11 +178,11 @@ def test_what_was_run_says_seeds_machines_duration_and_cost(layout, sweep, summa
     text = Page(render_page(summary(accuracy, **facts), trials, reports, {}, now=0.0)).text
     assert "each configuration with 3 seeds derived from it" in text
     assert "host login1, cpus 64" in text
-    assert re.search(r"duration 1 d 06 h, \d\d m \d\d s of it at work in 2 bursts", text)
+    assert re.search(r"duration 1 d 06 h, \d\d m \d\d s of it in 2 bursts", text)
     assert f"{4 * hours:.3g} CPU-hours, {0.5 * hours:.3g} GPU-hours" in text
     assert re.search(r"up to 6 trials; their slots were busy \d\d% of the working time", text)
     assert "node0 (" in text
-    assert f"{len(reports):,} reports, one for each epoch" in text
+    assert f"{len(reports):,} reports, one per epoch" in text
 
 
 def test_the_page_says_why_the_projects_part_is_missing(sweep, summary, accuracy):

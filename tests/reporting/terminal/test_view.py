@@ -78,7 +78,7 @@ def test_everything_has_its_place(look):
     text = printed(render_screen(view, 100), 100)
     assert "running on node7, process 4321, last heartbeat 3.2 s ago" in text
     assert f"in trial {view.best}" in text
-    assert "CPU 8 of 64 taken, 42 % busy   GPU 3.5 of 4 taken, 93 % busy   memory 12 % full   2 nodes" in text
+    assert "CPU 8 of 64 in use, 42 % busy   GPU 3.5 of 4 in use, 93 % busy   memory 12 % full   2 nodes" in text
     assert "ValueError: the loss is nan after step 3 of 30" in text
     assert "left" in text
     for trial in view.trials.to_pylist():

@@ -114,7 +114,7 @@ def test_a_failed_candidate_does_not_stand():
             {0: Confirmation(0, 2, (0.5,), (0.1,), True, False, (0.1,)),
              1: Confirmation(1, 5, (0.3,), (0.012,), True, True, (0.2,))},
             {},
-            ["Best of 2 confirmed, 1 of them stopped early: trial 1: loss 0.300 ± 0.012 (n = 5", "search reported 0.2)"],
+            ["Best of 2 confirmed, 1 of them stopped early: trial 1: loss 0.300 ± 0.012 (n = 5", "reported 0.2)"],
         ),
         (
             [record(0, (0.1,))], {0: Confirmation(0, 5, (0.5,), (0.1,), False, True, (0.1,))}, {"size": "<= 1"},

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import assert_never
 
 import torch
 from torch import Tensor
 
-from trainables.autoregressive.costs.policies import Tried, build_policy, reference_costs
+from trainables.autoregressive.config import CostName, PolicyName, RollOutName
+from trainables.autoregressive.costs.policies import build_policy
+from trainables.autoregressive.costs.reference_costs import reference_costs
 from trainables.autoregressive.costs.sequence_costs import build_cost, checked
 from trainables.autoregressive.draws import Draws
 from trainables.autoregressive.models.decoder import Seq2Seq, Trace
@@ -16,12 +19,11 @@ from trainables.autoregressive.rollouts.rollout import RollOuts, roll_out
 from trainables.autoregressive.sequences.chunks import Tags
 from trainables.autoregressive.sequences.limits import Limits
 from trainables.autoregressive.sequences.references import References, lengths
-
-ROLL_OUTS = ("learned", "reference", "mixed", "matched", "focused")
+from trainables.autoregressive.sequences.tried import Tried
 
 
 @dataclass(frozen=True)
-class Going:
+class RollOutSettings:
     """How roll-outs are made and scored.
 
     Args:
@@ -34,9 +36,9 @@ class Going:
         tags: meaning of the tokens, for chunk F1.
     """
 
-    rollout: str
-    reference: str
-    cost: str
+    rollout: RollOutName
+    reference: PolicyName
+    cost: CostName
     probability: float = 0.5
     steps: int = 0
     chunk: int = 8192
@@ -60,14 +62,19 @@ class CostVectors:
     steps: int
 
 
-def from_reference(going: Going, rolled: RollIn, draws: Draws, sentence: Tensor) -> Tensor:
+def from_reference(settings: RollOutSettings, rolled: RollIn, draws: Draws, sentence: Tensor) -> Tensor:
     """(B,) whose sentences' roll-outs follow the reference policy from the start."""
-    if going.rollout in ("learned", "focused"):
-        return torch.zeros_like(rolled.from_reference)
-    if going.rollout == "reference":
-        return torch.ones_like(rolled.from_reference)
-    mixed = draws.uniform("roll-out", sentence) < going.probability
-    return mixed | rolled.from_reference if going.rollout == "matched" else mixed
+    match settings.rollout:
+        case "learned" | "focused":
+            return torch.zeros_like(rolled.from_reference)
+        case "reference":
+            return torch.ones_like(rolled.from_reference)
+        case "mixed":
+            return draws.uniform("roll-out", sentence) < settings.probability
+        case "matched":
+            return (draws.uniform("roll-out", sentence) < settings.probability) | rolled.from_reference
+        case _ as unknown:
+            assert_never(unknown)
 
 
 def cost_vectors(
@@ -76,7 +83,7 @@ def cost_vectors(
     tried: Tried,
     refs: References,
     limits: Limits,
-    going: Going,
+    settings: RollOutSettings,
     by_reference: Tensor,
 ) -> CostVectors:
     """Roll out and score.
@@ -92,17 +99,17 @@ def cost_vectors(
     known = by_reference[tried.sentence].nonzero().squeeze(1)
     if len(known):
         part = _cells(tried, known)
-        costs[known] = reference_costs(going.reference, going.cost, part, refs, going.tags)
+        costs[known] = reference_costs(settings.reference, settings.cost, part, refs, settings.tags)
     asked = (~by_reference[tried.sentence]).nonzero().squeeze(1)
     rows = spent = 0
     if len(asked):
         if model is None or trace is None:
             raise ValueError("roll-outs by the model need the model and the trace of its roll-in")
         part = _cells(tried, asked)
-        steps = going.steps if going.rollout == "focused" else None
-        found = roll_out(model, trace, part, limits, steps, going.chunk)
-        hyps = _completed(found, part, refs, going) if steps is not None else found.hyps
-        values = build_cost(going.cost, going.tags)(hyps, refs, part.sentence[found.cell])
+        steps = settings.steps if settings.rollout == "focused" else None
+        found = roll_out(model, trace, part, limits, steps, settings.chunk)
+        hyps = _completed(found, part, refs, settings) if steps is not None else found.hyps
+        values = build_cost(settings.cost, settings.tags)(hyps, refs, part.sentence[found.cell])
         costs[asked[found.cell], found.column] = values
         rows, spent = len(hyps), found.steps
     return CostVectors(tried, checked(costs, tried.mask), rows, spent)
@@ -114,11 +121,11 @@ def _cells(tried: Tried, index: Tensor) -> Tried:
     return Tried(tried.prefix, tried.sentence[index], tried.time[index], tried.tokens[index], tried.mask[index])
 
 
-def _completed(found: RollOuts, tried: Tried, refs: References, going: Going) -> Tensor:
+def _completed(found: RollOuts, tried: Tried, refs: References, settings: RollOutSettings) -> Tensor:
     """The reference policy goes on where the model stopped; ended sequences stay as they are."""
     sentence = tried.sentence[found.cell]
     length = lengths(found.hyps, refs.eos)
     ended = length < found.length
-    done = build_policy(going.reference, going.tags)(found.hyps, length, refs, sentence)
+    done = build_policy(settings.reference, settings.tags)(found.hyps, length, refs, sentence)
     kept = torch.nn.functional.pad(found.hyps, (0, done.shape[1] - found.hyps.shape[1]), value=refs.eos)
     return torch.where(ended.unsqueeze(1), kept, done)
