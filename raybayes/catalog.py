@@ -100,9 +100,7 @@ def _import(module: str, place: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise SpecError(
-            f"{place} cannot be imported: {error}; install the missing package, or correct the import."
-        ) from None
+        raise SpecError(f"{place} cannot be imported: {error}; install what it needs, or correct the import.") from None
 
 
 def load_spaces(name: str) -> dict[str, Space]:
