@@ -19,7 +19,7 @@ from raybayes.search.outcomes.confirm import (
     pool_confirmations,
 )
 from raybayes.search.outcomes.outcome import State
-from raybayes.search.study.records import TrialRecord
+from raybayes.search.outcomes.records import TrialRecord
 
 LOSS, SCORE = Objective("loss", "minimize"), Objective("score", "maximize")
 numbers = st.floats(-10, 10, allow_nan=False).map(lambda x: round(x, 3))
