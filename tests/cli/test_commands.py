@@ -259,7 +259,7 @@ MISTAKES = {
         [
             "space SPACE: ",
             " sampled configurations are incompatible with the fixed values",
-            "nothing of steps = 40",
+            "must be below steps = 40",
             "-s NAME=VALUE",
         ],
     ),
