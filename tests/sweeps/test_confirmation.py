@@ -195,7 +195,10 @@ class TestChanges:
     @pytest.mark.parametrize(
         ("changes", "words"),
         [
-            ({"fixed_params": {"lr": 5.0}}, r"lr: found 5\.0; its range is .* to .*\. A value can be fixed within the range"),
+            (
+                {"fixed_params": {"lr": 5.0}},
+                r"lr: found 5\.0; its range is .* to .*\. A value can be fixed within the range",
+            ),
             ({"fixed_params": {"steps": 2}}, "the space has no parameter 'steps'; valid parameters: lr, method"),
             ({"objective": ("size",)}, r"objective: \(\) -> \('size',\) is part of what the sweep"),
             ({"space": "GRID"}, "space: 'SPACE' -> 'GRID'"),

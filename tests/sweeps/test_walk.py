@@ -51,7 +51,9 @@ def walked(*arguments):
     def trace(frame, event, _):
         if event == "return" and frame in previews:
             previews.remove(frame)
-        elif event == "call" and frame.f_code.co_name == "preview_configurations":  # draws configurations on a study in memory
+        elif (
+            event == "call" and frame.f_code.co_name == "preview_configurations"
+        ):  # draws configurations on a study in memory
             previews.append(frame)
         elif event == "call" and not previews and (file := file_of(frame)) and sender(frame) != file:
             entered.append(file)
