@@ -168,7 +168,7 @@ def test_a_storage_that_refuses_costs_the_checkpoint_and_not_the_trial(layout, m
 
 
 def test_a_state_that_cannot_be_stored_fails_the_trial(layout):
-    with pytest.raises(StoreError, match="which a checkpoint does not hold"):
+    with pytest.raises(StoreError, match="which a checkpoint cannot hold"):
         checkpointer_of(layout).save(4, {"w": object()}, wait=False)
 
 
