@@ -12,7 +12,7 @@ from typing import Any
 from raybayes.errors import SpecError, StoreError
 from raybayes.store.code import read_stamps, write_stamp
 from raybayes.store.layout import Layout
-from raybayes.store.logs.reports import next_burst
+from raybayes.store.logs.reports import next_burst_number
 from raybayes.sweeps.preparation import Prepared
 from raybayes.training.digest import changed_sources, code_stamp, folder_digests, package_versions
 
@@ -37,7 +37,7 @@ class CodeStamp:
     """
 
     def __init__(self, layout: Layout, stamp: Mapping[str, Any]) -> None:
-        self._layout, self._stamp, self._burst = layout, dict(stamp), next_burst(layout)
+        self._layout, self._stamp, self._burst = layout, dict(stamp), next_burst_number(layout)
         write_stamp(layout, self._burst, self._stamp)
         self._thread = threading.Thread(target=self._add_packages, name="raybayes-code", daemon=True)
         self._thread.start()
