@@ -14,7 +14,7 @@ import torch
 from benchmarks import measurement
 from benchmarks.measurement import Sample
 from benchmarks.oneshot_head.reference import reference_head
-from trainables.oneshot.head import Geometry, Head, boxes_of, normalise
+from trainables.oneshot.model.head import Geometry, Head, boxes_of, normalise
 
 RESULTS = Path(__file__).parent.parent / "results"
 SIDES = (320, 480, 640)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.oneshot.head import STRIDE, Head, normalise
+from trainables.oneshot.model.head import STRIDE, Head, normalise
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks.oneshot_head.reference import reference_head
-from trainables.oneshot.head import Geometry, Head, boxes_of, normalise
+from trainables.oneshot.model.head import Geometry, Head, boxes_of, normalise
 
 
 @pytest.mark.parametrize("transform", ["affine4", "affine6", "affine6_inverse"])

@@ -1,7 +1,7 @@
 """The settings of the paper for CIFAR-10, CIFAR-100 and ImageNet, as values for `Config`.
 
-From the released code of Ashukha et al. 2020, arXiv 2002.06470. A run of any of them takes hours on a GPU. Where the
-code deviates from what it set out to do, the values stand for what it did: see the comments.
+From the released code of Ashukha et al. 2020, arXiv 2002.06470. Each run takes hours on a GPU. Where the code deviates
+from its description, the values reproduce the code: see the comments.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _on_cifar(arch: str, method: str, dataset: str) -> dict[str, Any]:
         "single": {},
         "deep_ensemble": {},
         "snapshot": {"batch": 64, "sse": {"max_lr": 0.2, "cycle_epochs": 40, "momentum": 0.0}},
-        # Its noise is scaled by one over the 782 batches of an epoch: in effect a temperature of N/782².
+        # Its noise is scaled by one over the 782 batches of an epoch: an effective temperature of N/782².
         "csgld": {
             "batch": 64,
             "csgld": {
@@ -77,7 +77,7 @@ def _on_cifar(arch: str, method: str, dataset: str) -> dict[str, Any]:
                 "beta": 1e-5 if arch == "wrn28x10" else 1e-4,
             },
         },
-        # The scale is searched: the published ones belong to other factors and to a sampler with another covariance.
+        # The scale is searched: the published ones belong to other factors and another covariance.
         "laplace": {"laplace": {"prior": (25 if arch in ("vgg16bn", "wrn28x10") else 15) / (45_000 * _wd(arch))}},
     }
     return values[method]
@@ -101,7 +101,7 @@ def paper(arch: str, method: str, dataset: str = "cifar10") -> dict[str, Any]:
     """The paper's values for an architecture, a method, and a data set: "cifar10", "cifar100" or "imagenet".
 
     Raises:
-        SpecError: the paper has no such run; the message lists those it has on this data set, or all.
+        SpecError: the paper has no such run; the message lists its runs on this data set, or all.
     """
     if (arch, method, dataset) not in RECIPES:
         here = [recipe for recipe in RECIPES if recipe[2] == dataset] or RECIPES

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from trainables.oneshot.drawing import COLOURS, short
-from trainables.oneshot.evaluation import ALL_CLASSES
-from trainables.oneshot.scoring import Array, Found, Judged, Truth, joined, judge
+from trainables.oneshot.detection.drawing import COLOURS, short
+from trainables.oneshot.evaluation.evaluate import ALL_CLASSES
+from trainables.oneshot.evaluation.scoring import Array, Found, Judged, Truth, joined, judge
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,7 +14,7 @@ from PIL import Image
 
 from raybayes.contract import Findings, Finished
 from trainables.oneshot.analysis.curves import judged, precision_recall
-from trainables.oneshot.drawing import Shown, draw
+from trainables.oneshot.detection.drawing import Shown, draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

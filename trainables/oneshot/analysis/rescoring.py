@@ -15,9 +15,9 @@ from raybayes.contract import Findings, Finished
 from raybayes.errors import DataError
 from trainables.oneshot.analysis.curves import truth_of
 from trainables.oneshot.analysis.findings import mean_and_error
-from trainables.oneshot.config.values import InferenceValues
-from trainables.oneshot.finder import Boxes, finish
-from trainables.oneshot.scoring import Found, Truth, average_precision, judge
+from trainables.oneshot.config import InferenceValues
+from trainables.oneshot.detection.finder import Boxes, finish
+from trainables.oneshot.evaluation.scoring import Found, Truth, average_precision, judge
 
 _LISTED = 15
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from trainables.oneshot.backbones import BLOCKS
-
-if TYPE_CHECKING:
-    from trainables.oneshot.config.values import Config
+from trainables.oneshot.config.values import Values
+from trainables.oneshot.model.backbones import BLOCKS
 
 
-def problem(config: Config) -> str | None:
+def problem(config: Values) -> str | None:
     """Why a configuration cannot run, or None."""
     for check in (_data, _grid, _weights, _targets, _margins, _patches, _trained, _schedule, _levels):
         if sentence := check(config):
@@ -18,7 +14,7 @@ def problem(config: Config) -> str | None:
     return None
 
 
-def _data(config: Config) -> str | None:
+def _data(config: Values) -> str | None:
     files = config.files
     if files.format is None:
         if config.dataset is None:
@@ -38,7 +34,7 @@ def _data(config: Config) -> str | None:
     return None
 
 
-def _grid(config: Config) -> str | None:
+def _grid(config: Values) -> str | None:
     grid, border = config.model.grid_size, config.model.pool_border
     if grid % 2 == 0:
         return (
@@ -53,7 +49,7 @@ def _grid(config: Config) -> str | None:
     return None
 
 
-def _weights(config: Config) -> str | None:
+def _weights(config: Values) -> str | None:
     model = config.model
     if model.weights == "packaged" and model.backbone != "efficientnet_lite0_s16":
         return (
@@ -68,7 +64,7 @@ def _weights(config: Config) -> str | None:
     return None
 
 
-def _targets(config: Config) -> str | None:
+def _targets(config: Values) -> str | None:
     targets = config.targets
     for low, high in (("negative_iou", "positive_iou"), ("remap_negative_iou", "remap_positive_iou")):
         if getattr(targets, low) >= getattr(targets, high):
@@ -79,21 +75,21 @@ def _targets(config: Config) -> str | None:
     return None
 
 
-def _margins(config: Config) -> str | None:
+def _margins(config: Values) -> str | None:
     positive = config.loss.negative_margin + config.loss.margin_gap
     if positive > 1:
         return f"loss.negative_margin + loss.margin_gap = {positive:g} is above 1, the best score there is; lower one."
     return None
 
 
-def _patches(config: Config) -> str | None:
+def _patches(config: Values) -> str | None:
     for name in ("width", "height"):
         if getattr(config.patch, name) % 16:
             return f"patch.{name} = {getattr(config.patch, name)} is no multiple of 16 pixels, the size of a cell."
     return None
 
 
-def _trained(config: Config) -> str | None:
+def _trained(config: Values) -> str | None:
     optim, model = config.optim, config.model
     backbone = optim.train_backbone and optim.frozen_blocks < BLOCKS[model.backbone]
     transform = model.transform != "identity" and not optim.freeze_transform
@@ -102,14 +98,14 @@ def _trained(config: Config) -> str | None:
     return None
 
 
-def _schedule(config: Config) -> str | None:
+def _schedule(config: Values) -> str | None:
     stones = config.optim.milestones
     if any(not 0 < stone < 1 for stone in stones) or list(stones) != sorted(set(stones)):
         return f"optim.milestones = {stones} must rise between 0 and 1: shares of the steps."
     return None
 
 
-def _levels(config: Config) -> str | None:
+def _levels(config: Values) -> str | None:
     levels = config.inference.levels
     if any(not 0.05 <= level <= 20 for level in levels) or len(set(levels)) < len(levels):
         return f"inference.levels = {levels} must be different scales between 0.05 and 20."

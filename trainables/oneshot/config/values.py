@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from trainables.oneshot.backbones import BackboneName
-from trainables.oneshot.head import Sampling, Transform
-from trainables.oneshot.losses import Objective
+from trainables.oneshot.model.backbones import BackboneName
+from trainables.oneshot.model.head import Sampling, Transform
+from trainables.oneshot.model.losses import Objective
 
 PYRAMIDS: dict[int, tuple[float, ...]] = {
     1: (1.0,),
@@ -198,10 +198,8 @@ class EvaluationValues(Group):
     pictures: int = Field(4, ge=0, le=100, description="Scenes whose detections the report draws")
 
 
-class Config(BaseModel):
+class Values(Group):
     """The whole configuration."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: Literal["grocery-sample", "oneshot-sample", "oneshot-cards", "oneshot-logos", "shelf-demo"] | None = Field(
         "grocery-sample", description="Scenes synthesised from product pictures, or photos; null: your own files"
@@ -226,15 +224,7 @@ class Config(BaseModel):
         """Scales of the image pyramid, relative to the evaluation scale."""
         return self.inference.levels or PYRAMIDS[self.inference.pyramid]
 
-    @model_validator(mode="after")
-    def _possible(self) -> Config:
-        from trainables.oneshot.config.rules import problem  # it names this class
 
-        if sentence := problem(self):
-            raise ValueError(sentence)
-        return self
-
-
-def max_steps(config: Config) -> int:
+def max_steps(config: Values) -> int:
     """Reports of a full run: one before training, then `reports`, or fewer where there are fewer updates."""
     return 1 + min(config.reports, config.steps)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from raybayes.errors import DataError
-from trainables.oneshot.config.values import Config, FileValues
+from trainables.oneshot.config import Config, FileValues
 from trainables.oneshot.data.annotations import Complaints, build_scenes, class_images_of_files, largest_crops
 from trainables.oneshot.data.formats import READERS
 from trainables.oneshot.data.records import Collection, OneShotData

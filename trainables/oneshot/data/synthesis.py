@@ -21,8 +21,8 @@ from scipy import ndimage
 
 from raybayes.errors import DataError
 from trainables.oneshot.data.annotations import SUFFIXES
+from trainables.oneshot.data.draws import Draws
 from trainables.oneshot.data.records import BROKEN, ClassImage, Collection, Picture, Scene, encoded
-from trainables.oneshot.draws import Draws
 
 Preset = Literal["easy", "hard"]
 _NOVEL, _VAL = 25 / 81, 11 / 81  # shares of the classes kept apart for the last judgement, and for searches
