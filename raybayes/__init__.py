@@ -13,6 +13,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from raybayes._version import __version__
 from raybayes.errors import (
     ClusterError,
     DataError,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from raybayes.sweeps.confirmation import confirm
     from raybayes.sweeps.simulation import Recorded, simulate
 
-__version__ = "0.1.0"
+
 __all__ = [
     "ClusterError",
     "DataError",

@@ -6,7 +6,6 @@ current directory, and the entry points of the groups `raybayes.projects` and `r
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.metadata
 import pkgutil
@@ -22,6 +21,7 @@ from raybayes.contract import Project
 from raybayes.errors import SpaceError, SpecError
 from raybayes.space import Choice, Parameter, Space
 from raybayes.spec.validation import build, flatten, groups_of, nest, unknown_key
+from raybayes.wording import unknown
 
 _GROUPS = {"trainables": "raybayes.projects", "search_spaces": "raybayes.spaces"}
 
@@ -66,9 +66,7 @@ def load_project(name: str) -> Project:
         place = f"entry point {points[name].value}"
         project = points[name].load()
     else:
-        near = difflib.get_close_matches(name, project_names(), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise SpecError(f"there is no project {name!r}{hint} Projects: {', '.join(project_names()) or 'none'}.")
+        raise SpecError(unknown("project", name, project_names()))
     if not isinstance(project, Project):
         raise SpecError(f"{place}: found PROJECT = {project!r}; it must be a raybayes.contract.Project.")
     if project.name != name:
@@ -122,11 +120,7 @@ def load_space(project: Project, space: str = "SPACE") -> Space:
     """One space of a project, every name of it checked against the project's Config."""
     spaces = load_spaces(project.name)
     if space not in spaces:
-        near = difflib.get_close_matches(space, spaces, n=1)
-        hint = f"; did you mean {near[0]}?" if near else "."
-        raise SpaceError(
-            f"search_spaces/{project.name}.py has no space {space!r}{hint} It has: {', '.join(spaces) or 'none'}."
-        )
+        raise SpaceError(unknown("space", space, spaces, owner=f"search_spaces/{project.name}.py"))
     known = documentation(project)
     for name in spaces[space]:
         place = f"search_spaces/{project.name}.py: {space}"

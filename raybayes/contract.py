@@ -16,9 +16,9 @@ The same function runs in this process, in the workers of a Ray Train run, and i
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 
 from raybayes.errors import SpecError
 
@@ -312,3 +312,21 @@ class Project:
     def metric(self, name: str) -> Metric:
         """The metric of that name; KeyError if the project does not report it."""
         return {metric.name: metric for metric in self.metrics}[name]
+
+
+def require_entries(names: Any, table: Collection[str], where: str) -> None:
+    """Hold a registry to the names that a config allows; call it below the registry, so that a gap fails at import.
+
+    Args:
+        names: the `Literal` of the config's field.
+        table: the registry, or its keys.
+        where: file and table, for the message.
+
+    Raises:
+        SpecError: a name has no entry, or an entry no name.
+    """
+    wanted = set(get_args(names))
+    if missing := sorted(wanted - set(table)):
+        raise SpecError(f"{where} has no entry for {', '.join(missing)}; add it, or take the name out of the config.")
+    if unknown := sorted(set(table) - wanted):
+        raise SpecError(f"{where} has entries that no config can name: {', '.join(unknown)}; add them to the Literal.")

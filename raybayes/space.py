@@ -15,7 +15,6 @@ Example:
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import itertools
 import json
@@ -26,6 +25,7 @@ from decimal import Decimal
 from typing import Any
 
 from raybayes.errors import SpaceError
+from raybayes.wording import unknown
 
 Value = float | int | str | bool | None
 When = Mapping[str, Any]
@@ -192,9 +192,7 @@ class Space:
     def _condition_problem(self, name: str, parameter: Parameter) -> str | None:
         for other, wanted in (parameter.when or {}).items():
             if other not in self._parameters:
-                near = difflib.get_close_matches(other, self._parameters, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else f"; the space has {', '.join(self._parameters)}"
-                return f"its condition is on {other!r}, which is not in the space{hint}"
+                return f"when= names an {unknown('parameter', other, self._parameters).rstrip('.')}"
             if not _alternatives(wanted):
                 return f"its condition names no value of {other}; give at least one"
             for value in _alternatives(wanted):
@@ -322,6 +320,14 @@ class Space:
     def from_description(cls, table: Mapping[str, Mapping[str, Any]]) -> Space:
         """The inverse of `describe`."""
         return cls({name: _from_description(name, entry) for name, entry in table.items()})
+
+    def differences(self, other: Space) -> list[str]:
+        """What is another in `other`, one "name: range here -> range there" each; empty if the two are equal."""
+        here, there = self.describe(), other.describe()
+        pairs = {name: (here.get(name), there.get(name)) for name in {**here, **there}}
+        # As JSON, because 1 and True are equal as Python values and are not the same choice.
+        changed = {name: pair for name, pair in pairs.items() if json.dumps(pair[0]) != json.dumps(pair[1])}
+        return [f"{name}: {old or 'absent'} -> {new or 'absent'}" for name, (old, new) in changed.items()]
 
     def digest(self) -> str:
         """16 hex digits that change when the space changes."""

@@ -108,9 +108,9 @@ def test_projects_of_other_packages_come_by_entry_point(root, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("parabolo", ["'parabolo'", "did you mean 'parabola'?", "Projects: ", "ensembles"]),
-        ("zzz", ["'zzz'", "Projects: ", "ensembles", "parabola"]),
-        ("os.path", ["'os.path'", "Projects: "]),
+        ("parabolo", ["'parabolo'", "did you mean 'parabola'? Valid projects: ", "ensembles"]),
+        ("zzz", ["unknown project 'zzz'; valid projects: ", "ensembles", "parabola"]),
+        ("os.path", ["unknown project 'os.path'; valid projects: "]),
     ],
 )
 def test_an_unknown_project_is_named(name, words):
@@ -149,9 +149,9 @@ def test_the_spaces_of_every_project_fit(name):
 @pytest.mark.parametrize(
     ("space", "words"),
     [
-        ("SPAC", ["search_spaces/parabola.py", "'SPAC'", "did you mean SPACE?", "It has: SPACE, GRID, WRONG"]),
-        ("zzz", ["'zzz'", "It has: SPACE, GRID, WRONG"]),
-        ("WRONG", ["search_spaces/parabola.py: WRONG", "learning_rate is no known key", "lr (default 0.1)"]),
+        ("SPAC", ["search_spaces/parabola.py", "'SPAC'", "did you mean 'SPACE'? Valid spaces: SPACE, GRID, WRONG."]),
+        ("zzz", ["has no space 'zzz'; valid spaces: SPACE, GRID, WRONG."]),
+        ("WRONG", ["search_spaces/parabola.py: WRONG", "unknown key 'learning_rate'", "lr (default 0.1)"]),
     ],
 )
 def test_a_wrong_space_is_named(space, words):
@@ -167,7 +167,7 @@ def test_a_wrong_space_is_named(space, words):
         ("{'method': Choice('plain', 'adam')}", ["SPACE: method", "takes 'adam'", "'plain' or 'momentum'"]),
         ("{'momentum.beta': Choice(0.9, 1.0)}", ["SPACE: momentum.beta", "takes 1.0", "less than 1"]),
         ("{'momentum': Choice(1)}", ["SPACE: momentum is a group of keys", "name one of them: momentum.beta"]),
-        ("{'momentum.bta': Choice(1)}", ["SPACE: momentum.bta", "did you mean momentum.beta?"]),
+        ("{'momentum.bta': Choice(1)}", ["SPACE: unknown key 'momentum.bta'", "did you mean 'momentum.beta'?"]),
     ],
 )
 def test_a_range_that_the_project_refuses_is_named(monkeypatch, table, words):
@@ -199,7 +199,7 @@ def test_an_optional_group_is_searched_too(monkeypatch):
     ("source", "kind", "words"),
     [
         (None, SpaceError, ["search_spaces/broken.py does not exist", "SPACE = Space("]),
-        ("", SpaceError, ["search_spaces/broken.py", "no space 'SPACE'", "It has: none"]),
+        ("", SpaceError, ["search_spaces/broken.py", "has no space 'SPACE'; valid spaces: none."]),
         (
             "from raybayes.space import *\nSPACE = Space({'x': Int(3, 1)})\n",
             SpaceError,
@@ -259,8 +259,8 @@ def test_a_group_fixes_only_the_keys_that_were_named():
     [
         ({"lr": 100}, ["parabola config: lr", "found 100", "less than or equal to 10"]),
         ({"lr": "fast"}, ["parabola config: lr", "found 'fast'", "number"]),
-        ({"learning_rate": 1}, ["parabola config: learning_rate is no known key", "lr (default 0.1)"]),
-        ({"momentum.bta": 1}, ["momentum.bta is no known key", "did you mean momentum.beta?", "(default 0.9)"]),
+        ({"learning_rate": 1}, ["parabola config: unknown key 'learning_rate'", "lr (default 0.1)"]),
+        ({"momentum.bta": 1}, ["unknown key 'momentum.bta'", "did you mean 'momentum.beta'?", "(default 0.9)"]),
         ({"momentum": 1}, ["momentum", "found 1", "valid dictionary"]),
     ],
 )

@@ -1,198 +1,254 @@
 """The arrows of the house: who may import whom, which library lives where, and what a cold start does not load."""
 
-import ast
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
+import import_graph
 import pytest
+from import_graph import Import, arrows_of, circles_of, imports_of, modules_of
 
 ROOT = Path(__file__).parent.parent
-FILES = sorted(file for part in ("raybayes", "trainables", "search_spaces") for file in (ROOT / part).rglob("*.py"))
+PACKAGES = ("raybayes", "trainables", "search_spaces")
+MODULES = {name: file for package in PACKAGES for name, file in modules_of(ROOT, package).items()}
+PROJECTS = sorted(name for name in MODULES if name.startswith("trainables.") and name.count(".") == 1)
+IMPORTS = [found for package in PACKAGES for found in import_graph.read(ROOT, package, MODULES)]
 
-# Imports go to the left or stay where they are.
+# Each part of raybayes has a level of its own and imports only from the levels above it in this list.
 LEVELS = (
-    ("errors", "clock", "seeds", "hardware"),
-    ("contract", "space", "spec"),
-    ("catalog", "data", "store", "search"),
-    ("engine", "reporting"),
-    ("launch",),
-    ("sweeps", "api"),
-    ("cli",),
-    ("__main__",),
+    "_version",
+    "errors",
+    "clock",
+    "seeds",
+    "hardware",
+    "wording",
+    "contract",
+    "space",
+    "spec",
+    "catalog",
+    "data",
+    "store",
+    "search",
+    "engine.messages",
+    "engine.controller",
+    "engine.worker",
+    "engine.monitor",
+    "engine.in_process",
+    "engine.simulated",
+    "engine.on_ray",
+    "engine.run",
+    "reporting",
+    "sweeps",
+    "api",
+    "__init__",  # the flat face: `raybayes` itself
+    "testing",  # beside its users: a contract goes through the same door as they do
+    "launch",
+    "cli",
+    "__main__",
 )
-LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
+LEVEL = {name: level for level, name in enumerate(LEVELS)}
+# Wings that lie side by side: they are on levels of their own, and still the higher one does not import the lower one.
+APART = (("engine.controller", "engine.worker"), ("engine.in_process", "engine.on_ray"), ("testing", "launch"))
 OWNERS = {
-    "ray": {"engine", "launch"},
+    "ray": {"engine.on_ray", "launch"},
+    "torch": {"engine.worker", "engine.in_process", "engine.on_ray", "data", "store", "testing"},
     "optuna": {"search"},
     "matplotlib": {"reporting"},
     "typer": {"cli"},
     "rich": {"cli", "reporting"},
 }
-HEAVY = ("ray", "torch", "optuna", "pyarrow", "matplotlib", "pandas", "scipy")
-# A sweep in the reader's hand can be resumed, extended, confirmed: its methods call the door that made the sweep.
-DEFERRED = {("sweeps", "api")}
+# What is not yet so: each line goes when its test passes.
+ARROWS_TO_CUT = {
+    "engine.worker": "imports the controller",
+    "engine.run": "ray in run.py",
+    "sweeps": "results act, the version from the package",
+}
+CIRCLES_TO_CUT = {
+    "raybayes": "results and api; context and checkpointer; launch/interface; the version",
+    "trainables.ensembles": "config and its rules; methods/run and methods/pretrained",
+    "trainables.oneshot": "config and its rules",
+}
 
 
-class Import(NamedTuple):
-    file: Path
-    line: int
-    module: str  # dotted, as far as it is known to be a module
-    deferred: bool
-
-    @property
-    def place(self) -> str:
-        return f"{self.file.relative_to(ROOT)}:{self.line} imports {self.module}"
-
-
-def _is_for_checkers(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-
-
-def _walk(node: ast.AST, deferred: bool = False) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Import | ast.ImportFrom):
-            yield child, deferred
-        elif not _is_for_checkers(child):
-            yield from _walk(child, deferred or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda))
-
-
-def imports_of(file: Path, source: str) -> Iterator[Import]:
-    package = file.relative_to(ROOT).with_suffix("").parts[:-1]
-    for node, deferred in _walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield Import(file, node.lineno, alias.name, deferred)
-            continue
-        base = (
-            ".".join([*package[: len(package) - node.level + 1], *filter(None, [node.module])])
-            if node.level
-            else node.module or ""
+def opened(names, reasons):
+    return [
+        pytest.param(
+            name, marks=pytest.mark.xfail(strict=True, reason=f"{reasons[name]} (passes? then delete its line above)")
         )
-        for alias in node.names:
-            inner = ROOT / base.replace(".", "/") / alias.name
-            known = inner.is_dir() or inner.with_suffix(".py").exists()
-            yield Import(file, node.lineno, f"{base}.{alias.name}" if known else base, deferred)
+        if name in reasons
+        else name
+        for name in names
+    ]
 
 
-def part_of(module: str) -> str | None:
-    """ "raybayes.store.lock" lies in "store"; "raybayes" itself, and everything else, in no part."""
-    parts = module.split(".")
-    return parts[1] if parts[0] == "raybayes" and len(parts) > 1 else None
+HEAVY = ("ray", "torch", "optuna", "pyarrow", "matplotlib", "pandas", "scipy")
+
+
+def part_of(module: str) -> str:
+    """The name in LEVELS under which a module of raybayes stands; the module's own name if it has none."""
+    inner = module.removeprefix("raybayes").removeprefix(".") or "__init__"
+    names = inner.split(".")
+    prefixes = [".".join(names[:count]) for count in range(len(names), 0, -1)]
+    return next((prefix for prefix in prefixes if prefix in LEVEL), inner)
+
+
+def home_of(module: str) -> str:
+    """What a rule speaks of: a part of raybayes, a project, the spaces."""
+    names = module.split(".")
+    return part_of(module) if names[0] == "raybayes" else ".".join(names[:2] if names[0] == "trainables" else names[:1])
 
 
 def wrong(found: Import) -> str | None:
     """Why an import breaks a rule of the house."""
-    here = found.file.relative_to(ROOT).with_suffix("").parts
-    top = found.module.split(".")[0]
-    if here[0] == "raybayes":
-        mine, theirs = here[1], part_of(found.module)
-        if top in ("trainables", "search_spaces"):
-            return "the service knows no project"
-        if mine == "__init__" and top != "raybayes" and top not in sys.stdlib_module_names:
-            return "importing raybayes must load nothing else"
-        if theirs is not None and LEVEL[theirs] > LEVEL.get(mine, 0):
-            return None if found.deferred and (mine, theirs) in DEFERRED else f"{mine} stands below {theirs}"
-        if top in OWNERS and mine not in OWNERS[top]:
-            return f"only {' and '.join(sorted(OWNERS[top]))} may import {top}"
-    elif here[0] == "trainables":
+    package, top = found.module.split(".")[0], found.target.split(".")[0]
+    if package == "raybayes":
+        return _wrong_in_raybayes(found, top)
+    if package == "trainables":
         if top in ("ray", "optuna", "search_spaces"):
             return f"a training function does not know {top}"
-        if top == "raybayes" and part_of(found.module) not in ("contract", "data", "errors", "clock"):
+        if top == "raybayes" and part_of(found.target) not in ("contract", "data", "errors", "clock"):
             return "of raybayes a training function sees contract and data (and errors, clock below them)"
-        if top == "trainables" and found.module.split(".")[1:2] != [here[1]]:
+        if top == "trainables" and found.target.split(".")[1:2] != found.module.split(".")[1:2]:
             return "projects do not import each other"
-    elif top not in sys.stdlib_module_names and found.module != "raybayes.space":
+    elif top not in sys.stdlib_module_names and found.target != "raybayes.space":
         return "a search space imports raybayes.space only"
     return None
 
 
+def _wrong_in_raybayes(found: Import, top: str) -> str | None:
+    mine = part_of(found.module)
+    if top in ("trainables", "search_spaces"):  # the catalogue looks for projects in the folder
+        return None if (mine, found.target) == ("catalog", "trainables") else "the service knows no project"
+    if top == "raybayes":
+        theirs = part_of(found.target)
+        if LEVEL[theirs] > LEVEL[mine]:
+            return f"{mine} stands below {theirs}"
+        return f"{mine} and {theirs} do not know each other" if (theirs, mine) in APART else None
+    if mine == "__init__" and top not in sys.stdlib_module_names:
+        return "importing raybayes must load nothing else"
+    if top in OWNERS and mine not in OWNERS[top] and not found.only_for_types:
+        return f"only {' and '.join(sorted(OWNERS[top]))} may import {top}"
+    return None
+
+
+@pytest.mark.xfail(strict=True, reason="_version.py and testing/ are to come")
 def test_every_part_has_a_level():
-    parts = {
-        file.relative_to(ROOT).with_suffix("").parts[1] for file in FILES if file.is_relative_to(ROOT / "raybayes")
-    }
-    assert parts - set(LEVEL) == {"__init__"}, "a new part of raybayes needs its place among the levels"
+    parts = {part_of(name) for name in MODULES if name.split(".")[0] == "raybayes"} - {"engine"}
+    assert parts == set(LEVELS), "a new part of raybayes needs its place among the levels, and an old one leaves it"
 
 
-def test_imports_follow_the_arrows():
-    problems = [
-        f"{found.place}: {problem}"
-        for file in FILES
-        for found in imports_of(file, file.read_text(encoding="utf-8"))
-        if (problem := wrong(found))
-    ]
-    assert problems == []
+@pytest.mark.parametrize("home", opened([*LEVELS, *PROJECTS, "search_spaces"], ARROWS_TO_CUT))
+def test_imports_follow_the_arrows(home):
+    mine = [found for found in IMPORTS if home_of(found.module) == home]
+    assert [f"{found.place}: {problem}" for found in mine if (problem := wrong(found))] == []
+
+
+@pytest.mark.parametrize("package", opened(["raybayes", *PROJECTS, "search_spaces"], CIRCLES_TO_CUT))
+def test_imports_run_in_no_circle(package):
+    modules = [name for name in MODULES if f"{name}.".startswith(f"{package}.")]
+    arrows = arrows_of([found for found in IMPORTS if f"{found.module}.".startswith(f"{package}.")], modules)
+    circles = circles_of(arrows)
+    count = sum(len(targets) for targets in arrows.values())
+    print(f"\n{package}: {len(modules)} modules, {count} arrows, {len(circles)} circles")
+    assert circles == []
 
 
 @pytest.mark.parametrize(
-    ("file", "source", "words"),
+    ("module", "source", "words"),
     [
-        ("raybayes/space.py", "from raybayes.store import layout", "space stands below store"),
-        ("raybayes/search/x.py", "def f():\n    import raybayes.engine.run", "search stands below engine"),
-        ("raybayes/reporting/x.py", "from raybayes.sweeps import results", "reporting stands below sweeps"),
-        ("raybayes/sweeps/results.py", "from raybayes.cli import main", "sweeps stands below cli"),
-        ("raybayes/store/x.py", "from ..engine import run", "store stands below engine"),
-        ("raybayes/search/x.py", "import ray", "only engine and launch may import ray"),
-        ("raybayes/api.py", "from optuna.study import Study", "only search may import optuna"),
-        ("raybayes/__init__.py", "import torch", "must load nothing else"),
-        ("raybayes/engine/x.py", "import trainables.ensembles", "knows no project"),
-        ("trainables/ensembles/x.py", "from ray import train", "does not know ray"),
-        ("trainables/ensembles/x.py", "from raybayes import catalog", "sees contract and data"),
-        ("trainables/ensembles/x.py", "import trainables.flows.config", "do not import each other"),
-        ("search_spaces/x.py", "import torch", "raybayes.space only"),
-        ("search_spaces/x.py", "from raybayes import spec", "raybayes.space only"),
+        ("raybayes.space", "from raybayes.store import layout", "space stands below store"),
+        ("raybayes.search.x", "def f():\n    import raybayes.engine.run", "search stands below engine.run"),
+        ("raybayes.sweeps.results", "def f():\n    from raybayes import api", "sweeps stands below api"),
+        ("raybayes.space", "if TYPE_CHECKING:\n    import raybayes.api", "space stands below api"),
+        ("raybayes.store.x", "from raybayes import __version__", "store stands below __init__"),
+        ("raybayes.store.x", "import_module('raybayes.api')", "store stands below api"),
+        ("raybayes.reporting.x", "from raybayes.sweeps import results", "reporting stands below sweeps"),
+        ("raybayes.sweeps.results", "from raybayes.cli import main", "sweeps stands below cli"),
+        ("raybayes.store.x", "from ..engine import run", "store stands below engine.run"),
+        ("raybayes.engine.worker.x", "from ..controller import queue", "do not know each other"),
+        ("raybayes.search.x", "import ray", "only engine.on_ray and launch may import ray"),
+        ("raybayes.engine.run", "def f():\n    import ray", "only engine.on_ray and launch may import ray"),
+        ("raybayes.engine.controller.x", "import torch", "may import torch"),
+        ("raybayes.api", "from optuna.study import Study", "only search may import optuna"),
+        ("raybayes", "import torch", "must load nothing else"),
+        ("raybayes.engine.run", "import trainables.ensembles", "knows no project"),
+        ("trainables.ensembles.x", "from ray import train", "does not know ray"),
+        ("trainables.ensembles.x", "from raybayes import catalog", "sees contract and data"),
+        ("trainables.ensembles.x", "import trainables.flows.config", "do not import each other"),
+        ("search_spaces.x", "import torch", "raybayes.space only"),
+        ("search_spaces.x", "from raybayes import spec", "raybayes.space only"),
     ],
 )
-def test_a_wrong_arrow_is_seen(file, source, words):
-    problems = [wrong(found) for found in imports_of(ROOT / file, source)]
+def test_a_wrong_arrow_is_seen(module, source, words):
+    problems = [wrong(found) for found in imports_of(module, module == "raybayes", source, MODULES)]
     assert len(problems) == 1
     assert words in problems[0]
 
 
 @pytest.mark.parametrize(
-    ("file", "source"),
+    ("module", "source"),
     [
-        ("raybayes/sweeps/results.py", "def f():\n    from raybayes import api"),
-        ("raybayes/space.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import raybayes.api"),
-        ("raybayes/engine/x.py", "import ray\nfrom raybayes import __version__, catalog"),
+        ("raybayes.contract", "if TYPE_CHECKING:\n    import torch"),
+        ("raybayes.engine.on_ray.x", "import ray\nfrom raybayes import catalog\nfrom raybayes._version import VERSION"),
         (
-            "trainables/ensembles/x.py",
+            "trainables.ensembles.x",
             "import torch\nfrom trainables.ensembles.config import Config\nfrom raybayes.contract import Metric",
         ),
-        ("search_spaces/x.py", "from raybayes.space import Space"),
+        ("search_spaces.x", "from raybayes.space import Space"),
     ],
 )
-def test_a_right_arrow_is_let_through(file, source):
-    assert [wrong(found) for found in imports_of(ROOT / file, source)].count(None) == len(
-        list(imports_of(ROOT / file, source))
-    )
+def test_a_right_arrow_is_let_through(module, source):
+    found = list(imports_of(module, False, source, MODULES))
+    assert found
+    assert [wrong(one) for one in found] == [None] * len(found)
 
 
-_LIGHT = {
+@pytest.mark.parametrize(
+    ("arrows", "circles"),
+    [
+        ({"a": ["b"], "b": ["c"], "c": []}, []),
+        ({"a": ["b"], "b": ["c"], "c": ["b"]}, [["b", "c"]]),
+        ({"a": ["b", "d"], "b": ["a"], "c": ["a"], "d": ["e"], "e": ["d"]}, [["d", "e"], ["a", "b"]]),
+        ({"a": ["b"], "b": ["c"], "c": ["a", "d"], "d": []}, [["a", "b", "c"]]),
+    ],
+)
+def test_a_circle_is_seen(arrows, circles):
+    assert circles_of(arrows) == circles
+
+
+_ALL_OF = """
+import importlib, pkgutil
+for found in pkgutil.iter_modules(importlib.import_module({0!r}).__path__, {0!r} + "."):
+    importlib.import_module(found.name)
+"""
+_COLD = {
     "raybayes": "import raybayes",
     "raybayes.cli.main": "import raybayes.cli.main",
     "raybayes.spec": "import raybayes.spec",
     "raybayes.space": "import raybayes.space",
     "raybayes.catalog": "import raybayes.catalog; raybayes.catalog.project_names()",
     "spaces": "import raybayes.catalog; [raybayes.catalog.load_spaces('ensembles')]",
-    "the desk": "import raybayes.engine.on_ray.controller_actor as actor\n"
+    "the controller's actor": "import raybayes.engine.on_ray.controller_actor as actor\n"
     "actor._leave_pandas_out(); actor.pa.Table.from_pylist([{'a': 1}])",
+    "engine/controller": _ALL_OF.format("raybayes.engine.controller"),
+    "engine/worker": _ALL_OF.format("raybayes.engine.worker"),
     "--help": "from raybayes.cli.main import main; main(['--help'])",
     "sweep --help": "from raybayes.cli.main import main; main(['sweep', '--help'])",
 }
+# What a part is there to drive; all else of HEAVY stays out of its process.
+_NEEDED = {
+    "the controller's actor": {"ray", "optuna", "pyarrow"},
+    "engine/controller": {"optuna", "pyarrow"},
+    "engine/worker": {"torch", "optuna", "pyarrow"},
+}
 
 
-_NEEDED = {"the desk": {"ray", "optuna", "pyarrow"}}
-
-
-@pytest.mark.parametrize("what", sorted(_LIGHT))
+@pytest.mark.parametrize("what", sorted(_COLD))
 def test_a_cold_start_loads_no_heavy_library(what):
-    program = f"import sys, json\n{_LIGHT[what]}\nprint('\\n' + json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
+    program = f"import sys, json\n{_COLD[what]}\nprint('\\n' + json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
     ran = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=60, check=False
     )
     assert ran.returncode == 0, ran.stderr
-    assert set(json.loads(ran.stdout.splitlines()[-1])) == _NEEDED.get(what, set())
+    assert set(json.loads(ran.stdout.splitlines()[-1])) <= _NEEDED.get(what, set())

@@ -15,17 +15,17 @@ from torch import Tensor
 from benchmarks import measurement
 from benchmarks.autoregressive_speed import reference
 from benchmarks.measurement import Sample
-from trainables.autoregressive.config.values import Config
-from trainables.autoregressive.costs import COSTS
+from trainables.autoregressive.config import Config
+from trainables.autoregressive.costs.policies import Tried
+from trainables.autoregressive.costs.sequence_costs import COSTS
 from trainables.autoregressive.draws import Draws
 from trainables.autoregressive.methods import METHODS, Step
 from trainables.autoregressive.models import GruEncoder, GruSeq2Seq, Seq2Seq, Source, Trace, initialise
 from trainables.autoregressive.optimiser import Optimiser
-from trainables.autoregressive.policies import Tried
-from trainables.autoregressive.rollin import ground_truth
-from trainables.autoregressive.rollout import roll_out
-from trainables.autoregressive.rules import Limits, Rules
-from trainables.autoregressive.sequences import References
+from trainables.autoregressive.rollouts.rollin import ground_truth
+from trainables.autoregressive.rollouts.rollout import roll_out
+from trainables.autoregressive.sequences.limits import Limits, Rules
+from trainables.autoregressive.sequences.references import References
 from trainables.autoregressive.stopwatch import Stopwatch
 from trainables.autoregressive.tasks.data import Split
 

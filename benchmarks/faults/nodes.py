@@ -18,10 +18,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 import raybayes as rb
 from benchmarks.faults.sweeps import ROOT, TRIALS, Cut, Damage, look, now, trained
 from raybayes import catalog
-from raybayes.engine.on_ray.connect import TICKET
+from raybayes.engine.on_ray.ray_settings import TRIAL_SLOT
 
 STEPS, SLEEP_S = 8, 0.3
-SLOT: dict[str, Any] = {"num_cpus": 1, "resources": {TICKET: 1}, "object_store_memory": 100 * 2**20}
+SLOT: dict[str, Any] = {"num_cpus": 1, "resources": {TRIAL_SLOT: 1}, "object_store_memory": 100 * 2**20}
 
 
 def a_node(folder: Path, rng: random.Random) -> Damage:

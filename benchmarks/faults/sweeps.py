@@ -69,7 +69,7 @@ def begin(
     variables: Mapping[str, str] | None = None, **more: object,
 ) -> subprocess.Popen[str]:  # fmt: skip
     spec = folder / "spec.yaml"
-    spec.write_text(f"checkpoints: {{checkpoint_every: {checkpoint_every}}}\n")
+    spec.write_text(f"checkpoint_every: {checkpoint_every}\n")
     place = ["--storage", str(folder), "--name", "s", "--spec", str(spec), *flags]
     return raybayes(
         "sweep", "parabola", "--trials", str(trials), *place, *settings(folder, **more), file_limit=file_limit,

@@ -19,9 +19,9 @@ from benchmarks import measurement
 from benchmarks.flows_speed.costs import cost_table
 from benchmarks.flows_speed.library import library_glows, own_glow
 from benchmarks.measurement import Sample
-from trainables.flows.build import build_flow
-from trainables.flows.config.values import Config
-from trainables.flows.models import SemiConditionalFlow
+from trainables.flows.config import Config
+from trainables.flows.models.build import build_flow
+from trainables.flows.models.flow import SemiConditionalFlow
 
 RESULTS = Path(__file__).parent.parent / "results"
 CLASSES = 10

@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from trainables.flows.build import build_flow, gflops
-from trainables.flows.config.values import Config
-from trainables.flows.models import SemiConditionalFlow
-from trainables.flows.shapes import data_shape
+from trainables.flows.config import Config, data_shape
+from trainables.flows.models.build import build_flow, gflops
+from trainables.flows.models.flow import SemiConditionalFlow
 
 PRESETS = ("paper", "medium", "small", "cpu", "cpu-16x16", "glow", "pca32")
 CLASSES = 10

@@ -14,8 +14,8 @@ from importlib.metadata import version
 import torch
 from torch import Tensor, nn
 
-from trainables.flows.build import build_flow
-from trainables.flows.config.values import Config
+from trainables.flows.config import Config
+from trainables.flows.models.build import build_flow
 
 NETS_A_LEVEL = 4
 WIDTH = 64

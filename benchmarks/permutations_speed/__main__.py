@@ -11,9 +11,9 @@ import torch
 from benchmarks import measurement
 from benchmarks.measurement import Sample
 from benchmarks.permutations_speed.reference import Step
-from trainables.permutations.build import build_estimator, build_model
-from trainables.permutations.config.values import Config
+from trainables.permutations.config import Config
 from trainables.permutations.costs import Recorder
+from trainables.permutations.estimators.build import build_estimator, build_model
 from trainables.permutations.optimiser import OrderOptimiser
 from trainables.permutations.tasks.problem import Free
 from trainables.permutations.tasks.toy import ToyCost

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 
 from benchmarks import measurement
-from trainables.permutations.build import build_estimator, build_model
-from trainables.permutations.config.values import Config
+from trainables.permutations.config import Config
 from trainables.permutations.costs import Recorder
+from trainables.permutations.distributions.plackett_luce import all_orderings, log_prob, score
 from trainables.permutations.estimators import Estimator, Exact
+from trainables.permutations.estimators.build import build_estimator, build_model
 from trainables.permutations.optimiser import OrderOptimiser
-from trainables.permutations.plackett_luce import all_orderings, log_prob, score
 from trainables.permutations.tasks.problem import Free
 from trainables.permutations.tasks.toy import ToyCost
 

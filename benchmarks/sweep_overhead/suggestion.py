@@ -20,11 +20,12 @@ def _objective(x: float, y: float) -> float:
 
 
 def _raybayes(folder: Path, seed: int) -> Step:
-    from raybayes.search.outcome import Objective, Outcome, State
+    from raybayes.search.objective import Objective
+    from raybayes.search.outcome import Outcome, State
     from raybayes.search.samplers import sampler_factory
     from raybayes.search.study import Study
     from raybayes.space import Float, Space
-    from raybayes.spec.sweep_spec import Component
+    from raybayes.spec.component import Component
 
     space = Space({"x": Float(-1.0, 1.0), "y": Float(1e-3, 1.0, log=True)})
     factory = sampler_factory(Component(name="tpe"), space, seed, 1)

@@ -5,7 +5,6 @@ raybayes knows none of them: a word that is no command of its own is looked up i
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,11 +15,12 @@ from typer.core import TyperGroup
 
 from raybayes.cli import options
 from raybayes.errors import SpecError, StoreError
+from raybayes.wording import unknown
 
 if TYPE_CHECKING:
     from raybayes.contract import Command, Findings
 
-_HOUSE_OPTIONS = "--run PATH, --out DIR, --json"
+_HOUSE_OPTIONS = ("--run PATH", "--out DIR", "--json")
 
 
 class Nouns(TyperGroup):
@@ -90,10 +90,8 @@ def split_arguments(arguments: Sequence[str], command: Command) -> tuple[list[st
         option, equals, value = word.partition("=")
         key = option.removeprefix("--").replace("-", "_")
         if key not in fields:
-            near = difflib.get_close_matches(option, [_option(each) for each in fields], n=1)
-            hint = f"; did you mean {near[0]}?" if near else "."
-            listed = ", ".join(map(_option, fields))
-            raise SpecError(f"{command.name} has no option {option}{hint} It has {listed}, and {_HOUSE_OPTIONS}.")
+            valid = [_option(field) for field in fields]
+            raise SpecError(unknown("option", option, valid, owner=command.name, shown=[*valid, *_HOUSE_OPTIONS]))
         if not equals:
             if not left:
                 raise SpecError(f"{option} needs a value: {option} {_value_name(fields[key].annotation)}.")
@@ -145,10 +143,8 @@ def _explain(name: str, known: Sequence[str], asked: bool) -> int:
     offering = [(p, command) for p in projects for command in p.commands if command.name == name]
     if not offering:
         offered = [command.name for p in projects for command in p.commands]
-        near = difflib.get_close_matches(name, [*known, *offered], n=1)
-        hint = f"; did you mean {near[0]}?" if near else "."
-        more = f"; on runs (--run PATH): {', '.join(offered)}" if offered else ""
-        raise SpecError(f"there is no command {name!r}{hint} There are {', '.join(known)}{more}.")
+        on_runs = [f"{command} --run PATH" for command in offered]
+        raise SpecError(unknown("command", name, [*known, *offered], shown=[*known, *on_runs]))
     if not asked:
         names = " or ".join(project.name for project, _ in offering)
         raise SpecError(f"{name} works on a run of {names}: give --run PATH, its folder. See raybayes {name} --help.")

@@ -33,9 +33,9 @@ def submit(
     size_limit: Annotated[float, typer.Option(metavar="MB", help="Largest working directory that is sent.")] = 100.0,
 ) -> int:
     """Run a raybayes command on a cluster: as a job on a running one, or as one Slurm job from start to end."""
-    from raybayes.api import default_name
-    from raybayes.launch import submission
-    from raybayes.launch.remote_command import project_of
+    from raybayes.launch.jobs import submission
+    from raybayes.launch.jobs.remote_command import project_of
+    from raybayes.spec.sweep_spec import default_name
 
     _check(arguments)
     jobs, job = submission.submit(
@@ -87,7 +87,7 @@ def _say(text: str) -> None:
 def show_all(cluster: Cluster = None, json: options.Json = False) -> int:
     """Jobs that were submitted, newest first."""
     from raybayes.cli.printing import console, plain_table, print_json
-    from raybayes.launch import submission
+    from raybayes.launch.jobs import submission
 
     lines = submission.everything(cluster)
     if json:
@@ -111,7 +111,7 @@ def logs(
     ] = False,
 ) -> int:
     """What a job has printed."""
-    from raybayes.launch import submission
+    from raybayes.launch.jobs import submission
 
     jobs = submission.find(cluster, job)
     if follow:
@@ -123,7 +123,7 @@ def logs(
 @app.command()
 def stop(job: Job, cluster: Cluster = None) -> int:
     """End a job; a sweep writes its checkpoints first, and can be resumed."""
-    from raybayes.launch import submission
+    from raybayes.launch.jobs import submission
 
     ran = submission.find(cluster, job).stop(job)
     typer.echo(f"{job}: asked to end" if ran else f"{job} had ended already")

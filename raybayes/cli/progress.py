@@ -13,8 +13,8 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from raybayes.cli.printing import console
-from raybayes.search.best_summary import with_error
 from raybayes.search.progress import Progress
+from raybayes.wording import in_five_digits, with_error
 
 
 class ProgressView(logging.Handler):
@@ -104,4 +104,4 @@ class ProgressView(logging.Handler):
 def _best(progress: Progress) -> str:
     assert progress.best is not None
     (trial, value), (n, error) = progress.best, progress.best_rests_on
-    return f"best {with_error(value, error)} (n = {n}) in trial {trial}"
+    return f"best {with_error(value, error, alone=in_five_digits)} (n = {n}) in trial {trial}"

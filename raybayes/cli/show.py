@@ -84,7 +84,7 @@ def print_sweep(found: Sweep, as_json: bool, findings: bool = True) -> None:
     from raybayes.cli.printing import console, print_json
     from raybayes.reporting.table import best, trials_table
 
-    objectives = found.columns
+    objectives = found.objectives
     if as_json:
         rows = found.trials.to_pylist()
         more = {"findings": findings_rows(found.findings())} if findings else {}

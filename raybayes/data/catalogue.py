@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 from raybayes.data.embedded import EMBEDDED
 from raybayes.data.full_images import (
     CARDS,
@@ -18,6 +16,7 @@ from raybayes.data.full_images import (
 from raybayes.data.full_tables import LETTERS, LTR, MULTI30K, SACHS, SPELLING, TSP
 from raybayes.data.record import DataSet
 from raybayes.errors import DataError
+from raybayes.wording import unknown
 
 _FULL = (
     MNIST,
@@ -51,8 +50,6 @@ def describe(name: str) -> DataSet:
     """
     if name in DATA_SETS:
         return DATA_SETS[name]
-    nearest = sorted(DATA_SETS, key=lambda known: -difflib.SequenceMatcher(None, name.lower(), known).ratio())
     raise DataError(
-        f"there is no data set {name!r}; there are {', '.join(nearest)}; "
-        "a name that ends in .parquet is the path of a file of your own."
+        f"{unknown('data set', name, DATA_SETS)} A name that ends in .parquet is the path of a file of your own."
     )

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from raybayes.errors import ClusterError
-from raybayes.launch.checks import Finding
 from raybayes.launch.cluster_paths import ClusterFolder, Head
-from raybayes.launch.cluster_spec import ClusterSpec, LocalCluster, SlurmCluster
-from raybayes.launch.hosts_file import HostsFile
+from raybayes.launch.config.cluster_spec import ClusterSpec, LocalCluster, SlurmCluster
+from raybayes.launch.config.hosts_file import HostsFile
+from raybayes.launch.node.checks import Finding
 
 Say = Callable[[str], None]
 
@@ -65,18 +65,18 @@ class Launcher(Protocol):
 def launcher_for(spec: ClusterSpec, file: str) -> Launcher:
     """The launcher of a cluster file."""
     if isinstance(spec, LocalCluster):
-        from raybayes.launch.local import LocalLauncher
+        from raybayes.launch.launchers.local import LocalLauncher
 
         return LocalLauncher(spec)
     if isinstance(spec, SlurmCluster):
-        from raybayes.launch.slurm import SlurmLauncher
+        from raybayes.launch.launchers.slurm import SlurmLauncher
 
         return SlurmLauncher(spec)
     if isinstance(spec, HostsFile):
-        from raybayes.launch.hosts import HostsLauncher
+        from raybayes.launch.launchers.hosts import HostsLauncher
 
         return HostsLauncher(spec, file)
-    from raybayes.launch.kuberay import KubeRayLauncher
+    from raybayes.launch.launchers.kuberay import KubeRayLauncher
 
     return KubeRayLauncher(spec, file)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from raybayes.errors import ClusterError
-from raybayes.launch.hosts_file import Auth
+from raybayes.launch.config.hosts_file import Auth
 
 _CONNECT_S = 8
 

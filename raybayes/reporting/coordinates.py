@@ -15,9 +15,9 @@ from matplotlib.lines import Line2D
 
 from raybayes.reporting import ranking, style
 from raybayes.reporting.ranking import Floats
-from raybayes.reporting.summary import Objective
-from raybayes.reporting.wording import number as in_short
 from raybayes.reporting.wording import shortened, value_text
+from raybayes.search.objective import Objective
+from raybayes.wording import number as in_short
 
 MOST_AXES = 7
 MOST_PAIRS = 3
@@ -29,7 +29,6 @@ def parallel_coordinates(
     trials: pa.Table, objective: Objective, importances: Mapping[str, float] | None = None
 ) -> Figure | None:
     """One line a finished trial through its parameters to its objective, at the right; the best tenth stands out."""
-    objective = Objective(*objective)
     done = trials.filter(pa.array(ranking.finished(trials, [objective])))
     names = ranking.drawable(done, objective, importances)[:MOST_AXES]
     if len(done) < 2 or not names:
@@ -121,7 +120,6 @@ def _finish(axes: Axes, labels: Sequence[str], inactive: bool) -> None:
 
 def pareto(trials: pa.Table, objectives: Sequence[Objective]) -> Figure | None:
     """Two objectives against each other, the Pareto front as a line; of more objectives, the first three pairs."""
-    objectives = [Objective(*objective) for objective in objectives]
     done = ranking.finished(trials, objectives)
     if len(objectives) < 2 or not done.any():
         return None

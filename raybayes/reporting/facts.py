@@ -15,7 +15,8 @@ from raybayes.reporting import ranking
 from raybayes.reporting.summary import Summary
 from raybayes.reporting.table import counts
 from raybayes.reporting.timeline import bars_of, lanes_of, work_time
-from raybayes.reporting.wording import duration, number
+from raybayes.reporting.wording import duration
+from raybayes.wording import number
 
 MOST_NODES = 8
 

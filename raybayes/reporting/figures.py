@@ -15,10 +15,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from raybayes.reporting import ranking, style
 from raybayes.reporting.ranking import Floats
-from raybayes.reporting.summary import Objective
 from raybayes.reporting.uncertainty import seed_deviation, seed_values
 from raybayes.reporting.wording import WORDS, shortened, value_text
-from raybayes.reporting.wording import number as in_short
+from raybayes.search.objective import Objective
+from raybayes.wording import number as in_short
 
 MOST_SLICES = 12
 _COLUMNS = 4
@@ -30,7 +30,6 @@ def history(trials: pa.Table, objective: Objective, reports: pa.Table | None = N
     Args:
         reports: where configurations were repeated, each seed's own value is taken from here.
     """
-    objective = Objective(*objective)
     number, value = ranking.numbers(trials, "trial"), ranking.numbers(trials, objective.name)
     state = ranking.states(trials)
     if not np.isfinite(value).any():
@@ -147,7 +146,6 @@ def _best_so_far(axes: Axes, trials: pa.Table, objective: Objective, number: Flo
 
 def learning_curves(trials: pa.Table, reports: pa.Table, objective: Objective, fidelity: str) -> Figure | None:
     """The objective over each trial's training: the best one stands out, pruned ones stay grey."""
-    objective = Objective(*objective)
     curves = _curves(reports, objective.name)
     if not curves:
         return None
@@ -213,7 +211,6 @@ def _draw_curves(axes: Axes, name: str, curves: list[Floats], label: str, total:
 
 def slices(trials: pa.Table, objective: Objective, importances: Mapping[str, float] | None = None) -> Figure | None:
     """The objective over each parameter that varies, those that tell most first; later trials are brighter."""
-    objective = Objective(*objective)
     value = ranking.numbers(trials, objective.name)
     rows = np.flatnonzero(np.isfinite(value))
     varying = ranking.telling(trials, objective, importances)

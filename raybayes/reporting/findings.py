@@ -15,7 +15,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from raybayes.reporting.wording import shortened, value_text, with_error
+from raybayes.reporting.wording import shortened, value_text
+from raybayes.wording import with_error
 
 _GAP = 2  # blanks between two columns
 _WIDEST = 40  # a longer text goes on in further lines

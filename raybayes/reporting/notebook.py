@@ -8,9 +8,10 @@ from html import escape
 import pyarrow as pa
 
 from raybayes.reporting import ranking
-from raybayes.reporting.summary import Objective
 from raybayes.reporting.table import counts, state_words
-from raybayes.reporting.wording import duration, number, shortened, value_text, with_error
+from raybayes.reporting.wording import duration, shortened, value_text
+from raybayes.search.objective import Objective
+from raybayes.wording import number, with_error
 
 MOST_TRIALS = 10
 MOST_PARAMETERS = 8

@@ -22,12 +22,14 @@ from raybayes.reporting.findings import file_name, findings_html
 from raybayes.reporting.profile import in_percent, shares
 from raybayes.reporting.ranking import best
 from raybayes.reporting.slot_times import slot_times
-from raybayes.reporting.summary import Objective, Summary
+from raybayes.reporting.summary import Summary
 from raybayes.reporting.table import counts, failures, result_text, state_words
 from raybayes.reporting.timeline import timeline
 from raybayes.reporting.uncertainty import importance_bars
-from raybayes.reporting.wording import NONE, duration, number, shortened, value_text, with_error
+from raybayes.reporting.wording import duration, shortened, value_text
+from raybayes.search.objective import Objective
 from raybayes.store.layout import Layout
+from raybayes.wording import NONE, number, with_error
 
 MOST_CURVES = 3  # objectives whose history and learning curves are drawn
 MOST_BEST = 8

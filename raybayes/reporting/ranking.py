@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from raybayes.reporting.summary import Objective
+from raybayes.search.objective import Objective
+from raybayes.search.pareto import count_dominating
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -60,7 +61,7 @@ def repeated(trials: pa.Table) -> bool:
 
 def losses(trials: pa.Table, objectives: Sequence[Objective]) -> Floats:
     """(trials, objectives), smaller is better, NaN where a trial has no value."""
-    return np.stack([Objective(*o).sign * numbers(trials, o[0]) for o in objectives], axis=1)
+    return np.stack([o.sign * numbers(trials, o.name) for o in objectives], axis=1)
 
 
 def feasible(trials: pa.Table) -> Mask:
@@ -93,16 +94,9 @@ def best(trials: pa.Table, objectives: Sequence[Objective]) -> list[int]:
         return []
     loss = losses(trials, objectives)[rows]
     number = numbers(trials, "trial")[rows]
-    front = np.flatnonzero(~_dominated(loss))
+    front = np.flatnonzero(count_dominating(loss) == 0)
     by_first = front[np.lexsort((number[front], loss[front, 0]))]
     return [int(n) for n in number[by_first[:1] if len(objectives) == 1 else by_first]]
-
-
-def _dominated(loss: Floats) -> Mask:
-    """(points,): whether another point is nowhere worse and somewhere better."""
-    return np.array(
-        [bool(((loss <= point).all(axis=1) & (loss < point).any(axis=1)).any()) for point in loss], dtype=bool
-    )
 
 
 def best_first(trials: pa.Table, objectives: Sequence[Objective]) -> list[int]:

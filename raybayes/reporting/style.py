@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from raybayes.reporting.ranking import Floats
-from raybayes.reporting.summary import Objective
+from raybayes.search.objective import Objective
 
 # Okabe and Ito, "Color Universal Design" (2008).
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"

@@ -4,32 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-from raybayes.contract import Direction
-
-
-class Objective(NamedTuple):
-    """A metric that the sweep improves: name, "maximize" or "minimize", unit ("" for a pure number)."""
-
-    name: str
-    direction: Direction
-    unit: str = ""
-
-    @property
-    def sign(self) -> float:
-        """Factor that makes smaller better."""
-        return -1.0 if self.direction == "maximize" else 1.0
-
-    @property
-    def label(self) -> str:
-        """Name and unit, for an axis or a column."""
-        return f"{self.name} ({self.unit})" if self.unit else self.name
-
-    @property
-    def better(self) -> str:
-        """Which way is better, in words."""
-        return "higher is better" if self.direction == "maximize" else "lower is better"
+from raybayes.search.objective import Objective
 
 
 @dataclass(frozen=True)
@@ -40,7 +17,7 @@ class Summary:
         name: the sweep's name.
         path: its folder or URI, as a user should read it.
         project: the name of the research project.
-        objectives: (name, direction, unit) each, the first one counts where only one can.
+        objectives: what it improves; the first one counts where only one can.
         fidelity: what one report stands for, as the project says it: "epoch", "interval".
         sampler: as it was asked for, e.g. "tpe".
         scheduler: as it was asked for, e.g. "asha:eta=4".
@@ -55,7 +32,7 @@ class Summary:
         gpus: GPUs, likewise.
         repeats: seeds that each configuration was trained with.
         bursts: periods of work on the sweep.
-        verdict: what may be said of the best trial, in one or two sentences.
+        best_summary: what may be said of the best trial, in one or two sentences.
     """
 
     name: str
@@ -77,6 +54,3 @@ class Summary:
     repeats: int = 1
     bursts: int = 1
     best_summary: str = ""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "objectives", tuple(Objective(*objective) for objective in self.objectives))

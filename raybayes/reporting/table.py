@@ -15,8 +15,9 @@ from rich.text import Text
 
 from raybayes.reporting import ranking
 from raybayes.reporting.ranking import best
-from raybayes.reporting.summary import Objective
-from raybayes.reporting.wording import WORDS, duration, number, one_line, shortened, value_text, with_error
+from raybayes.reporting.wording import WORDS, duration, one_line, shortened, value_text
+from raybayes.search.objective import Objective
+from raybayes.wording import number, with_error
 
 __all__ = ["best", "counts", "trials_table"]
 
@@ -53,12 +54,11 @@ def trials_table(
 
     Args:
         trials: one row a trial, as the store keeps it.
-        objectives: (name, direction, unit) each.
+        objectives: what the sweep improves.
         width: columns of the terminal.
         rows: trials to show.
         importances: of the parameters, where they are known.
     """
-    objectives = [Objective(*objective) for objective in objectives]
     order = ranking.best_first(trials, objectives)[:rows]
     shown = trials.take(pa.array(order, pa.int64()))
     columns, dropped = _fitting(shown, trials, objectives, width, importances)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from raybayes.reporting.table import result_text, state_words
 from raybayes.reporting.view import View, seconds_left, status
-from raybayes.reporting.wording import duration, number, one_line
+from raybayes.reporting.wording import duration, one_line
+from raybayes.wording import number
 
 
 def news(before: View | None, view: View) -> list[str]:

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from raybayes.reporting import ranking, style
 from raybayes.reporting.ranking import Floats
-from raybayes.reporting.summary import Objective
 from raybayes.reporting.wording import shortened
+from raybayes.search.objective import Objective
 
 MOST_BARS = 20
 LEAST = 0.005  # what rounds to a share of 0.00 is not drawn
@@ -50,7 +50,7 @@ def importance_bars(
     importances: Mapping[str, float], objective: Objective, intervals: Mapping[str, tuple[float, float]] | None = None
 ) -> Figure | None:
     """Which parameters the good trials have in common, and how far a resample of the trials moves that."""
-    objective, known = Objective(*objective), intervals or {}
+    known = intervals or {}
     if not importances:
         return None
     order = [name for name in importances if max(importances[name], *known.get(name, (0.0,))) >= LEAST]

@@ -16,9 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from raybayes.reporting import ranking
-from raybayes.reporting.summary import Objective
 from raybayes.reporting.table import failures, result_text, state_words
-from raybayes.reporting.wording import duration, number, shortened, with_error
+from raybayes.reporting.wording import duration, shortened
+from raybayes.search.objective import Objective
+from raybayes.wording import number, with_error
 
 MOST_RUNNING = 12
 MOST_ENDED = 5

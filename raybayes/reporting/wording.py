@@ -7,22 +7,9 @@ from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 
-NONE = "–"
+from raybayes.wording import NONE, number
+
 WORDS = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "PAUSED": "paused"}
-
-
-def number(value: float | None, digits: int = 4) -> str:
-    """A number to `digits` significant digits, as short as it goes; "–" for none."""
-    if value is None:
-        return NONE
-    if isinstance(value, int) or not math.isfinite(value):
-        return str(value)
-    if value != 0 and not 1e-4 <= abs(value) < 1e6:
-        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-        return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(exponent)}"
-    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
-    text = f"{value:.{decimals}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def value_text(value: Any) -> str:
@@ -32,30 +19,6 @@ def value_text(value: Any) -> str:
     if value is None or isinstance(value, int | float):
         return number(value)
     return str(value)
-
-
-def with_error(mean: float, error: float = math.nan) -> str:
-    """A mean with its standard error, to the digits that the error leaves: "0.9312 ± 0.0021"; "–" for none."""
-    if math.isnan(mean):
-        return NONE
-    if not math.isfinite(error) or not math.isfinite(mean):
-        return _padded(mean)
-    if error == 0:
-        return f"{_padded(mean)} ± 0"
-    scale = math.floor(math.log10(error))
-    decimals = 1 - scale
-    if decimals > 7:
-        power = math.floor(math.log10(abs(mean))) if mean else scale
-        digits = max(0, power + decimals)
-        return f"({mean / 10**power:.{digits}f} ± {error / 10**power:.{digits}f})e{power}"
-    return f"{mean:.{max(0, decimals)}f} ± {error:.{max(0, decimals)}f}"
-
-
-def _padded(value: float) -> str:
-    """To four significant digits, zeros kept, so that a column of results lines up."""
-    if value == 0 or not math.isfinite(value) or not 1e-4 <= abs(value) < 1e6:
-        return number(value)
-    return f"{value:.{max(0, 3 - math.floor(math.log10(abs(value))))}f}"
 
 
 def duration(seconds: float | None) -> str:

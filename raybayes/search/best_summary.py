@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
 from raybayes.search.confirm import Confirmation, judged
-from raybayes.search.outcome import Objective
+from raybayes.search.objective import Objective
 from raybayes.search.ranking import front
 from raybayes.search.study import TrialRecord
+from raybayes.wording import in_five_digits, with_error
 
 
 def with_confirmations(
@@ -100,14 +100,6 @@ def _of_searched(winners: Sequence[int], done: Mapping[int, TrialRecord], object
 
 def _values(objectives: Sequence[Objective], values: Sequence[float], errors: Sequence[float | None]) -> str:
     return ", ".join(
-        f"{objective.name} {with_error(value, error)}"
+        f"{objective.name} {with_error(value, error, alone=in_five_digits)}"
         for objective, value, error in zip(objectives, values, errors, strict=True)
     )
-
-
-def with_error(value: float, error: float | None) -> str:
-    """ "0.0312 ± 0.0004": two digits of the error; five of the value where there is none."""
-    if error is None or not math.isfinite(error) or error <= 0:
-        return f"{value:.5g}" + (" ± 0" if error == 0 else "")
-    decimals = max(0, 1 - math.floor(math.log10(error)))
-    return f"{value:.{decimals}f} ± {error:.{decimals}f}"

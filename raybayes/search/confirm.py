@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from raybayes.search.outcome import Objective, mean_and_error
+from raybayes.search.objective import Objective
+from raybayes.search.outcome import mean_and_error
 from raybayes.search.ranking import ranked
 from raybayes.search.study import TrialRecord
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from raybayes.search.pareto import nondominated_fronts
 from raybayes.search.rungs import Curves
 
 Vector = tuple[float, ...]
@@ -40,7 +41,7 @@ def order(losses: Sequence[Vector]) -> list[int]:
     points = np.array(losses, dtype=float)
     if not len(points):
         return []
-    front = fronts(points)
+    front = nondominated_fronts(points)
     crowding = np.zeros(len(points))
     for number in range(front.max() + 1):
         members = np.flatnonzero(front == number)
@@ -48,19 +49,6 @@ def order(losses: Sequence[Vector]) -> list[int]:
     places = np.empty(len(points), dtype=int)
     places[np.lexsort((-crowding, front))] = np.arange(len(points))
     return [int(place) for place in places]
-
-
-def fronts(points: NDArray[np.float64]) -> NDArray[np.int64]:
-    """(points,): 0 for what no other point dominates, 1 for what only those of front 0 dominate, and so on."""
-    weakly = (points[:, None] <= points[None]).all(-1)
-    dominates = weakly & (points[:, None] < points[None]).any(-1)
-    front = np.full(len(points), -1)
-    number = 0
-    while (front < 0).any():
-        left = front < 0
-        front[left & ~(dominates & left[:, None]).any(0)] = number
-        number += 1
-    return front
 
 
 def _crowding(points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,8 +11,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from raybayes.contract import Action, Direction
-from raybayes.spec.sweep_spec import parse_bound
+from raybayes.contract import Action
+from raybayes.search.objective import Objective
+from raybayes.spec.reading import parse_bound
 
 
 class State(enum.StrEnum):
@@ -27,18 +28,6 @@ class State(enum.StrEnum):
     @property
     def final(self) -> bool:
         return self in (State.COMPLETE, State.PRUNED, State.FAIL)
-
-
-@dataclass(frozen=True)
-class Objective:
-    """A reported metric that the search improves."""
-
-    name: str
-    direction: Direction
-
-    def loss(self, value: float) -> float:
-        """The value, negated if it is to be maximised."""
-        return -value if self.direction == "maximize" else value
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ from typing import Any
 from raybayes.contract import Metric
 from raybayes.errors import SpecError
 from raybayes.search.confirm import Race
-from raybayes.search.outcome import Objective
+from raybayes.search.objective import Objective
 from raybayes.search.population import Population, make_population
 from raybayes.search.rungs import RANKING, NoPruning, Scheduler, make_scheduler
 from raybayes.search.samplers import Factory, sampler_factory
 from raybayes.search.warm_start import WarmStart
 from raybayes.space import Space, Value
 from raybayes.spec.sweep_spec import SweepSpec
+from raybayes.wording import unknown
 
 
 @dataclass(frozen=True)
@@ -105,19 +106,17 @@ def _objectives(spec: SweepSpec, metrics: Sequence[Metric]) -> tuple[Objective, 
     names = spec.objective or (metrics[0].name,)
     for name in names:
         if name not in known:
-            raise SpecError(f"objective {name!r} is not reported by {spec.project}; use one of {', '.join(known)}.")
+            raise SpecError(f"objective: {unknown('metric', name, known, owner=spec.project)}")
     if len(set(names)) < len(names):
         raise SpecError(f"objective names a metric twice: {', '.join(names)}; keep one.")
-    return tuple(Objective(name, known[name].direction) for name in names)
+    return tuple(Objective(name, known[name].direction, known[name].unit) for name in names)
 
 
 def _check_constraints(spec: SweepSpec, metrics: Sequence[Metric]) -> None:
     known = [metric.name for metric in metrics]
     for name in spec.constraints:
         if name not in known:
-            raise SpecError(
-                f"constraint on {name!r}: {spec.project} does not report it; use one of {', '.join(known)}."
-            )
+            raise SpecError(f"constraints: {unknown('metric', name, known, owner=spec.project)}")
 
 
 def _check_prunable(spec: SweepSpec, objectives: Sequence[Objective], metrics: Sequence[Metric]) -> None:

@@ -16,7 +16,7 @@ from raybayes.errors import SpecError
 from raybayes.search.rungs import Curves, read_options
 from raybayes.seeds import derive
 from raybayes.space import Choice, Space, Value
-from raybayes.spec.sweep_spec import Component
+from raybayes.spec.component import Component
 
 
 @dataclass(frozen=True)

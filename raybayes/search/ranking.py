@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raybayes.search.outcome import Objective
+import numpy as np
+
+from raybayes.search.objective import Objective
+from raybayes.search.pareto import count_dominating
 from raybayes.search.study import TrialRecord
 
 
@@ -18,7 +21,7 @@ def ranked(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> l
     feasible = {record.number: record.feasible for record in records}
     if len(objectives) == 1:
         return sorted(losses, key=lambda n: (not feasible[n], losses[n], n))
-    beaten = {n: sum(_dominates(other, mine) for other in losses.values()) for n, mine in losses.items()}
+    beaten = dict(zip(losses, count_dominating(np.array(list(losses.values()))), strict=True))
     return sorted(losses, key=lambda n: (not feasible[n], beaten[n], losses[n], n))
 
 
@@ -27,9 +30,6 @@ def front(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> li
     usable = [record for record in records if record.values is not None and record.feasible]
     if len(objectives) == 1:
         return ranked(usable, objectives)[:1]
-    losses = {r.number: tuple(o.loss(v) for o, v in zip(objectives, r.values or (), strict=True)) for r in usable}
-    return sorted(n for n, mine in losses.items() if not any(_dominates(other, mine) for other in losses.values()))
-
-
-def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return all(a <= b for a, b in zip(one, other, strict=True)) and one != other
+    losses = np.array([[o.loss(v) for o, v in zip(objectives, r.values or (), strict=True)] for r in usable])
+    beaten = count_dominating(losses)
+    return sorted(record.number for record, by in zip(usable, beaten, strict=True) if not by)

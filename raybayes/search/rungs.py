@@ -6,7 +6,6 @@ replaying a history gives the same decisions.
 
 from __future__ import annotations
 
-import difflib
 import math
 import statistics
 from collections import defaultdict
@@ -15,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from raybayes.errors import SpecError
-from raybayes.spec.sweep_spec import Component
+from raybayes.spec.component import Component
+from raybayes.wording import unknown
 
 SCHEDULERS = ("none", "asha", "median", "hyperband", "pbt")
 RANKING = ("asha", "hyperband")  # they need an order of the trials at a step only, so several objectives will do
@@ -153,9 +153,7 @@ def make_scheduler(scheduler: Component) -> Scheduler:
         SpecError: unknown name or option, or a value that makes no sense.
     """
     if scheduler.name not in _KINDS:
-        near = difflib.get_close_matches(scheduler.name, SCHEDULERS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else "."
-        raise SpecError(f"scheduler {scheduler.name!r} is unknown{hint} Use {', '.join(SCHEDULERS)}.")
+        raise SpecError(unknown("scheduler", scheduler.name, SCHEDULERS))
     options = read_options("scheduler", scheduler, _KINDS[scheduler.name])
     made: Scheduler = _KINDS[scheduler.name](**options)
     return made
@@ -166,8 +164,8 @@ def read_options(what: str, named: Component, kind: type) -> dict[str, float]:
     known = kind.__dataclass_fields__  # type: ignore[attr-defined]
     for name, value in named.options.items():
         if name not in known:
-            shown = ", ".join(f"{n} (default {f.default:g})" for n, f in known.items()) or "none"
-            raise SpecError(f"{what} {named.name}: {name} is no option of it. Known: {shown}.")
+            shown = [f"{n} (default {f.default:g})" for n, f in known.items()]
+            raise SpecError(unknown("option", name, known, owner=f"{what} {named.name}", shown=shown))
         least = 1.0 if name in _FACTORS else 0.0
         if not isinstance(value, int | float) or isinstance(value, bool) or not least < value < math.inf:
             raise SpecError(f"{what} {named.name}: {name} = {value!r}; it must be a finite number above {least:g}.")

@@ -6,7 +6,6 @@ suggests what it would have suggested without the interruption.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import warnings
@@ -19,7 +18,8 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler,
 from raybayes.errors import SpecError
 from raybayes.seeds import derive
 from raybayes.space import Choice, Space
-from raybayes.spec.sweep_spec import Component
+from raybayes.spec.component import Component
+from raybayes.wording import unknown
 
 SAMPLERS = ("tpe", "gp", "cmaes", "nsga2", "random", "grid")
 
@@ -50,8 +50,8 @@ def sampler_factory(sampler: Component, space: Space, seed: int, objectives: int
     if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in accepted.values()):
         for name in sampler.options:
             if name not in accepted:
-                known = ", ".join(n for n in accepted if n != "seed") or "none"
-                raise SpecError(f"sampler {sampler.name}: {name} is no option of {kind.__name__}; it takes {known}.")
+                valid = [n for n in accepted if n != "seed"]
+                raise SpecError(unknown("option", name, valid, owner=f"sampler {sampler.name} ({kind.__name__})"))
     options = {**_defaults(kind, space, sampler.options), **sampler.options}
 
     def make(number: int) -> BaseSampler:
@@ -84,11 +84,8 @@ def _resolve(sampler: Component) -> type[BaseSampler]:
         return _BUILT_IN[sampler.name]
     module, _, name = sampler.name.rpartition(".")
     if not module:
-        near = difflib.get_close_matches(sampler.name, SAMPLERS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else "."
-        raise SpecError(
-            f"sampler {sampler.name!r} is unknown{hint} Use {', '.join(SAMPLERS)}, or an Optuna sampler's import path."
-        )
+        found = unknown("sampler", sampler.name, SAMPLERS, shown=[*SAMPLERS, "or the import path of an Optuna sampler"])
+        raise SpecError(found)
     try:
         kind = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:

@@ -23,7 +23,8 @@ from raybayes.contract import Direction
 from raybayes.errors import StoreError
 from raybayes.search.importance import intervals, shares
 from raybayes.search.journal import GroupedJournal
-from raybayes.search.outcome import Objective, Outcome, State
+from raybayes.search.objective import Objective
+from raybayes.search.outcome import Outcome, State
 from raybayes.search.rungs import Curves
 from raybayes.search.samplers import Factory
 from raybayes.search.transfer_study import Past, TransferStudy

@@ -13,7 +13,7 @@ from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from raybayes.search.outcome import Objective
+from raybayes.search.objective import Objective
 from raybayes.space import Choice, Float, Parameter, Space, Value
 
 

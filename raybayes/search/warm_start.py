@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from raybayes.search.outcome import Objective
+from raybayes.search.objective import Objective
 from raybayes.search.ranking import ranked
 from raybayes.search.study import TrialRecord
 from raybayes.search.transfer_study import Past

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from raybayes.errors import SpecError
+from raybayes.wording import unknown
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -65,9 +65,7 @@ def unknown_key(model: type[BaseModel], loc: Sequence[Any]) -> str:
     if name in valid:
         keys = [f"{name}.{key}" for group in groups_of(valid[name].annotation) for key in group.model_fields]
         return f"{name} is a group of keys; name one of them: {', '.join(dict.fromkeys(keys))}."
-    near = difflib.get_close_matches(name, valid, n=1)
-    shown = ", ".join(f"{key} ({_default_text(field)})" for key, field in valid.items())
-    return f"{name} is no known key{f'; did you mean {near[0]}?' if near else '.'} Known: {shown}."
+    return unknown("key", name, valid, shown=(f"{key} ({_default_text(field)})" for key, field in valid.items()))
 
 
 def _groups_below(group: type[BaseModel], part: Any) -> list[type[BaseModel]]:

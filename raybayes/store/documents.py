@@ -9,48 +9,49 @@ import yaml
 
 from raybayes.errors import StoreError
 from raybayes.store.layout import Layout
-from raybayes.store.schema import SCHEMA, refuse_newer
+from raybayes.store.schema import SCHEMA, refuse_newer, up_to_date
 
 
 def write_spec(layout: Layout, document: Mapping[str, Any]) -> None:
     """Write the specification, `schema` first, the rest in the order given.
 
     Raises:
-        StoreError: a value is no plain one (mapping, list, string, number, boolean, None), or the storage refuses.
+        StoreError: a value is not a plain one (mapping, list, string, number, boolean, None), or the storage refuses.
     """
     plain = {"schema": SCHEMA, **{name: value for name, value in document.items() if name != "schema"}}
     try:
         text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120)
     except yaml.representer.RepresenterError as error:
         raise StoreError(
-            f"{layout.storage.shown(layout.spec)}: {error.args[-1]!r} is no plain value; "
+            f"{layout.storage.shown(layout.spec)}: {error.args[-1]!r} is not a plain value; "
             "use mappings, lists, strings, numbers, booleans and None."
         ) from None
     layout.storage.write_bytes(layout.spec, text.encode())
 
 
 def read_spec(layout: Layout) -> dict[str, Any]:
-    """The specification without its `schema`.
+    """The specification in the words of this version, whatever schema it was written in, without its `schema`.
 
     Raises:
-        StoreError: the folder is no sweep, the file is no YAML table, or a newer raybayes wrote it.
+        StoreError: the folder is not a sweep, the file is not a YAML table, or a newer raybayes wrote it.
     """
     shown = layout.storage.shown(layout.spec)
     if not layout.storage.exists(layout.spec):
         there = "has no sweep.yaml" if layout.storage.exists() else "does not exist"
-        raise StoreError(f"{layout.storage.display}: this is no sweep, the folder {there}; give a sweep's own folder.")
+        raise StoreError(f"{layout.storage.display}: not a sweep: the folder {there}; give the folder of a sweep.")
     try:
         document = yaml.safe_load(layout.storage.read_bytes(layout.spec).decode())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{shown}:{mark.line + 1}:{mark.column + 1}" if mark else shown
         reason = getattr(error, "problem", None) or error
-        raise StoreError(f"{place}: this is no YAML: {reason}; restore the file from a backup.") from None
+        raise StoreError(f"{place}: not valid YAML: {reason}; restore the file from a backup.") from None
     if not isinstance(document, dict) or "schema" not in document:
         found = f"the keys {', '.join(map(str, document))}" if isinstance(document, dict) else type(document).__name__
         raise StoreError(
-            f"{shown}: this is no sweep's file: found {found}, a sweep's file starts with 'schema: {SCHEMA}'; "
+            f"{shown}: not the file of a sweep: found {found}, and a sweep's file starts with 'schema: {SCHEMA}'; "
             "restore it from a backup, or give another folder."
         )
-    refuse_newer(shown, document.pop("schema"))
-    return document
+    schema = document.pop("schema")
+    refuse_newer(shown, schema)
+    return up_to_date(document, schema)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 from raybayes.errors import SpecError, StoreError
 from raybayes.search.confirm import Race, candidates
 from raybayes.search.progress import Progress
 from raybayes.seeds import derive
-from raybayes.spec.sweep_spec import Component, SweepSpec
+from raybayes.spec.component import Component
+from raybayes.spec.options import Path
+from raybayes.spec.signatures import ConfirmOptions, takes
+from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.spec.validation import build
 from raybayes.store.layout import Layout
 from raybayes.store.lock import BurstLock
@@ -23,15 +26,9 @@ from raybayes.sweeps.preparation import Prepared, prepare
 from raybayes.sweeps.results import Sweep
 
 
+@takes("confirm")
 def confirm(
-    path: str,
-    top: int = 5,
-    repeats: int = 5,
-    *,
-    walltime: str | float | None = None,
-    executor: Executor = "ray",
-    watch: Watch = silent,
-    **changes: Any,
+    path: Path, top: int = 5, repeats: int = 5, *, watch: Watch = silent, **options: Unpack[ConfirmOptions]
 ) -> Sweep:
     """Repeat the best `top` configurations of a sweep over up to `repeats` fresh seeds each.
 
@@ -39,7 +36,11 @@ def confirm(
     was done with the same candidates and seeds is not done again.
 
     Args:
-        changes: what may differ from the sweep: concurrency, weight, time_budget_s, retries, data, report_timeout_s.
+        path: the sweep's folder or URI.
+        top: candidates.
+        repeats: fresh seeds per candidate.
+        watch: called with the progress, about twice a second.
+        options: what differs from the sweep. See below.
 
     Returns:
         The sweep, whose `best`, `trials` and `best_summary` now rest on the means over the fresh seeds.
@@ -48,7 +49,9 @@ def confirm(
         SpecError: fewer than one candidate or two seeds; another confirmation of the sweep is unfinished.
         StoreError: the sweep has no finished trial that satisfies its constraints, or a burst still works on it.
     """
-    until, found = deadline(walltime), Sweep(path)
+    changes: dict[str, Any] = dict(options)
+    executor: Executor = changes.pop("executor", "ray")
+    until, found = deadline(changes.pop("walltime", None)), Sweep(path)
     if found.spec.kind != "sweep":
         raise SpecError(f"{found.path} is a {found.spec.kind}, and only a sweep has candidates to confirm.")
     if top < 1 or repeats < 2:
@@ -130,8 +133,8 @@ def stage_spec(found: Sweep, number: int, count: int, repeats: int, changes: Map
         "fixed_params": {},
         "warm_start": "none",
         "confirm": None,
-        "time_budget_s": None,
-        "checkpoints": {"keep": 0, "checkpoint_every": spec.checkpoints.checkpoint_every},
+        "time_budget": None,
+        "keep_checkpoints": 0,
         **changes,
     }
     return build(SweepSpec, values, f"confirm {found.path}")

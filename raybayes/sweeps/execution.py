@@ -11,7 +11,9 @@ from raybayes.clock import WALL
 from raybayes.errors import DataError, Interrupted, OutOfTime, RefusedDataError, SpecError, TrialError
 from raybayes.search.progress import Progress
 from raybayes.space import Space
-from raybayes.spec.sweep_spec import SweepSpec, differences, parse_confirm, parse_duration
+from raybayes.spec.options import OPTIONS
+from raybayes.spec.reading import parse_confirm
+from raybayes.spec.sweep_spec import SweepSpec, differences
 from raybayes.store.documents import write_spec
 from raybayes.store.filesystem import ensure_writable, open_storage
 from raybayes.store.lock import BurstLock
@@ -58,7 +60,7 @@ def start(
 
 def deadline(walltime: str | float | None) -> float | None:
     """When the wall time is over, on WALL's elapsed time, if it begins now: before torch and Ray are loaded."""
-    seconds = parse_duration(walltime)
+    seconds = OPTIONS["walltime"].value(walltime)
     return None if seconds is None else WALL.elapsed() + seconds
 
 
@@ -101,14 +103,12 @@ def _require_executor(executor: Executor, spec: SweepSpec) -> None:
         raise SpecError(f"executor: found {executor!r}; give {' or '.join(get_args(Executor))}.")
     if executor == "ray":
         return
-    if spec.resources.workers > 1:
-        raise SpecError(
-            f"{spec.resources.workers} workers cannot train in one process; drop --local or use --workers 1."
-        )
+    if spec.workers > 1:
+        raise SpecError(f"{spec.workers} workers cannot train in one process; drop --local or use --workers 1.")
     if spec.reuse.trials == 1 and spec.trials > 1:
-        raise SpecError("one process trains all trials of a sweep without Ray; drop --local, or say --reuse.")
-    if spec.report_timeout_s is not None:
-        raise SpecError("nothing in this process can stop a trial that hangs; drop --local or the report limit.")
+        raise SpecError("one process trains all trials of a sweep without Ray; drop --local or --isolate.")
+    if spec.report_timeout is not None:
+        raise SpecError("nothing in this process can stop a trial that hangs; drop --local or --report-timeout.")
     from raybayes.engine.on_ray.connect import require_fit, this_machine
 
     require_fit(this_machine(), spec.resources)
@@ -117,9 +117,7 @@ def _require_executor(executor: Executor, spec: SweepSpec) -> None:
 def require_same_space(found: Sweep, space: Space) -> None:
     """SpecError with the differences if a sweep's space is not this one any more."""
     if found.space != space:
-        before, after = found.space.describe(), space.describe()
-        names = [n for n in {**before, **after} if before.get(n) != after.get(n)]
-        shown = "; ".join(f"{n}: {before.get(n, 'absent')} -> {after.get(n, 'absent')}" for n in names)
+        shown = "; ".join(found.space.differences(space))
         raise SpecError(
             f"{found.path}: the search space has changed since: {shown}. Put it back, or start a new sweep."
         )

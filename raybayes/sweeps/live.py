@@ -43,7 +43,7 @@ class LiveSweep:
             StoreError: the storage cannot be read at the moment; look again later.
         """
         sweep = Sweep(self._path)  # read anew: a later burst may want more trials
-        objective = sweep.columns[0].name
+        objective = sweep.objectives[0].name
         for _, row in self._reports.news():
             key = row["trial"], row["repeat"]
             self._steps[key] = row["step"]
@@ -58,7 +58,7 @@ class LiveSweep:
             path=sweep.path,
             project=sweep.spec.project,
             fidelity=sweep.document["fidelity"],
-            objectives=sweep.columns,
+            objectives=sweep.objectives,
             wanted=wanted,
             trials=trials_table(study.records(), sweep.space, sweep.objectives),
             curves={key: [value for _, value in sorted(curve.items())] for key, curve in self._curves.items()},

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from raybayes import __version__, catalog, data
+from raybayes import catalog, data
+from raybayes._version import __version__
 from raybayes.contract import Project
 from raybayes.errors import SpecError
 from raybayes.hardware import describe_machine
@@ -123,10 +124,7 @@ def describe(prepared: Prepared) -> dict[str, Any]:
     return {
         **spec.model_dump(mode="json"),
         "parameters": plan.space.describe(),
-        "objectives": [
-            {"name": o.name, "direction": o.direction, "unit": prepared.project.metric(o.name).unit}
-            for o in plan.objectives
-        ],
+        "objectives": [{"name": o.name, "direction": o.direction, "unit": o.unit} for o in plan.objectives],
         "fidelity": prepared.project.fidelity,
         **({"candidates": list(prepared.candidates)} if prepared.candidates else {}),
         "versions": {

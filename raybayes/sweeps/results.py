@@ -15,6 +15,7 @@ from raybayes.contract import Findings
 from raybayes.errors import RaybayesError, SpecError, StoreError, TrialError
 from raybayes.seeds import derive
 from raybayes.space import Space
+from raybayes.spec.options import Path
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.spec.validation import build, nest, refused
 from raybayes.store.documents import read_spec
@@ -28,10 +29,9 @@ if TYPE_CHECKING:
     import pandas
 
     from raybayes.reporting.page import Page
-    from raybayes.reporting.summary import Objective as Column
     from raybayes.reporting.summary import Summary
     from raybayes.search.confirm import Confirmation
-    from raybayes.search.outcome import Objective
+    from raybayes.search.objective import Objective
     from raybayes.search.study import Study, TrialRecord
 
 
@@ -46,7 +46,7 @@ class Sweep:
         StoreError: there is no sweep, or a newer raybayes wrote it.
     """
 
-    def __init__(self, path: str, keep: Any = None) -> None:
+    def __init__(self, path: Path, keep: Any = None) -> None:
         self._keep = keep
         self.layout = Layout(open_storage(str(path)))
         self.document = read_spec(self.layout)
@@ -62,7 +62,7 @@ class Sweep:
 
         if self.spec.kind == "train":
             return run_html(self.path, self.spec.project, self.trials, self.reports, FIXED.names)
-        return sweep_html(self.path, self.spec.project, self.trials, self.columns)
+        return sweep_html(self.path, self.spec.project, self.trials, self.objectives)
 
     def frame(self, what: str = "trials") -> pa.Table:
         """The trials, the reports, or a stored table, by name.
@@ -105,9 +105,11 @@ class Sweep:
     @cached_property
     def objectives(self) -> tuple[Objective, ...]:
         """The metrics that the search improves."""
-        from raybayes.search.outcome import Objective
+        from raybayes.search.objective import Objective
 
-        return tuple(Objective(entry["name"], entry["direction"]) for entry in self.document["objectives"])
+        return tuple(
+            Objective(entry["name"], entry["direction"], entry["unit"]) for entry in self.document["objectives"]
+        )
 
     @cached_property
     def _study(self) -> Study:
@@ -346,13 +348,6 @@ class Sweep:
             raise TrialError(f"{self.path}: {what} of {name} failed: {type(error).__name__}: {error}") from error
 
     @property
-    def columns(self) -> list[Column]:
-        """The objectives as tables and figures name them, with their units."""
-        from raybayes.reporting.summary import Objective as Column
-
-        return [Column(entry["name"], entry["direction"], entry["unit"]) for entry in self.document["objectives"]]
-
-    @property
     def summary(self) -> Summary:
         """The facts that stand above a report."""
         from raybayes.reporting.summary import Summary
@@ -362,7 +357,7 @@ class Sweep:
             name=self.layout.name,
             path=self.path,
             project=self.spec.project,
-            objectives=self.columns,
+            objectives=self.objectives,
             fidelity=document["fidelity"],
             sampler=str(self.spec.sampler),
             scheduler=str(self.spec.scheduler),
@@ -396,4 +391,5 @@ class Sweep:
         """The best `top` trials again over `repeats` fresh seeds; see `raybayes.confirm`."""
         from raybayes.sweeps import confirmation
 
-        return confirmation.confirm(self.path, top, repeats, **changes)
+        found: Sweep = confirmation.confirm(self.path, top, repeats, **changes)
+        return found

@@ -17,7 +17,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, SupportsFloat, get_args
+from typing import Any, SupportsFloat, Unpack, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -34,8 +34,10 @@ from raybayes.search.confirm import candidates
 from raybayes.search.plan import make_plan
 from raybayes.seeds import derive
 from raybayes.space import Choice, Space
-from raybayes.spec.sweep_spec import SweepSpec, differences, parse_confirm, parse_duration
-from raybayes.spec.validation import build
+from raybayes.spec.options import OPTIONS
+from raybayes.spec.reading import parse_confirm
+from raybayes.spec.signatures import SimulateOptions, takes
+from raybayes.spec.sweep_spec import SweepSpec, differences, make_spec
 from raybayes.store import parquet
 from raybayes.store.documents import write_spec
 from raybayes.store.filesystem import open_storage
@@ -72,69 +74,66 @@ class Simulated:
     driver_s: float
 
 
+@takes("simulate")
 def simulate(
     function: Function,
     space: Space,
     *,
-    trials: int = 100,
     workers: int = 1,
-    sampler: str = "tpe",
-    scheduler: str = "none",
     objective: Mapping[str, Direction] | None = None,
-    constraints: Mapping[str, str] | None = None,
-    repeats: int = 1,
     first: Mapping[str, Any] | None = None,
-    time_budget: str | float | None = None,
-    warm_start: str = "none",
-    seed: int = 0,
-    storage: str | None = None,
-    name: str | None = None,
-    confirm: str | None = None,
-    ask_ahead: Literal["auto", "always", "never"] = "auto",
-    max_failed_fraction: float = 0.5,
     charge_driver: bool = False,
+    **options: Unpack[SimulateOptions],
 ) -> Simulated:
     """Search `space` for what is best under `function`, on simulated workers.
 
     Args:
         function: `function(config)` or `function(config, seed)`: a number (the objective), a mapping of metrics, or an
-            iterable of mappings, one a report. "seconds" in a mapping is how long that report took, 1 by default.
+            iterable of mappings, one per report. "seconds" in a mapping is how long that report took, 1 by default.
             The seed differs from trial to trial and from repeat to repeat.
+        space: what is searched.
+        workers: simulated workers; each trains one trial at a time.
         objective: metrics by name with their direction; {"loss": "minimize"} by default.
         first: the configuration to try first, if any.
-        time_budget: virtual time after which the sweep ends; called again, it goes on (with a `storage`).
-        storage: folder to keep the sweep in, under `name`; by default a temporary one that goes with the result.
-        confirm: "5x3": repeat the best 5 over 3 fresh seeds at the end, as `rb.confirm` does; `events`, `seconds` and
-            the rest are those of the search.
         charge_driver: see `raybayes.engine.simulated.Replay`; the events then depend on the machine.
-        ask_ahead: "always" to see what it costs in quality; by itself it never pays where asking takes no time.
-        trials, sampler, scheduler, constraints, repeats, warm_start, max_failed_fraction, seed: as in `rb.sweep`.
+        options: as in `rb.sweep`, in virtual time. Without `storage`, the sweep lies in a temporary folder that lives
+            as long as the result; with one, the same call resumes a sweep that `time_budget` has ended. `confirm`
+            repeats the best at the end, and `events`, `seconds` and the rest are those of the search. `ask_ahead`:
+            "always" shows what it costs in quality; by itself it never pays where sampling takes no time. See below.
 
     Raises:
         RaybayesError: an option that `rb.sweep` would refuse; scheduler pbt, which needs real checkpoints; a sweep of
             that name that is another one.
         TrialError: a larger share than `max_failed_fraction` of the trials failed; the message has the first reason.
     """
-    _require_kinds(function, space, {"objective": objective, "constraints": constraints, "first": first}, workers)
+    _require_kinds(
+        function, space, {"objective": objective, "constraints": options.get("constraints"), "first": first}, workers
+    )
     wanted: dict[str, Direction] = dict(objective or {"loss": "minimize"})
     _require_directions(wanted)
-    title = name or re.sub(r"[^A-Za-z0-9._-]+", "", getattr(function, "__name__", "")) or type(function).__name__
-    folder = tempfile.TemporaryDirectory(prefix="raybayes-") if storage is None else None
-    values = {
-        "kind": "replay", "project": title, "trials": trials, "sampler": sampler, "scheduler": scheduler,
-        "objective": tuple(wanted), "constraints": dict(constraints or {}), "repeats": repeats, "seed": seed,
-        "time_budget_s": parse_duration(time_budget), "warm_start": warm_start, "concurrency": workers,
-        "ask_ahead": ask_ahead, "max_failed_fraction": max_failed_fraction,
-        "storage": storage or folder.name, "name": title,  # type: ignore[union-attr]
-    }  # fmt: skip
-    prepared = _prepared(build(SweepSpec, values, "simulate"), space, wanted, first or {})
+    spec, folder = _spec(function, tuple(wanted), workers, dict(options))
+    prepared = _prepared(spec, space, wanted, first or {})
     curves = _curves(function, tuple(wanted))
     searched = _run(prepared, curves, workers, charge_driver, folder)
     ended = [record.state.final for record in searched.sweep._records]
-    if confirm is None or sum(ended) < trials:
+    if spec.confirm is None or sum(ended) < spec.trials:
         return searched
-    _confirm(searched.sweep, prepared, curves, workers, *parse_confirm(confirm))
+    _confirm(searched.sweep, prepared, curves, workers, *parse_confirm(spec.confirm))
     return replace(searched, sweep=Sweep(searched.sweep.path, keep=folder))
+
+
+def _spec(
+    function: Function, objective: tuple[str, ...], workers: int, options: dict[str, Any]
+) -> tuple[SweepSpec, tempfile.TemporaryDirectory[str] | None]:
+    """The spec of a simulated sweep, and the temporary folder that holds it if no storage was given."""
+    named = re.sub(r"[^A-Za-z0-9._-]+", "", getattr(function, "__name__", "")) or type(function).__name__
+    title = options.get("name") or named
+    folder = tempfile.TemporaryDirectory(prefix="raybayes-") if options.get("storage") is None else None
+    if folder is not None:
+        options["storage"] = folder.name
+    values = {"project": title, "trials": OPTIONS["trials"].default_at("simulate"), **options, "name": title}
+    spec = make_spec("simulate", values, "simulate", kind="replay", objective=objective, concurrency=workers)
+    return spec, folder
 
 
 def _require_kinds(function: Function, space: Space, tables: Mapping[str, Any], workers: int) -> None:
@@ -170,9 +169,7 @@ def _prepared(spec: SweepSpec, space: Space, objective: Mapping[str, Direction],
     )
     if layout.storage.exists(layout.spec):
         found = Sweep(layout.storage.display)
-        changed = differences(found.spec, spec)
-        if found.space != plan.space:
-            changed.append(f"space: {found.space.describe()} -> {plan.space.describe()}")
+        changed = [*differences(found.spec, spec), *found.space.differences(plan.space)]
         if changed:
             raise SpecError(f"{found.path} exists and is another sweep: {'; '.join(changed)}. Choose another name.")
     return Prepared(spec, project, plan, layout)

@@ -78,10 +78,7 @@ def foreign(found: Sweep, spec: SweepSpec, plan: Plan) -> str | None:
     if found.spec.kind == "sweep" and found.spec.project != spec.project:
         return f"it searched {found.spec.project}, this one searches {spec.project}"
     if found.space != plan.space:
-        before, after = found.space.describe(), plan.space.describe()
-        names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-        shown = "; ".join(f"{n}: {before.get(n, 'absent')} there, {after.get(n, 'absent')} here" for n in names)
-        return f"its space is another: {shown or 'the same parameters in another order'}"
+        return f"its space differs: {'; '.join(found.space.differences(plan.space))}"
     if found.objectives != plan.objectives:
         there = ", ".join(f"{o.direction} {o.name}" for o in found.objectives)
         here = ", ".join(f"{o.direction} {o.name}" for o in plan.objectives)

@@ -4,7 +4,7 @@ import torch
 
 from benchmarks.autoregressive_speed import __main__ as speed
 from benchmarks.autoregressive_speed import reference
-from trainables.autoregressive.rollout import roll_out
+from trainables.autoregressive.rollouts.rollout import roll_out
 
 
 def test_one_at_a_time_step_by_step_and_at_once():

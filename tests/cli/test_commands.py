@@ -153,7 +153,7 @@ class TestDoors:
     def test_the_resolved_spec_is_written_with_every_default(self, run):
         run(*PARABOLA, "--trials", 1, "--name", "a")
         document = yaml.safe_load(Path("runs/a/sweep.yaml").read_text())
-        assert document["schema"] == 1
+        assert document["schema"] == 2
         assert document["sampler"] == {"name": "tpe", "options": {}}
         assert document["parameters"]["momentum.beta"] == {"float": [0.1, 0.95], "when": {"method": ["momentum"]}}
         assert document["config"] == {"steps": 2}
@@ -231,17 +231,17 @@ class TestDoors:
 
 
 MISTAKES = {
-    "unknown project": (["sweep", "parabole"], ["no project 'parabole'", "did you mean 'parabola'", "ensembles"]),
+    "unknown project": (["sweep", "parabole"], ["unknown project 'parabole'", "did you mean 'parabola'", "ensembles"]),
     "no project": (["sweep"], ["no project was named", "raybayes projects"]),
-    "unknown key": ([*PARABOLA, "-s", "stpes=1"], ["stpes is no known key", "did you mean steps", "steps (default 4)"]),
+    "unknown key": ([*PARABOLA, "-s", "stpes=1"], ["unknown key 'stpes'", "did you mean 'steps'", "steps (default 4)"]),
     "unknown nested key": ([*PARABOLA, "-s", "momentum.betta=1"], ["momentum.betta", "momentum.beta (default 0.9)"]),
     "wrong type": ([*PARABOLA, "-s", "lr=fast"], ["lr: found 'fast'", "number"]),
     "out of range": ([*PARABOLA, "-s", "lr=-1"], ["lr: found -1", "greater than 0"]),
     "no equals sign": ([*PARABOLA, "-s", "lr"], ["setting 'lr' has no '='", "-s lr=0.1"]),
-    "unknown space": ([*PARABOLA, "--space", "SPASE"], ["no space 'SPASE'", "did you mean SPACE"]),
+    "unknown space": ([*PARABOLA, "--space", "SPASE"], ["no space 'SPASE'", "did you mean 'SPACE'"]),
     "a space of unknown names": (
         [*PARABOLA, "--space", "WRONG"],
-        ["learning_rate is no known key", "search_spaces/parabola.py"],
+        ["unknown key 'learning_rate'", "search_spaces/parabola.py"],
     ),
     "a space that does not go with what is fixed": (
         ["sweep", "flows", "--trials", "3", "-s", "steps=40"],
@@ -249,18 +249,21 @@ MISTAKES = {
     ),
     "unknown objective": (
         [*PARABOLA, "--objective", "speed"],
-        ["objective 'speed' is not reported", "loss, size, final"],
+        ["has no metric 'speed'", "loss, size, final"],
     ),
-    "unknown sampler": ([*PARABOLA, "--sampler", "tpee"], ["sampler 'tpee' is unknown", "did you mean tpe"]),
-    "unknown scheduler": ([*PARABOLA, "--scheduler", "asah"], ["scheduler 'asah' is unknown", "did you mean asha"]),
+    "unknown sampler": ([*PARABOLA, "--sampler", "tpee"], ["unknown sampler 'tpee'", "did you mean 'tpe'"]),
+    "unknown scheduler": ([*PARABOLA, "--scheduler", "asah"], ["unknown scheduler 'asah'", "did you mean 'asha'"]),
     "bad option": ([*PARABOLA, "--scheduler", "asha:eta=1"], ["eta = 1", "above 1"]),
     "pbt with a sampler": ([*PARABOLA, "--scheduler", "pbt", "--sampler", "gp"], ["pbt searches by itself"]),
     "grid without steps": ([*PARABOLA, "--sampler", "grid"], ["infinitely many values", "step="]),
     "trials": ([*PARABOLA, "--trials", "0"], ["trials: found 0", "greater than or equal to 1"]),
     "name": ([*PARABOLA, "--name", "a/b"], ["name: found 'a/b'", "letters, digits"]),
-    "time": ([*PARABOLA, "--time-budget", "soon"], ["time 'soon' is not readable", "2h"]),
-    "constraint": ([*PARABOLA, "--constraint", "loss<3"], ["constraint 'loss<3' is not readable", "METRIC<=NUMBER"]),
-    "constraint on nothing": ([*PARABOLA, "--constraint", "speed<=3"], ["'speed'", "does not report it"]),
+    "time": ([*PARABOLA, "--time-budget", "soon"], ["time_budget: found 'soon'; write seconds", "2h"]),
+    "constraint": ([*PARABOLA, "--constraint", "loss<3"], ["constraints: found 'loss<3'", "METRIC<=NUMBER"]),
+    "constraint on nothing": (
+        [*PARABOLA, "--constraint", "speed<=3"],
+        ["parabola has no metric 'speed'; valid metrics: "],
+    ),
     "workers in one process": (
         [*PARABOLA, "--workers", "2"],
         ["2 workers cannot train in one process", "drop --local"],
@@ -277,9 +280,12 @@ MISTAKES = {
     ),
     "unknown option": (["sweep", "parabola", "--foo"], ["raybayes: No such option: --foo. See --help.\n"]),
     "option like another": (["sweep", "parabola", "--tirals", "3"], ["--tirals", "--trials", " See --help.\n"]),
-    "sampler like no other": ([*PARABOLA, "--sampler", "zzz"], ["sampler 'zzz' is unknown. Use tpe, "]),
-    "scheduler like no other": ([*PARABOLA, "--scheduler", "zzz"], ["scheduler 'zzz' is unknown. Use none, "]),
-    "no sweep": (["show", "."], ["no sweep"]),
+    "sampler like no other": ([*PARABOLA, "--sampler", "zzz"], ["unknown sampler 'zzz'; valid samplers: tpe, "]),
+    "scheduler like no other": (
+        [*PARABOLA, "--scheduler", "zzz"],
+        ["unknown scheduler 'zzz'; valid schedulers: none, "],
+    ),
+    "no sweep": (["show", "."], ["not a sweep"]),
     "no such folder": (["resume", "nowhere"], ["nowhere"]),
     "no data": (["sweep", "ensembles", "-s", "dataset=mnist"], ["mnist", "raybayes data fetch mnist", "mnist-sample"]),
     "unknown data": (["data", "check", "mnits"], ["mnits", "mnist"]),
@@ -317,7 +323,7 @@ class TestMistakesWithFiles:
         code, _, errors = run("sweep", "--spec", "s.yaml")
         assert code == 2
         assert "s.yaml:3" in errors
-        assert "did you mean sampler" in errors
+        assert "did you mean 'sampler'" in errors
 
     def test_another_sweep_of_that_name(self, run):
         run(*PARABOLA, "--trials", 2, "--name", "a")
@@ -331,7 +337,7 @@ class TestMistakesWithFiles:
     def test_a_newer_schema(self, run):
         run(*PARABOLA, "--trials", 1, "--name", "a")
         path = Path("runs/a/sweep.yaml")
-        path.write_text(path.read_text().replace("schema: 1", "schema: 99"))
+        path.write_text(path.read_text().replace("schema: 2", "schema: 99"))
         code, _, errors = run("show", "runs/a")
         assert code == 2
         assert "99" in errors
@@ -408,4 +414,4 @@ def test_python_dash_m_is_the_same_program(tmp_path):
         text=True,
     )
     assert done.returncode == 2
-    assert "there is no project 'nothing'" in done.stderr
+    assert "unknown project 'nothing'" in done.stderr

@@ -59,10 +59,13 @@ def test_a_sweep_that_learns_and_confirms_by_itself(run):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("confirm runs/none", ["no sweep"]),
+        ("confirm runs/none", ["not a sweep"]),
         ("sweep parabola --confirm five --local", ["found 'five'", "write TOPxSEEDS", "5x3"]),
-        ("sweep parabola --warm-start runs/none --local", ["no sweep"]),
-        ("sweep parabola --report-timeout soon --local", ["'soon' is not readable"]),
+        ("sweep parabola --warm-start runs/none --local", ["not a sweep"]),
+        (
+            "sweep parabola --report-timeout soon --local",
+            ["report_timeout: found 'soon'; write seconds, or a duration such as 90s"],
+        ),
         ("sweep parabola --report-timeout 1m --local", ["trial that hangs"]),
         ("sweep parabola --scheduler median --objective loss,size --local", ["one objective", "asha or hyperband"]),
     ],

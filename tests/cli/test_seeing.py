@@ -135,20 +135,20 @@ class TestReport:
         code, _, errors = run("report", "runs/gone")
         assert code == 0, errors
         page = Path("runs/gone/report.html").read_text()
-        assert "own tables and figures are missing: there is no project &#x27;moved_away&#x27;" in page
+        assert "own tables and figures are missing: unknown project &#x27;moved_away&#x27;" in page
         assert "history.svg" not in page
         assert Path("runs/gone/figures/history.svg").exists()
 
 
 MISTAKES = {
-    "watch no sweep": (["watch", "."], ["this is no sweep", "has no sweep.yaml"]),
+    "watch no sweep": (["watch", "."], ["not a sweep", "has no sweep.yaml"]),
     "watch nothing": (["watch", "nowhere"], ["nowhere", "does not exist"]),
-    "export no sweep": (["export", "."], ["this is no sweep"]),
+    "export no sweep": (["export", "."], ["not a sweep"]),
     "export as something": (["export", "runs/a", "--format", "xls"], ["found 'xls'", "csv, parquet, json"]),
     "export what is not there": (["export", "runs/a", "--what", "pth"], ["no table 'pth'", "trials, reports, path"]),
     "parquet to a terminal": (["export", "runs/a", "--format", "parquet", "--out", "-"], ["not text", "--out"]),
     "export to nowhere": (["export", "runs/a", "--out", "no/such/x.csv"], ["no/such/x.csv cannot be written"]),
-    "report of no sweep": (["report", "."], ["this is no sweep"]),
+    "report of no sweep": (["report", "."], ["not a sweep"]),
 }
 
 

@@ -52,7 +52,11 @@ def test_the_profile_says_where_the_time_went_and_without_slots_that_there_is_no
         (["--concurrency", "3"], "concurrency", 3),
         (["--weight", "3"], "weight", 3.0),
         (["--retries", "0"], "retries", 0),
-        (["--reuse"], "reuse", {"trials": 500, "growth_gib": 2.0}),
+        (["--no-isolate"], "isolate", False),
+        (["--trials-per-process", "7"], "trials_per_process", 7),
+        (["--keep-checkpoints", "1"], "keep_checkpoints", 1),
+        (["--checkpoint-every", "1m"], "checkpoint_every", 60.0),
+        (["--max-failed-fraction", "0.25"], "max_failed_fraction", 0.25),
     ],
 )
 def test_options_reach_the_spec(run, flags, field, value):
@@ -78,7 +82,7 @@ def test_another_number_of_retries_from_now_on(run, command):
         (["--weight", "nan"], "weight: found nan"),
         (["--ask-ahead", "sometimes"], "ask_ahead: found 'sometimes'"),
         (["--retries", "-1"], "retries: found -1; input should be greater than or equal to 0"),
-        (["--isolate"], "drop --local, or say --reuse"),
+        (["--isolate"], "drop --local or --isolate"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(run, tmp_path, flags, words):

@@ -167,8 +167,10 @@ def test_the_shelf_photo_is_the_same_in_both_sets():
     assert Path(data.origin("shelf-demo").files["oneshot.parquet"]).parent == SAMPLES
 
 
-def test_an_unknown_name_lists_all_names_the_nearest_first():
-    with pytest.raises(DataError, match=r"no data set 'minst-sample'; there are mnist-sample, .*; a name") as caught:
+def test_an_unknown_name_lists_all_names_and_the_nearest():
+    with pytest.raises(
+        DataError, match=r"unknown data set 'minst-sample'; did you mean 'mnist-sample'\? Valid .* A name"
+    ) as caught:
         data.load("minst-sample")
     assert all(name in str(caught.value) for name in data.names())
 

@@ -66,7 +66,7 @@ class TestSameNumbers:
         assert not (tmp_path / sweep.spec.name / ".ray").exists()
 
     def test_without_tickets_the_head_node_admits(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(machines, "TICKET", "no_such_resource")
+        monkeypatch.setattr(machines, "TRIAL_SLOT", "no_such_resource")
         sweep = rb.sweep("parabola", trials=1, config={"steps": 1}, workers=2, storage=str(tmp_path))
         assert sweep.trials["state"].to_pylist() == ["COMPLETE"]
 

@@ -150,7 +150,8 @@ def test_repeats_and_the_drivers_time():
 @pytest.mark.parametrize(
     ("options", "words"),
     [({"scheduler": "pbt"}, "hands on checkpoints"), ({"workers": 0}, "simulate 1 or more"),
-     ({"sampler": "tpr"}, "did you mean tpe"), ({"space": {"x": (0, 1)}}, "found a dict; give a raybayes.space.Space"),
+     ({"sampler": "tpr"}, "did you mean 'tpe'"),
+     ({"space": {"x": (0, 1)}}, "found a dict; give a raybayes.space.Space"),
      ({"objective": {"loss": "down"}}, "loss: found 'down'; give maximize or minimize"),
      ({"objective": "loss"}, "objective: found 'loss'; give a dict"), ({"function": 3}, "function: found 3; give a"),
      ({"constraints": ["loss"]}, "constraints: found .*; give a dict"), ({"first": 1}, "first: found 1; give a dict"),

@@ -101,7 +101,7 @@ def kill_9(process):
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize(("way", "trials"), [("--reuse", 48), ("--isolate", 8)])
+@pytest.mark.parametrize(("way", "trials"), [("--no-isolate", 48), ("--isolate", 8)])
 def test_on_ray_kill_9_at_two_moments_then_resume_and_extend(tmp_path, way, trials):
     """The benchmark of faults does it at ten. Workers outlive their driver by some seconds: so many trials."""
     log, rng, cuts = tmp_path / "log", random.Random(9), []
@@ -150,9 +150,9 @@ def test_on_ray_the_head_dies_and_the_sweep_goes_on_elsewhere(tmp_path):
 @pytest.mark.parametrize(
     ("number", "code", "way", "send"),
     [
-        (signal.SIGINT, 130, "--reuse", os.kill),
+        (signal.SIGINT, 130, "--no-isolate", os.kill),
         (signal.SIGUSR1, 75, "--isolate", os.kill),
-        (signal.SIGTERM, 75, "--reuse", os.killpg),  # what `timeout` does, and Ray's processes must live on
+        (signal.SIGTERM, 75, "--no-isolate", os.killpg),  # what `timeout` does, and Ray's processes must live on
     ],
 )
 def test_on_ray_one_signal_finishes_reports_and_checkpoints(tmp_path, number, code, way, send):
@@ -188,7 +188,7 @@ def test_time_budget_ends_the_burst_cleanly(tmp_path):
     found = rb.sweep("parabola", time_budget=0.3, **spec)
     assert set(found.trials["state"].to_pylist()) <= {"PAUSED", "COMPLETE"}
     assert "PAUSED" in found.trials["state"].to_pylist()
-    rb.resume(found.path, executor="local", time_budget_s=None)
+    rb.resume(found.path, executor="local", time_budget=None)
     assert_whole(tmp_path / "s", trials=3, steps=50)
 
 
@@ -226,7 +226,7 @@ def test_two_bursts_at_once_are_refused(tmp_path):
         assert content() == before, "a burst that is refused has changed the other's folder"
     finally:
         lock.release()
-    with pytest.raises(StoreError, match="no sweep"):
+    with pytest.raises(StoreError, match="not a sweep"):
         rb.open_sweep(str(tmp_path / "nothing"))
 
 

@@ -13,7 +13,7 @@ from ray.cluster_utils import Cluster as LocalCluster
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import raybayes as rb
-from raybayes.engine.on_ray.connect import TICKET
+from raybayes.engine.on_ray.ray_settings import TRIAL_SLOT
 from raybayes.errors import StoreError
 
 pytestmark = pytest.mark.ray
@@ -26,7 +26,7 @@ def machines():
     ray.shutdown()  # of other tests
     cluster = LocalCluster(
         initialize_head=True,
-        head_node_args={"num_cpus": 1, "resources": {TICKET: 1}, "object_store_memory": 100 * 2**20,
+        head_node_args={"num_cpus": 1, "resources": {TRIAL_SLOT: 1}, "object_store_memory": 100 * 2**20,
                         "include_dashboard": False},
     )  # fmt: skip
     ray.init(address=cluster.address, namespace="raybayes", log_to_driver=False, logging_level="ERROR")
@@ -79,13 +79,13 @@ def test_a_full_disk_ends_the_burst_and_fails_no_trial(small_disk, isolate):
     with pytest.raises(StoreError, match="No space left on device"):
         rb.sweep("parabola", trials=20, storage=str(small_disk), name="s", checkpoint_every=0.0, isolate=isolate)
     ballast.unlink()
-    found = rb.resume(str(small_disk / "s"), executor="local", reuse={"trials": 500})
+    found = rb.resume(str(small_disk / "s"), executor="local", isolate=False)
     assert_whole(found, 20, {"COMPLETE": 20})
 
 
 @either_way
 def test_a_node_dies_with_its_trials(machines, tmp_path, isolate):
-    node = machines.add_node(num_cpus=1, resources={TICKET: 1}, object_store_memory=100 * 2**20)
+    node = machines.add_node(num_cpus=1, resources={TRIAL_SLOT: 1}, object_store_memory=100 * 2**20)
     there = NodeAffinitySchedulingStrategy(node.node_id, soft=False)
     ray.get(
         ray.remote(importlib.import_module).options(scheduling_strategy=there).remote("raybayes.engine.on_ray.tune")

@@ -12,7 +12,7 @@ import ray
 from ray.cluster_utils import Cluster as LocalCluster
 
 import raybayes as rb
-from raybayes.engine.on_ray.connect import TICKET
+from raybayes.engine.on_ray.ray_settings import TRIAL_SLOT
 
 pytestmark = pytest.mark.ray
 
@@ -24,7 +24,7 @@ LIMIT_S = 120  # for what must come at last
 def address():
     """A Ray of four CPUs, as declared; trials that sleep need no more of the machine."""
     ray.shutdown()  # of other tests
-    head = {"num_cpus": 4, "resources": {TICKET: 4}, "object_store_memory": 100 * 2**20, "include_dashboard": False}
+    head = {"num_cpus": 4, "resources": {TRIAL_SLOT: 4}, "object_store_memory": 100 * 2**20, "include_dashboard": False}
     cluster = LocalCluster(initialize_head=True, head_node_args=head)
     yield cluster.address
     cluster.shutdown()

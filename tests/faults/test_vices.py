@@ -78,7 +78,7 @@ def test_a_damaged_checkpoint_is_not_resumed_from(tmp_path, damage, how_many, ca
             data[len(data) // 2] ^= 1
         path.write_bytes(data if damage == "bit" else data[: len(data) // 2])
     made = len(log.read_text().splitlines())
-    found = rb.resume(sweep.path, executor="local", time_budget_s=None)
+    found = rb.resume(sweep.path, executor="local", time_budget=None)
     assert found.trials["state"].to_pylist() == ["COMPLETE"]
     assert caplog.text.count("this checkpoint is skipped") == how_many
     first = int(log.read_text().splitlines()[made].split()[0])

@@ -184,7 +184,7 @@ def test_hosts_with_ssh(rack, hosts, timing):
     [
         ({"key": "wrong"}, "with .*/wrong is refused"),
         ({"workers": ("10.77.0.11", "10.77.0.99")}, "10.77.0.99: does not answer over ssh"),
-        ({"python": "/no/such/python"}, "10.77.0.10: /no/such/python -m raybayes.launch.probe.* failed"),
+        ({"python": "/no/such/python"}, "10.77.0.10: /no/such/python -m raybayes.launch.node.probe.* failed"),
     ],
 )
 def test_hosts_that_cannot_be_used_are_named(rack, hosts, changes, words):

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from raybayes.launch.cluster_spec import read_cluster
+from raybayes.launch.config.cluster_spec import read_cluster
 
 SLURM = """\
 kind: slurm

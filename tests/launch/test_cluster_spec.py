@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from raybayes.errors import SpecError
-from raybayes.launch.checks import Finding
-from raybayes.launch.cluster_spec import LocalCluster, SlurmCluster, read_cluster, seconds
+from raybayes.launch.config.cluster_spec import LocalCluster, SlurmCluster, read_cluster, seconds
 from raybayes.launch.interface import launcher_for
+from raybayes.launch.node.checks import Finding
 
 ROOT = Path(__file__).parent.parent.parent
 HOSTS = (ROOT / "cluster" / "hosts.yaml").read_text()
@@ -48,7 +48,7 @@ class TestOurOwnFiles:
 
     def test_an_unknown_key_names_the_line_the_nearest_and_all_with_their_defaults(self, tmp_path):
         said = refused(tmp_path, "kind: slurm\nname: a\ntime: 10\npartitoin: cpu\n")
-        assert said.startswith("c.yaml:4: partitoin is no known key; did you mean partition?")
+        assert said.startswith("c.yaml:4: unknown key 'partitoin'; did you mean 'partition'?")
         for part in ("time (required)", "signal_lead_s (default 180)", "ports (default (20000, 30000))"):
             assert part in said
 
@@ -90,15 +90,15 @@ class TestRayUpFiles:
     @pytest.mark.parametrize(
         ("old", "new", "words"),
         [
-            ("  type: local\n", "  typ: local\n", "provider.typ is no known key; did you mean provider.type?"),
-            ("worker_ips:", "worker_ipss:", "provider.worker_ipss is no known key; did you mean provider.worker_ips?"),
+            ("  type: local\n", "  typ: local\n", "unknown key 'provider.typ'; did you mean 'provider.type'?"),
+            ("worker_ips:", "worker_ipss:", "unknown key 'provider.worker_ipss'; did you mean 'provider.worker_ips'?"),
             ("10.0.0.12]", "999.1.1]", "neither an address nor a host name"),
             ("10.0.0.12]", "10.0.0.10]", "10.0.0.10 is named more than once"),
             ("10.0.0.12]", "10.0.0.11]", "10.0.0.11 is named more than once"),
             ("min_workers: 2 ", "min_workers: 1 ", "write 2 for both"),
             ("max_workers: 2", "max_workers: two", "c.yaml:17: max_workers: found 'two'"),
             ("cluster_name: lab", "cluster_name: a/b", "letters, digits"),
-            ("  ssh_user: me\n", "  ssh_usr: me\n", "auth.ssh_usr is no known key; did you mean auth.ssh_user?"),
+            ("  ssh_user: me\n", "  ssh_usr: me\n", "unknown key 'auth.ssh_usr'; did you mean 'auth.ssh_user'?"),
             ("--head --detach", "--detach", "the head's command needs --head"),
             ("--worker --detach", "--detach", "the worker's command needs --worker"),
             ("--autoscaling-config ~/ray_bootstrap_config.yaml", "", "or it starts no workers"),
@@ -133,7 +133,7 @@ class TestManifests:
     @pytest.mark.parametrize(
         ("old", "new", "words"),
         [
-            ("headGroupSpec:", "headGroup:", "spec.headGroup is no known key; did you mean spec.headGroupSpec?"),
+            ("headGroupSpec:", "headGroup:", "unknown key 'spec.headGroup'; did you mean 'spec.headGroupSpec'?"),
             ("name: raybayes\n", "name: Ray_Bayes\n", "small letters, digits and '-'"),
             ("replicas: 2\n      min", "replicas: 5\n      min", "replicas: 5 is not between minReplicas 2"),
             ("ray.io/v1", "ray.io/v1alpha1", "apiVersion"),

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from raybayes.errors import ClusterError
-from raybayes.launch import teardown
 from raybayes.launch.cluster_paths import Head, write_json
-from raybayes.launch.cluster_spec import read_cluster
-from raybayes.launch.hosts import HostsLauncher
-from raybayes.launch.hosts_file import Auth
+from raybayes.launch.config.cluster_spec import read_cluster
+from raybayes.launch.config.hosts_file import Auth
+from raybayes.launch.launchers.hosts import HostsLauncher
+from raybayes.launch.node import teardown
 from raybayes.launch.transport import ssh_command
 
 HOSTS = (Path(__file__).parent.parent.parent / "cluster" / "hosts.yaml").read_text()

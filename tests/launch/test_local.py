@@ -12,10 +12,10 @@ import yaml
 
 import raybayes as rb
 from raybayes.errors import ClusterError
-from raybayes.launch.cluster_spec import read_cluster
+from raybayes.launch.config.cluster_spec import read_cluster
 from raybayes.launch.interface import launcher_for
-from raybayes.launch.processes import same
-from raybayes.launch.submission import running
+from raybayes.launch.jobs.submission import running
+from raybayes.launch.node.processes import same
 
 ROOT = Path(rb.__file__).parent.parent
 PROJECTS = ROOT / "tests" / "projects"

@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from raybayes.errors import ClusterError, SpecError
-from raybayes.launch import checks, processes, working_dir
 from raybayes.launch.cluster_paths import ClusterFolder, Head, read_json, write_json
-from raybayes.launch.network import own_address
-from raybayes.launch.node import refuse_other_versions, visible_gpus
-from raybayes.launch.ports import SERVICES, Block, PortLease, candidates, size_for
-from raybayes.launch.reaper import sweep_stale
-from raybayes.launch.remote_command import for_cluster, name_of
+from raybayes.launch.jobs import working_dir
+from raybayes.launch.jobs.remote_command import for_cluster, name_of
+from raybayes.launch.node import checks, processes
+from raybayes.launch.node.network import own_address
+from raybayes.launch.node.ports import SERVICES, Block, PortLease, candidates, size_for
+from raybayes.launch.node.reaper import sweep_stale
+from raybayes.launch.node.supervisor import refuse_other_versions, visible_gpus
 
 
 class TestPorts:
@@ -155,7 +156,7 @@ class TestProcesses:
 SUPERVISOR = """
 import os, subprocess, sys, time
 from pathlib import Path
-from raybayes.launch.reaper import hire
+from raybayes.launch.node.reaper import hire
 scratch, record = sys.argv[1], Path(sys.argv[2])
 with hire("mark-j", scratch, record):
     record.touch()

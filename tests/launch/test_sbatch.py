@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 
 from raybayes.launch.cluster_paths import ClusterFolder
-from raybayes.launch.cluster_spec import SlurmCluster
-from raybayes.launch.ports import Block
-from raybayes.launch.ray_start import RayNode, environment, start_command
-from raybayes.launch.sbatch import sbatch_text
+from raybayes.launch.config.cluster_spec import SlurmCluster
+from raybayes.launch.node.ports import Block
+from raybayes.launch.node.ray_start import RayNode, environment, start_command
+from raybayes.launch.slurm.sbatch import sbatch_text
 
 GOLDEN = Path(__file__).parent / "golden"
 COMMON = {"kind": "slurm", "name": "lab", "shared": "/nfs/me", "python": "/opt/venv/bin/python", "time": "02:00:00"}

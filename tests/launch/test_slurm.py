@@ -8,9 +8,9 @@ import pytest
 
 from raybayes.cli.main import main
 from raybayes.errors import ClusterError
-from raybayes.launch import slurm as module
 from raybayes.launch.cluster_paths import read_json
-from raybayes.launch.slurm import SlurmLauncher
+from raybayes.launch.launchers import slurm as module
+from raybayes.launch.launchers.slurm import SlurmLauncher
 
 SINFO = "print('cpu*|10|16|64000|(null)|1-00:00:00|up'); print('gpu|2|40|190000|gpu:v100:4(S:0-1)|infinite|up')"
 # The queue answers with the lines of the file `queue`, one a look; the last one stays.
@@ -216,7 +216,7 @@ print(42)"""
     def test_ctrl_c_detaches(self, slurm_file, queue, programs, tmp_path, capsys, monkeypatch):
         monkeypatch.chdir(tmp_path)
         queue("RUNNING|None|h0", joins=0)
-        from raybayes.launch.slurm_job import SlurmJobs
+        from raybayes.launch.jobs.slurm_job import SlurmJobs
 
         def interrupted(*_):
             raise KeyboardInterrupt

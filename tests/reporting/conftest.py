@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from raybayes.reporting.summary import Objective, Summary
+from raybayes.reporting.summary import Summary
+from raybayes.search.objective import Objective
 
 ACCURACY = Objective("accuracy", "maximize", "%")
 NLL = Objective("nll", "minimize", "nats")

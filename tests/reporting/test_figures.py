@@ -14,9 +14,9 @@ from PIL import Image
 from raybayes.reporting import ranking, style
 from raybayes.reporting.coordinates import parallel_coordinates, pareto
 from raybayes.reporting.figures import MOST_SLICES, history, learning_curves, slices
-from raybayes.reporting.summary import Objective
 from raybayes.reporting.timeline import timeline
 from raybayes.reporting.uncertainty import importance_bars
+from raybayes.search.objective import Objective
 
 
 def texts(figure):

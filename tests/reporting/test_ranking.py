@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raybayes.reporting.ranking import best, best_first, numbers, telling, values
-from raybayes.reporting.summary import Objective, Summary
+from raybayes.reporting.summary import Summary
+from raybayes.search.objective import Objective
 
 UP = Objective("up", "maximize")
 DOWN = Objective("down", "minimize")
@@ -37,7 +38,7 @@ def test_the_best_is_the_best_finished_trial():
         ("COMPLETE", None, None),
     )
     assert best(trials, [UP]) == [2]
-    assert best(trials, [("down", "minimize", "s")]) == [2]
+    assert best(trials, [Objective("down", "minimize", "s")]) == [2]
 
 
 def test_of_equal_trials_the_earliest_is_the_best():
@@ -146,11 +147,7 @@ def test_columns_as_numbers(empty):
     assert values(pa.table({"config.a": ["x", None]}), "a") == ["x", None]
 
 
-def test_a_summary_takes_plain_tuples():
-    objectives = [("nll", "minimize", "nats"), ("accuracy", "maximize")]
-    summary = Summary("n", "p", "ensembles", objectives, "epoch", "tpe", "none", 0)
-    assert summary.objectives == (Objective("nll", "minimize", "nats"), Objective("accuracy", "maximize", ""))
-    assert (summary.objectives[0].label, summary.objectives[1].label) == ("nll (nats)", "accuracy")
-    assert (summary.objectives[0].better, summary.objectives[1].better) == ("lower is better", "higher is better")
+def test_a_summary_never_changes():
+    summary = Summary("n", "p", "ensembles", [UP], "epoch", "tpe", "none", 0)
     with pytest.raises(AttributeError):
         summary.seed = 1

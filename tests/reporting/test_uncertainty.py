@@ -4,8 +4,8 @@ import pyarrow as pa
 import pytest
 
 from raybayes.reporting.figures import history
-from raybayes.reporting.summary import Objective
 from raybayes.reporting.uncertainty import importance_bars, seed_deviation, seed_values
+from raybayes.search.objective import Objective
 
 LOSS = Objective("loss", "minimize", "nats")
 

@@ -3,53 +3,7 @@ import math
 import pytest
 from rich.cells import cell_len
 
-from raybayes.reporting.wording import duration, number, one_line, shortened, value_text, with_error
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, "–"),
-        (0.0, "0"),
-        (0, "0"),
-        (12, "12"),
-        (1234567, "1234567"),
-        (0.1 + 0.2, "0.3"),
-        (93.25499, "93.25"),
-        (0.00123456, "0.001235"),
-        (1.5e-5, "1.5e-5"),
-        (1e-5, "1e-5"),
-        (-2.5e9, "-2.5e9"),
-        (123456.7, "123457"),
-        (1e300, "1e300"),
-        (math.inf, "inf"),
-        (math.nan, "nan"),
-        (99.99999, "100"),
-    ],
-)
-def test_numbers(value, text):
-    assert number(value) == text
-
-
-@pytest.mark.parametrize(
-    ("mean", "error", "text"),
-    [
-        (0.93124, 0.00213, "0.9312 ± 0.0021"),
-        (93.1, 12.3, "93 ± 12"),
-        (1234.0, 150.0, "1234 ± 150"),
-        (0.5, 0.0, "0.5000 ± 0"),
-        (0.93124, math.nan, "0.9312"),
-        (math.nan, 0.1, "–"),
-        (-3.25, 0.5, "-3.25 ± 0.50"),
-        (2.5e-9, 3e-10, "(2.50 ± 0.30)e-9"),
-        (math.inf, 1.0, "inf"),
-        (0.0, 0.01, "0.000 ± 0.010"),
-        (1e-12, math.nan, "1e-12"),
-        (90.0, math.nan, "90.00"),
-    ],
-)
-def test_results_with_their_standard_errors(mean, error, text):
-    assert with_error(mean, error) == text
+from raybayes.reporting.wording import duration, one_line, shortened, value_text
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_ind
 
-from raybayes.search.best_summary import best_summary, with_error
+from raybayes.search.best_summary import best_summary
 from raybayes.search.confirm import Confirmation, Race, Stage, candidates, judged, pooled
-from raybayes.search.outcome import Objective, State
+from raybayes.search.objective import Objective
+from raybayes.search.outcome import State
 from raybayes.search.study import TrialRecord
 
 LOSS, SCORE = Objective("loss", "minimize"), Objective("score", "maximize")
@@ -114,12 +115,3 @@ def test_what_is_said_of_the_best(records, confirmed, constraints, words):
     said = best_summary(records, confirmed, [LOSS], constraints)
     assert [word for word in words if word not in said] == [], said
     assert "\n" not in said
-
-
-@pytest.mark.parametrize(
-    ("value", "error", "text"),
-    [(0.03124, 0.00041, "0.03124 ± 0.00041"), (12.3456, 1.5, "12.3 ± 1.5"), (7.0, 30.0, "7 ± 30"),
-     (0.5, None, "0.5"), (0.5, 0.0, "0.5 ± 0")],
-)  # fmt: skip
-def test_numbers_with_errors(value, error, text):
-    assert with_error(value, error) == text

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from raybayes.contract import Action
 from raybayes.errors import SpecError
-from raybayes.search.outcome import Objective, Outcome, State, ended, mean_and_error, not_finite, violations
+from raybayes.search.objective import Objective
+from raybayes.search.outcome import Outcome, State, ended, mean_and_error, not_finite, violations
 
 LOSS = Objective("loss", "minimize")
 SIZE = Objective("size", "maximize")

@@ -7,7 +7,7 @@ import pytest
 from raybayes import catalog
 from raybayes.contract import Metric
 from raybayes.errors import RaybayesError, SpaceError, SpecError
-from raybayes.search.outcome import Objective
+from raybayes.search.objective import Objective
 from raybayes.search.plan import Plan, make_plan
 from raybayes.search.population import Population
 from raybayes.search.preview import preview
@@ -114,13 +114,21 @@ def test_the_preview_is_what_the_sweep_asks(tmp_path):
 @pytest.mark.parametrize(
     ("values", "kind", "words"),
     [
-        ({"objective": "acc"}, SpecError, ["'acc'", "not reported by parabola", "use one of loss, score, final"]),
+        (
+            {"objective": "acc"},
+            SpecError,
+            ["parabola has no metric 'acc'; valid metrics: loss, score, final."],
+        ),
         ({"objective": "loss,loss"}, SpecError, ["twice", "loss, loss", "keep one"]),
-        ({"constraints": {"seconds": "<= 60"}}, SpecError, ["'seconds'", "parabola", "use one of loss, score, final"]),
-        ({"sampler": "tpr"}, SpecError, ["'tpr'", "did you mean tpe?"]),
+        (
+            {"constraints": {"seconds": "<= 60"}},
+            SpecError,
+            ["parabola has no metric 'seconds'; valid metrics"],
+        ),
+        ({"sampler": "tpr"}, SpecError, ["'tpr'", "did you mean 'tpe'?"]),
         ({"sampler": "cmaes", "objective": "loss,score"}, SpecError, ["cmaes", "one objective"]),
         ({"sampler": "grid"}, SpaceError, ["lr", "infinitely many values", "step="]),
-        ({"scheduler": "asah"}, SpecError, ["'asah'", "did you mean asha?"]),
+        ({"scheduler": "asah"}, SpecError, ["'asah'", "did you mean 'asha'?"]),
         ({"scheduler": "asha:eta=0"}, SpecError, ["eta = 0", "above 1"]),
         (
             {"scheduler": "median", "objective": "loss,score"},

@@ -10,7 +10,7 @@ from raybayes.errors import SpecError
 from raybayes.search.population import Population, make_population
 from raybayes.search.rungs import Curves
 from raybayes.space import Choice, Float, Int, Space
-from raybayes.spec.sweep_spec import Component
+from raybayes.spec.component import Component
 
 SPACE = Space(
     {
@@ -144,7 +144,13 @@ def test_a_population_is_made_from_its_options():
         ("pbt", "grid", SPACE, 1, ["pbt searches by itself", "sampler grid", "drop --sampler"]),
         ("pbt", "tpe", SPACE, 2, ["one objective", "--objective"]),
         ("pbt", "tpe", Space({}), 1, ["nothing to perturb", "every parameter is fixed", "free one"]),
-        ("pbt:siz=3", "tpe", SPACE, 1, ["siz is no option", "size (default 8)", "quantile (default 0.25)"]),
+        (
+            "pbt:siz=3",
+            "tpe",
+            SPACE,
+            1,
+            ["scheduler pbt has no option 'siz'; did you mean 'size'?", "size (default 8)", "quantile (default 0.25)"],
+        ),
         ("pbt:size=2.5", "tpe", SPACE, 1, ["size = 2.5", "whole number"]),
         ("pbt:interval=0", "tpe", SPACE, 1, ["interval = 0", "number above 0"]),
         ("pbt:quantile=0.6", "tpe", SPACE, 1, ["quantile = 0.6", "must not overlap", "<= 0.5"]),

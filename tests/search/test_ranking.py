@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raybayes.search.outcome import Objective, State
+from raybayes.search.objective import Objective
+from raybayes.search.outcome import State
 from raybayes.search.ranking import front, ranked
 from raybayes.search.study import TrialRecord
 

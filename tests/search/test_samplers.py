@@ -8,13 +8,14 @@ import pytest
 from optuna.search_space import IntersectionSearchSpace
 
 from raybayes.errors import SpecError
-from raybayes.search.outcome import Objective, Outcome, State
+from raybayes.search.objective import Objective
+from raybayes.search.outcome import Outcome, State
 from raybayes.search.samplers import SAMPLERS, sampler_factory
 from raybayes.search.study import Study
 from raybayes.search.transfer_study import Past
 from raybayes.seeds import derive
 from raybayes.space import Choice, Float, Int, Space
-from raybayes.spec.sweep_spec import Component
+from raybayes.spec.component import Component
 
 FLAT = Space({"x": Float(0.0, 1.0), "lr": Float(1e-4, 1.0, log=True), "n": Int(1, 9), "kind": Choice("a", "b")})
 CONDITIONAL = Space(
@@ -166,16 +167,21 @@ def test_numpys_global_generator_is_left_alone(tmp_path):
             "tpr",
             FLAT,
             1,
-            ["'tpr'", "unknown", "did you mean tpe?", "tpe, gp, cmaes, nsga2, random, grid", "import path"],
+            ["'tpr'", "unknown", "did you mean 'tpe'?", "tpe, gp, cmaes, nsga2, random, grid", "import path"],
         ),
-        ("zzz", FLAT, 1, ["'zzz'", "unknown", "Use tpe"]),
+        ("zzz", FLAT, 1, ["unknown sampler 'zzz'; valid samplers: tpe"]),
         ("no.such.Sampler", FLAT, 1, ["no.such.Sampler", "cannot be imported", "check the path"]),
         ("optuna.samplers.NoSampler", FLAT, 1, ["optuna.samplers.NoSampler", "cannot be imported", "check the path"]),
         ("optuna.study.Study", FLAT, 1, ["optuna.study.Study", "no Optuna sampler", "subclass of BaseSampler"]),
         ("math.pi", FLAT, 1, ["math.pi", "found 3.14", "no Optuna sampler"]),
-        ("tpe:n_startup=3", FLAT, 1, ["sampler tpe", "n_startup is no option of TPESampler", "n_startup_trials"]),
-        ("grid:n=3", FLAT, 1, ["sampler grid", "n is no option", "it takes none"]),
-        ("tpe:self=3", FLAT, 1, ["self is no option of TPESampler"]),
+        (
+            "tpe:n_startup=3",
+            FLAT,
+            1,
+            ["sampler tpe (TPESampler) has no option 'n_startup'; did you mean 'n_startup_trials'?"],
+        ),
+        ("grid:n=3", FLAT, 1, ["sampler grid", "has no option 'n'; valid options: none."]),
+        ("tpe:self=3", FLAT, 1, ["sampler tpe (TPESampler) has no option 'self'"]),
         ("random:seed=3", FLAT, 1, ["sampler random", "seed comes from the sweep's", "use --seed"]),
         (
             "tpe:multivariate=false,group=true",

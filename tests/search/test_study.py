@@ -12,11 +12,12 @@ from optuna.trial import TrialState
 
 from raybayes.contract import COLUMNS, Action, Metric
 from raybayes.errors import SpecError, StoreError
-from raybayes.search.outcome import Objective, Outcome, State, ended, violations
+from raybayes.search.objective import Objective
+from raybayes.search.outcome import Outcome, State, ended, violations
 from raybayes.search.samplers import sampler_factory
 from raybayes.search.study import Study, TrialRecord, trials_table
 from raybayes.space import Choice, Float, Int, Space
-from raybayes.spec.sweep_spec import Component
+from raybayes.spec.component import Component
 from raybayes.store.reports import FIXED
 
 SPACE = Space(

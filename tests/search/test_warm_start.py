@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raybayes.search.outcome import Objective, State
+from raybayes.search.objective import Objective
+from raybayes.search.outcome import State
 from raybayes.search.samplers import sampler_factory
 from raybayes.search.study import Study, TrialRecord
 from raybayes.search.transfer_study import Past, quantile
 from raybayes.search.warm_start import APART, Source, WarmStart, distance, learn
 from raybayes.space import Choice, Float, Int, Space
-from raybayes.spec.sweep_spec import Component
+from raybayes.spec.component import Component
 
 SPACE = Space({"x": Float(0.0, 1.0), "y": Float(1e-4, 1.0, log=True), "k": Choice("a", "b", None),
                "n": Int(1, 5, when={"k": "a"})})  # fmt: skip

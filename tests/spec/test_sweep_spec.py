@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, model_validator
 
 from raybayes.errors import SpecError
-from raybayes.spec.sweep_spec import IDENTITY, Component, Resources, SweepSpec, differences, parse_bound, parse_duration
+from raybayes.spec.component import Component
+from raybayes.spec.options import IDENTITY, OPTIONS
+from raybayes.spec.reading import duration, parse_bound
+from raybayes.spec.sweep_spec import Resources, SweepSpec, differences
 from raybayes.spec.validation import Frozen, build, flatten, groups_of, nest, unknown_key
 from raybayes.spec.yaml_files import parse_settings, read_yaml
 
@@ -90,17 +93,17 @@ def test_a_spec_survives_its_document():
     [
         ({"trials": 0}, ["sweep: trials", "found 0", "greater than or equal to 1"]),
         ({"trials": "many"}, ["sweep: trials", "found 'many'", "integer"]),
-        ({"trails": 3}, ["sweep: trails is no known key", "did you mean trials?", "trials (default 10)"]),
-        ({"zzz": 3}, ["sweep: zzz is no known key. Known: ", "project (required)", "resources (group)"]),
-        ({"resources": {"wrkers": 2}}, ["resources.wrkers", "did you mean resources.workers?", "(default 1)"]),
-        ({"resources": {"workers": 0}}, ["resources.workers", "found 0", "greater than or equal to 1"]),
-        ({"time_budget_s": 0}, ["time_budget_s", "found 0", "greater than 0"]),
+        ({"trails": 3}, ["sweep: unknown key 'trails'", "did you mean 'trials'?", "trials (default 10)"]),
+        ({"zzz": 3}, ["sweep: unknown key 'zzz'; valid keys: ", "project (required)", "workers (default 1)"]),
+        ({"wrkers": 2}, ["wrkers", "did you mean 'workers'?", "(default 1)"]),
+        ({"workers": 0}, ["workers", "found 0", "greater than or equal to 1"]),
+        ({"time_budget": 0}, ["time_budget", "found 0", "greater than 0"]),
         ({"seed": -1}, ["seed", "found -1", "greater than or equal to 0"]),
         ({"max_failed_fraction": 1.5}, ["max_failed_fraction", "found 1.5", "less than or equal to 1"]),
         ({"name": "a/b"}, ["name", "found 'a/b'", "letters, digits", "starts with a letter or digit"]),
         ({"name": ".."}, ["name", "found '..'", "letters, digits"]),
         ({"kind": "swoop"}, ["kind", "found 'swoop'", "'sweep', 'train'"]),
-        ({"sampler": {"nam": "tpe"}}, ["sampler", "nam is no known key", "did you mean name?", "name is missing"]),
+        ({"sampler": {"nam": "tpe"}}, ["sampler", "unknown key 'nam'", "did you mean 'name'?", "name is missing"]),
         ({"scheduler": "asha:eta"}, ["asha:eta", "option 'eta' has no '='", "asha:eta=4"]),
         ({"constraints": {"size": "< 3"}}, ["size", "found '< 3'", "'<= number' or '>= number'"]),
         ({1: 2}, ["1", "keys should be strings"]),
@@ -111,12 +114,10 @@ def test_a_wrong_sweep_is_refused_in_a_sentence(values, words):
 
 
 def test_every_mistake_is_named_at_once_with_its_line():
-    text = sentence(build, SweepSpec, {"trials": 0, "resources": {"workers": 0}}, "my.yaml", {"trials": 3})
+    text = sentence(build, SweepSpec, {"trials": 0, "workers": 0}, "my.yaml", {"trials": 3})
     lines = text.splitlines()
     assert len(lines) == 4
-    assert_names(
-        text, ["my.yaml:3: trials", "my.yaml: resources.workers", "my.yaml: project is missing", "give it a value"]
-    )
+    assert_names(text, ["my.yaml:3: trials", "my.yaml: workers", "my.yaml: project is missing", "give it a value"])
 
 
 def test_a_sentence_of_the_model_itself_ends_once():
@@ -128,13 +129,18 @@ def test_a_sentence_of_the_model_itself_ends_once():
     [
         (
             ("group", "rat"),
-            ["group.rat is no", "did you mean group.rate?", "group.rate (default 0.1)", "group.inner (group)"],
+            [
+                "unknown key 'group.rat'",
+                "did you mean 'group.rate'?",
+                "group.rate (default 0.1)",
+                "group.inner (group)",
+            ],
         ),
-        (("group", "inner", "dept"), ["did you mean group.inner.depth?", "group.inner.depth (default 3)"]),
-        (("maybe", "rat"), ["did you mean maybe.rate?"]),
-        (("optimiser", "momentun"), ["did you mean optimiser.momentum?", "optimiser.beta (default 0.9)"]),
+        (("group", "inner", "dept"), ["did you mean 'group.inner.depth'?", "group.inner.depth (default 3)"]),
+        (("maybe", "rat"), ["did you mean 'maybe.rate'?"]),
+        (("optimiser", "momentun"), ["did you mean 'optimiser.momentum'?", "optimiser.beta (default 0.9)"]),
         (("group",), ["group is a group of keys; name one of them: group.rate, group.inner."]),
-        (("epoch",), ["did you mean epochs?", "epochs (required)"]),
+        (("epoch",), ["did you mean 'epochs'?", "epochs (required)"]),
     ],
 )
 def test_unknown_keys_are_explained_below_their_group(loc, words):
@@ -149,7 +155,7 @@ def test_groups_are_found_behind_every_kind_of_annotation():
 
 def test_differences_name_what_a_sweep_is_and_nothing_else():
     old = spec()
-    assert differences(old, spec(trials=20, concurrency=4, time_budget_s=60, data="/data", storage="elsewhere")) == []
+    assert differences(old, spec(trials=20, concurrency=4, time_budget=60, data="/data", storage="elsewhere")) == []
     assert differences(old, spec(seed=1, sampler="random")) == [
         "sampler: tpe -> random",
         "seed: 0 -> 1",
@@ -162,10 +168,10 @@ def test_differences_name_what_a_sweep_is_and_nothing_else():
         "scheduler: none -> asha:eta=4",
         "config.lr: not set -> None",
     ]
-    wider = spec(config={"steps": 2, "rates": (1, 2)}, objective="loss", resources={"workers": 2})
+    wider = spec(config={"steps": 2, "rates": (1, 2)}, objective="loss", workers=2)
     assert differences(fixed, wider) == [
         "objective: not set -> loss",
-        "resources.workers: 1 -> 2",
+        "workers: 1 -> 2",
     ]
     one, same = (spec(scheduler=f"asha:{options}") for options in ("eta=4,grace_period=2", "grace_period=2,eta=4"))
     assert differences(one, same) == []
@@ -262,17 +268,18 @@ def test_a_wrong_bound_is_named(text):
     ],
 )
 def test_a_time_is_read(text, seconds):
-    assert parse_duration(text) == seconds
+    assert duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-5", "2 hours", "1..5h", "h", "1h-3m", "1e3"])
 def test_a_wrong_time_is_named(text):
-    assert_names(sentence(parse_duration, text), [repr(text), "90s, 30m, 2h or 1h30m"])
+    assert_names(sentence(OPTIONS["walltime"].value, text), ["walltime: found", repr(text), "90s, 30m, 2h or 1h30m"])
+    assert_names(sentence(spec, time_budget=text), ["time_budget: found", repr(text), "90s, 30m, 2h or 1h30m"])
 
 
 @given(st.integers(0, 20), st.integers(0, 23), st.integers(0, 59), st.integers(0, 59))
 def test_times_add_up(days, hours, minutes, seconds):
-    assert parse_duration(f"{days}d{hours}h{minutes}m{seconds}s") == ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    assert duration(f"{days}d{hours}h{minutes}m{seconds}s") == ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
 # -- flat and nested ---------------------------------------------------------------------------------------------

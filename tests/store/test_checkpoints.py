@@ -79,7 +79,7 @@ def test_ranks_come_back_in_order_with_what_the_manifest_says(anywhere):
         ["manifest.json", *(f"rank-{rank}.pt" for rank in range(11))]
     )
     manifest = json.loads(anywhere.storage.read_bytes(f"{ref.path}/manifest.json"))
-    assert manifest["schema"] == 1
+    assert manifest["schema"] == 2
     assert manifest["files"][10] == {"name": "rank-10.pt", "size": ref.files[10].size, "sha256": ref.files[10].sha256}
     assert total_bytes(anywhere) >= ref.size > 0
 
@@ -197,9 +197,9 @@ def test_when_all_are_damaged_the_trial_starts_anew(layout):
 
 def test_a_checkpoint_of_a_newer_raybayes_is_refused(layout, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints, "SCHEMA", 2)
+        patch.setattr(checkpoints, "SCHEMA", 3)
         save(layout, 0, 1)
-    with pytest.raises(StoreError, match=r"manifest\.json: found schema 2, written by a newer raybayes"):
+    with pytest.raises(StoreError, match=r"manifest\.json: found schema 3, written by a newer raybayes"):
         newest(layout, 0, 0)
 
 

@@ -3,7 +3,7 @@
 import math
 
 from raybayes.clock import VirtualClock
-from raybayes.store.report_tail import ReportFollower
+from raybayes.store.report_tail import ReportTail
 from raybayes.store.reports import PART_INTERVAL_S, ReportLog, compact_reports
 
 
@@ -17,7 +17,7 @@ def told(news):
 
 
 def test_each_report_comes_once_while_bursts_come_and_go(anywhere):
-    clock, follower = VirtualClock(), ReportFollower(anywhere)
+    clock, follower = VirtualClock(), ReportTail(anywhere)
     assert follower.news() == []
     for burst in (0, 1):
         log = ReportLog(anywhere, burst, clock)
@@ -31,8 +31,8 @@ def test_each_report_comes_once_while_bursts_come_and_go(anywhere):
         log.close()  # the log becomes a table that holds the first two as well
         assert told(follower.news()) == [(burst, burst, 3), (burst, burst, 4)]
         assert follower.news() == []
-    assert told(ReportFollower(anywhere).news()) == [(b, b, s) for b in (0, 1) for s in (1, 2, 3, 4)]
-    assert told(ReportFollower(anywhere, without={0}).news()) == [(1, 1, s) for s in (1, 2, 3, 4)]
+    assert told(ReportTail(anywhere).news()) == [(b, b, s) for b in (0, 1) for s in (1, 2, 3, 4)]
+    assert told(ReportTail(anywhere, without={0}).news()) == [(1, 1, s) for s in (1, 2, 3, 4)]
 
 
 def test_the_values_are_those_that_were_reported(anywhere):
@@ -40,7 +40,7 @@ def test_the_values_are_those_that_were_reported(anywhere):
     log.append(report(3, 1, loss=0.25, accuracy=math.nan))
     log.append(report(3, 2, loss=0.125))
     log.close()
-    [(_, first), (_, second)] = ReportFollower(anywhere).news()
+    [(_, first), (_, second)] = ReportTail(anywhere).news()
     assert first["loss"] == 0.25
     assert math.isnan(first["accuracy"])
     assert "accuracy" not in second
@@ -54,7 +54,7 @@ def test_half_a_line_is_read_when_it_is_whole(layout):
     path = layout.storage.local_path(layout.report_log(0))
     whole = path.read_bytes()
     path.write_bytes(whole + whole[:20])
-    follower = ReportFollower(layout)
+    follower = ReportTail(layout)
     assert told(follower.news()) == [(0, 0, 1)]
     path.write_bytes(whole + whole.replace(b'"step": 1', b'"step": 2'))
     assert told(follower.news()) == [(0, 0, 2)]
@@ -64,7 +64,7 @@ def test_a_dead_bursts_log_that_another_one_turns_into_a_table_is_not_read_twice
     log = ReportLog(layout, 0)
     log.append(report(0, 1, loss=1.0))
     log.flush()
-    follower = ReportFollower(layout)
+    follower = ReportTail(layout)
     assert len(follower.news()) == 1
     compact_reports(layout)
     assert follower.news() == []

@@ -110,7 +110,7 @@ def test_trials_are_replaced_whole(anywhere):
 
 
 def test_a_table_of_a_newer_schema_is_refused(layout, monkeypatch):
-    monkeypatch.setattr("raybayes.store.parquet.SCHEMA", 2)
+    monkeypatch.setattr("raybayes.store.parquet.SCHEMA", 3)
     write_trials(layout, pa.table({"trial": [0]}))
-    with pytest.raises(StoreError, match=r"trials\.parquet: found schema 2, written by a newer raybayes"):
+    with pytest.raises(StoreError, match=r"trials\.parquet: found schema 3, written by a newer raybayes"):
         read_trials(layout)

@@ -60,12 +60,12 @@ class TestConfirm:
 
     def test_an_interrupted_one_goes_on(self, tmp_path):
         sweep = rb.sweep("parabola", trials=5, config={**NOISY, "sleep_s": 0.05}, storage=str(tmp_path), **HERE)
-        half = rb.confirm(sweep.path, 2, 8, executor="local", time_budget_s=0.4)
+        half = rb.confirm(sweep.path, 2, 8, executor="local", time_budget=0.4)
         assert set(half.stages[0].trials["state"].to_pylist()) == {"PAUSED"}
         assert half.best_summary.startswith("Best: trial") or "raybayes confirm" in half.best_summary
         with pytest.raises(SpecError, match="unfinished and has other candidates"):
             rb.confirm(sweep.path, 3, 8, executor="local")
-        found = rb.resume(f"{sweep.path}/confirm-1", executor="local", time_budget_s=None)
+        found = rb.resume(f"{sweep.path}/confirm-1", executor="local", time_budget=None)
         assert found.path == sweep.path
         assert max(c.n for c in found.confirmed.values()) == 8
         keys = [(r["trial"], r["repeat"], r["step"]) for r in found.stages[0].reports.to_pylist()]
@@ -78,7 +78,7 @@ class TestConfirm:
         spec = {"config": {**NOISY, "sleep_s": 0.05}, "storage": str(tmp_path), "name": "cut", **HERE}
         cut = rb.sweep("parabola", trials=4, confirm="2x3", time_budget=0.15, **spec)
         assert cut.stages == [], "it is not at its end"
-        assert len(cut.resume(time_budget_s=None, executor="local").stages) == 1
+        assert len(cut.resume(time_budget=None, executor="local").stages) == 1
 
     def test_the_wall_time_counts_to_its_end(self, tmp_path):
         spec = {"config": {**NOISY, "sleep_s": 0.1}, "storage": str(tmp_path), "name": "s", **HERE}
@@ -159,7 +159,7 @@ class TestWarmStart:
     @pytest.mark.parametrize(
         ("options", "words"),
         [
-            ({"config": {"method": "plain"}}, "its space is another: method: .*absent here"),
+            ({"config": {"method": "plain"}}, "its space differs: method: .*-> absent"),
             ({"objective": "size"}, "its objective is another: minimize loss there, minimize size here"),
             ({"sampler": "grid", "space": "GRID"}, "a grid tries every point"),
             ({"scheduler": "pbt"}, "random population"),
@@ -173,7 +173,7 @@ class TestWarmStart:
             found = rb.sweep("parabola", trials=1, warm_start="auto", storage=searched.path.rpartition("/")[0],
                              name="other", **options, **HERE)  # fmt: skip
             assert not found.layout.storage.exists("prior.json")
-        with pytest.raises(StoreError, match="no sweep"):
+        with pytest.raises(StoreError, match="not a sweep"):
             rb.sweep("parabola", warm_start=str(tmp_path / "nothing"), storage=str(tmp_path), **HERE)
 
 
@@ -199,7 +199,7 @@ class TestChanges:
             ({"fixed_params": {"steps": 2}}, "does not search steps; it searches lr, method"),
             ({"objective": ("size",)}, r"objective: \(\) -> \('size',\) is part of what the sweep"),
             ({"space": "GRID"}, "space: 'SPACE' -> 'GRID'"),
-            ({"scheduler": "asah"}, "did you mean asha"),
+            ({"scheduler": "asah"}, "did you mean 'asha'"),
         ],
     )
     def test_what_cannot_change_is_refused_with_the_difference(self, searched, changes, words):
@@ -228,7 +228,7 @@ class TestSeveralObjectives:
         assert halves.trials.select(names).to_pylist() == whole.trials.select(names).to_pylist()
 
     def test_an_unknown_executor_is_refused(self, tmp_path):
-        with pytest.raises(SpecError, match="executor: found 'banana'; give ray or here"):
+        with pytest.raises(SpecError, match="executor: found 'banana'; give ray or local"):
             rb.sweep("parabola", trials=1, storage=str(tmp_path), name="nowhere", executor="banana")
         assert not (tmp_path / "nowhere").exists()
 

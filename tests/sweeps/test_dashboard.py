@@ -80,7 +80,7 @@ def test_a_sweep_that_is_gone_is_a_sentence(path, tmp_path):
     (folder / "sweep.yaml").unlink()
     status, _, body = ask(site, "/")
     assert status.startswith("503")
-    assert b"this is no sweep" in body
+    assert b"not a sweep" in body
 
 
 def test_a_real_server_answers_and_ends(path):
@@ -129,7 +129,7 @@ def test_a_missing_extra_is_named(path, capsys, monkeypatch):
 
 def test_a_folder_that_is_no_sweep(tmp_path, capsys):
     assert main(["dashboard", str(tmp_path)]) == 2
-    assert "this is no sweep" in capsys.readouterr().err
+    assert "not a sweep" in capsys.readouterr().err
 
 
 def test_a_machine_without_a_browser_says_how_to_reach_it(monkeypatch):

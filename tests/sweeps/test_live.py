@@ -77,10 +77,10 @@ def test_a_running_sweep_a_kill_and_the_next_burst(tmp_path):
     assert view.worker is None
     assert view.states == {"paused": 1}
     assert not view.finished
-    rb.resume("runs/b", executor="local", time_budget_s=0.001)
+    rb.resume("runs/b", executor="local", time_budget=0.001)
     assert follower.look().states["paused"] >= 1
 
 
 def test_a_folder_that_is_no_sweep(tmp_path):
-    with pytest.raises(StoreError, match="this is no sweep"):
+    with pytest.raises(StoreError, match="not a sweep"):
         LiveSweep(str(tmp_path))

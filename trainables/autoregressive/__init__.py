@@ -3,8 +3,7 @@
 from raybayes.contract import Load, Metric, Project
 from raybayes.data import is_path
 from trainables.autoregressive.analysis import findings
-from trainables.autoregressive.config.rules import dataset_of
-from trainables.autoregressive.config.values import Config, grace_period, max_steps
+from trainables.autoregressive.config import Config, dataset_of, grace_period, max_steps
 from trainables.autoregressive.tasks.loaders import read_task
 from trainables.autoregressive.training import train
 

@@ -10,12 +10,12 @@ from rapidfuzz.distance import Levenshtein
 from torch import Tensor
 
 from raybayes.contract import Context
-from trainables.autoregressive.chunks import matched_chunks
-from trainables.autoregressive.config.values import Config
-from trainables.autoregressive.costs import hamming_count, kendall
+from trainables.autoregressive.config import Config
+from trainables.autoregressive.costs.sequence_costs import hamming_count, kendall
 from trainables.autoregressive.models import Seq2Seq
-from trainables.autoregressive.search import decode
-from trainables.autoregressive.sequences import lengths
+from trainables.autoregressive.rollouts.search import decode
+from trainables.autoregressive.sequences.chunks import matched_chunks
+from trainables.autoregressive.sequences.references import lengths
 from trainables.autoregressive.tasks.data import Data, Split
 
 _AT_ONCE = 256  # sentences

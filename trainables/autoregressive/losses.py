@@ -18,7 +18,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from trainables.autoregressive.config.values import LossName
+from trainables.autoregressive.config import LossName
 
 LOSSES: tuple[LossName, ...] = get_args(LossName)
 SCALED = ("kl", "llcas", "hinge", "inv-kl", "js", "l2", "rank-margin")  # those in which the cost scale T_c occurs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from trainables.autoregressive.config.values import Config
+from trainables.autoregressive.config import Config
 
 
 def rollin_probability(config: Config, iteration: int) -> float:

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from raybayes.contract import Context
-from trainables.autoregressive.config.values import Config, max_steps
+from trainables.autoregressive.batches import Order
+from trainables.autoregressive.config import Config, max_steps
+from trainables.autoregressive.cost_map import cost_map
 from trainables.autoregressive.draws import Draws
 from trainables.autoregressive.evaluation import decoded, predictions, scores
-from trainables.autoregressive.heat import cost_map
 from trainables.autoregressive.methods import METHODS, Outcome, Step
 from trainables.autoregressive.optimiser import Optimiser
-from trainables.autoregressive.order import Order
 from trainables.autoregressive.schedules import lr_factor, rollin_probability
 from trainables.autoregressive.stopwatch import Stopwatch
 from trainables.autoregressive.tasks.loaders import build_model, load_task

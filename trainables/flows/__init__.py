@@ -6,11 +6,10 @@ from raybayes.contract import Load, Metric, Project, Rescore
 from raybayes.data import is_path
 from raybayes.errors import DataError
 from trainables.flows.analysis.findings import SampleSettings, findings, resampled
-from trainables.flows.build import build_flow
-from trainables.flows.config.rules import model_problem
-from trainables.flows.config.values import Config, max_steps
-from trainables.flows.data import fresh, require_unlabelled
-from trainables.flows.models import SemiConditionalFlow
+from trainables.flows.config import Config, max_steps, model_problem
+from trainables.flows.data.examples import fresh, require_unlabelled
+from trainables.flows.models.build import build_flow
+from trainables.flows.models.flow import SemiConditionalFlow
 from trainables.flows.training import train
 from trainables.flows.weights import Trained, load_trained
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainables.flows.data import Examples
+from trainables.flows.data.examples import Examples
 
 
 def raw_features(raw: Tensor) -> Tensor:

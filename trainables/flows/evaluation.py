@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from raybayes.contract import Context
-from trainables.flows.data import Examples
+from trainables.flows.data.examples import Examples
 from trainables.flows.layers import dequantise
-from trainables.flows.models import SemiConditionalFlow, bits_per_dim
+from trainables.flows.models.flow import SemiConditionalFlow, bits_per_dim
 
 _CHUNK = 500  # examples scored at once; the noise belongs to the chunk, so it does not depend on the workers
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from trainables.flows.layers import Layer
-from trainables.flows.models import SemiConditionalFlow
-from trainables.flows.nets import Net
+from trainables.flows.layers.nets import Net
+from trainables.flows.models.flow import SemiConditionalFlow
 
 
 @torch.no_grad()

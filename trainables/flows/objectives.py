@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from trainables.flows.config.values import Config
-from trainables.flows.models import Terms
+from trainables.flows.config import Config
+from trainables.flows.models.flow import Terms
 
 
 def needs_every_class(config: Config) -> bool:

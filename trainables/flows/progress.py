@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from trainables.flows.config.values import Config
+from trainables.flows.config import Config
 
 
 def make_optimiser(config: Config, flow: nn.Module) -> torch.optim.Optimizer:

@@ -12,9 +12,9 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from trainables.flows.data import Projection
+from trainables.flows.data.examples import Projection
 from trainables.flows.layers import quantise
-from trainables.flows.models import SemiConditionalFlow
+from trainables.flows.models.flow import SemiConditionalFlow
 
 
 def class_samples(

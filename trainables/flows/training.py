@@ -13,19 +13,18 @@ from torch import Tensor, nn
 
 from raybayes.contract import Context, State
 from raybayes.errors import TrialError
-from trainables.flows.build import build_flow, gflops
-from trainables.flows.config.values import Config, max_steps
+from trainables.flows.config import TOYS, Config, max_steps
 from trainables.flows.controls import control_errors
-from trainables.flows.data import FlowData, prepare
+from trainables.flows.data.examples import FlowData, prepare
+from trainables.flows.data.streams import Batch, Stream
+from trainables.flows.data.toys import true_log_joint
 from trainables.flows.evaluation import Scores, score
 from trainables.flows.guard import first_non_finite
-from trainables.flows.models import SemiConditionalFlow
+from trainables.flows.models.build import build_flow, gflops
+from trainables.flows.models.flow import SemiConditionalFlow
 from trainables.flows.objectives import loss, needs_every_class
-from trainables.flows.presets import TOYS
 from trainables.flows.progress import make_optimiser, step_size
 from trainables.flows.sampling import class_samples, samples_table
-from trainables.flows.streams import Batch, Stream
-from trainables.flows.toys import true_log_joint
 from trainables.flows.weights import load, weights_table
 
 _MOST_SKIPPED = 20  # updates in a row without a finite gradient, after which a run is given up

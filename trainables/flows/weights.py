@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from raybayes.contract import Finished
 from raybayes.errors import DataError
-from trainables.flows.build import build_flow
-from trainables.flows.config.values import Config
-from trainables.flows.data import Projection
-from trainables.flows.models import SemiConditionalFlow
+from trainables.flows.config import Config
+from trainables.flows.data.examples import Projection
+from trainables.flows.models.build import build_flow
+from trainables.flows.models.flow import SemiConditionalFlow
 
 _META = b"raybayes.flow"
 

@@ -1,10 +1,10 @@
 """Optimisation over orderings by low-variance gradients of a Plackett-Luce distribution."""
 
 from raybayes.contract import Direction, Findings, Finished, Fusion, Load, Metric, Project
-from trainables.permutations import together
-from trainables.permutations.config.values import Config, max_steps
+from trainables.permutations import fusion
+from trainables.permutations.config import Config, max_steps
+from trainables.permutations.distributions.plackett_luce import PlackettLuce
 from trainables.permutations.order import BestOrder, minimise_order
-from trainables.permutations.plackett_luce import PlackettLuce
 from trainables.permutations.tasks.tsp import load_instance
 from trainables.permutations.training import train
 
@@ -98,7 +98,7 @@ PROJECT = Project(
     check=check,
     max_steps=max_steps,
     findings=_findings,
-    fusion=Fusion(alike=together.alike, most=together.most, train=together.train),
+    fusion=Fusion(alike=fusion.alike, most=fusion.most, train=fusion.train),
 )
 
 __all__ = ["METRICS", "PROJECT", "BestOrder", "Config", "PlackettLuce", "max_steps", "minimise_order", "train"]

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from trainables.permutations.costs import Recorder
+from trainables.permutations.distributions.models import Model
 from trainables.permutations.estimators import Estimator, Exact
-from trainables.permutations.models import Model
 
 GROUPS = 32  # at least so many whole updates are drawn for a variance: its logarithm is then good to about ± 0.25
 SMALLEST = 1e-12  # standard deviation below which its logarithm says nothing any more

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from trainables.permutations.adam import Adam
 from trainables.permutations.costs import Recorder
+from trainables.permutations.distributions.noise import Source
 from trainables.permutations.estimators import Estimate, Estimator
-from trainables.permutations.noise import Source
 from trainables.permutations.tasks.problem import Policy
 
 Reduce = Callable[[Tensor], Tensor]

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from raybayes.errors import SpecError
-from trainables.permutations.build import build_estimator, build_model, course
-from trainables.permutations.config.values import CONTROL_VARIATES, LEAVE_ONE_OUT, RELAXED, Config
+from trainables.permutations.config import ESTIMATORS, Config
 from trainables.permutations.costs import Recorder
+from trainables.permutations.estimators.build import apply_schedules, build_estimator, build_model
 from trainables.permutations.optimiser import OrderOptimiser
 from trainables.permutations.tasks.problem import Free
 
@@ -85,12 +85,12 @@ def minimise_order(
     optimiser = OrderOptimiser(
         Free(theta), estimator, recorder, config.samples, config.lr, config.critic.lr, config.critic.updates
     )
-    if config.estimator in CONTROL_VARIATES:
+    if config.traits.control_variate:
         for _ in range(config.critic.warmup):
             optimiser.train_critic(generator)
     history = torch.stack(
         [
-            optimiser.update(generator, course(config, estimator, update)).values.mean(-1)
+            optimiser.update(generator, apply_schedules(config, estimator, update)).values.mean(-1)
             for update in range(config.updates)
         ]
     )
@@ -104,7 +104,8 @@ def _configured(evaluations: int, runs: int, settings: dict[str, Any]) -> Config
     chosen = settings.get("estimator", "rloo")
     values: dict[str, Any] = {"estimator": chosen, "lr": 0.1, "evaluations": evaluations, "runs": runs}
     critic: dict[str, Any] = {"of": "black_box"}
-    if chosen in LEAVE_ONE_OUT:  # many samples an update, and a step size that suits costs of any unit
+    if chosen in ESTIMATORS and ESTIMATORS[chosen].leaves_one_out:
+        # Many samples per update, and advantages without a unit, so that one step size suits every cost.
         values |= {"samples": max(2, min(32, evaluations // 50)), "scale_by_std": True}
     for name, value in settings.items():
         group, _, leaf = name.partition(".")
@@ -125,7 +126,7 @@ def _configured(evaluations: int, runs: int, settings: dict[str, Any]) -> Config
         elif where:
             message = f"{where}: found {problem['input']!r}; {message[0].lower()}{message[1:]}"
         raise SpecError(f"{message}; see `raybayes projects permutations`.") from None
-    if config.estimator in RELAXED or (config.estimator in CONTROL_VARIATES and config.critic.of == "relaxed"):
+    if config.traits.relaxed or (config.traits.control_variate and config.critic.of == "relaxed"):
         raise SpecError(
             f"found estimator = {config.estimator}, which needs a relaxation of f; a black box takes relax or"
             f" relax_centred with critic.of = black_box, rloo, reinforce_ema, or another without one."

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from raybayes.contract import Context
-from trainables.permutations.config.values import Config
+from trainables.permutations.config import Config
 from trainables.permutations.costs import Recorder
 from trainables.permutations.estimators import ControlVariate, Estimator
 from trainables.permutations.measuring import Measured

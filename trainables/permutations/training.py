@@ -10,14 +10,14 @@ from torch import Tensor
 
 from raybayes.contract import Context
 from trainables.permutations import recording
-from trainables.permutations.build import build_estimator, build_model, course
-from trainables.permutations.config.values import CONTROL_VARIATES, Config, max_steps
+from trainables.permutations.config import Config, max_steps
 from trainables.permutations.costs import Recorder
+from trainables.permutations.distributions.noise import Source
 from trainables.permutations.estimators import Estimator
+from trainables.permutations.estimators.build import apply_schedules, build_estimator, build_model
 from trainables.permutations.measuring import Measured, measure
-from trainables.permutations.noise import Source
 from trainables.permutations.optimiser import OrderOptimiser
-from trainables.permutations.tasks.loaders import choose
+from trainables.permutations.tasks.loaders import load_problem
 from trainables.permutations.tasks.problem import Problem
 
 
@@ -45,7 +45,7 @@ class Trial:
     def __init__(self, config: Config, ctx: Context) -> None:
         self.config, self._ctx = config, ctx
         dtype = getattr(torch, config.precision)
-        self.problem = choose(config, ctx, torch.zeros(1, dtype=dtype, device=ctx.device))
+        self.problem = load_problem(config, ctx, torch.zeros(1, dtype=dtype, device=ctx.device))
         self.model = build_model(config)
         like = torch.zeros(self.problem.rows, 1, dtype=dtype, device=ctx.device)
         shape = self.model.shape(self.problem.n)
@@ -143,11 +143,11 @@ def updates(
     config: Config, optimiser: OrderOptimiser, estimator: Estimator, noise: Source, numbers: range, problem: Problem
 ) -> None:
     """The updates of theta of these numbers; before the first of all, the control variate's warm-up."""
-    if numbers.start == 0 and config.estimator in CONTROL_VARIATES:
+    if numbers.start == 0 and config.traits.control_variate:
         for _ in range(config.critic.warmup):
             optimiser.train_critic(noise)
     for number in numbers:
-        problem.learn(optimiser.update(noise, course(config, estimator, number)).order)
+        problem.learn(optimiser.update(noise, apply_schedules(config, estimator, number)).order)
 
 
 def _winners(best: Tensor, order: Tensor, restarts: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -222,7 +222,7 @@ class SweepController:
     @_one_at_a_time
     def give_up_silent(self) -> list[Process]:
         """Fail the trials that have not reported within the limit; returns the processes to stop."""
-        limit, now = self._spec.report_timeout_s, self._clock.elapsed()
+        limit, now = self._spec.report_timeout, self._clock.elapsed()
         hanging = [live for live in self._live.values() if live.process and limit and now - live.heard > limit]
         processes = [live.process for live in hanging if live.process]
         company = {p for p in processes if sum(live.process == p for live in self._live.values()) > 1}
@@ -335,7 +335,7 @@ class SweepController:
         self._stopping = True
 
     def _watch_time(self) -> None:
-        budget = self._spec.time_budget_s
+        budget = self._spec.time_budget
         if budget is not None and self._clock.elapsed() - self._since >= budget:
             self._stopping = True
 

@@ -52,7 +52,7 @@ class TrialQueue:
             repeat=repeat,
             seed=self._spec.seed,
             storage=self._layout.storage,
-            checkpoint_every=self._spec.checkpoints.checkpoint_every,
+            checkpoint_every=self._spec.checkpoint_every,
             data=self._spec.data,
             roots=self._roots,
         )

@@ -236,7 +236,7 @@ class SweepState:
         unfinished = set(self.params)
         done = [self.closed[n] for n in self.holders if n in self.closed]
         best = ranked([record for record in done if record.state is State.COMPLETE], self._plan.objectives)
-        keep = self._spec.checkpoints.keep
+        keep = self._spec.keep_checkpoints
         retention.retain(self._layout, unfinished=unfinished, ranking=best, keep_best=keep)
         self.holders &= unfinished | set(best[:keep])
 

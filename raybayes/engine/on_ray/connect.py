@@ -16,19 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raybayes.engine.controller.slot_limit import SlotLimit
+from raybayes.engine.on_ray.ray_settings import COMMON_VARIABLES, TRIAL_SLOT
 from raybayes.errors import ClusterError, ResourceError
 from raybayes.spec.sweep_spec import Resources, SweepSpec
 
-TICKET = "trial_slot"
 _HEAD = "node:__internal_head__"
 GIB = 2.0**30
 
-# Set before ray is imported: reused workers, no per-trial loggers, no state snapshots (the study is the memory), a fast
-# look at Train's workers, which costs 3-5 s a run at Ray's default of 2 s, and on a machine without memory the death of
-# the newest process alone: by default Ray may kill several at once, and the desk with them.
+# Set before ray is imported: reused workers, no per-trial loggers, no state snapshots (the study is the memory), and a
+# fast look at Train's workers, which costs 3-5 s per run at Ray's default of 2 s.
 _ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_worker_killing_policy_by_group": "true",
+    **COMMON_VARIABLES,
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
@@ -158,7 +156,7 @@ def connected(need: Resources, about: Mapping[str, str] | None = None) -> Iterat
                     address="local",
                     num_cpus=int(nodes[0].cpus),
                     num_gpus=int(nodes[0].gpus),
-                    resources={TICKET: tickets},
+                    resources={TRIAL_SLOT: tickets},
                     include_dashboard=False,
                     object_store_memory=256 * 1024**2,
                     log_to_driver=False,
@@ -180,8 +178,8 @@ def connected(need: Resources, about: Mapping[str, str] | None = None) -> Iterat
             stack.callback(ray.shutdown)
         found = tuple(alive())
         require_fit(found, need)
-        has_tickets = ray.cluster_resources().get(TICKET, 0.0) >= 1
-        yield Cluster(found, {TICKET: 1.0} if has_tickets else {_HEAD: 0.001}, private)
+        has_tickets = ray.cluster_resources().get(TRIAL_SLOT, 0.0) >= 1
+        yield Cluster(found, {TRIAL_SLOT: 1.0} if has_tickets else {_HEAD: 0.001}, private)
 
 
 @contextlib.contextmanager

@@ -45,7 +45,7 @@ class TestPopulation:
         wanted = {"trials": 8, "scheduler": "pbt:size=4,interval=1", "config": {"steps": 6, "sleep_s": 0.02}}
         sweep = rb.sweep("parabola", storage=str(tmp_path), time_budget=0.15, **wanted, **HERE)
         assert "PAUSED" in sweep.trials["state"].to_pylist()
-        done = rb.resume(sweep.path, time_budget_s=None, executor="local")
+        done = rb.resume(sweep.path, time_budget=None, executor="local")
         founders = [record.notes["population"] for record in done._records if "parent" not in record.notes]
         assert founders == [1] * 4
         assert set(done.trials["state"].to_pylist()) == {"COMPLETE", "PRUNED"}

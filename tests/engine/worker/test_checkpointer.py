@@ -237,7 +237,7 @@ def test_a_whole_trial_with_checkpoints_beside_it(tmp_path, monkeypatch):
     sweep = rb.sweep("parabola", config={**config, "sleep_s": 0.01}, name="s", time_budget=1.0, **options)
     assert sweep.trials["state"].to_pylist() == ["PAUSED"]
     assert carried
-    found = rb.resume(sweep.path, executor="local", time_budget_s=None)
+    found = rb.resume(sweep.path, executor="local", time_budget=None)
     plain = rb.sweep("parabola", config=config, name="w", **{**options, "checkpoint_every": 0.0})
     assert found.reports["loss"].to_pylist() == plain.reports["loss"].to_pylist()
     assert len(checkpoints.steps(found.layout, 0, 0)) == 1

@@ -6,8 +6,8 @@ from collections import Counter
 
 import torch
 
-from trainables.autoregressive.rules import Limits, Rules
-from trainables.autoregressive.sequences import References
+from trainables.autoregressive.sequences.limits import Limits, Rules
+from trainables.autoregressive.sequences.references import References
 
 
 def grams(words, n):

@@ -8,10 +8,10 @@ import torch
 
 from raybayes.errors import DataError
 from tests.trainables.autoregressive import slow
-from trainables.autoregressive.chunks import Tags
-from trainables.autoregressive.costs import COSTS, build_cost, checked, edit_distance, hamming_count
-from trainables.autoregressive.ngrams import clipped_matches
-from trainables.autoregressive.sequences import References, lengths
+from trainables.autoregressive.costs.sequence_costs import COSTS, build_cost, checked, edit_distance, hamming_count
+from trainables.autoregressive.sequences.chunks import Tags
+from trainables.autoregressive.sequences.ngrams import clipped_matches
+from trainables.autoregressive.sequences.references import References, lengths
 
 
 def words(text, known={}):  # noqa: B006 - one vocabulary for all calls

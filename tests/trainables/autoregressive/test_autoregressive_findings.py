@@ -8,7 +8,7 @@ import pytest
 import raybayes as rb
 from trainables.autoregressive.analysis import findings
 from trainables.autoregressive.analysis.comparison import lines, mean_and_error
-from trainables.autoregressive.config.values import Config
+from trainables.autoregressive.config import Config
 
 TINY = {"iterations": 4, "reports": 2, "batch": 6, "model.hidden": 8, "eval_rows": 6, "train_rows": 60}
 

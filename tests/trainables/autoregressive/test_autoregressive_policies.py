@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from tests.trainables.autoregressive import slow
-from trainables.autoregressive import policies
-from trainables.autoregressive.chunks import Tags
-from trainables.autoregressive.config.rules import FITTING
-from trainables.autoregressive.costs import COSTS, build_cost
-from trainables.autoregressive.policies import Tried, build_policy, completed_costs, reference_costs
-from trainables.autoregressive.sequences import lengths
+from trainables.autoregressive.config import FITTING
+from trainables.autoregressive.costs import policies
+from trainables.autoregressive.costs.policies import Tried, build_policy, completed_costs, reference_costs
+from trainables.autoregressive.costs.sequence_costs import COSTS, build_cost
+from trainables.autoregressive.sequences.chunks import Tags
+from trainables.autoregressive.sequences.references import lengths
 
 TAGS = Tags.of(["O", "B-NP", "I-NP", "B-VP", "I-VP"])
 

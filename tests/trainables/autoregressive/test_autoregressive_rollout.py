@@ -7,8 +7,9 @@ import torch
 
 from raybayes.errors import DataError
 from tests.trainables.autoregressive import slow
-from trainables.autoregressive.cost_vectors import Going, cost_vectors, from_reference
-from trainables.autoregressive.costs import COSTS
+from trainables.autoregressive.costs.cost_vectors import Going, cost_vectors, from_reference
+from trainables.autoregressive.costs.policies import Tried, build_policy, reference_costs
+from trainables.autoregressive.costs.sequence_costs import COSTS
 from trainables.autoregressive.draws import Draws
 from trainables.autoregressive.models import (
     GruEncoder,
@@ -19,10 +20,9 @@ from trainables.autoregressive.models import (
     initialise,
     set_generator,
 )
-from trainables.autoregressive.policies import Tried, build_policy, reference_costs
-from trainables.autoregressive.rollin import ground_truth, roll_in
-from trainables.autoregressive.rollout import roll_out
-from trainables.autoregressive.search import decode
+from trainables.autoregressive.rollouts.rollin import ground_truth, roll_in
+from trainables.autoregressive.rollouts.rollout import roll_out
+from trainables.autoregressive.rollouts.search import decode
 
 V, LENGTHS = 8, (4, 2, 6, 3)
 KINDS = ("none", "additive", "dot", "transformer", "pointer")
@@ -115,7 +115,7 @@ def test_results_do_not_depend_on_the_chunk(kind):
 
 
 def test_long_free_roll_outs_are_compacted_without_a_change(monkeypatch):
-    from trainables.autoregressive import rollout
+    from trainables.autoregressive.rollouts import rollout
 
     for kind in ("none", "dot", "transformer"):
         model = model_of(kind, scale=3.0, seed=4)

@@ -5,8 +5,8 @@ import torch
 
 from tests.trainables.autoregressive import slow
 from trainables.autoregressive.draws import Draws
-from trainables.autoregressive.rollin import drawn, ground_truth
-from trainables.autoregressive.sampling import SAMPLERS, TokenChoice, choose_cells, choose_tokens
+from trainables.autoregressive.rollouts.rollin import drawn, ground_truth
+from trainables.autoregressive.rollouts.sampling import SAMPLERS, TokenChoice, choose_cells, choose_tokens
 
 V, SENTENCES = 12, [[1, 2, 3, 4, 5, 6], [7, 8], [0, 9, 10, 9]]
 

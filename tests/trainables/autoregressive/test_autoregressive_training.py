@@ -1,5 +1,6 @@
 """Identities between methods, workers, dropout and resume; every task and method end to end."""
 
+import copy
 import logging
 import math
 import threading
@@ -14,15 +15,16 @@ import torch
 import raybayes as rb
 from raybayes import catalog, data
 from raybayes.cli.main import main
+from raybayes.contract import Action, Stop
 from raybayes.errors import DataError, SpecError
 from trainables.autoregressive import PROJECT
-from trainables.autoregressive.config.rules import COSTS_OF, FITTING
+from trainables.autoregressive.batches import Order
+from trainables.autoregressive.config import COSTS_OF, FITTING
 from trainables.autoregressive.draws import Draws
 from trainables.autoregressive.methods import METHODS, Step
 from trainables.autoregressive.methods.sequences import sequence_log_p
 from trainables.autoregressive.optimiser import Optimiser
-from trainables.autoregressive.order import Order
-from trainables.autoregressive.rollin import ground_truth
+from trainables.autoregressive.rollouts.rollin import ground_truth
 from trainables.autoregressive.schedules import lr_factor, rollin_probability
 from trainables.autoregressive.stopwatch import Stopwatch
 from trainables.autoregressive.tasks.loaders import build_model, load_task
@@ -285,24 +287,34 @@ def test_every_task_method_and_choice_runs(values, tmp_path):
     assert {row["sentence"] for row in costs} == {0, 1, 2}
 
 
-def test_resume_with_dropout_and_a_moving_baseline_is_bit_for_bit(tmp_path):
+class Sweep(Alone):
+    """One worker whose reports are kept; it stops the run at a report, and starts it from a state."""
+
+    def __init__(self, stop_at=None, state=None):
+        self._stop_at, self._state, self.reports = stop_at, state, []
+
+    def resume(self):
+        return self._state
+
+    def save_table(self, name, table):
+        pass
+
+    def report(self, metrics, state):
+        self.reports.append(metrics)
+        if len(self.reports) == self._stop_at:
+            self._state = copy.deepcopy(state())
+            raise Stop(Action.PAUSE)
+
+
+def test_resume_with_dropout_and_a_moving_baseline_is_bit_for_bit():
     values = {**TINY, "iterations": 6, "reports": 3, "model.dropout": 0.3, "model.layers": 2, "method": "reinforce"}
-    whole = rb.train("autoregressive", values, storage=str(tmp_path), name="whole", **HERE)
-    from raybayes.engine.controller.controller import Burst
-
-    told = Burst.report
-
-    def stop_at(self, key, report):
-        if report.step == 2:
-            self.stop()
-        return told(self, key, report)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Burst, "report", stop_at)
-        cut = rb.train("autoregressive", values, storage=str(tmp_path), name="cut", **HERE)
-    resumed = rb.resume(cut.path, executor="local")
-    for name in ("val_error", "loss", "test_error"):
-        assert resumed.reports[name].to_pylist() == whole.reports[name].to_pylist()
+    config, whole, cut = catalog.configure(PROJECT, values), Sweep(), Sweep(stop_at=2)
+    PROJECT.train(config, whole)
+    with pytest.raises(Stop):
+        PROJECT.train(config, cut)
+    resumed = Sweep(state=cut.resume())
+    PROJECT.train(config, resumed)
+    assert [*cut.reports, *resumed.reports] == whole.reports
 
 
 def test_dropout_leaves_roll_outs_alone():

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from raybayes.seeds import derive
-from trainables.flows.build import build_flow
-from trainables.flows.config.values import Config
+from trainables.flows.config import Config
+from trainables.flows.models.build import build_flow
 
 # Small flows of every kind, by what they are for: (configuration, shape of an example, classes).
 FLOWS = {

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from trainables.flows import layers
 from trainables.flows.layers import ActNorm, Checkerboard, Coupling, Logit, Mix, Split, Squeeze
-from trainables.flows.nets import ConditionalMlp, GlowNet, Mlp, NetValues, ResidualNet
-from trainables.flows.ode import OdeFlow
+from trainables.flows.layers.nets import ConditionalMlp, GlowNet, Mlp, NetValues, ResidualNet
+from trainables.flows.layers.ode import OdeFlow
 
 
 def values(width=6, blocks=1):

@@ -10,7 +10,7 @@ from FrEIA.modules import GLOWCouplingBlock
 from torch import nn
 
 from trainables.flows.layers import ActNorm, Checkerboard, Coupling, Logit, Mix, Squeeze
-from trainables.flows.nets import ConditionalMlp, Mlp, NetValues, ResidualNet
+from trainables.flows.layers.nets import ConditionalMlp, Mlp, NetValues, ResidualNet
 
 CLASSES = 3
 

@@ -7,10 +7,9 @@ import torch
 from torch.func import functional_call
 
 from raybayes.errors import DataError
-from trainables.flows.build import build_flow, gflops
-from trainables.flows.config.values import Config
-from trainables.flows.models import Encoded, bits_per_dim, great_circle
-from trainables.flows.shapes import data_shape, plan, size
+from trainables.flows.config import Config, data_shape, plan, size
+from trainables.flows.models.build import build_flow, gflops
+from trainables.flows.models.flow import Encoded, bits_per_dim, great_circle
 from trainables.flows.weights import load
 
 

@@ -12,15 +12,15 @@ import torch.multiprocessing as mp
 import raybayes as rb
 from raybayes import catalog
 from raybayes.cli.main import main
-from raybayes.engine.worker.process_group import Joined
+from raybayes.engine.worker.process_group import TorchProcessGroup
 from raybayes.seeds import derive
 from trainables.flows import PROJECT, Config, load_trained
 from trainables.flows.analysis.comparison import mean_and_error
-from trainables.flows.build import build_flow
-from trainables.flows.data import fresh
+from trainables.flows.data.examples import fresh
+from trainables.flows.data.streams import Stream
 from trainables.flows.layers import ActNorm
+from trainables.flows.models.build import build_flow
 from trainables.flows.progress import make_optimiser
-from trainables.flows.streams import Stream
 from trainables.flows.training import _Means, update
 
 TINY = {"steps": 6, "reports": 3, "batch": 24, "points": 100, "validation": 50, "trunk.steps": 1, "head.steps": 1}
@@ -42,7 +42,7 @@ class _Worker:
 def _three_steps(rank, folder):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    ctx = _Worker(Joined(torch.device("cpu")))
+    ctx = _Worker(TorchProcessGroup(torch.device("cpu")))
     config = Config(points=100, validation=20, batch=24, objective="hybrid", input_noise=0.1)
     data = fresh(config, None, ctx.device)
     stream = Stream(config, data, ctx)

@@ -18,19 +18,19 @@ from raybayes.cli.main import main
 from raybayes.data import load as load_tables
 from raybayes.errors import DataError, SpecError, TrialError
 from trainables.flows import PROJECT, Config, load_trained
-from trainables.flows.build import build_flow
 from trainables.flows.controls import logistic_regression, nearest_label
-from trainables.flows.data import fresh
+from trainables.flows.data.examples import fresh
+from trainables.flows.data.files import own_examples
+from trainables.flows.data.labels import check_labels, choose_labelled
+from trainables.flows.data.streams import Stream, shifted
+from trainables.flows.data.toys import points, true_log_joint
 from trainables.flows.evaluation import score
-from trainables.flows.files import own_examples
 from trainables.flows.guard import first_non_finite
-from trainables.flows.labels import check_labels, choose_labelled
-from trainables.flows.models import Terms
+from trainables.flows.models.build import build_flow
+from trainables.flows.models.flow import Terms
 from trainables.flows.objectives import loss
 from trainables.flows.progress import make_optimiser, step_size
 from trainables.flows.sampling import pictures_from
-from trainables.flows.streams import Stream, shifted
-from trainables.flows.toys import points, true_log_joint
 from trainables.flows.training import _Means, update
 
 CPU = torch.device("cpu")

@@ -83,7 +83,7 @@ class TestConfig:
             ({"inference.levels": (1.0, 1.0)}, ["different scales"]),
             ({"synth.smallest": 200}, ["swap them"]),
             ({"model.transform": "identity", "model.transform_weights": "x"}, ["has no TransformNet"]),
-            ({"loss.negativ_margin": 0.1}, ["did you mean loss.negative_margin"]),
+            ({"loss.negativ_margin": 0.1}, ["did you mean 'loss.negative_margin'"]),
         ],
     )
     def test_what_cannot_run_is_refused_with_a_sentence(self, values, words):

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from raybayes.errors import SpecError
-from trainables.permutations.matching import Matching, Trace, race, trace_of_tuple
-from trainables.permutations.plackett_luce import PlackettLuce, all_orderings, permutation, uniform
+from trainables.permutations.distributions.matching import Matching, Trace, race, trace_of_tuple
+from trainables.permutations.distributions.plackett_luce import PlackettLuce, all_orderings, permutation, uniform
 
 F64 = torch.float64
 

@@ -7,15 +7,15 @@ import torch
 
 from raybayes.errors import SpecError, TrialError
 from trainables.permutations.adam import Adam
-from trainables.permutations.build import build_estimator, build_model
-from trainables.permutations.config.values import Config
+from trainables.permutations.config import Config
 from trainables.permutations.costs import Recorder
-from trainables.permutations.critic import Critic
+from trainables.permutations.distributions.models import MatchingModel, PlackettLuceModel, SinkhornModel
+from trainables.permutations.distributions.plackett_luce import all_orderings, log_prob
+from trainables.permutations.distributions.relaxations import RELAXATIONS, permutation_matrix, sinkhorn
 from trainables.permutations.estimators import ControlVariate, Exact, Relaxation, RunningBaseline, Sinkhorn
-from trainables.permutations.models import MatchingModel, PlackettLuceModel, SinkhornModel
+from trainables.permutations.estimators.build import build_estimator, build_model
+from trainables.permutations.estimators.critic import Critic
 from trainables.permutations.optimiser import OrderOptimiser
-from trainables.permutations.plackett_luce import all_orderings, log_prob
-from trainables.permutations.relaxations import RELAXATIONS, permutation_matrix, sinkhorn
 from trainables.permutations.tasks.problem import Free
 from trainables.permutations.tasks.toy import ToyCost
 
@@ -117,7 +117,7 @@ class TestUnbiasedness:
 
     def test_a_wrong_posterior_is_caught(self, monkeypatch):
         """The test has the power to see the known mistakes: the path through z~ left out, or v drawn with the order."""
-        from trainables.permutations import models
+        from trainables.permutations.distributions import models
 
         cost, theta = Uneven(), THETAS["moderate"]
         monkeypatch.setattr(models._PlackettLucePosterior, "vjp", lambda self, w: torch.zeros_like(w))
@@ -132,7 +132,7 @@ class TestUnbiasedness:
         """Enumeration of all traces: the orders of arrival of each matching."""
         import itertools
 
-        from trainables.permutations.matching import Matching, trace_of_tuple
+        from trainables.permutations.distributions.matching import Matching, trace_of_tuple
 
         n, cost = 3, Uneven(3)
         theta = torch.randn(n, n, dtype=F64, generator=generator(1))
@@ -280,7 +280,7 @@ class TestClosedForms:
 
 
 def slow_estimate(estimator: ControlVariate, relaxation, theta, cost, samples, generator_):
-    from trainables.permutations.plackett_luce import PlackettLuce, gumbel, uniform
+    from trainables.permutations.distributions.plackett_luce import PlackettLuce, gumbel, uniform
 
     leaf = theta.unsqueeze(1).repeat(1, samples, 1).requires_grad_()
     logits = leaf.log_softmax(-1)

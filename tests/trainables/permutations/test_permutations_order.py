@@ -10,7 +10,7 @@ import torch
 
 from raybayes.errors import SpecError, TrialError
 from trainables.permutations import minimise_order
-from trainables.permutations.plackett_luce import all_orderings
+from trainables.permutations.distributions.plackett_luce import all_orderings
 
 TIMES = torch.tensor([3.0, 1.0, 4.0, 1.5, 9.0, 2.6])
 DUES = torch.tensor([4.0, 20.0, 9.0, 6.0, 30.0, 7.0])

@@ -11,15 +11,15 @@ import torch
 
 from raybayes import data
 from raybayes.errors import DataError
-from trainables.permutations.baselines import annealing, greedy_swaps, random_search
-from trainables.permutations.config.values import CausalValues
-from trainables.permutations.plackett_luce import all_orderings, permutation
-from trainables.permutations.relaxations import permutation_matrix
+from trainables.permutations.config import CausalValues
+from trainables.permutations.distributions.plackett_luce import all_orderings, permutation
+from trainables.permutations.distributions.relaxations import permutation_matrix
 from trainables.permutations.tasks.causal import synthetic, tables
 from trainables.permutations.tasks.causal.costs import Joint, LeastSquares
 from trainables.permutations.tasks.causal.graphs import compare, find_cycle, from_edges, topological
 from trainables.permutations.tasks.causal.problem import Causal, Rows, checked, greedy_order, levels_of, regress, sachs
 from trainables.permutations.tasks.ranking import NdcgCost, Queries, Scorer, lambdarank, listmle, listnet, ndcg
+from trainables.permutations.tasks.searches import annealing, greedy_swaps, random_search
 from trainables.permutations.tasks.toy import ToyCost
 from trainables.permutations.tasks.tsp import TourCost, load_instance, nearest_neighbour, two_opt
 from trainables.permutations.tasks.tsplib import read_tsplib

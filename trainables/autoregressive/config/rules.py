@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from trainables.autoregressive.config.values import Config
+from trainables.autoregressive.config.values import Values
 
 DATA = {
     "ocr": ("letters-sample", "letters"),
@@ -36,7 +33,7 @@ FITTING = {
 }
 
 
-def problem(config: Config) -> str | None:
+def problem(config: Values) -> str | None:
     """Why a configuration cannot run, or None."""
     for check in (_data, _model, _cost, _policy, _tokens, _method, _length, _course):
         if sentence := check(config):
@@ -44,26 +41,26 @@ def problem(config: Config) -> str | None:
     return None
 
 
-def cost_of(config: Config) -> str:
+def cost_of(config: Values) -> str:
     """The cost, that of the task's metric where none is named."""
     return config.cost or COSTS_OF[config.task][0]
 
 
-def policy_of(config: Config) -> str:
+def policy_of(config: Values) -> str:
     """The reference policy, the usual one of the cost where none is named."""
     return config.reference or FITTING[cost_of(config)][0]
 
 
-def dataset_of(config: Config) -> str:
+def dataset_of(config: Values) -> str:
     """The data set, the embedded sample where none is named."""
     return config.dataset or DATA[_kind(config)][0]
 
 
-def _kind(config: Config) -> str:
+def _kind(config: Values) -> str:
     return "noise" if config.task == "spelling" and config.spelling.errors == "noise" else config.task
 
 
-def _data(config: Config) -> str | None:
+def _data(config: Values) -> str | None:
     allowed = DATA[_kind(config)]
     if config.dataset is None:
         if not allowed:
@@ -75,7 +72,7 @@ def _data(config: Config) -> str | None:
     return f"dataset = {config.dataset} is not for this task, which takes {named}."
 
 
-def _model(config: Config) -> str | None:
+def _model(config: Values) -> str | None:
     model = config.model
     if (config.task == "ordering") != (model.kind == "pointer"):
         if config.task == "ordering":
@@ -92,14 +89,14 @@ def _model(config: Config) -> str | None:
     return None
 
 
-def _cost(config: Config) -> str | None:
+def _cost(config: Values) -> str | None:
     allowed = COSTS_OF[config.task]
     if config.cost is None or config.cost in allowed:
         return None
     return f"cost = {config.cost} does not fit task = {config.task}, for which there are {', '.join(allowed)}."
 
 
-def _policy(config: Config) -> str | None:
+def _policy(config: Values) -> str | None:
     cost = cost_of(config)
     if config.reference is None or config.reference in FITTING[cost]:
         return None
@@ -107,7 +104,7 @@ def _policy(config: Config) -> str | None:
     return f"reference = {config.reference} does not fit cost = {cost}; these do: {fitting}."
 
 
-def _tokens(config: Config) -> str | None:
+def _tokens(config: Values) -> str | None:
     tokens = config.tokens
     if config.loss == "ll-all" and config.task == "ordering":
         return "loss = ll-all normalises over tokens that an order has used up; use ll."
@@ -116,7 +113,7 @@ def _tokens(config: Config) -> str | None:
     return None
 
 
-def _method(config: Config) -> str | None:
+def _method(config: Values) -> str | None:
     if config.label_smoothing and config.method != "mle":
         return f"label_smoothing belongs to method = mle; found {config.method}: set it to 0 or change the method."
     if config.label_smoothing and config.task == "ordering":
@@ -126,7 +123,7 @@ def _method(config: Config) -> str | None:
     return None
 
 
-def _length(config: Config) -> str | None:
+def _length(config: Values) -> str | None:
     if config.warm_start >= config.iterations and config.cpu_seconds is None and config.method != "mle":
         return (
             f"warm_start = {config.warm_start} leaves nothing of iterations = {config.iterations} to the method;"
@@ -135,7 +132,7 @@ def _length(config: Config) -> str | None:
     return None
 
 
-def _course(config: Config) -> str | None:
+def _course(config: Values) -> str | None:
     if config.cpu_seconds is not None and config.lr_decay == "cosine":
         return (
             "lr_decay = cosine needs to know the last iteration, which cpu_seconds does not say; use plateau or none."

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 TaskName = Literal["ocr", "spelling", "translation", "ordering", "chunking"]
 Method = Literal[
@@ -136,7 +136,7 @@ class OrderingValues(Group):
     min_count: int = Field(2, ge=1, le=100, description="Rarer words become <unk>")
 
 
-class Config(BaseModel):
+class Values(BaseModel):
     """The whole configuration. Defaults: OCR with SeaRNN's LL, learned roll-in, mixed roll-out, all tokens."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -225,21 +225,13 @@ class Config(BaseModel):
     translation: TranslationValues = Field(default_factory=TranslationValues, description="Values of task translation")
     ordering: OrderingValues = Field(default_factory=OrderingValues, description="Values of task ordering")
 
-    @model_validator(mode="after")
-    def _possible(self) -> Config:
-        from trainables.autoregressive.config.rules import problem  # it names this class
 
-        if sentence := problem(self):
-            raise ValueError(sentence)
-        return self
-
-
-def max_steps(config: Config) -> int:
+def max_steps(config: Values) -> int:
     """Reports of a full run."""
     return config.reports if config.cpu_seconds is not None else min(config.reports, config.iterations)
 
 
-def grace_period(config: Config) -> int:
+def grace_period(config: Values) -> int:
     """Learned roll-ins are bad at first, and so is everything before the warm start ends: judge after both."""
     slow = config.iterations // 3 if config.method in ("searnn", "ocd") and config.rollin != "gt" else 0
     begin = min(config.iterations, config.warm_start + slow)

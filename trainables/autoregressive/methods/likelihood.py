@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from trainables.autoregressive.methods.step import Outcome, Step
-from trainables.autoregressive.rollin import RollIn, ground_truth, roll_in
+from trainables.autoregressive.rollouts.rollin import RollIn, ground_truth, roll_in
 
 
 def maximum_likelihood(step: Step) -> Outcome:

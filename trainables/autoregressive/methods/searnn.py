@@ -11,13 +11,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trainables.autoregressive.config.rules import cost_of, policy_of
-from trainables.autoregressive.cost_vectors import Going, cost_vectors, from_reference
+from trainables.autoregressive.config import cost_of, policy_of
+from trainables.autoregressive.costs.cost_vectors import Going, cost_vectors, from_reference
+from trainables.autoregressive.costs.policies import Tried, build_policy
 from trainables.autoregressive.losses import Cells, cell_losses, shifted, target_column, transformed
 from trainables.autoregressive.methods.step import Outcome, Step
-from trainables.autoregressive.policies import Tried, build_policy
-from trainables.autoregressive.rollin import RollIn, roll_in
-from trainables.autoregressive.sampling import TokenChoice, choose_cells, choose_tokens
+from trainables.autoregressive.rollouts.rollin import RollIn, roll_in
+from trainables.autoregressive.rollouts.sampling import TokenChoice, choose_cells, choose_tokens
 
 _SHARPEST = 1e9  # cost scale at which softmax(-T_c c) is uniform over the cheapest tokens
 

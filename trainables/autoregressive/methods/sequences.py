@@ -11,12 +11,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trainables.autoregressive.config.rules import cost_of
-from trainables.autoregressive.costs import build_cost
+from trainables.autoregressive.config import cost_of
+from trainables.autoregressive.costs.sequence_costs import build_cost
 from trainables.autoregressive.methods.step import Outcome, Step
-from trainables.autoregressive.rollin import greedy, run, sampler
-from trainables.autoregressive.rules import Limits
-from trainables.autoregressive.sequences import References
+from trainables.autoregressive.rollouts.rollin import greedy, run, sampler
+from trainables.autoregressive.sequences.limits import Limits
+from trainables.autoregressive.sequences.references import References
 
 
 def reinforce(step: Step) -> Outcome:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from trainables.autoregressive.chunks import Tags
-from trainables.autoregressive.config.values import Config
+from trainables.autoregressive.config import Config
 from trainables.autoregressive.draws import Draws
 from trainables.autoregressive.models import Seq2Seq, Source, Trace
-from trainables.autoregressive.rollin import RollIn
+from trainables.autoregressive.rollouts.rollin import RollIn
+from trainables.autoregressive.sequences.chunks import Tags
 from trainables.autoregressive.stopwatch import Stopwatch
 from trainables.autoregressive.tasks.data import Split
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 from raybayes.data import Column
 from raybayes.data.tables import conform
 from raybayes.errors import DataError
-from trainables.autoregressive.chunks import Tags
-from trainables.autoregressive.rules import Limits, Rules
-from trainables.autoregressive.sequences import References
+from trainables.autoregressive.sequences.chunks import Tags
+from trainables.autoregressive.sequences.limits import Limits, Rules
+from trainables.autoregressive.sequences.references import References
 from trainables.autoregressive.tasks.data import Data, Split, Vocabulary, split_of, token_source
 
 COLUMNS = (

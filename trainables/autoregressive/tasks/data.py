@@ -12,10 +12,10 @@ from torch import Tensor
 from raybayes.data import describe
 from raybayes.data.tables import conform
 from raybayes.errors import DataError
-from trainables.autoregressive.chunks import Tags
 from trainables.autoregressive.models.decoder import Source
-from trainables.autoregressive.rules import Limits, Rules
-from trainables.autoregressive.sequences import References
+from trainables.autoregressive.sequences.chunks import Tags
+from trainables.autoregressive.sequences.limits import Limits, Rules
+from trainables.autoregressive.sequences.references import References
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ import pyarrow as pa
 import torch
 
 from raybayes.contract import Context
-from trainables.autoregressive.config.rules import dataset_of
-from trainables.autoregressive.config.values import Config
+from trainables.autoregressive.config import Config, dataset_of
 from trainables.autoregressive.models import (
     GruEncoder,
     GruSeq2Seq,

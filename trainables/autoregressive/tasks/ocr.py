@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from raybayes.errors import DataError
-from trainables.autoregressive.config.values import OcrValues
+from trainables.autoregressive.config import OcrValues
 from trainables.autoregressive.draws import Draws
 from trainables.autoregressive.models.decoder import Source
-from trainables.autoregressive.rules import Limits, Rules
-from trainables.autoregressive.sequences import References
+from trainables.autoregressive.sequences.limits import Limits, Rules
+from trainables.autoregressive.sequences.references import References
 from trainables.autoregressive.tasks.data import Data, Split, require
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

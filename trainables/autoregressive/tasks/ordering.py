@@ -9,10 +9,10 @@ import pyarrow as pa
 import torch
 
 from raybayes.errors import DataError
-from trainables.autoregressive.config.values import OrderingValues
+from trainables.autoregressive.config import OrderingValues
 from trainables.autoregressive.draws import Draws
-from trainables.autoregressive.rules import Limits, Rules
-from trainables.autoregressive.sequences import References
+from trainables.autoregressive.sequences.limits import Limits, Rules
+from trainables.autoregressive.sequences.references import References
 from trainables.autoregressive.tasks.data import Data, Split, Vocabulary, require, split_of, token_source
 from trainables.autoregressive.tasks.words import tokenised
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from raybayes.errors import DataError
-from trainables.autoregressive.rules import Limits, Rules
-from trainables.autoregressive.sequences import References
+from trainables.autoregressive.sequences.limits import Limits, Rules
+from trainables.autoregressive.sequences.references import References
 from trainables.autoregressive.tasks.data import Data, Split, Vocabulary, caps_by_source, token_source
 
 Pair = tuple[list[str], list[str]]

@@ -9,7 +9,7 @@ import pyarrow as pa
 import torch
 
 from raybayes.errors import DataError
-from trainables.autoregressive.config.values import SpellingValues
+from trainables.autoregressive.config import SpellingValues
 from trainables.autoregressive.draws import Draws
 from trainables.autoregressive.tasks.data import Data, require, split_of
 from trainables.autoregressive.tasks.pairs import Pair, parallel

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from trainables.autoregressive.config.values import TranslationValues
+from trainables.autoregressive.config import TranslationValues
 from trainables.autoregressive.tasks.data import Data, require, split_of
 from trainables.autoregressive.tasks.pairs import parallel
 from trainables.autoregressive.tasks.words import tokenised

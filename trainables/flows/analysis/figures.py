@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from trainables.flows.toys import points
+from trainables.flows.data.toys import points
 from trainables.flows.weights import Trained
 
 if TYPE_CHECKING:

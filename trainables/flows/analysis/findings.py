@@ -13,7 +13,7 @@ from raybayes.errors import DataError
 from trainables.flows.analysis import figures
 from trainables.flows.analysis.comparison import comparison_table
 from trainables.flows.analysis.curves import curves
-from trainables.flows.presets import TOYS
+from trainables.flows.config import TOYS
 from trainables.flows.sampling import as_pictures, class_samples, samples_table
 from trainables.flows.weights import Trained, best_with_weights, load_trained
 

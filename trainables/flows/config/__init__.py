@@ -1,1 +1,41 @@
-"""Every hyperparameter of flows, with its range, unit and source, and the rules between them."""
+"""Every hyperparameter of flows with its range, unit and source (`values`), named sets of them (`presets`), and the
+combinations that cannot run (`rules`)."""
+
+from __future__ import annotations
+
+from pydantic import model_validator
+
+from trainables.flows.config.presets import PRESETS, TOYS, PresetName
+from trainables.flows.config.rules import model_problem, problem
+from trainables.flows.config.shapes import Shape, data_shape, pixels_of, plan, shrunk, size
+from trainables.flows.config.values import HeadValues, LossValues, Objective, TrunkValues, Values, max_steps
+
+
+class Config(Values):
+    """The whole configuration. Raises a validation error where its values cannot run together."""
+
+    @model_validator(mode="after")
+    def _require_possible(self) -> Config:
+        if sentence := problem(self):
+            raise ValueError(sentence)
+        return self
+
+
+__all__ = [
+    "PRESETS",
+    "TOYS",
+    "Config",
+    "HeadValues",
+    "LossValues",
+    "Objective",
+    "PresetName",
+    "Shape",
+    "TrunkValues",
+    "data_shape",
+    "max_steps",
+    "model_problem",
+    "pixels_of",
+    "plan",
+    "shrunk",
+    "size",
+]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from raybayes.data import describe, names
 from raybayes.errors import DataError
-from trainables.flows.config.values import Config
-from trainables.flows.presets import TOYS
-from trainables.flows.shapes import data_shape, head_problem, pixels_of, plan, size, trunk_problem
+from trainables.flows.config.presets import TOYS
+from trainables.flows.config.shapes import data_shape, head_problem, pixels_of, plan, size, trunk_problem
+from trainables.flows.config.values import Values
 
 
-def problem(config: Config) -> str | None:
+def problem(config: Values) -> str | None:
     """Why a configuration cannot run, or None."""
     for check in (_dataset, _batch, _labels, _course, _features, _augmentation, _objective, _model):
         if sentence := check(config):
@@ -17,7 +17,7 @@ def problem(config: Config) -> str | None:
     return None
 
 
-def _dataset(config: Config) -> str | None:
+def _dataset(config: Values) -> str | None:
     if config.dataset in TOYS or config.dataset.endswith(".parquet"):
         return None
     known = [name for name in names() if describe(name).pixels is not None and describe(name).classes]
@@ -27,7 +27,7 @@ def _dataset(config: Config) -> str | None:
     return None
 
 
-def _batch(config: Config) -> str | None:
+def _batch(config: Values) -> str | None:
     if config.labelled_share < 1 and config.unlabelled < 1:
         return (
             f"batch = {config.batch} with labelled_share = {config.labelled_share:g} leaves no unlabelled example;"
@@ -38,7 +38,7 @@ def _batch(config: Config) -> str | None:
     return None
 
 
-def _labels(config: Config) -> str | None:
+def _labels(config: Values) -> str | None:
     classes = _classes(config)
     if classes is None:
         return None
@@ -52,7 +52,7 @@ def _labels(config: Config) -> str | None:
     return None
 
 
-def _classes(config: Config) -> int | None:
+def _classes(config: Values) -> int | None:
     if config.classes is not None:
         return config.classes
     if config.dataset in TOYS:
@@ -60,7 +60,7 @@ def _classes(config: Config) -> int | None:
     return None if pixels_of(config.dataset) is None else len(describe(config.dataset).classes)
 
 
-def _course(config: Config) -> str | None:
+def _course(config: Values) -> str | None:
     if config.reports > config.steps:
         return f"reports = {config.reports} is more than steps = {config.steps}; lower reports, or raise steps."
     if config.warmup >= config.steps:
@@ -68,7 +68,7 @@ def _course(config: Config) -> str | None:
     return None
 
 
-def _features(config: Config) -> str | None:
+def _features(config: Values) -> str | None:
     if config.dataset in TOYS and (config.pca or config.shrink > 1 or config.pad):
         return f"pca, shrink and pad are for pictures; dataset = {config.dataset} has points of the plane."
     if config.pca and (config.shrink > 1 or config.pad):
@@ -87,7 +87,7 @@ def _features(config: Config) -> str | None:
     return None
 
 
-def _augmentation(config: Config) -> str | None:
+def _augmentation(config: Values) -> str | None:
     shape = data_shape(config)
     if shape is None:
         return None
@@ -102,18 +102,18 @@ def _augmentation(config: Config) -> str | None:
     return None
 
 
-def _objective(config: Config) -> str | None:
+def _objective(config: Values) -> str | None:
     if config.objective in ("entropy", "kl-balance", "flowgmm-cons") and not config.unlabelled:
         return f"objective = {config.objective} is about unlabelled examples; lower labelled_share below 1."
     return None
 
 
-def _model(config: Config) -> str | None:
+def _model(config: Values) -> str | None:
     shape = data_shape(config)
     return None if shape is None else model_problem(config, shape)
 
 
-def model_problem(config: Config, shape: tuple[int, ...]) -> str | None:
+def model_problem(config: Values, shape: tuple[int, ...]) -> str | None:
     """Why the flow does not fit data of this shape, or None; for the user's files, once their shape is known."""
     if sentence := trunk_problem(config.trunk, shape):
         return sentence

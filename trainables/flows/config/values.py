@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from trainables.flows.presets import PresetName, completed
+from trainables.flows.config.presets import PresetName, completed
 
 Objective = Literal["generative", "weighted", "hybrid", "entropy", "kl-balance", "flowgmm-cons"]
 
@@ -71,7 +71,7 @@ class LossValues(Group):
     ramp: float = Field(0.3, ge=0, le=1, description="flowgmm-cons: share of the run in which its weight rises from 0")
 
 
-class Config(BaseModel):
+class Values(BaseModel):
     """The whole configuration."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -134,14 +134,6 @@ class Config(BaseModel):
     def _with_preset(cls, values: Any) -> Any:
         return completed(values) if isinstance(values, dict) else values
 
-    @model_validator(mode="after")
-    def _possible(self) -> Config:
-        from trainables.flows.config.rules import problem  # it names this class
-
-        if sentence := problem(self):
-            raise ValueError(sentence)
-        return self
-
     @property
     def labelled(self) -> int:
         """Labelled examples of a batch."""
@@ -153,6 +145,6 @@ class Config(BaseModel):
         return self.batch - self.labelled
 
 
-def max_steps(config: Config) -> int:
+def max_steps(config: Values) -> int:
     """Reports of a full run."""
     return config.reports

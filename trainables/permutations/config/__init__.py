@@ -1,1 +1,46 @@
-"""Every hyperparameter of permutations, with its range, unit and source, and the rules between them."""
+"""Every hyperparameter of permutations with its range, unit and source (`values`), what is known of each estimator
+(`estimators`), and the combinations that cannot run (`rules`)."""
+
+from __future__ import annotations
+
+from pydantic import model_validator
+
+from trainables.permutations.config.estimators import ESTIMATORS, EstimatorName, Traits
+from trainables.permutations.config.rules import problem
+from trainables.permutations.config.values import (
+    CausalValues,
+    CriticValues,
+    RankingValues,
+    RelaxationValues,
+    TaskName,
+    TourValues,
+    ToyValues,
+    Values,
+    max_steps,
+)
+
+
+class Config(Values):
+    """The whole configuration. Raises a validation error where its values cannot run together."""
+
+    @model_validator(mode="after")
+    def _require_possible(self) -> Config:
+        if sentence := problem(self):
+            raise ValueError(sentence)
+        return self
+
+
+__all__ = [
+    "ESTIMATORS",
+    "CausalValues",
+    "Config",
+    "CriticValues",
+    "EstimatorName",
+    "RankingValues",
+    "RelaxationValues",
+    "TaskName",
+    "TourValues",
+    "ToyValues",
+    "Traits",
+    "max_steps",
+]

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from raybayes.errors import DataError
+from trainables.permutations.config.values import Values
 from trainables.permutations.tasks.tsplib import read_tsplib
 
-if TYPE_CHECKING:
-    from trainables.permutations.config.values import Config
-
-_LEAVE_ONE_OUT = ("rloo", "t_reinforce_plus", "e_reinforce_plus")
-_CONTROL_VARIATES = ("rebar", "rebar_centred", "relax", "relax_centred")
-_OWN_MODEL = ("exact", "relaxation", "straight_through", "sinkhorn", "gaussian")
 _TABLE_SCORES = ("bic", "discrete_bic", "bdeu")
 _DATA = {"tsp": ("tsp-sample", "tsp"), "ranking": ("ltr-sample", "ltr"), "sachs": ("sachs-sample", "sachs")}
 
 
-def problem(config: Config) -> str | None:
+def problem(config: Values) -> str | None:
     """Why a configuration cannot run, or None."""
     for check in (_budget, _samples, _restarts, _model, _critic, _relaxed, _data, _tour, _exact, _causal):
         if sentence := check(config):
@@ -26,7 +20,7 @@ def problem(config: Config) -> str | None:
     return None
 
 
-def _budget(config: Config) -> str | None:
+def _budget(config: Values) -> str | None:
     if config.updates < 1:
         return (
             f"evaluations = {config.evaluations} does not pay for one update of {config.samples} samples in each of"
@@ -36,10 +30,10 @@ def _budget(config: Config) -> str | None:
     return None
 
 
-def _samples(config: Config) -> str | None:
+def _samples(config: Values) -> str | None:
     if config.samples >= 2:
         return None
-    if config.estimator in _LEAVE_ONE_OUT:
+    if config.traits.leaves_one_out:
         return f"estimator = {config.estimator} leaves one sample out and needs samples >= 2; found 1."
     if config.estimator.endswith("_centred") and config.critic.centring == "loo":
         return "critic.centring = loo leaves one sample out and needs samples >= 2, found 1; use ema, or raise samples."
@@ -50,7 +44,7 @@ def _samples(config: Config) -> str | None:
     return None
 
 
-def _restarts(config: Config) -> str | None:
+def _restarts(config: Values) -> str | None:
     if config.restarts == 1:
         return None
     if config.task == "ranking":
@@ -60,53 +54,44 @@ def _restarts(config: Config) -> str | None:
     return None
 
 
-def _model(config: Config) -> str | None:
+def _model(config: Values) -> str | None:
     if config.model == "plackett_luce":
         return None
-    if config.estimator in _OWN_MODEL:
+    if config.traits.own_model:
         return f"estimator = {config.estimator} does not go with model = matching; leave model = plackett_luce."
-    if config.estimator in _CONTROL_VARIATES and (config.critic.of == "relaxed" or not config.critic.width):
+    if config.traits.control_variate and (config.critic.of == "relaxed" or not config.critic.width):
         return "model = matching has no soft sorting; use estimator = relax with critic.of = black_box and a network."
     if config.task == "ranking":
         return "task = ranking scores documents one by one, which model = matching cannot use; use plackett_luce."
     return None
 
 
-def _critic(config: Config) -> str | None:
+def _critic(config: Values) -> str | None:
     critic = config.critic
-    if config.estimator not in _CONTROL_VARIATES or critic.of == "relaxed":
+    if not config.traits.control_variate or critic.of == "relaxed":
         return None
-    if config.estimator.startswith("rebar"):
+    if not config.traits.critic:
         return f"estimator = {config.estimator} is made of f's relaxation; set critic.of = relaxed, or use relax."
     if critic.width == 0:
         return "critic.of = black_box with critic.width = 0 leaves no control variate; raise critic.width."
     return None
 
 
-def _relaxed(config: Config) -> str | None:
-    needs = config.estimator in ("relaxation", "straight_through", "sinkhorn") or (
-        config.estimator in _CONTROL_VARIATES and config.critic.of == "relaxed"
-    )
+def _relaxed(config: Values) -> str | None:
+    needs = config.traits.relaxed or (config.traits.control_variate and config.critic.of == "relaxed")
     if needs and config.task == "causal" and config.causal.score != "joint":
         return (
             f"causal.score = {config.causal.score} has no extension to soft permutations; use causal.score = joint,"
             f" or estimator = relax with critic.of = black_box, or reinforce_ema or rloo."
         )
-    if config.entropy and config.estimator not in (
-        "reinforce",
-        "reinforce_ema",
-        "reinforce_best",
-        "rloo",
-        "t_reinforce",
-        "t_reinforce_plus",
-    ):
+    if config.entropy and not config.traits.order_score:
         return f"entropy > 0 goes with the score of the order (reinforce..., rloo), not with {config.estimator}."
     if config.estimator == "sinkhorn" and config.task == "ranking":
         return "estimator = sinkhorn needs a parameter for each (place, item), which task = ranking has not."
     return None
 
 
-def _data(config: Config) -> str | None:
+def _data(config: Values) -> str | None:
     task = "sachs" if config.task == "causal" and config.causal.graph == "sachs" else config.task
     if config.dataset is None or config.dataset in _DATA.get(task, ()):
         return None
@@ -114,7 +99,7 @@ def _data(config: Config) -> str | None:
     return f"dataset = {config.dataset} is not for this task, which takes {allowed}."
 
 
-def _tour(config: Config) -> str | None:
+def _tour(config: Values) -> str | None:
     if config.task != "tsp" or not config.tsp.instance.endswith(".tsp"):
         return None
     try:
@@ -124,7 +109,7 @@ def _tour(config: Config) -> str | None:
     return None
 
 
-def _exact(config: Config) -> str | None:
+def _exact(config: Values) -> str | None:
     if config.estimator != "exact":
         return None
     if config.items is None or config.items > 9:
@@ -134,7 +119,7 @@ def _exact(config: Config) -> str | None:
     return None
 
 
-def _causal(config: Config) -> str | None:
+def _causal(config: Values) -> str | None:
     if config.task != "causal":
         return None
     causal = config.causal

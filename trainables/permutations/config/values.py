@@ -7,31 +7,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-EstimatorName = Literal[
-    "exact",
-    "reinforce",
-    "reinforce_ema",
-    "reinforce_best",
-    "rloo",
-    "t_reinforce",
-    "t_reinforce_plus",
-    "e_reinforce",
-    "e_reinforce_ema",
-    "e_reinforce_plus",
-    "rebar",
-    "rebar_centred",
-    "relax",
-    "relax_centred",
-    "relaxation",
-    "straight_through",
-    "sinkhorn",
-    "gaussian",
-]
-LEAVE_ONE_OUT = ("rloo", "t_reinforce_plus", "e_reinforce_plus")
-CONTROL_VARIATES = ("rebar", "rebar_centred", "relax", "relax_centred")
-RELAXED = ("relaxation", "straight_through", "sinkhorn")
+from trainables.permutations.config.estimators import ESTIMATORS, EstimatorName, Traits
+
+TaskName = Literal["toy", "causal", "ranking", "tsp"]
 
 
 class Group(BaseModel):
@@ -117,12 +97,12 @@ class TourValues(Group):
     optimum: float | None = Field(None, gt=0, description="Length of an optimal tour of a file, where known")
 
 
-class Config(BaseModel):
+class Values(BaseModel):
     """The whole configuration. Defaults: the paper's toy with its best estimator, eight runs at once."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    task: Literal["toy", "causal", "ranking", "tsp"] = Field("toy", description="What is minimised")
+    task: TaskName = Field("toy", description="What is minimised")
     dataset: Literal["tsp-sample", "tsp", "ltr-sample", "ltr", "sachs-sample", "sachs"] | None = Field(
         None, description="Data of tsp, ranking, or causal.graph = sachs; null: that task's sample"
     )
@@ -157,10 +137,15 @@ class Config(BaseModel):
     tsp: TourValues = Field(default_factory=TourValues, description="Values of task tsp")
 
     @property
+    def traits(self) -> Traits:
+        """What is known of the estimator."""
+        return ESTIMATORS[self.estimator]
+
+    @property
     def updates(self) -> int:
         """Updates of theta that the budget pays for."""
         updates = self.evaluations // (self.samples * self.restarts)
-        if self.estimator not in CONTROL_VARIATES:
+        if not self.traits.control_variate:
             return updates
         return (updates - self.critic.warmup) // self.critic.updates
 
@@ -181,15 +166,7 @@ class Config(BaseModel):
             "tsp": self.tsp.instance,
         }[self.task]
 
-    @model_validator(mode="after")
-    def _possible(self) -> Config:
-        from trainables.permutations.config.rules import problem  # it names this class
 
-        if sentence := problem(self):
-            raise ValueError(sentence)
-        return self
-
-
-def max_steps(config: Config) -> int:
+def max_steps(config: Values) -> int:
     """Reports of a full run."""
     return min(config.reports, config.updates)

@@ -10,8 +10,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from trainables.permutations.baselines import Found, annealing, greedy_swaps, random_search
 from trainables.permutations.costs import Cost
+from trainables.permutations.tasks.searches import Found, annealing, greedy_swaps, random_search
 
 
 @dataclass(frozen=True)

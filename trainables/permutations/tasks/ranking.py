@@ -12,8 +12,8 @@ from torch import Tensor
 
 from raybayes.errors import DataError
 from trainables.permutations.adam import Adam
-from trainables.permutations.config.values import RankingValues
-from trainables.permutations.plackett_luce import tail_logsumexp
+from trainables.permutations.config import RankingValues
+from trainables.permutations.distributions.plackett_luce import tail_logsumexp
 from trainables.permutations.tasks.problem import Control, Policy, Problem
 
 PADDING = -1e4  # logit of an absent document: no Gumbel noise lifts it, and sums with it keep 12 digits

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from raybayes.errors import DataError
-from trainables.permutations.baselines import Found
 from trainables.permutations.tasks.problem import Control, Problem
+from trainables.permutations.tasks.searches import Found
 from trainables.permutations.tasks.tsplib import Instance, read_tsplib
 
 

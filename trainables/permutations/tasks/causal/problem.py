@@ -14,7 +14,7 @@ from torch import Tensor
 
 from raybayes.data import edges
 from raybayes.errors import DataError
-from trainables.permutations.config.values import CausalValues
+from trainables.permutations.config import CausalValues
 from trainables.permutations.costs import Cost
 from trainables.permutations.tasks.causal import synthetic, tables
 from trainables.permutations.tasks.causal.costs import Joint, LeastSquares

@@ -1,0 +1,85 @@
+"""Every private name, path and sentence of Ray that raybayes depends on, as of Ray 2.60.0.
+
+`tests/engine/on_ray/test_ray_internals.py` compares each of them with the installed Ray, so that an upgrade which moves
+one fails there and not on a cluster.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# The module behind the `ray` program: a node runs it with its own interpreter, whatever `ray` is on the PATH.
+RAY_PROGRAM = ("-m", "ray.scripts.scripts")
+# `ray start` prints this when its own processes needed more than 30 s, a limit that cannot be set.
+START_TIMED_OUT = "timed out during startup"
+# "session_2026-01-31_14-25-01_123456_1234567/sockets/dash_MetricsHead", the longest path in a node's temporary folder.
+LONGEST_SOCKET = "session_YYYY-MM-DD_HH-MM-SS_ffffff_1234567/sockets/dash_MetricsHead"
+
+
+@dataclass(frozen=True)
+class LivingNode:
+    """One node that the head counts as alive."""
+
+    host: str
+    resources: Mapping[str, float]  # CPU, GPU, ...
+
+
+class NodeTable:
+    """Reads which nodes a cluster has, without becoming one more driver of it as `ray.init` would.
+
+    Args:
+        address: `ip:port` of the head.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._client: Any = None
+
+    def read_living(self) -> list[LivingNode]:
+        """The nodes that are alive now; none while the head does not answer."""
+        import ray._raylet
+        from ray.exceptions import RpcError
+
+        try:
+            self._client = self._client or ray._raylet.GcsClient(address=self._address)
+            found = self._client.get_all_node_info(timeout=2.0).values()
+        except (RpcError, RuntimeError):  # a later call answers; if the head is gone, its `ray start` ends
+            return []
+        return [LivingNode(node.node_manager_hostname, node.resources_total) for node in found if node.state == 0]
+
+
+@dataclass(frozen=True)
+class RayUpFiles:
+    """What `ray up` of one cluster leaves on the launching machine and on the head.
+
+    Args:
+        sockets: folder of its ssh connections, in the folder of all clusters of the user.
+        config: the cluster's file as the head received it.
+        key: the private key that the head received.
+        state, lock: what the launching machine knows of the cluster.
+    """
+
+    sockets: Path
+    config: Path
+    key: Path
+    state: Path
+    lock: Path
+
+
+def ray_up_files(cluster: str) -> RayUpFiles:
+    """The files of `ray up` for the cluster of that name and this user."""
+    user, name = (hashlib.sha256(text.encode()).hexdigest()[:10] for text in (getpass.getuser(), cluster))
+    temporary = Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray"
+    return RayUpFiles(
+        sockets=Path(f"/tmp/ray_ssh_{user}") / name,
+        config=Path.home() / "ray_bootstrap_config.yaml",
+        key=Path.home() / "ray_bootstrap_key.pem",
+        state=temporary / f"cluster-{cluster}.state",
+        lock=temporary / f"cluster-{cluster}.lock",
+    )

@@ -1,0 +1,1 @@
+"""Cluster files: what they may say, checked with file and line."""

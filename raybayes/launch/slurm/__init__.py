@@ -1,0 +1,1 @@
+"""Slurm: its commands, its partitions, and the batch script."""

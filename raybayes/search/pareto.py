@@ -1,0 +1,38 @@
+"""Pareto dominance between vectors of losses: nowhere worse and somewhere better."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def dominates(one: Floats, other: Floats) -> NDArray[np.bool_]:
+    """(...,): whether `one` dominates `other`; both are (..., objectives), smaller is better, and broadcast."""
+    return np.asarray((one <= other).all(axis=-1) & (one < other).any(axis=-1))
+
+
+def count_dominating(losses: Floats) -> NDArray[np.int64]:
+    """(points,): how many other points dominate each one; 0 on the Pareto front.
+
+    Args:
+        losses: (points, objectives). One row at a time is compared with all: memory grows with the points only.
+    """
+    return np.array([dominates(losses, point).sum() for point in losses], dtype=np.int64)
+
+
+def nondominated_fronts(losses: Floats) -> NDArray[np.int64]:
+    """(points,): 0 for what no other point dominates, 1 for what only those of front 0 dominate, and so on.
+
+    Args:
+        losses: (points, objectives).
+    """
+    beats = dominates(losses[:, None], losses[None])
+    front = np.full(len(losses), -1)
+    number = 0
+    while (front < 0).any():
+        left = front < 0
+        front[left & ~(beats & left[:, None]).any(0)] = number
+        number += 1
+    return front

@@ -1,0 +1,149 @@
+"""The options of each Python call, for editors and type checkers, and the decorator that gives a call its options.
+
+The classes repeat names and types of `raybayes.spec.options`, which a type checker cannot read off a table;
+tests/spec/test_options.py holds them equal.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypedDict, TypeVar
+
+from raybayes.spec.options import Door, Duration, Option, Path, options_at, require_known
+
+Call = TypeVar("Call", bound=Callable[..., Any])
+
+
+class CallOptions(TypedDict, total=False):
+    """What every call that works on a sweep or run takes."""
+
+    data: Path | None
+    checkpoint_every: Duration
+    retries: int
+    report_timeout: Duration | None
+    walltime: Duration | None
+    executor: Literal["ray", "local"]
+
+
+class ConfirmOptions(CallOptions, total=False):
+    """The options of `rb.confirm`."""
+
+    time_budget: Duration | None
+    concurrency: int | Literal["auto"] | None
+    weight: float
+    fuse: int | Literal["never", "auto"]
+    isolate: bool
+    max_failed_fraction: float
+
+
+class ExtendOptions(ConfirmOptions, total=False):
+    """The options of `rb.extend`."""
+
+    scheduler: str
+    keep_checkpoints: int
+    ask_ahead: Literal["auto", "always", "never"]
+    trials_per_process: int
+    process_growth_gib: float
+    fixed_params: Mapping[str, Any] | None
+    confirm: str | None
+
+
+class ResumeOptions(ExtendOptions, total=False):
+    """The options of `rb.resume`."""
+
+    trials: int
+
+
+class _NewOptions(TypedDict, total=False):
+    workers: int
+    cpus_per_worker: float
+    gpus_per_worker: float
+    storage: Path | None
+    name: str | None
+    seed: int
+
+
+class TrainOptions(CallOptions, _NewOptions, total=False):
+    """The options of `rb.train`."""
+
+
+class SweepOptions(ConfirmOptions, _NewOptions, total=False):
+    """The options of `rb.sweep`."""
+
+    config: Mapping[str, Any] | None
+    space: str
+    trials: int
+    sampler: str
+    scheduler: str
+    objective: str | Sequence[str]
+    constraints: Mapping[str, str] | None
+    repeats: int
+    keep_checkpoints: int
+    ask_ahead: Literal["auto", "always", "never"]
+    trials_per_process: int
+    process_growth_gib: float
+    warm_start: Path
+    confirm: str | None
+
+
+class SimulateOptions(TypedDict, total=False):
+    """The options of `rb.simulate`."""
+
+    trials: int
+    sampler: str
+    scheduler: str
+    constraints: Mapping[str, str] | None
+    repeats: int
+    time_budget: Duration | None
+    storage: Path | None
+    name: str | None
+    seed: int
+    ask_ahead: Literal["auto", "always", "never"]
+    max_failed_fraction: float
+    warm_start: Path
+    confirm: str | None
+
+
+def takes(door: Door) -> Callable[[Call], Call]:
+    """Give a function whose last parameter is `**options` the options of a door.
+
+    Its signature and docstring list them, and an unknown name raises SpecError with the nearest valid one.
+    """
+
+    def decorated(function: Call) -> Call:
+        own = list(inspect.signature(function).parameters.values())[:-1]
+        names = [parameter.name for parameter in own]
+        offered = [option for option in options_at(door) if option.name not in names]
+
+        @functools.wraps(function)
+        def called(*arguments: Any, **given: Any) -> Any:
+            require_known(door, given, names)
+            return function(*arguments, **given)
+
+        keywords = [parameter for parameter in own if parameter.kind is parameter.KEYWORD_ONLY]
+        added = [
+            inspect.Parameter(
+                option.name, inspect.Parameter.KEYWORD_ONLY, default=option.default_at(door), annotation=option.accepts
+            )
+            for option in offered
+        ]
+        first = [parameter for parameter in own if parameter not in keywords]
+        called.__signature__ = inspect.signature(function).replace(  # type: ignore[attr-defined]
+            parameters=[*first, *added, *keywords]
+        )
+        called.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\nOptions:\n{_listed(offered)}\n"
+        return called  # type: ignore[return-value]
+
+    return decorated
+
+
+def _listed(options: Sequence[Option]) -> str:
+    return "\n".join(textwrap.indent(f"{option.name}: {described(option)}", "    ") for option in options)
+
+
+def described(option: Option) -> str:
+    """The help of an option with its default."""
+    return f"{option.help} [default: {option.default_text}]" if option.default_text else option.help

@@ -1,0 +1,1 @@
+"""Running a model: roll-in, choice of cells and tokens, roll-outs, decoding."""

@@ -1,0 +1,1 @@
+"""Token sequences in rectangles: references, limits, n-grams, chunks."""

@@ -1,0 +1,1 @@
+"""The examples of a run, from a data set, a file of the user or a formula, and the batches drawn from them."""

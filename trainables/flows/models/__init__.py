@@ -1,0 +1,1 @@
+"""The flow: trunk and head, made from a configuration."""
