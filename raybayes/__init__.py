@@ -29,23 +29,38 @@ from raybayes.errors import (
 )
 
 if TYPE_CHECKING:
-    from raybayes.api import extend, open_sweep, resume, sweep, train
-    from raybayes.sweeps.confirmation import confirm
+    from raybayes.api import Sweep, confirm, extend, open_sweep, resume, sweep, train
+    from raybayes.contract import Command, Context, Findings, Fusion, Metric, Project, Rescore, Stop
+    from raybayes.search.progress import Progress
+    from raybayes.space import Choice, Float, Int, Space
     from raybayes.sweeps.simulation import Recorded, simulate
 
-
 __all__ = [
+    "Choice",
     "ClusterError",
+    "Command",
+    "Context",
     "DataError",
+    "Findings",
+    "Float",
+    "Fusion",
+    "Int",
     "Interrupted",
+    "Metric",
     "OutOfTime",
+    "Progress",
+    "Project",
     "RaybayesError",
     "Recorded",
     "RefusedDataError",
+    "Rescore",
     "ResourceError",
+    "Space",
     "SpaceError",
     "SpecError",
+    "Stop",
     "StoreError",
+    "Sweep",
     "TrialError",
     "__version__",
     "confirm",
@@ -56,14 +71,21 @@ __all__ = [
     "sweep",
     "train",
 ]
-_CALLS = {
-    **dict.fromkeys(("extend", "open_sweep", "resume", "sweep", "train"), "raybayes.api"),
-    "confirm": "raybayes.sweeps.confirmation",
-    **dict.fromkeys(("Recorded", "simulate"), "raybayes.sweeps.simulation"),
+_HOMES = {
+    "raybayes.api": ("Sweep", "confirm", "extend", "open_sweep", "resume", "sweep", "train"),
+    "raybayes.contract": ("Command", "Context", "Findings", "Fusion", "Metric", "Project", "Rescore", "Stop"),
+    "raybayes.search.progress": ("Progress",),
+    "raybayes.space": ("Choice", "Float", "Int", "Space"),
+    "raybayes.sweeps.simulation": ("Recorded", "simulate"),
 }
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
 
+if not TYPE_CHECKING:  # a type checker that saw it would take every misspelt name for an Any
 
-def __getattr__(name: str) -> Any:
-    if name in _CALLS:
-        return getattr(import_module(_CALLS[name]), name)
-    raise AttributeError(f"module 'raybayes' has no attribute {name!r}; it has {', '.join(__all__)}")
+    def __getattr__(name: str) -> Any:
+        if name in _HOME:
+            return getattr(import_module(_HOME[name]), name)
+        raise AttributeError(f"module 'raybayes' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+    def __dir__() -> list[str]:
+        return __all__

@@ -1,4 +1,8 @@
-"""The Python door: `rb.train`, `rb.sweep`, `rb.resume`, `rb.extend`, `rb.open_sweep`; the command line uses it too."""
+"""The Python door: `rb.sweep`, `rb.train`, `rb.resume`, `rb.extend`, `rb.confirm`, `rb.open_sweep`.
+
+Each call checks its options, prepares the sweep once, executes a burst, and returns the sweep. The command line goes
+through the same functions.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,48 @@ from typing import Any, Unpack
 
 from raybayes.errors import SpecError
 from raybayes.spec.options import Path, options_at, require_known
-from raybayes.spec.signatures import ExtendOptions, ResumeOptions, SweepOptions, TrainOptions, takes
+from raybayes.spec.reading import parse_confirm
+from raybayes.spec.signatures import (
+    ConfirmOptions,
+    ExtendOptions,
+    ResumeOptions,
+    SweepOptions,
+    TrainOptions,
+    takes,
+)
 from raybayes.spec.sweep_spec import SweepSpec, make_spec
 from raybayes.spec.validation import build
 from raybayes.store.layout import Layout
-from raybayes.sweeps.execution import Executor, Watch, deadline, require_same_space, run, silent, start
-from raybayes.sweeps.preparation import prepare
-from raybayes.sweeps.results import Sweep
+from raybayes.sweeps import confirmation
+from raybayes.sweeps.execution import Executor, Watch, deadline, run, silent
+from raybayes.sweeps.preparation import Prepared, prepare, require_same_space, require_same_sweep
+from raybayes.sweeps.results import SweepResult
+
+
+class Sweep(SweepResult):
+    """A sweep or run: everything that it has found (`SweepResult`), and what can be done with it next.
+
+    Args:
+        path: its folder or URI.
+        keep: what must live as long as this object does: a temporary folder.
+
+    Raises:
+        StoreError: there is no sweep, or a newer raybayes wrote it.
+    """
+
+    def resume(self, *, watch: Watch = silent, **options: Unpack[ResumeOptions]) -> Sweep:
+        """Finish what is unfinished; see `raybayes.resume`."""
+        return resume(self.path, watch=watch, **options)
+
+    def extend(self, trials: int, *, watch: Watch = silent, **options: Unpack[ExtendOptions]) -> Sweep:
+        """Add more trials; see `raybayes.extend`."""
+        return extend(self.path, trials, watch=watch, **options)
+
+    def confirm(
+        self, top: int = 5, repeats: int = 5, *, watch: Watch = silent, **options: Unpack[ConfirmOptions]
+    ) -> Sweep:
+        """Repeat the best `top` trials over `repeats` fresh seeds; see `raybayes.confirm`."""
+        return confirm(self.path, top, repeats, watch=watch, **options)
 
 
 @takes("train")
@@ -40,10 +79,9 @@ def train(
             the kind `RefusedDataError` if it refused its data; `OutOfTime` at the end of `walltime`: the same call
             resumes the run.
     """
-    values: dict[str, Any] = {"project": project, "config": config, **options}
-    calls = {name: values.pop(name) for name in ("walltime", "executor") if name in values}
+    values, executor, walltime = _apart({"project": project, "config": config, **options})
     spec = make_spec("train", values, "train", kind="train", trials=1, sampler="random")
-    return start(spec, calls.get("executor", "ray"), watch, calls.get("walltime"))
+    return start(spec, executor, watch, walltime)
 
 
 @takes("sweep")
@@ -62,9 +100,38 @@ def sweep(project: str, *, watch: Watch = silent, **options: Unpack[SweepOptions
         RaybayesError: the sentences that the command line prints; `TrialError` if more than `max_failed_fraction` of
             the trials failed, `OutOfTime` at the end of `walltime`: the same call resumes the sweep.
     """
-    values: dict[str, Any] = {"project": project, **options}
-    calls = {name: values.pop(name) for name in ("walltime", "executor") if name in values}
-    return start(make_spec("sweep", values, "sweep"), calls.get("executor", "ray"), watch, calls.get("walltime"))
+    values, executor, walltime = _apart({"project": project, **options})
+    return start(make_spec("sweep", values, "sweep"), executor, watch, walltime)
+
+
+def start(spec: SweepSpec, executor: Executor = "ray", watch: Watch = silent, walltime: Any = None) -> Sweep:
+    """Run a spec: a new sweep, or the same one again, which resumes it.
+
+    Args:
+        spec: what was asked for.
+        executor: "ray", or "local" for this process without Ray.
+        watch: called with the progress, about twice a second.
+        walltime: seconds, or a duration such as "2h", after which the burst ends; None: no limit.
+
+    Raises:
+        SpecError: a sweep of that name exists and is another one; the message says what differs.
+        ResourceError: a trial needs more than the machines have.
+    """
+    until = deadline(walltime)  # the limit counts from here: preparing loads torch
+    prepared = prepare(spec)
+    require_same_sweep(prepared)
+    return _execute(prepared, executor, watch, until)
+
+
+def _execute(prepared: Prepared, executor: Executor, watch: Watch, until: float | None) -> Sweep:
+    """One burst, and the confirmation that the spec asks for once every trial is finished."""
+    last, spec = run(prepared, executor, watch, until), prepared.spec
+    found = Sweep(prepared.layout.storage.display)
+    if spec.confirm is None or sum(last.states.values()) < last.wanted:  # the time budget was up before
+        return found
+    top, repeats = parse_confirm(spec.confirm)
+    confirmation.confirm(found, top, repeats, {"concurrency": spec.concurrency}, executor, watch, until)
+    return Sweep(found.path)
 
 
 def open_sweep(path: Path) -> Sweep:
@@ -85,19 +152,14 @@ def resume(path: Path, *, watch: Watch = silent, **options: Unpack[ResumeOptions
         SpecError: a change of what the sweep is (project, space, objective, ...).
         ResourceError: a trial needs more than the machines have.
     """
-    changes: dict[str, Any] = dict(options)
-    calls = {name: changes.pop(name) for name in ("walltime", "executor") if name in changes}
-    executor: Executor = calls.get("executor", "ray")
-    until, found = deadline(calls.get("walltime")), Sweep(path)
+    changes, executor, walltime = _apart(options)
+    until, found = deadline(walltime), SweepResult(path)
     if found.spec.kind == "confirm":
-        from raybayes.sweeps.confirmation import go_on
-
         require_known("confirm", changes)
-        return go_on(found, executor, watch, until, changes)
-    spec = _changed(found, changes)
-    prepared = prepare(spec, Layout(found.layout.storage))
+        return Sweep(confirmation.resume_stage(found, changes, executor, watch, until))
+    prepared = prepare(_changed(found, changes), Layout(found.layout.storage))
     require_same_space(found, prepared.plan.space)
-    return run(prepared, executor, watch, until)
+    return _execute(prepared, executor, watch, until)
 
 
 @takes("extend")
@@ -107,14 +169,51 @@ def extend(path: Path, trials: int, *, watch: Watch = silent, **options: Unpack[
     Args:
         path: the sweep's folder or URI.
         trials: how many more.
-        watch, options: as in `resume`.
+        watch: called with the progress, about twice a second.
+        options: as in `resume`.
     """
     if trials < 1:
         raise SpecError(f"trials: found {trials}; extend by 1 or more.")
-    return resume(path, trials=Sweep(path).spec.trials + trials, watch=watch, **options)
+    return resume(path, trials=SweepResult(path).spec.trials + trials, watch=watch, **options)
 
 
-def _changed(found: Sweep, changes: Mapping[str, Any]) -> SweepSpec:
+@takes("confirm")
+def confirm(
+    path: Path, top: int = 5, repeats: int = 5, *, watch: Watch = silent, **options: Unpack[ConfirmOptions]
+) -> Sweep:
+    """Repeat the best `top` configurations of a sweep over up to `repeats` fresh seeds each.
+
+    Clear losers stop early. A confirmation that was interrupted is resumed; one that was done with the same
+    candidates and seeds is not repeated.
+
+    Args:
+        path: the sweep's folder or URI.
+        top: candidates, from 1.
+        repeats: fresh seeds per candidate, from 2.
+        watch: called with the progress, about twice a second.
+        options: what differs from the sweep. See below.
+
+    Returns:
+        The sweep, whose `best`, `trials` and `best_summary` now rest on the means over the fresh seeds.
+
+    Raises:
+        SpecError: fewer than one candidate or two seeds; another confirmation of the sweep is unfinished.
+        StoreError: the sweep has no finished trial that satisfies its constraints, or a burst still works on it.
+    """
+    changes, executor, walltime = _apart(options)
+    until, found = deadline(walltime), SweepResult(path)
+    confirmation.confirm(found, top, repeats, changes, executor, watch, until)
+    return Sweep(path)
+
+
+def _apart(options: Mapping[str, Any]) -> tuple[dict[str, Any], Executor, Any]:
+    """What the sweep keeps, and what holds for one call: the executor and the wall-clock limit."""
+    stored = dict(options)
+    executor: Executor = stored.pop("executor", "ray")
+    return stored, executor, stored.pop("walltime", None)
+
+
+def _changed(found: SweepResult, changes: Mapping[str, Any]) -> SweepSpec:
     if found.spec.kind == "replay":
         raise SpecError(f"{found.path} was simulated; call rb.simulate again with the same function to resume it.")
     allowed = [option.name for option in options_at("resume") if option.stored]
@@ -129,4 +228,4 @@ def _changed(found: Sweep, changes: Mapping[str, Any]) -> SweepSpec:
     return build(SweepSpec, {**old, **changes, "fixed_params": fixed}, f"resume {found.path}")
 
 
-__all__ = ["Executor", "Sweep", "Watch", "extend", "open_sweep", "resume", "start", "sweep", "train"]
+__all__ = ["Executor", "Sweep", "Watch", "confirm", "extend", "open_sweep", "resume", "start", "sweep", "train"]

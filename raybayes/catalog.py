@@ -10,6 +10,7 @@ import importlib
 import importlib.metadata
 import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -151,6 +152,40 @@ def _field(model: type[BaseModel], path: Sequence[str]) -> FieldInfo:
         return first
     group = next(group for group in groups_of(first.annotation) if path[1] in group.model_fields)
     return _field(group, path[1:])
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a spec names, found and checked.
+
+    Args:
+        project: the project.
+        config: the user's fixed values by dotted names, in the types of the project's Config.
+        space: the declared search space; an empty one where nothing is searched.
+        defaults: the whole default configuration by dotted names, with what is fixed.
+    """
+
+    project: Project
+    config: Mapping[str, Any]
+    space: Space
+    defaults: Mapping[str, Any]
+
+
+def select(name: str, config: Mapping[str, Any], space: str | None) -> Selection:
+    """Look up everything that a spec names.
+
+    Args:
+        name: of the project.
+        config: fixed values, by dotted names or nested.
+        space: name of one of its search spaces; None: nothing is searched.
+
+    Raises:
+        SpecError, SpaceError: there is no such project or space, or the project refuses a value.
+    """
+    project = load_project(name)
+    fixed = fixed_values(project, config)
+    chosen = Space({}) if space is None else load_space(project, space)
+    return Selection(project, fixed, chosen, filled(project, {**chosen.constants(), **fixed}))
 
 
 def defaults(project: Project) -> dict[str, Any]:

@@ -25,7 +25,7 @@ ON_THEIR_OWN = (
     "tests/faults/test_interruptions.py",
     "tests/faults/test_on_a_cluster.py",
     "tests/faults/test_sharing.py",
-    "tests/launch/test_local.py",
+    "tests/launch/launchers/test_local.py",
 )
 
 # A busy machine must not fail a property by its clock; the number of examples keeps the whole run short.

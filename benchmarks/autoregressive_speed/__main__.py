@@ -16,7 +16,6 @@ from benchmarks import measurement
 from benchmarks.autoregressive_speed import reference
 from benchmarks.measurement import Sample
 from trainables.autoregressive.config import Config
-from trainables.autoregressive.costs.policies import Tried
 from trainables.autoregressive.costs.sequence_costs import COSTS
 from trainables.autoregressive.draws import Draws
 from trainables.autoregressive.methods import METHODS, Step
@@ -26,6 +25,7 @@ from trainables.autoregressive.rollouts.rollin import ground_truth
 from trainables.autoregressive.rollouts.rollout import roll_out
 from trainables.autoregressive.sequences.limits import Limits, Rules
 from trainables.autoregressive.sequences.references import References
+from trainables.autoregressive.sequences.tried import Tried
 from trainables.autoregressive.stopwatch import Stopwatch
 from trainables.autoregressive.tasks.data import Split
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from trainables.autoregressive.costs.policies import Tried
 from trainables.autoregressive.models import GruSeq2Seq, Seq2Seq, Source, Trace
 from trainables.autoregressive.models.gru import gru_cell
 from trainables.autoregressive.sequences.limits import Limits
 from trainables.autoregressive.sequences.references import finish
+from trainables.autoregressive.sequences.tried import Tried
 
 NOBODY = torch.empty(0, dtype=torch.int64)
 

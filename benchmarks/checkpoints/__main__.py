@@ -23,7 +23,7 @@ from raybayes.clock import WALL
 from raybayes.engine.messages import TrialRun
 from raybayes.engine.worker.checkpointer import COST, AsyncCheckpointer
 from raybayes.engine.worker.context import SingleProcessGroup
-from raybayes.store import checkpoints
+from raybayes.store.checkpointing import checkpoints
 from raybayes.store.filesystem import Storage
 from raybayes.store.layout import Layout
 

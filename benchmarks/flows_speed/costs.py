@@ -10,8 +10,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from trainables.flows.config import Config, data_shape
-from trainables.flows.models.build import build_flow, gflops
+from trainables.flows.models.build import build_flow
 from trainables.flows.models.flow import SemiConditionalFlow
+from trainables.flows.models.gflops import gflops
 
 PRESETS = ("paper", "medium", "small", "cpu", "cpu-16x16", "glow", "pca32")
 CLASSES = 10

@@ -14,7 +14,7 @@ from typing import Any
 
 import optuna
 
-from raybayes.search.rungs import Asha, Curves
+from raybayes.search.schedulers.rungs import Asha, Curves
 from raybayes.space import Float, Int, Space
 
 Function = Callable[[Mapping[str, Any]], list[dict[str, float]]]

@@ -19,7 +19,7 @@ import torch
 
 import raybayes as rb
 from benchmarks import measurement
-from raybayes.reporting.findings import columns
+from raybayes.reporting.tables.findings import columns
 from trainables.permutations.analysis.comparison import entries, score_table
 
 RLOO = {"estimator": "rloo", "scale_by_std": True, "lr": 0.1, "reports": 5}

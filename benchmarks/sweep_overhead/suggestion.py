@@ -21,9 +21,9 @@ def _objective(x: float, y: float) -> float:
 
 def _raybayes(folder: Path, seed: int) -> Step:
     from raybayes.search.objective import Objective
-    from raybayes.search.outcome import Outcome, State
+    from raybayes.search.outcomes.outcome import Outcome, State
     from raybayes.search.samplers import sampler_factory
-    from raybayes.search.study import Study
+    from raybayes.search.study.study import Study
     from raybayes.space import Float, Space
     from raybayes.spec.component import Component
 

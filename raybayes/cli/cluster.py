@@ -19,7 +19,7 @@ File = Annotated[str, typer.Argument(metavar="FILE", help="A cluster file, e.g. 
 
 def _launcher(file: str) -> Launcher:
     from raybayes.launch.config.cluster_spec import read_cluster
-    from raybayes.launch.interface import launcher_for
+    from raybayes.launch.registry import launcher_for
 
     return launcher_for(read_cluster(file), file)
 

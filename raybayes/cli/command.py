@@ -55,9 +55,9 @@ def _perform(name: str, arguments: Sequence[str], run: str, out: str, as_json: b
     from raybayes import catalog
     from raybayes.cli.printing import console, print_json
     from raybayes.cli.show import findings_rows, print_findings
-    from raybayes.sweeps.results import Sweep
+    from raybayes.sweeps.results import SweepResult
 
-    found = Sweep(run)
+    found = SweepResult(run)
     offered = {command.name: command for command in catalog.load_project(found.spec.project).commands}
     inputs, settings = split_arguments(arguments, offered[name]) if name in offered else (list(arguments), {})
     made = found.command(name, inputs, settings)
@@ -120,8 +120,8 @@ def _write(made: Findings, folder: Path, name: str) -> list[str]:
 
     from raybayes.cli.printing import plain
     from raybayes.cli.show import findings_rows
-    from raybayes.reporting.findings import file_name
-    from raybayes.reporting.style import rendered
+    from raybayes.reporting.figures.style import rendered
+    from raybayes.reporting.tables.findings import file_name
 
     files = {f"{name}.json": json.dumps(plain(findings_rows(made)), indent=2, default=str).encode()}
     files |= {f"{file_name(caption)}.png": rendered(figure, "png") for caption, figure in made.figures.items()}

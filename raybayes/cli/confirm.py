@@ -19,6 +19,6 @@ def confirm(
     json: options.Json = False,
 ) -> int:
     """Repeat the best trials of a sweep over fresh seeds and choose the winner by mean."""
-    from raybayes.sweeps.confirmation import confirm as repeat
+    from raybayes import api
 
-    return watched(lambda watch: repeat(path, top, repeats, watch=watch, **given), path, json)
+    return watched(lambda watch: api.confirm(path, top, repeats, watch=watch, **given), path, json)

@@ -20,12 +20,12 @@ def export(
     from raybayes.cli.printing import print_json
     from raybayes.errors import SpecError
     from raybayes.reporting.export import KINDS, write_long
-    from raybayes.sweeps.results import Sweep
+    from raybayes.sweeps.results import SweepResult
 
     kind = next((kind for kind in KINDS if kind == format.lower()), None)
     if kind is None:
         raise SpecError(f"--format: found {format!r}; use {', '.join(KINDS)}.")
-    found = Sweep(path)
+    found = SweepResult(path)
     written = write_long(found.frame(what), out or f"{found.layout.name}-{what}.{kind}", kind)
     if json:
         print_json({"file": written})

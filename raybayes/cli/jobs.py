@@ -89,7 +89,7 @@ def show_all(cluster: Cluster = None, json: options.Json = False) -> int:
     from raybayes.cli.printing import console, plain_table, print_json
     from raybayes.launch.jobs import submission
 
-    lines = submission.everything(cluster)
+    lines = submission.list_jobs(cluster)
     if json:
         print_json([asdict(line) for line in lines])
         return 0
@@ -113,7 +113,7 @@ def logs(
     """What a job has printed."""
     from raybayes.launch.jobs import submission
 
-    jobs = submission.find(cluster, job)
+    jobs = submission.find_job(cluster, job)
     if follow:
         return _follow(jobs, job, f"--cluster {cluster} " if cluster else "")
     typer.echo(jobs.logs(job), nl=False)
@@ -125,6 +125,6 @@ def stop(job: Job, cluster: Cluster = None) -> int:
     """End a job; a sweep writes its checkpoints first, and can be resumed."""
     from raybayes.launch.jobs import submission
 
-    ran = submission.find(cluster, job).stop(job)
+    ran = submission.find_job(cluster, job).stop(job)
     typer.echo(f"{job}: asked to end" if ran else f"{job} had ended already")
     return 0

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from raybayes.contract import Findings
-    from raybayes.sweeps.results import Sweep
+    from raybayes.sweeps.results import SweepResult
 
 Path = Annotated[str, typer.Argument(help="The folder of a sweep or run.")]
 
@@ -24,9 +24,9 @@ def show(
     json: options.Json = False,
 ) -> int:
     """The table of a sweep or a run. Reads the folder alone; works while it runs."""
-    from raybayes.sweeps.results import Sweep
+    from raybayes.sweeps.results import SweepResult
 
-    found = Sweep(path)
+    found = SweepResult(path)
     if profile:
         print_profile(found, json)
         return 0
@@ -49,9 +49,9 @@ def rescore(
     from raybayes.cli.printing import console, print_json
     from raybayes.reporting.export import Kind, write_figures, write_long
     from raybayes.spec.yaml_files import parse_settings
-    from raybayes.sweeps.results import Sweep
+    from raybayes.sweeps.results import SweepResult
 
-    made = Sweep(path).rescore(parse_settings(settings or []))
+    made = SweepResult(path).rescore(parse_settings(settings or []))
     wanted: list[tuple[Kind, str | None]] = [("csv", csv), ("parquet", parquet)]
     written = [write_long(made.results, file, kind) for kind, file in wanted if file is not None]
     if figures is not None:
@@ -69,9 +69,9 @@ def rescore(
 def report(path: Path, json: options.Json = False) -> int:
     """Draw the figures of a sweep and write its report.html."""
     from raybayes.cli.printing import print_json
-    from raybayes.sweeps.results import Sweep
+    from raybayes.sweeps.results import SweepResult
 
-    page = Sweep(path).report()
+    page = SweepResult(path).report()
     if json:
         print_json({"report": page})
     else:
@@ -79,10 +79,10 @@ def report(path: Path, json: options.Json = False) -> int:
     return 0
 
 
-def print_sweep(found: Sweep, as_json: bool, findings: bool = True) -> None:
+def print_sweep(found: SweepResult, as_json: bool, findings: bool = True) -> None:
     """All trials, best first, the best marked; below them what the project makes of them; the path last."""
     from raybayes.cli.printing import console, print_json
-    from raybayes.reporting.table import best, trials_table
+    from raybayes.reporting.tables.trials_table import best, trials_table
 
     objectives = found.objectives
     if as_json:
@@ -101,10 +101,10 @@ def print_sweep(found: Sweep, as_json: bool, findings: bool = True) -> None:
     out.print(found.path, markup=False, soft_wrap=True)
 
 
-def print_profile(found: Sweep, as_json: bool) -> None:
+def print_profile(found: SweepResult, as_json: bool) -> None:
     """The shares of each slot's time, in percent."""
     from raybayes.cli.printing import console, plain_table, print_json
-    from raybayes.reporting.profile import in_percent, shares
+    from raybayes.reporting.tables.slot_shares import in_percent, shares
 
     found_shares = shares(found.profile())
     if as_json:
@@ -127,17 +127,17 @@ def findings_rows(findings: Findings) -> dict[str, list[dict[str, Any]]]:
 
 
 def print_findings(findings: Findings, out: Console) -> None:
-    from raybayes.reporting.findings import findings_table
+    from raybayes.reporting.tables.findings import findings_table
 
     for title, table in findings.tables.items():
         out.print(f"\n{title}", markup=False)
         out.print(findings_table(table, width=out.width))
 
 
-def print_run(found: Sweep, as_json: bool, findings: bool = False) -> None:
+def print_run(found: SweepResult, as_json: bool, findings: bool = False) -> None:
     """The last value of every metric, the tables that were saved, the path."""
     from raybayes.cli.printing import console, plain_table, print_json
-    from raybayes.store.reports import FIXED
+    from raybayes.store.logs.reports import FIXED
 
     rows = found.reports.to_pylist()
     names = [name for name in found.reports.column_names if name not in FIXED.names]

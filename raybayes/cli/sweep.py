@@ -11,7 +11,7 @@ from raybayes.cli import options
 
 if TYPE_CHECKING:
     from raybayes.sweeps.execution import Watch
-    from raybayes.sweeps.results import Sweep
+    from raybayes.sweeps.results import SweepResult
 
 Path = Annotated[str, typer.Argument(help="The sweep's folder or URI.")]
 
@@ -59,7 +59,7 @@ def extend(
     return watched(lambda watch: api.extend(path, trials, watch=watch, **given), path, json)
 
 
-def watched(call: Callable[[Watch], Sweep], title: str, json: bool) -> int:
+def watched(call: Callable[[Watch], SweepResult], title: str, json: bool) -> int:
     """Run a burst with its progress shown, then print the sweep."""
     from raybayes.cli.progress import ProgressView
     from raybayes.cli.show import print_sweep

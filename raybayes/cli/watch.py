@@ -10,7 +10,7 @@ import typer
 from raybayes.cli import options
 
 if TYPE_CHECKING:
-    from raybayes.reporting.view import View
+    from raybayes.reporting.terminal.view import View
     from raybayes.sweeps.live import LiveSweep
 
 
@@ -22,7 +22,7 @@ def watch(
 ) -> int:
     """Watch a sweep until it is finished, through interruptions and restarts. Reads its folder alone; Ctrl-C leaves."""
     from raybayes.cli.printing import console, print_json
-    from raybayes.reporting.view import screen
+    from raybayes.reporting.terminal.view import screen
     from raybayes.sweeps.live import LiveSweep
 
     follower = LiveSweep(path)
@@ -47,7 +47,7 @@ def _live(follower: LiveSweep, view: View, every: float) -> None:
     from rich.text import Text
 
     from raybayes.cli.printing import console
-    from raybayes.reporting.view import screen
+    from raybayes.reporting.terminal.view import screen
 
     out, problem = console(), ""
     with Live(console=out, auto_refresh=False) as live:
@@ -60,7 +60,7 @@ def _live(follower: LiveSweep, view: View, every: float) -> None:
 
 
 def _log(follower: LiveSweep, view: View, every: float) -> None:
-    from raybayes.reporting.ticker import news
+    from raybayes.reporting.terminal.log_lines import news
 
     before, told = None, ""
     while True:
@@ -91,7 +91,7 @@ def _line(text: str) -> None:
 
 
 def _facts(view: View) -> dict[str, Any]:
-    from raybayes.reporting.view import seconds_left
+    from raybayes.reporting.terminal.view import seconds_left
 
     return {
         "path": view.path,

@@ -6,14 +6,14 @@ listing(data_dir)         every data set               check(name, data_dir)    
 fetch(name, data_dir)     download it                  images.images(...)       tensors (imports torch)
 """
 
-from raybayes.data.catalogue import describe, names
 from raybayes.data.checking import Check, CheckedFile, Listed, check, listing
 from raybayes.data.digest import fingerprint
-from raybayes.data.fetching import fetch
+from raybayes.data.downloads.fetching import fetch
+from raybayes.data.files.sachs import edges
 from raybayes.data.loading import is_path, load, origin
 from raybayes.data.places import Origin
-from raybayes.data.record import Column, DataSet, File, Pixels
-from raybayes.data.sachs import edges
+from raybayes.data.records import Column, DataSet, File, Pixels
+from raybayes.data.registry.catalogue import describe, names
 
 __all__ = [
     "Check",

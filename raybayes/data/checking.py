@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from raybayes.data.catalogue import DATA_SETS
 from raybayes.data.digest import fingerprint
 from raybayes.data.loading import load, origin
 from raybayes.data.places import Origin, locate, places
-from raybayes.data.record import DataSet, File
+from raybayes.data.records import DataSet, File
+from raybayes.data.registry.catalogue import DATA_SETS
 from raybayes.errors import DataError
 
 MISSING = "missing"

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from raybayes.data.catalogue import DATA_SETS, describe
-from raybayes.data.record import Pixels
+from raybayes.data.records import Pixels
+from raybayes.data.registry.catalogue import DATA_SETS, describe
 from raybayes.errors import DataError
 
 _COLUMNS = ("image", "jpeg", "png")

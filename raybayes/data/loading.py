@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from raybayes.data.catalogue import describe
+from raybayes.data.files.tables import read_parquet, split_by
 from raybayes.data.places import Origin, locate
-from raybayes.data.tables import read_parquet, split_by
+from raybayes.data.registry.catalogue import describe
 from raybayes.errors import DataError
 
 

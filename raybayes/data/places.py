@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from raybayes.data.record import DataSet, File
+from raybayes.data.records import DataSet, File
 from raybayes.errors import DataError
 
 SAMPLES = Path(__file__).parent / "samples"

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from raybayes.errors import StoreError
 from raybayes.store.layout import Layout
-from raybayes.store.reports import Row, next_burst
+from raybayes.store.logs.reports import Row, next_burst
 from raybayes.store.trials import read_trials
 
 if TYPE_CHECKING:
-    from raybayes.store.events import EventFiles
+    from raybayes.store.logs.tensorboard_events import EventFiles
 
 EVERY_S = 5.0
 _LOG = logging.getLogger("raybayes.engine")
@@ -65,7 +65,7 @@ class Monitor:
 
     def _work(self) -> None:
         over = self._ended.wait(self._every_s)
-        from raybayes.store.events import EventFiles  # not earlier: a burst that begins imports enough
+        from raybayes.store.logs.tensorboard_events import EventFiles  # not earlier: a burst that begins imports enough
 
         files = EventFiles(self._layout)
         while not over:

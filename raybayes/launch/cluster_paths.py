@@ -1,7 +1,7 @@
-"""Every file of a running cluster, in its folder on the shared disk. Nobody else builds a path.
+"""Every file of a running cluster, in its folder on the shared disk. No other module builds such a path.
 
-The folder is the meeting place: the head writes its address into it, workers and `raybayes cluster` read it. Files
-appear whole (a temporary name, then a rename), are readable by their owner alone, and carry no secret but `token`.
+The folder is where the parts of a cluster meet: the head writes its address there, workers and `raybayes cluster` read
+it. Files appear whole (a temporary name, then a rename), only their owner can read them, and only `token` is a secret.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
-from dataclasses import dataclass
+from collections.abc import MutableMapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from raybayes.errors import ClusterError
 class Head:
     """Where a cluster can be reached."""
 
-    id: str  # of this incarnation of the cluster
+    id: str  # of this start of the cluster
     host: str
     ip: str
     port: int
@@ -32,23 +32,58 @@ class Head:
 
     @property
     def address(self) -> str:
-        """For RAY_ADDRESS."""
+        """The value of RAY_ADDRESS."""
         return f"{self.ip}:{self.port}"
 
     @property
     def dashboard(self) -> str:
-        """For a browser and for the jobs API; both need the token."""
+        """The URL of the dashboard and of the jobs API; both require the token."""
         return f"http://{self.ip}:{self.dashboard_port}"
 
 
 @dataclass(frozen=True)
 class Joined:
-    """Which nodes are alive, as the head last saw them."""
+    """The nodes that were alive when the head last looked."""
 
     updated: float  # Unix epoch
     hosts: tuple[str, ...]
     cpus: float
     gpus: float
+
+
+@dataclass(frozen=True)
+class NodeRecord:
+    """One node of a cluster, as long as its processes or its files exist.
+
+    Args:
+        host: name of the machine.
+        pid, born: the supervisor process and its start time (Unix epoch): process numbers are used again.
+        reaper: number and start time of the process that cleans up after the supervisor.
+        mark: the value of `processes.MARK_VARIABLE` in the environment of each process of the node.
+        scratch: private temporary folder.
+        ports: first port and number of ports.
+        head: whether it is the head.
+    """
+
+    host: str
+    pid: int
+    born: float
+    reaper: tuple[int, float]
+    mark: str
+    scratch: str
+    ports: tuple[int, int]
+    head: bool
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> NodeRecord:
+        """The record that a node's file holds."""
+        values = _patch_node_record(found)
+        return cls(**{**values, "reaper": tuple(values["reaper"]), "ports": tuple(values["ports"])})
+
+
+def _patch_node_record(found: dict[str, Any]) -> dict[str, Any]:
+    """Nodes started by raybayes 0.1 call the reaper `janitor`; they may still run after an upgrade."""
+    return {("reaper" if key == "janitor" else key): value for key, value in found.items()}
 
 
 @dataclass(frozen=True)
@@ -59,17 +94,17 @@ class ClusterFolder:
 
     @property
     def token(self) -> Path:
-        """What every process of the cluster must know."""
+        """The secret that every process of the cluster must present."""
         return self.path / "token"
 
     @property
     def record(self) -> Path:
-        """What was started, by whom: job id or process."""
+        """What `up` or `submit` started: job id, process or hosts."""
         return self.path / "cluster.json"
 
     @property
     def head(self) -> Path:
-        """The address."""
+        """The head's address."""
         return self.path / "head.json"
 
     @property
@@ -79,7 +114,7 @@ class ClusterFolder:
 
     @property
     def stop(self) -> Path:
-        """Exists when all nodes are to end: batch systems pass signals on in ways of their own, a file is plain."""
+        """Exists when all nodes must end. Each batch system delivers signals differently; a file works on all."""
         return self.path / "stop"
 
     @property
@@ -89,17 +124,22 @@ class ClusterFolder:
 
     @property
     def continued(self) -> Path:
-        """Exists once a submitted sweep was interrupted by the wall time and has to go on."""
+        """Exists once the wall time has interrupted a submitted sweep, which must then be resumed."""
         return self.path / "continued"
 
     @property
+    def losses(self) -> Path:
+        """How many times in a row the cluster of a submitted command was lost."""
+        return self.path / "losses.json"
+
+    @property
     def script(self) -> Path:
-        """What sbatch was given."""
+        """The batch script that sbatch received."""
         return self.path / "job.sbatch"
 
     @property
     def logs(self) -> Path:
-        """One file a process."""
+        """A folder with one file per process."""
         return self.path / "logs"
 
     @property
@@ -108,69 +148,73 @@ class ClusterFolder:
         return self.logs / "job.log"
 
     def node(self, index: int, host: str) -> Path:
-        """What one node's supervisor is."""
+        """The file of a node's record."""
         return self.path / f"node-{index}-{host}.json"
 
     def node_log(self, index: int, host: str) -> Path:
-        """What one node prints."""
+        """What Ray prints on a node."""
         return self.logs / f"node-{index}-{host}.log"
 
-    def nodes(self) -> list[dict[str, Any]]:
-        """The records of all supervisors that have not ended."""
-        found = (read_json(path) for path in sorted(self.path.glob("node-*.json")))
-        return [record for record in found if record is not None]
+    def read_node(self, index: int, host: str) -> NodeRecord | None:
+        """The record of one node; None if the node has not started or has ended."""
+        found = read_json(self.node(index, host))
+        return None if found is None else NodeRecord.from_json(found)
 
-    def refuse(self, host: str, reason: str) -> None:
-        """Note why a node of the cluster cannot join, for those who wait for it."""
+    def read_nodes(self) -> list[NodeRecord]:
+        """The records of all nodes that have not ended."""
+        found = (read_json(path) for path in sorted(self.path.glob("node-*.json")))
+        return [NodeRecord.from_json(record) for record in found if record is not None]
+
+    def write_refusal(self, host: str, reason: str) -> None:
+        """Write why a node cannot join, for the process that waits for it."""
         if self.path.is_dir():
             write_text(self.path / f"refused-{host}", reason)
 
-    def refusals(self) -> list[str]:
-        """Why nodes cannot join, a sentence each."""
+    def read_refusals(self) -> list[str]:
+        """Why nodes cannot join, one sentence per node."""
         return [f"{path.name[8:]}: {path.read_text('utf-8')}" for path in sorted(self.path.glob("refused-*"))]
 
-    def clear(self) -> None:
-        """Remove what an earlier start of the same cluster said of itself."""
-        for path in (self.head, self.joined, self.stop, *self.path.glob("refused-*")):
-            path.unlink(missing_ok=True)
-
     def create(self) -> None:
-        """Make the folder, closed to others, with a new token."""
+        """Make the folder, closed to other users, with a new token.
+
+        Raises:
+            ClusterError: the folder cannot be written.
+        """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self.path.chmod(0o700)
             self.logs.mkdir(exist_ok=True)
         except OSError as error:
             raise ClusterError(
-                f"{self.path}: cannot be made ({error.strerror}); `shared` must be a folder that you can write, and "
+                f"{self.path}: cannot be created ({error.strerror}); `shared` must be a folder that you can write and "
                 "that all nodes see."
             ) from None
         write_text(self.token, secrets.token_hex(32))
 
-    def forget(self) -> None:
-        """Remove what names a running cluster; logs and results stay."""
-        self.clear()
+    def clear_start(self) -> None:
+        """Remove the address, the members, the refusals and the stop file of an earlier start."""
+        for path in (self.head, self.joined, self.stop, *self.path.glob("refused-*")):
+            path.unlink(missing_ok=True)
+
+    def clear_cluster(self) -> None:
+        """Remove everything that names a running cluster; logs and results stay."""
+        self.clear_start()
         for path in (self.record, self.token, *self.path.glob("node-*.json")):
             path.unlink(missing_ok=True)
 
-    def remove(self) -> None:
-        """Remove all of it."""
-        shutil.rmtree(self.path, ignore_errors=True)
-
     def read_head(self) -> Head | None:
-        """The address, once the head is up."""
+        """The head's address, once the head is up."""
         found = read_json(self.head)
         return None if found is None else Head(**found)
 
     def read_joined(self) -> Joined | None:
-        """The nodes, once the head is up."""
+        """The nodes that have joined, once the head is up."""
         found = read_json(self.joined)
         return None if found is None else Joined(**{**found, "hosts": tuple(found["hosts"])})
 
-    def authenticate(self, environment: dict[str, str] | None = None) -> None:
-        """Let a process (this one, if no environment is given) present the cluster's token. Before ray is imported."""
-        target = os.environ if environment is None else environment
-        target["RAY_AUTH_MODE"], target["RAY_AUTH_TOKEN_PATH"] = "token", str(self.token)
+    def set_token_variables(self, environment: MutableMapping[str, str]) -> None:
+        """Make a process present the cluster's token. Ray reads these variables when it is imported."""
+        environment["RAY_AUTH_MODE"], environment["RAY_AUTH_TOKEN_PATH"] = "token", str(self.token)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -182,14 +226,19 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """`write_text` for a record."""
-    write_text(path, json.dumps(value, indent=1))
+    """`write_text` for a dataclass, or for anything that JSON has."""
+    fields = asdict(value) if hasattr(value, "__dataclass_fields__") else value
+    write_text(path, json.dumps(fields, indent=1))
 
 
 def read_json(path: Path) -> Any:
-    """What a file holds; None if it is not there (yet)."""
+    """The value that a file holds; None if the file does not exist (yet).
+
+    Raises:
+        ClusterError: the file is no JSON, or cannot be read.
+    """
     with contextlib.suppress(OSError):
-        os.listdir(path.parent)  # NFS remembers for a minute that a file was not there, until its folder is listed
+        os.listdir(path.parent)  # NFS remembers for a minute that a file was absent, until its folder is listed
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

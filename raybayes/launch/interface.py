@@ -1,4 +1,4 @@
-"""What every kind of cluster can do, and which launcher does it."""
+"""What every kind of cluster can do. `registry.launcher_for` picks the launcher of a cluster file."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Protocol
 
 from raybayes.errors import ClusterError
 from raybayes.launch.cluster_paths import ClusterFolder, Head
-from raybayes.launch.config.cluster_spec import ClusterSpec, LocalCluster, SlurmCluster
-from raybayes.launch.config.hosts_file import HostsFile
 from raybayes.launch.node.checks import Finding
 
 Say = Callable[[str], None]
@@ -17,14 +15,15 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Status:
-    """How a cluster stands.
+    """The state of a cluster.
 
     Args:
         state: down, pending, starting, up, or lost.
-        detail: one sentence more: the job, Slurm's reason, which node is missing.
+        detail: one sentence more: the job, Slurm's reason, the missing node.
         hosts: nodes that have joined.
-        wanted: nodes in all.
-        head: the address, if it is up.
+        wanted: number of nodes that the cluster file asks for.
+        cpus, gpus: total of the nodes that have joined.
+        head: where the cluster can be reached, if it is up.
     """
 
     state: str
@@ -42,72 +41,59 @@ class Launcher(Protocol):
     folder: ClusterFolder
 
     def check(self) -> list[Finding]:
-        """Look at what can be seen from here; starts nothing."""
+        """Check everything that can be checked from this machine; starts nothing."""
         ...
 
     def render(self) -> str:
-        """The exact text or command that `up` hands over."""
+        """The exact text or command that `up` uses."""
         ...
 
     def up(self, say: Say) -> Status:
-        """Start it and wait until all nodes have joined. Raises ClusterError when only part of them do."""
+        """Start the cluster and wait until all nodes have joined.
+
+        Args:
+            say: receives one sentence per step.
+
+        Raises:
+            ClusterError: it cannot start, or only some nodes joined; then everything that was started is ended.
+        """
         ...
 
     def status(self) -> Status:
-        """How it stands now."""
+        """The state of the cluster now."""
         ...
 
     def down(self, say: Say) -> list[str]:
-        """End what `up` started, and nothing else. Returns what could not be ended."""
+        """End what `up` started, and nothing else. Returns what could not be ended, one sentence each."""
         ...
 
 
-def launcher_for(spec: ClusterSpec, file: str) -> Launcher:
-    """The launcher of a cluster file."""
-    if isinstance(spec, LocalCluster):
-        from raybayes.launch.launchers.local import LocalLauncher
-
-        return LocalLauncher(spec)
-    if isinstance(spec, SlurmCluster):
-        from raybayes.launch.launchers.slurm import SlurmLauncher
-
-        return SlurmLauncher(spec)
-    if isinstance(spec, HostsFile):
-        from raybayes.launch.launchers.hosts import HostsLauncher
-
-        return HostsLauncher(spec, file)
-    from raybayes.launch.launchers.kuberay import KubeRayLauncher
-
-    return KubeRayLauncher(spec, file)
-
-
-def refuse_second(status: Status, name: str) -> None:
-    """A cluster file names one cluster; two of one name would share a folder."""
+def require_down(status: Status, name: str) -> None:
+    """Raise ClusterError if the cluster runs: two clusters of one name would share a folder."""
     if status.state not in ("down", "lost"):
         raise ClusterError(
-            f"{name} is {status.state} already ({status.detail}); end it with raybayes cluster down, or give the file "
+            f"{name} is already {status.state} ({status.detail}); end it with raybayes cluster down, or give the file "
             "another name."
         )
 
 
-def raise_refusals(folder: ClusterFolder) -> None:
-    """Raise ClusterError with what nodes say of why they cannot join."""
-    if refusals := folder.refusals():
+def require_no_refusals(folder: ClusterFolder) -> None:
+    """Raise ClusterError with the reasons for which nodes cannot join, if there are any."""
+    if refusals := folder.read_refusals():
         raise ClusterError(f"a node cannot join. {' '.join(refusals)}")
 
 
-def missing_nodes(folder: ClusterFolder, joined: tuple[str, ...], wanted: int, waited_s: float) -> ClusterError:
-    """The sentence for a cluster of which only part came up."""
-    started = sorted(str(record["host"]) for record in folder.nodes())
-    absent = sorted(set(started) - set(joined))
+def missing_nodes_error(folder: ClusterFolder, joined: tuple[str, ...], wanted: int, timeout_s: float) -> ClusterError:
+    """The error for a cluster of which only some nodes joined within `timeout_s`."""
+    absent = sorted({record.host for record in folder.read_nodes()} - set(joined))
     hint = f"started but not joined: {', '.join(absent)}" if absent else "the others were never started"
-    lines = [line for path in sorted(folder.logs.glob("node-*.log")) for line in _complaints(path.read_text("utf-8"))]
-    said = f" Ray says: {lines[-1]}" if lines else ""
+    lines = [line for path in sorted(folder.logs.glob("node-*.log")) for line in _error_lines(path.read_text("utf-8"))]
+    last = f" Ray's last error: {lines[-1]}" if lines else ""
     return ClusterError(
-        f"only {len(joined)} of {wanted} nodes joined within {waited_s:g} s ({', '.join(joined) or 'none'}); {hint}. "
-        f"Logs: {folder.logs}.{said}"
+        f"only {len(joined)} of {wanted} nodes joined within {timeout_s:g} s ({', '.join(joined) or 'none'}); {hint}. "
+        f"Logs: {folder.logs}.{last}"
     )
 
 
-def _complaints(log: str) -> list[str]:
+def _error_lines(log: str) -> list[str]:
     return [line.strip() for line in log.splitlines() if "Error" in line or "Invalid" in line]

@@ -16,8 +16,8 @@ import pyarrow.parquet
 from matplotlib.figure import Figure
 
 from raybayes.errors import SpecError, StoreError
-from raybayes.reporting import style
-from raybayes.reporting.findings import file_name
+from raybayes.reporting.figures import style
+from raybayes.reporting.tables.findings import file_name
 
 Kind = Literal["csv", "parquet", "json"]
 KINDS: tuple[Kind, ...] = ("csv", "parquet", "json")

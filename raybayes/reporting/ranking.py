@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from raybayes.search.objective import Objective
-from raybayes.search.pareto import count_dominating
+from raybayes.search.outcomes.pareto import count_dominating
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]

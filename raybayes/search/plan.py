@@ -8,11 +8,11 @@ from typing import Any
 
 from raybayes.contract import Metric
 from raybayes.errors import SpecError
-from raybayes.search.confirm import Race
 from raybayes.search.objective import Objective
-from raybayes.search.population import Population, make_population
-from raybayes.search.rungs import RANKING, NoPruning, Scheduler, make_scheduler
+from raybayes.search.outcomes.confirm import Race
 from raybayes.search.samplers import Factory, sampler_factory
+from raybayes.search.schedulers.population import Population, make_population
+from raybayes.search.schedulers.rungs import RANKING, NoPruning, Scheduler, make_scheduler
 from raybayes.search.warm_start import WarmStart
 from raybayes.space import Space, Value
 from raybayes.spec.sweep_spec import SweepSpec

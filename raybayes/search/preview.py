@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from raybayes.search.plan import Plan
-from raybayes.search.study import Study
+from raybayes.search.study.study import Study
 from raybayes.space import Value
 
 

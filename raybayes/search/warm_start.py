@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from raybayes.search.objective import Objective
-from raybayes.search.ranking import ranked
-from raybayes.search.study import TrialRecord
-from raybayes.search.transfer_study import Past
+from raybayes.search.outcomes.ranking import ranked
+from raybayes.search.study.records import TrialRecord
+from raybayes.search.study.transfer_study import Past
 from raybayes.space import Choice, Parameter, Space, Value
 
 MOST = 10  # configurations that are tried first

@@ -15,11 +15,11 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from raybayes.clock import WALL, Clock
 from raybayes.errors import RaybayesError, SpecError
-from raybayes.reporting.table import counts
-from raybayes.sweeps.results import Sweep
+from raybayes.reporting.tables.trials_table import counts
+from raybayes.sweeps.results import SweepResult
 
 if TYPE_CHECKING:
-    from raybayes.reporting.page import Page
+    from raybayes.reporting.page.make_page import Page
 
 SHOWN = ("history", "curves", "importances", "timeline")  # figures on the first page
 FRESH_S = 60.0  # a page of a running sweep is drawn anew at most this often
@@ -44,7 +44,7 @@ class Site:
 
     def __init__(self, path: str, clock: Clock = WALL) -> None:
         self._path, self._clock = path, clock
-        self._name = Sweep(path).layout.name
+        self._name = SweepResult(path).layout.name
         self._wsgi = _optuna_dashboard()
         self._optuna: Any = None
         self._mutex = threading.Lock()  # matplotlib draws one figure at a time
@@ -72,11 +72,11 @@ class Site:
         with self._mutex:
             now = self._clock.elapsed()
             if self._page is None or now - self._drawn > FRESH_S:
-                self._page, self._drawn = Sweep(self._path).page(), now
+                self._page, self._drawn = SweepResult(self._path).page(), now
             return self._page
 
     def _front(self) -> str:
-        sweep = Sweep(self._path)
+        sweep = SweepResult(self._path)
         picture = '<figure><a href="/figures/{0}.svg"><img src="/figures/{0}.png" alt="{0}: nothing yet"></a></figure>'
         pictures = "".join(picture.format(name) for name in SHOWN)  # the browser fetches them: drawing takes seconds
         body = (
@@ -96,7 +96,7 @@ class Site:
 
     def _dashboard(self, environ: Mapping[str, Any], start: Start) -> Answer:
         if self._optuna is None:
-            study = Sweep(self._path).study()
+            study = SweepResult(self._path).study()
             if not study.begun:
                 text = "<p>No trial has started yet; load this page again later."
                 return _answer(start, "200 OK", "text/html", _page(self._name, text))

@@ -9,11 +9,12 @@ from typing import Any
 
 from raybayes.clock import WALL, Clock
 from raybayes.errors import StoreError
-from raybayes.reporting.view import View, Worker
-from raybayes.search.study import Study, trials_table
+from raybayes.reporting.terminal.view import View, Worker
+from raybayes.search.study.study import Study
+from raybayes.search.study.trials_table import trials_table
 from raybayes.store.lock import BurstLock
-from raybayes.store.report_tail import ReportTail
-from raybayes.sweeps.results import Sweep
+from raybayes.store.logs.report_tail import ReportTail
+from raybayes.sweeps.results import SweepResult
 
 COPY_EVERY_S = 10.0  # an object store's journal is fetched whole, so not at each look
 
@@ -30,7 +31,7 @@ class LiveSweep:
 
     def __init__(self, path: str, clock: Clock = WALL) -> None:
         self._path, self._clock = path, clock
-        self._reports = ReportTail(Sweep(path).layout)
+        self._reports = ReportTail(SweepResult(path).layout)
         self._curves: dict[tuple[int, int], dict[int, float]] = defaultdict(dict)
         self._steps: dict[tuple[int, int], int] = {}
         self._study: Study | None = None
@@ -42,7 +43,7 @@ class LiveSweep:
         Raises:
             StoreError: the storage cannot be read at the moment; look again later.
         """
-        sweep = Sweep(self._path)  # read anew: a later burst may want more trials
+        sweep = SweepResult(self._path)  # read anew: a later burst may want more trials
         objective = sweep.objectives[0].name
         for _, row in self._reports.news():
             key = row["trial"], row["repeat"]
@@ -68,7 +69,7 @@ class LiveSweep:
             usage=_usage(sweep),
         )
 
-    def _opened(self, sweep: Sweep) -> Study:
+    def _opened(self, sweep: SweepResult) -> Study:
         """The study, opened once: its later reads take in only new lines of the journal."""
         if not sweep.layout.storage.local:
             now = self._clock.elapsed()
@@ -78,7 +79,7 @@ class LiveSweep:
             self._study = sweep.study()
         return self._study
 
-    def _worker(self, sweep: Sweep) -> Worker | None:
+    def _worker(self, sweep: SweepResult) -> Worker | None:
         holder = BurstLock(sweep.layout, self._clock).living()
         if holder is None:
             return None
@@ -86,7 +87,7 @@ class LiveSweep:
         return Worker(holder.host, holder.pid, max(0.0, self._clock.now() - newest))
 
 
-def _usage(sweep: Sweep) -> Mapping[str, Any]:
+def _usage(sweep: SweepResult) -> Mapping[str, Any]:
     try:
         found: Mapping[str, Any] = json.loads(sweep.layout.storage.read_bytes(sweep.layout.usage))
     except (StoreError, ValueError):  # nobody has told

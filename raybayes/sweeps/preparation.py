@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from pydantic import BaseModel
+
 from raybayes import catalog, data
 from raybayes._version import __version__
 from raybayes.contract import Project
@@ -16,106 +18,154 @@ from raybayes.hardware import describe_machine
 from raybayes.search.plan import Plan, make_plan
 from raybayes.search.preview import preview
 from raybayes.space import Choice, Space
-from raybayes.spec.sweep_spec import SweepSpec
-from raybayes.spec.validation import nest
-from raybayes.store.filesystem import open_storage
+from raybayes.spec.sweep_spec import SweepSpec, differences
+from raybayes.spec.validation import build, nest
+from raybayes.store.filesystem import ensure_writable, open_storage
 from raybayes.store.layout import Layout
+from raybayes.sweeps.results import SweepResult
 from raybayes.sweeps.warm_start import warm_start_of
 
-_DRAWS = 64  # of the first configurations, at most, are looked at before a sweep starts
-Points = Sequence[Mapping[str, Any]]
+_DRAWS = 64  # of the first configurations, at most, are checked before a sweep starts
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A spec that was checked against its project, ready to run or to be shown by --dry-run."""
+    """A spec that was checked against its project, ready to run or to be shown by --dry-run.
+
+    Args:
+        spec: with the fixed configuration in the project's types, and the objectives.
+        project: what is trained.
+        plan: the rules of the search.
+        layout: where the sweep lies.
+        candidates: of a confirmation, the trials that it repeats.
+    """
 
     spec: SweepSpec
     project: Project
     plan: Plan
     layout: Layout
-    candidates: Sequence[Mapping[str, Any]] = ()  # of a confirmation: the trials that it repeats
+    candidates: Sequence[Mapping[str, Any]] = ()
 
 
 def prepare(spec: SweepSpec, layout: Layout | None = None) -> Prepared:
     """Check everything that can be checked before anything starts. Writes nothing.
 
+    Args:
+        spec: what was asked for.
+        layout: where an earlier burst of it lies; None: it is new, or named again.
+
     Raises:
         RaybayesError: the first thing that is wrong.
     """
-    project = catalog.load_project(spec.project)
-    fixed = catalog.fixed_values(project, _dotted(spec.config))
-    spec = spec.model_copy(update={"config": fixed})
+    selected = catalog.select(spec.project, spec.config, spec.space if spec.kind == "sweep" else None)
+    project = selected.project
     if spec.fuse != "never":
         catalog.require_fusion(project)
-    space = Space({})
-    if spec.kind == "sweep":
-        space = catalog.load_space(project, spec.space)
-        spec = spec.model_copy(update={"objective": spec.objective or project.objective})
-    defaults = catalog.filled(project, {**space.constants(), **fixed})
-    plan = make_plan(spec, space, project.metrics, defaults)
-    # What an earlier burst has begun goes on; it is not asked again whether enough of its space is possible.
+    objective = spec.objective or (project.objective if spec.kind == "sweep" else ())
+    spec = spec.model_copy(update={"config": dict(selected.config), "objective": objective})
+    plan = make_plan(spec, selected.space, project.metrics, selected.defaults)
+    # What an earlier burst has begun is resumed; whether enough of its space is possible is not checked again.
     points = _first_points(plan, min(_DRAWS, spec.trials) if layout is None else 1)
-    _require_data(spec, project, plan, points, defaults)
+    attempts = [_attempt(project, {**spec.config, **point}) for point in points]
+    _require_data(spec, selected, plan, attempts)
     if layout is None:
-        _require_possible(spec, project, points)
+        _require_possible(spec, attempts)
     layout = layout or Layout(open_storage(spec.storage).child(spec.name))
     return Prepared(spec, project, replace(plan, prior=warm_start_of(spec, plan, layout)), layout)
 
 
-def _dotted(config: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in nest(config).items():
-        if isinstance(value, Mapping):
-            flat |= {f"{name}.{inner}": v for inner, v in _dotted(value).items()}
-        else:
-            flat[name] = value
-    return flat
+@dataclass(frozen=True)
+class _Attempt:
+    """A configuration that a trial may have: its values by dotted names, and the project's Config or its refusal."""
+
+    values: Mapping[str, Any]
+    config: BaseModel | None
+    refusal: str = ""
 
 
-def _first_points(plan: Plan, most: int) -> Points:
+def _attempt(project: Project, values: Mapping[str, Any]) -> _Attempt:
+    try:
+        return _Attempt(values, build(project.Config, nest(values), f"{project.name} config"))
+    except SpecError as error:
+        return _Attempt(values, None, str(error))
+
+
+def _first_points(plan: Plan, most: int) -> Sequence[Mapping[str, Any]]:
     """What the first trials vary; nothing, once, where there is no space."""
     return preview(plan, most if plan.grid is None else min(most, len(plan.grid))) if plan.space else [{}]
 
 
-def _require_data(spec: SweepSpec, project: Project, plan: Plan, points: Points, defaults: Mapping[str, Any]) -> None:
+def _require_data(spec: SweepSpec, selected: catalog.Selection, plan: Plan, attempts: Sequence[_Attempt]) -> None:
     """Look for the data set, and let the project look at what the configuration names, before anything starts.
 
     A project's data set is its config field `dataset`, by convention. What trials vary is as in the first of them that
     can run.
     """
+    project = selected.project
     if "dataset" in plan.space:
         searched = plan.space["dataset"]
         names = list(searched.values) if isinstance(searched, Choice) else []
     else:
-        names = [defaults.get("dataset")]
+        names = [selected.defaults.get("dataset")]
     for name in names:
         if isinstance(name, str) and name not in project.generated_datasets:
             data.origin(name, spec.data)
         if project.check is None:
             continue
-        chosen = {} if name is None else {"dataset": name}
-        possible = (values for point in points if not _refusal(project, values := {**spec.config, **point, **chosen}))
-        if (first := next(possible, None)) is not None:
-            project.check(catalog.configure(project, first), lambda wanted: data.load(wanted, spec.data))
+        configs = (_with_dataset(project, attempt, name).config for attempt in attempts)
+        if (first := next((config for config in configs if config is not None), None)) is not None:
+            project.check(first, lambda wanted: data.load(wanted, spec.data))
 
 
-def _require_possible(spec: SweepSpec, project: Project, points: Points) -> None:
-    """SpecError if so many configurations of the space do not fit what the user has fixed that the sweep must fail."""
-    refused = [problem for point in points if (problem := _refusal(project, {**spec.config, **point}))]
-    if len(refused) > spec.max_failed_fraction * len(points):
+def _with_dataset(project: Project, attempt: _Attempt, name: Any) -> _Attempt:
+    """The same configuration on another data set; itself if it has that one already."""
+    if name is None or (attempt.config is not None and getattr(attempt.config, "dataset", None) == name):
+        return attempt
+    return _attempt(project, {**attempt.values, "dataset": name})
+
+
+def _require_possible(spec: SweepSpec, attempts: Sequence[_Attempt]) -> None:
+    """SpecError if so many configurations of the space are incompatible with the fixed values that most would fail."""
+    refusals = [attempt.refusal for attempt in attempts if attempt.config is None]
+    if len(refusals) > spec.max_failed_fraction * len(attempts):
         raise SpecError(
-            f"space {spec.space}: {len(refused)} of the first {len(points)} configurations do not go with what is "
-            f"fixed, for example: {refused[0]} Narrow the space with -s NAME=VALUE, fix less, or use another --space."
+            f"space {spec.space}: {len(refusals)} of the first {len(attempts)} sampled configurations are incompatible "
+            f"with the fixed values, for example: {refusals[0]} Narrow the space with -s NAME=VALUE, fix less, or use "
+            "another --space."
         )
 
 
-def _refusal(project: Project, values: Mapping[str, Any]) -> str | None:
-    try:
-        catalog.configure(project, values)
-    except SpecError as error:
-        return str(error)
-    return None
+def require_same_sweep(prepared: Prepared) -> None:
+    """Refuse to write over another sweep of that name, or over a finished run; a storage that cannot be written to.
+
+    Raises:
+        SpecError: what differs, key by key.
+        StoreError: the storage refuses.
+    """
+    layout, spec = prepared.layout, prepared.spec
+    if not layout.storage.exists(layout.spec):
+        ensure_writable(open_storage(spec.storage))
+        return
+    found = SweepResult(layout.storage.display)
+    if changed := differences(found.spec, spec):
+        joined = "\n  ".join(changed)
+        raise SpecError(
+            f"{found.path} already exists and is another {found.spec.kind}:\n  {joined}\nChoose another --name, or "
+            f"resume the old one: raybayes resume {found.path}."
+        )
+    if found.spec.kind == "train" and "COMPLETE" in found.trials["state"].to_pylist():
+        raise SpecError(f"{found.path} is finished; choose another --name to train again.")
+    require_same_space(found, prepared.plan.space)
+
+
+def require_same_space(found: SweepResult, space: Space) -> None:
+    """SpecError with the differences if a sweep's space has changed since its last burst."""
+    if found.space != space:
+        shown = "; ".join(found.space.differences(space))
+        raise SpecError(
+            f"{found.path}: the search space has changed since its last burst: {shown}. Restore it, or start a new "
+            "sweep."
+        )
 
 
 def describe(prepared: Prepared) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from raybayes.engine.controller.controller import SweepController
 from raybayes.engine.messages import TrialRun
 from raybayes.engine.simulated import SECONDS, Event, Replay
 from raybayes.errors import SpecError
-from raybayes.search.confirm import candidates
+from raybayes.search.outcomes.confirm import candidates
 from raybayes.search.plan import make_plan
 from raybayes.seeds import derive
 from raybayes.space import Choice, Space
@@ -42,11 +42,11 @@ from raybayes.store import parquet
 from raybayes.store.documents import write_spec
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
-from raybayes.store.reports import read_reports
+from raybayes.store.logs.reports import read_reports
 from raybayes.sweeps.confirmation import as_stage, stage_spec
-from raybayes.sweeps.execution import judge
+from raybayes.sweeps.execution import require_success
 from raybayes.sweeps.preparation import Prepared, describe
-from raybayes.sweeps.results import Sweep
+from raybayes.sweeps.results import SweepResult
 from raybayes.sweeps.warm_start import store_warm_start, warm_start_of
 
 Reports = float | Mapping[str, float] | Iterable[Mapping[str, float]]
@@ -67,7 +67,7 @@ class Simulated:
         driver_s: CPU seconds that the driver has computed.
     """
 
-    sweep: Sweep
+    sweep: SweepResult
     events: pa.Table
     seconds: float
     utilisation: float
@@ -115,11 +115,11 @@ def simulate(
     prepared = _prepared(spec, space, wanted, first or {})
     curves = _curves(function, tuple(wanted))
     searched = _run(prepared, curves, workers, charge_driver, folder)
-    ended = [record.state.final for record in searched.sweep._records]
+    ended = [record.state.final for record in searched.sweep.records]
     if spec.confirm is None or sum(ended) < spec.trials:
         return searched
     _confirm(searched.sweep, prepared, curves, workers, *parse_confirm(spec.confirm))
-    return replace(searched, sweep=Sweep(searched.sweep.path, keep=folder))
+    return replace(searched, sweep=SweepResult(searched.sweep.path, keep=folder))
 
 
 def _spec(
@@ -168,15 +168,15 @@ def _prepared(spec: SweepSpec, space: Space, objective: Mapping[str, Direction],
         spec.project, "a function", "none", BaseModel, _never, tuple(known), fidelity="report", parallel="data"
     )
     if layout.storage.exists(layout.spec):
-        found = Sweep(layout.storage.display)
+        found = SweepResult(layout.storage.display)
         changed = [*differences(found.spec, spec), *found.space.differences(plan.space)]
         if changed:
             raise SpecError(f"{found.path} exists and is another sweep: {'; '.join(changed)}. Choose another name.")
     return Prepared(spec, project, plan, layout)
 
 
-def _confirm(found: Sweep, prepared: Prepared, curves: Curves, workers: int, top: int, repeats: int) -> None:
-    chosen = [(record.number, record.params) for record in candidates(found._records, found.objectives, top)]
+def _confirm(found: SweepResult, prepared: Prepared, curves: Curves, workers: int, top: int, repeats: int) -> None:
+    chosen = [(record.number, record.params) for record in candidates(found.records, found.objectives, top)]
     if chosen:
         spec = stage_spec(found, 1, len(chosen), repeats, {})
         layout = Layout(found.layout.storage.child(found.layout.confirmation(1)))
@@ -242,8 +242,8 @@ def _run(
         last = burst.close()
     events = _as_table(replay.events)
     parquet.write_table(layout.storage, layout.events, events)
-    found = Sweep(layout.storage.display, keep=folder)
-    judge(found, last, None)
+    found = SweepResult(layout.storage.display, keep=folder)
+    require_success(found, last, None)
     share = utilisation(replay.trained, workers, began, replay.last_start)
     return Simulated(found, events, clock.elapsed() - began, share, replay.driver_s)
 
@@ -296,7 +296,7 @@ class Recorded:
         self._places = np.array([self._place(dict(zip(space, key, strict=True))) for key in self._curves])
 
     @classmethod
-    def of(cls, sweep: Sweep) -> Recorded:
+    def of(cls, sweep: SweepResult) -> Recorded:
         """The curves of a real sweep's complete trials (first seed), to be replayed with other search methods."""
         rows = sweep.trials.to_pylist()
         configs = {

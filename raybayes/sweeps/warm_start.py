@@ -8,7 +8,7 @@ from raybayes.search.warm_start import MOST, Source, WarmStart, learn
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
-from raybayes.sweeps.results import Sweep
+from raybayes.sweeps.results import SweepResult
 
 
 def warm_start_of(spec: SweepSpec, plan: Plan, layout: Layout) -> WarmStart:
@@ -35,7 +35,7 @@ def warm_start_of(spec: SweepSpec, plan: Plan, layout: Layout) -> WarmStart:
         sources = _all(spec, plan, layout)
     else:
         sources = [_named(path.strip(), spec, plan) for path in spec.warm_start.split(",")]
-    known = [Source(sweep.path, sweep.spec.config == spec.config, sweep._records) for sweep in sources]
+    known = [Source(sweep.path, sweep.spec.config == spec.config, sweep.records) for sweep in sources]
     return learn(known, plan.space, plan.objectives, plan.first, most=min(MOST, max(1, spec.trials // 3)))
 
 
@@ -45,21 +45,21 @@ def store_warm_start(layout: Layout, prior: WarmStart) -> None:
         layout.storage.write_bytes(layout.prior, prior.to_json())
 
 
-def _named(path: str, spec: SweepSpec, plan: Plan) -> Sweep:
-    found = Sweep(path)
+def _named(path: str, spec: SweepSpec, plan: Plan) -> SweepResult:
+    found = SweepResult(path)
     if problem := foreign(found, spec, plan):
         raise SpecError(f"warm start from {found.path}: {problem}; name another sweep, or use --warm-start none.")
     return found
 
 
-def _all(spec: SweepSpec, plan: Plan, layout: Layout) -> list[Sweep]:
+def _all(spec: SweepSpec, plan: Plan, layout: Layout) -> list[SweepResult]:
     """Sweeps of the storage that have ended and are not foreign, by name."""
     storage = open_storage(spec.storage)
     sweeps = []
     for name in storage.list():
         if name != layout.name and storage.exists(f"{name}/{layout.spec}"):
             try:
-                found = Sweep(storage.shown(name))
+                found = SweepResult(storage.shown(name))
                 if foreign(found, spec, plan) is None and not _unfinished(found):
                     sweeps.append(found)
             except (StoreError, SpecError):  # of another version, or damaged: it is not what was asked for
@@ -67,11 +67,11 @@ def _all(spec: SweepSpec, plan: Plan, layout: Layout) -> list[Sweep]:
     return sweeps
 
 
-def _unfinished(found: Sweep) -> bool:
-    return any(not record.state.final for record in found._records)
+def _unfinished(found: SweepResult) -> bool:
+    return any(not record.state.final for record in found.records)
 
 
-def foreign(found: Sweep, spec: SweepSpec, plan: Plan) -> str | None:
+def foreign(found: SweepResult, spec: SweepSpec, plan: Plan) -> str | None:
     """Why a sweep's trials say nothing about a new one, or None if they do."""
     if found.spec.kind != spec.kind:
         return f"it is a {found.spec.kind}, this one is a {spec.kind}"
@@ -83,6 +83,6 @@ def foreign(found: Sweep, spec: SweepSpec, plan: Plan) -> str | None:
         there = ", ".join(f"{o.direction} {o.name}" for o in found.objectives)
         here = ", ".join(f"{o.direction} {o.name}" for o in plan.objectives)
         return f"its objective is another: {there} there, {here} here"
-    if not any(record.values is not None and record.feasible for record in found._records):
+    if not any(record.values is not None and record.feasible for record in found.records):
         return "it has no finished trial" if not found.spec.constraints else "it has no finished, feasible trial"
     return None

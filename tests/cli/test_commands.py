@@ -245,7 +245,12 @@ MISTAKES = {
     ),
     "a space that does not go with what is fixed": (
         ["sweep", "flows", "--trials", "3", "-s", "steps=40"],
-        ["space SPACE: ", " configurations do not go with what is fixed", "nothing of steps = 40", "-s NAME=VALUE"],
+        [
+            "space SPACE: ",
+            " sampled configurations are incompatible with the fixed values",
+            "nothing of steps = 40",
+            "-s NAME=VALUE",
+        ],
     ),
     "unknown objective": (
         [*PARABOLA, "--objective", "speed"],

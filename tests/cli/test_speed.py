@@ -7,7 +7,7 @@ import yaml
 
 import raybayes as rb
 from raybayes.cli.main import main
-from raybayes.store.profile import PARTS, ProfileLog
+from raybayes.store.logs.profile import PARTS, ProfileLog
 
 LOCAL = ["sweep", "parabola", "--local", "--trials", "2", "-s", "steps=1", "--name", "s"]
 

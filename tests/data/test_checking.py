@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import raybayes.data as data
-from raybayes.data.catalogue import DATA_SETS
-from raybayes.data.sachs import EDGES
+from raybayes.data.files.sachs import EDGES
+from raybayes.data.registry.catalogue import DATA_SETS
 
 
 def test_check_tells_another_encoding_from_other_rows(cache, tmp_path):

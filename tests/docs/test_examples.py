@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,10 @@ def test_examples(page, tmp_path, monkeypatch, capsys):
             for line in body.splitlines():
                 if line.startswith("$ raybayes "):
                     assert main(shlex.split(line.removeprefix("$ raybayes "))) == 0, line + capsys.readouterr().err
+                elif line.startswith("$ pytest "):
+                    command = [sys.executable, "-m", *shlex.split(line.removeprefix("$ "))]
+                    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+                    assert ran.returncode == 0, line + ran.stdout
         elif match := re.match(r"# file: (\S+)\n", body):
             path = tmp_path / match[1]
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from raybayes.engine.monitor import Monitor
 from raybayes.engine.on_ray.usage import mean_load, this_load
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
-from raybayes.store.reports import ReportLog
+from raybayes.store.logs.reports import ReportLog
 
 
 def report(step):

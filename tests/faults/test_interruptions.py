@@ -250,7 +250,7 @@ def test_the_wall_time_ends_a_burst_with_a_code_of_its_own_and_the_same_command_
     first = command(*arguments, "--walltime", "10s")  # the import of torch is part of it
     _, errors = first.communicate(timeout=60)
     assert first.returncode == OutOfTime.exit_code == 75, errors
-    assert "the wall time is over" in errors
+    assert "wall-clock limit reached" in errors
     assert "PAUSED" in rb.open_sweep(str(tmp_path / "s")).trials["state"].to_pylist()
     again = command(*arguments)
     _, errors = again.communicate(timeout=60)

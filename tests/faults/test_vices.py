@@ -6,7 +6,7 @@ import pytest
 
 import raybayes as rb
 from raybayes.errors import StoreError
-from raybayes.store import checkpoints
+from raybayes.store.checkpointing import checkpoints
 
 
 @pytest.mark.parametrize(

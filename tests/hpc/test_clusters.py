@@ -44,7 +44,7 @@ def test_two_users_with_clusters_on_the_same_hosts(rack, slurm, timing):
     try:
         assert "nodes      3 of 3: h0, h1, h2" in up
         assert "nodes      2 of 2" in rack.raybayes("cluster", "up", two, cwd=work, user=USER, timeout=600).stdout
-        # They stand on the same hosts, each sees its own nodes alone, and neither knows the other's token.
+        # They are on the same hosts; each sees only its own nodes, and neither knows the other's token.
         for file, nodes, user in ((one, 3, "root"), (two, 2, USER)):
             assert f"{nodes} of {nodes}" in rack.raybayes("cluster", "status", file, cwd=work, user=user).stdout
         assert len(rack.hosts_with(USER, "raylet") & rack.hosts_with("root", "raylet")) == 2
@@ -122,7 +122,7 @@ def test_a_submitted_sweep_survives_its_wall_time(rack, slurm, timing):
     rack.run("scontrol", "update", f"JobId={number}", "StartTime=now")
     said = rack.raybayes("jobs", "logs", "--cluster", file, "--follow", job, cwd=work, timeout=600).stdout
     assert "start 2 of job" in said
-    assert "time is over (SIGUSR1)" in said
+    assert "out of time (SIGUSR1)" in said
     found = sweep(rack, "long")
     assert found.trials["state"].to_pylist() == ["COMPLETE"] * 4
     keys = [(row["trial"], row["step"]) for row in found.reports.to_pylist()]
@@ -161,9 +161,9 @@ def test_hosts_with_ssh(rack, hosts, timing):
         until(lambda: reports(rack, "slow"), "no report")
         rack.raybayes("jobs", "stop", "--cluster", file, job, cwd=work)
         said = rack.raybayes("jobs", "logs", "--cluster", file, "--follow", job, cwd=work, code=143).stdout
-        assert "time is over (SIGTERM)" in said
+        assert "out of time (SIGTERM)" in said
         assert set(sweep(rack, "slow").trials["state"].to_pylist()) == {"PAUSED"}
-        # The supervisor of a host is killed: its janitor ends Ray there, at once and completely.
+        # The supervisor of a host is killed: its reaper ends Ray there, at once and completely.
         pid = rack.run("pgrep", "-f", "raybayes.launch.node --worker", host="h2").stdout.split()[0]
         mark = rack.run("sh", "-c", "ls -d /mnt/rb*", host="h2").stdout.strip()
         rack.run("kill", "-KILL", pid, host="h2")
@@ -202,15 +202,16 @@ def test_a_node_with_another_ray_is_named_with_both_versions(rack, slurm):
         said = rack.raybayes("cluster", "up", file, cwd=work, code=3, timeout=600).stderr
     finally:
         rack.run("rm", "-r", other, host="h1")
-    here = f"Python {platform.python_version()} and Ray"
-    assert f"a node cannot join. h1: {here} 2.1.0 are here, {here} {version('ray')} on the head h0" in said
+    python = f"Python {platform.python_version()}"
+    both = f"this node has {python} and Ray 2.1.0; the head h0 has {python} and Ray {version('ray')}."
+    assert f"a node cannot join. h1: {both}" in said
     until(lambda: not rack.remains(), f"left: {rack.remains()}", 40)
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"partition": "nope"}, "partition 'nope' is unknown; there are: debug, down"),
+        ({"partition": "nope"}, "unknown partition 'nope'; valid partitions: debug, down"),
         ({"partition": "down", "pending_timeout_s": 3}, "Slurm's reason is 'PartitionDown'"),
         ({"cpus_per_task": 3}, "no node has 3 CPUs"),
     ],

@@ -1,4 +1,4 @@
-"""The batch program of a Slurm job against a pretended srun and a pretended raybayes: every way that a start ends."""
+"""The batch program of a Slurm job against stand-ins for srun and raybayes: every way that a start ends."""
 
 import json
 import os
@@ -8,10 +8,10 @@ import threading
 
 import pytest
 
-from raybayes.launch.batch import Batch
+from raybayes.launch.batch import BatchStart
 from raybayes.launch.cluster_paths import ClusterFolder, read_json
 
-# Joins as many nodes as it is told to, then waits until the folder says stop.
+# Joins as many nodes as JOINS says, then waits until the folder says stop.
 SRUN = """
 import json
 folder = Path(os.environ["FOLDER"])
@@ -52,7 +52,7 @@ def job(tmp_path, programs, monkeypatch):
         given = {"FOLDER": folder.path, "SLURM_NTASKS": 2, "SLURM_JOB_ID": 7, "SLURM_CPUS_PER_TASK": 3, **variables}
         for name, value in given.items():
             monkeypatch.setenv(name, str(value))
-        batch = Batch(folder, ["--slurm"], command.split(), [sys.executable, str(driver)])
+        batch = BatchStart(folder, ["--slurm"], command.split(), [sys.executable, str(driver)])
         return batch.run(timeout_s, requeues)
 
     start.folder = folder
@@ -104,7 +104,7 @@ def test_the_wall_time_signal_sends_the_sweep_back_into_the_queue(job, programs,
     assert requeued(programs)
     assert job.folder.token.exists(), "the next start needs it"
     assert not job.folder.result.exists()
-    assert "back into the queue" in capfd.readouterr().out
+    assert "requeueing the job" in capfd.readouterr().out
 
 
 def test_a_node_that_cannot_join_ends_the_job_at_once_with_its_reason(job, programs, capfd):
@@ -135,7 +135,7 @@ def test_the_number_of_returns_is_limited(job, programs):
 
 def test_a_refused_requeue_says_what_to_do(job, capfd):
     assert job(DRIVER=75, REFUSES=1) == 75
-    assert "submit the same command, it goes on" in capfd.readouterr().out
+    assert "submit the same command again to resume" in capfd.readouterr().out
 
 
 def test_a_requeue_that_kills_its_own_messenger_is_no_refusal(job):
@@ -159,7 +159,7 @@ def test_a_part_of_the_nodes_is_not_enough(job, programs, capfd):
     assert not (job.folder.path / "drivers").exists()
 
 
-def test_a_cluster_without_a_command_stays_until_it_is_told(job, programs):
+def test_a_cluster_without_a_command_stays_until_it_is_stopped(job, programs):
     later(job.folder, signal.SIGUSR1, "joined.json")
     assert job(command="", DRIVER=0) == 0
     assert not requeued(programs)

@@ -9,9 +9,9 @@ from raybayes.contract import Metric
 from raybayes.errors import RaybayesError, SpaceError, SpecError
 from raybayes.search.objective import Objective
 from raybayes.search.plan import Plan, make_plan
-from raybayes.search.population import Population
 from raybayes.search.preview import preview
-from raybayes.search.rungs import Asha, NoPruning
+from raybayes.search.schedulers.population import Population
+from raybayes.search.schedulers.rungs import Asha, NoPruning
 from raybayes.space import Choice, Float, Int, Space
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.spec.validation import build
@@ -101,7 +101,7 @@ def test_schedulers():
 
 
 def test_the_preview_is_what_the_sweep_asks(tmp_path):
-    from raybayes.search.study import Study
+    from raybayes.search.study.study import Study
 
     made = plan(seed=3)
     study = Study(str(tmp_path / "journal"), made.space, made.objectives)

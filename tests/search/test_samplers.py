@@ -9,10 +9,10 @@ from optuna.search_space import IntersectionSearchSpace
 
 from raybayes.errors import SpecError
 from raybayes.search.objective import Objective
-from raybayes.search.outcome import Outcome, State
+from raybayes.search.outcomes.outcome import Outcome, State
 from raybayes.search.samplers import SAMPLERS, sampler_factory
-from raybayes.search.study import Study
-from raybayes.search.transfer_study import Past
+from raybayes.search.study.study import Study
+from raybayes.search.study.transfer_study import Past
 from raybayes.seeds import derive
 from raybayes.space import Choice, Float, Int, Space
 from raybayes.spec.component import Component

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raybayes.search.objective import Objective
-from raybayes.search.outcome import State
+from raybayes.search.outcomes.outcome import State
 from raybayes.search.samplers import sampler_factory
-from raybayes.search.study import Study, TrialRecord
-from raybayes.search.transfer_study import Past, quantile
+from raybayes.search.study.records import TrialRecord
+from raybayes.search.study.study import Study
+from raybayes.search.study.transfer_study import Past, quantile
 from raybayes.search.warm_start import APART, Source, WarmStart, distance, learn
 from raybayes.space import Choice, Float, Int, Space
 from raybayes.spec.component import Component

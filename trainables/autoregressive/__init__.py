@@ -1,13 +1,13 @@
 """Cost-sensitive training of autoregressive models: learning to search, and the baselines that it must beat."""
 
-from raybayes.contract import Load, Metric, Project
+from raybayes.contract import Direction, Load, Metric, Project
 from raybayes.data import is_path
 from trainables.autoregressive.analysis import findings
 from trainables.autoregressive.config import Config, dataset_of, grace_period, max_steps
 from trainables.autoregressive.tasks.loaders import read_task
 from trainables.autoregressive.training import train
 
-_SCORES = (
+_SCORES: tuple[tuple[str, Direction, str, str], ...] = (
     ("hamming", "minimize", "%", "wrong symbols of {} (OCR, chunking)"),
     ("cer", "minimize", "%", "edit distance over target characters of {} (spelling)"),
     ("bleu", "maximize", "", "sacrebleu's corpus BLEU of {}, no further tokenising (translation, ordering)"),

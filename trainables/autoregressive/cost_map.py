@@ -6,10 +6,10 @@ import pyarrow as pa
 import torch
 
 from trainables.autoregressive.config import Config, cost_of, policy_of
-from trainables.autoregressive.costs.cost_vectors import Going, cost_vectors
 from trainables.autoregressive.draws import Draws
 from trainables.autoregressive.evaluation import readings
 from trainables.autoregressive.models import Seq2Seq
+from trainables.autoregressive.rollouts.cost_vectors import RollOutSettings, cost_vectors
 from trainables.autoregressive.rollouts.rollin import ground_truth
 from trainables.autoregressive.rollouts.sampling import TokenChoice, choose_tokens
 from trainables.autoregressive.rollouts.search import decode
@@ -39,8 +39,10 @@ def cost_map(model: Seq2Seq, split: Split, data: Data, config: Config) -> pa.Tab
     numbers = torch.arange(len(part), device=row.device)
     tried = choose_tokens(choice, rolled, row, time, scores[row, 0, time], part.refs, part.limits, Draws(0), numbers)
     tags = data.tags.to(row.device) if data.tags is not None else None
-    going = Going("learned", policy_of(config), cost_of(config), chunk=config.chunk, tags=tags)
-    found = cost_vectors(model, trace, tried, part.refs, part.limits, going, torch.zeros_like(part.refs.length).bool())
+    settings = RollOutSettings("learned", policy_of(config), cost_of(config), chunk=config.chunk, tags=tags)
+    found = cost_vectors(
+        model, trace, tried, part.refs, part.limits, settings, torch.zeros_like(part.refs.length).bool()
+    )
     model.train(training)
     names = [*data.symbols, "<end>"]
     hyps = decode(model, part.source, part.limits, config.beam, config.length_penalty, config.beam_scale)

@@ -49,4 +49,5 @@ class Draws:
 
     def normal(self, name: str, *indices: Tensor) -> Tensor:
         """Standard normal numbers, float64."""
-        return torch.special.ndtri(self.uniform(name, *indices))
+        found: Tensor = torch.special.ndtri(self.uniform(name, *indices))
+        return found

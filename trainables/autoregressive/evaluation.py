@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 import torch
 from rapidfuzz.distance import Levenshtein
 from torch import Tensor
 
-from raybayes.contract import Context
-from trainables.autoregressive.config import Config
+from raybayes.contract import Context, require_entries
+from trainables.autoregressive.config import Config, TaskName
 from trainables.autoregressive.costs.sequence_costs import hamming_count, kendall
 from trainables.autoregressive.models import Seq2Seq
 from trainables.autoregressive.rollouts.search import decode
@@ -53,7 +54,7 @@ def readings(hyps: Tensor, split: Split, data: Data) -> tuple[list[list[str]], l
     return found, wanted
 
 
-def scores(hyps: Tensor, split: Split, data: Data, task: str) -> dict[str, float]:
+def scores(hyps: Tensor, split: Split, data: Data, task: TaskName) -> dict[str, float]:
     """The metrics of a task; `error` is the one that is minimised.
 
     `hamming`, `cer`, `kendall` in %, over all symbols (pairs) of the corpus or, for kendall, mean over sentences;
@@ -62,28 +63,67 @@ def scores(hyps: Tensor, split: Split, data: Data, task: str) -> dict[str, float
     split = split.to(torch.device("cpu"))
     found, wanted = readings(hyps, split, data)
     wrong = sum(one != other for one, other in zip(found, wanted, strict=True))
-    metrics = {"sequence_error": 100 * wrong / len(split)}
-    rows = torch.arange(len(split))
-    if task in ("ocr", "chunking"):
-        metrics["hamming"] = 100 * float(hamming_count(hyps, split.refs, rows).sum() / split.refs.length.sum())
-    if task == "spelling":
-        distance = sum(Levenshtein.distance(one, other) for one, other in zip(found, wanted, strict=True))
-        metrics["cer"] = 100 * distance / sum(map(len, wanted))
-    if task == "ordering":
-        metrics["kendall"] = 100 * float(kendall(hyps, split.refs, rows).mean())
-    if task in ("translation", "ordering"):
-        metrics["bleu"] = corpus_bleu(found, wanted)
-    if task == "chunking" and data.tags is not None:
-        right, guessed, there = (float(x.sum()) for x in matched_chunks(hyps, split.refs, rows, data.tags))
-        metrics["f1"] = 100 * 2 * right / max(guessed + there, 1.0)
-    metrics["error"] = {
-        "ocr": metrics.get("hamming", 0.0),
-        "spelling": metrics.get("cer", 0.0),
-        "translation": 100 - metrics.get("bleu", 0.0),
-        "ordering": metrics.get("kendall", 0.0),
-        "chunking": 100 - metrics.get("f1", 0.0),
-    }[task]
-    return metrics
+    return {"sequence_error": 100 * wrong / len(split), **SCORES[task](Corpus(hyps, split, data, found, wanted))}
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Hypotheses (N, W) of a split on the CPU, and what they and the targets read, symbol by symbol."""
+
+    hyps: Tensor
+    split: Split
+    data: Data
+    found: list[list[str]]
+    wanted: list[list[str]]
+
+    @property
+    def rows(self) -> Tensor:
+        return torch.arange(len(self.split))
+
+    def hamming(self) -> float:
+        """Wrong symbols of all, in %."""
+        wrong = hamming_count(self.hyps, self.split.refs, self.rows).sum()
+        return 100 * float(wrong / self.split.refs.length.sum())
+
+
+def _ocr(corpus: Corpus) -> dict[str, float]:
+    hamming = corpus.hamming()
+    return {"hamming": hamming, "error": hamming}
+
+
+def _spelling(corpus: Corpus) -> dict[str, float]:
+    distance = sum(Levenshtein.distance(one, other) for one, other in zip(corpus.found, corpus.wanted, strict=True))
+    cer = 100 * distance / sum(map(len, corpus.wanted))
+    return {"cer": cer, "error": cer}
+
+
+def _translation(corpus: Corpus) -> dict[str, float]:
+    bleu = corpus_bleu(corpus.found, corpus.wanted)
+    return {"bleu": bleu, "error": 100 - bleu}
+
+
+def _ordering(corpus: Corpus) -> dict[str, float]:
+    distance = 100 * float(kendall(corpus.hyps, corpus.split.refs, corpus.rows).mean())
+    return {"kendall": distance, "bleu": corpus_bleu(corpus.found, corpus.wanted), "error": distance}
+
+
+def _chunking(corpus: Corpus) -> dict[str, float]:
+    if corpus.data.tags is None:
+        raise ValueError("chunks need the meaning of the tags")
+    counts = matched_chunks(corpus.hyps, corpus.split.refs, corpus.rows, corpus.data.tags)
+    right, guessed, there = (float(count.sum()) for count in counts)
+    f1 = 100 * 2 * right / max(guessed + there, 1.0)
+    return {"hamming": corpus.hamming(), "f1": f1, "error": 100 - f1}
+
+
+SCORES: dict[TaskName, Callable[[Corpus], dict[str, float]]] = {
+    "ocr": _ocr,
+    "spelling": _spelling,
+    "translation": _translation,
+    "ordering": _ordering,
+    "chunking": _chunking,
+}
+require_entries(TaskName, SCORES, "trainables/autoregressive/evaluation.py: SCORES")
 
 
 def corpus_bleu(found: Sequence[Sequence[str]], wanted: Sequence[Sequence[str]]) -> float:

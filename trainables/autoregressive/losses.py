@@ -13,16 +13,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import get_args
+from typing import assert_never
 
 import torch
 from torch import Tensor
 
-from trainables.autoregressive.config import LossName
+from raybayes.contract import require_entries
+from trainables.autoregressive.config import LossName, Transform
 
-LOSSES: tuple[LossName, ...] = get_args(LossName)
-SCALED = ("kl", "llcas", "hinge", "inv-kl", "js", "l2", "rank-margin")  # those in which the cost scale T_c occurs
-TRANSFORMS = ("raw", "ranks", "best-vs-rest")
+SCALED: tuple[LossName, ...] = (
+    "kl",
+    "llcas",
+    "hinge",
+    "inv-kl",
+    "js",
+    "l2",
+    "rank-margin",
+)  # those in which the cost scale T_c occurs
 _TINY = 1e-12
 _PAIRS_AT_ONCE = 1 << 22
 
@@ -66,12 +73,21 @@ def shifted(costs: Tensor, mask: Tensor) -> Tensor:
     return (costs - least).masked_fill(~mask, 0.0)
 
 
-def transformed(costs: Tensor, mask: Tensor, kind: str) -> Tensor:
+def transformed(costs: Tensor, mask: Tensor, kind: Transform) -> Tensor:
     """Shifted costs as they are, their dense ranks 0, 1, 2, .., or 1[c > 0]: how much do the values matter?"""
-    if kind == "raw":
-        return costs
-    if kind == "best-vs-rest":
-        return (costs > 0).to(costs.dtype).masked_fill(~mask, 0.0)
+    match kind:
+        case "raw":
+            return costs
+        case "best-vs-rest":
+            return (costs > 0).to(costs.dtype).masked_fill(~mask, 0.0)
+        case "ranks":
+            return _ranks(costs, mask)
+        case _ as unknown:
+            assert_never(unknown)
+
+
+def _ranks(costs: Tensor, mask: Tensor) -> Tensor:
+    """Dense ranks of the tried tokens' costs, (N, k); 0 at masked places."""
     ordered, order = costs.masked_fill(~mask, torch.inf).sort(1)
     rises = torch.nn.functional.pad((ordered[:, 1:] > ordered[:, :-1]).to(costs.dtype).cumsum(1), (1, 0))
     return torch.zeros_like(costs).scatter(1, order, rises).masked_fill(~mask, 0.0)
@@ -163,7 +179,7 @@ def _listmle(cells: Cells, scale: float, top: int) -> Tensor:
     return (torch.where(counted, tails, 0.0) - torch.where(counted, scores, 0.0)).sum(1)
 
 
-_BY_NAME: dict[str, Callable[[Cells, float, int], Tensor]] = {
+LOSSES: dict[LossName, Callable[[Cells, float, int], Tensor]] = {
     "ll": _ll,
     "ll-all": _ll_all,
     "kl": _kl,
@@ -179,7 +195,10 @@ _BY_NAME: dict[str, Callable[[Cells, float, int], Tensor]] = {
 }
 
 
-def cell_losses(name: str, cells: Cells, scale: float = 1.0, top: int = 1) -> Tensor:
+require_entries(LossName, LOSSES, "trainables/autoregressive/losses.py: LOSSES")
+
+
+def cell_losses(name: LossName, cells: Cells, scale: float = 1.0, top: int = 1) -> Tensor:
     """The loss of every cell, (N,).
 
     Args:
@@ -187,4 +206,4 @@ def cell_losses(name: str, cells: Cells, scale: float = 1.0, top: int = 1) -> Te
         scale: T_c, which multiplies costs; large = sharp.
         top: how many of the best tokens listmle puts in order.
     """
-    return _BY_NAME[name](cells, scale, top)
+    return LOSSES[name](cells, scale, top)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import assert_never
 
 from trainables.autoregressive.config import Config
 
@@ -13,12 +14,18 @@ def rollin_probability(config: Config, iteration: int) -> float:
     none: as configured; linear: from 1 to 0; sigmoid: 1/(1 + exp(12 i/(I - 1) - 6)); exponential: 0.9^(i / 1e5),
     0.9 from then on.
     """
-    if config.rollin_schedule == "none":
-        return config.rollin_probability
-    if config.rollin_schedule == "exponential":
-        return 0.9 ** min(1.0, iteration / 1e5)
     share = min(1.0, iteration / max(1, config.iterations - 1))
-    return 1 - share if config.rollin_schedule == "linear" else 1 / (1 + math.exp(12 * share - 6))
+    match config.rollin_schedule:
+        case "none":
+            return config.rollin_probability
+        case "linear":
+            return 1 - share
+        case "sigmoid":
+            return 1 / (1 + math.exp(12 * share - 6))
+        case "exponential":
+            return float(0.9 ** min(1.0, iteration / 1e5))
+        case _ as unknown:
+            assert_never(unknown)
 
 
 def lr_factor(config: Config, iteration: int) -> float:

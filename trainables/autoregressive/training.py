@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from raybayes.contract import Context
 from trainables.autoregressive.batches import Order
@@ -17,6 +17,7 @@ from trainables.autoregressive.cost_map import cost_map
 from trainables.autoregressive.draws import Draws
 from trainables.autoregressive.evaluation import decoded, predictions, scores
 from trainables.autoregressive.methods import METHODS, Outcome, Step
+from trainables.autoregressive.models import Seq2Seq
 from trainables.autoregressive.optimiser import Optimiser
 from trainables.autoregressive.schedules import lr_factor, rollin_probability
 from trainables.autoregressive.stopwatch import Stopwatch
@@ -77,7 +78,7 @@ class Training:
         self._tags = data.tags.to(ctx.device) if data.tags is not None else None
         self._noise = torch.Generator(ctx.device).manual_seed(ctx.rng(f"dropout/{ctx.rank}").initial_seed())
         self._wrapped = ctx.wrap(build_model(config, data, ctx.rng("weights"), self._noise))
-        self._model: Any = self._wrapped.module if hasattr(self._wrapped, "module") else self._wrapped
+        self._model: Seq2Seq = unwrapped(self._wrapped)
         self._optimiser = Optimiser(config.optimiser, self._model.parameters())
         self._order = Order(self._train, config.batch, config.pool, ctx)
         self._watch, self._now, self._reports = Stopwatch(), Now(), max_steps(config)
@@ -200,6 +201,18 @@ class Training:
         now.waited += 1
         if now.waited > config.patience:
             now.lr_factor, now.waited = max(now.lr_factor / 2, 1e-5 / config.lr), 0
+
+
+def unwrapped(model: nn.Module) -> Seq2Seq:
+    """The model inside of what `ctx.wrap` made of it.
+
+    Raises:
+        TypeError: it is not a Seq2Seq.
+    """
+    inner = model if isinstance(model, Seq2Seq) else model.module
+    if not isinstance(inner, Seq2Seq):
+        raise TypeError(f"expected a Seq2Seq, found {type(inner).__name__}")
+    return inner
 
 
 def averaged(outcome: Outcome, config: Config, ctx: Context) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -20,7 +22,7 @@ def first_non_finite(flow: SemiConditionalFlow, x: Tensor) -> str | None:
         return f"{int((~x.isfinite()).sum())} values of the batch are not finite"
     found: list[str] = []
 
-    def hook(name: str, module: nn.Module):
+    def hook(name: str, module: nn.Module) -> Callable[[nn.Module, object, Tensor | tuple[Tensor, Tensor]], None]:
         def look(_: nn.Module, __: object, out: Tensor | tuple[Tensor, Tensor]) -> None:
             parts = {"output": out} if isinstance(out, Tensor) else {"output": out[0], "log-determinant": out[1]}
             found.extend(

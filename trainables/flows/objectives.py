@@ -16,47 +16,81 @@ objective of its own (tests compare the two).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from torch import Tensor
 
-from trainables.flows.config import Config
+from raybayes.contract import require_entries
+from trainables.flows.config import Config, LossValues, Objective
 from trainables.flows.models.flow import Terms
 
 
-def needs_every_class(config: Config) -> bool:
-    """Whether labelled examples must be scored under every class."""
-    return config.objective == "hybrid"
+@dataclass(frozen=True)
+class Scored:
+    """What an objective sees of a batch.
+
+    Args:
+        values: weights of the terms.
+        terms: log-densities of the batch, in nats.
+        labels: of the labelled rows, (labelled,).
+        guessed: labels of the unlabelled rows under the other augmentation, (unlabelled,); None without a second view.
+        progress: share of the run that is done, in [0, 1].
+        log_prior: log p(y), (classes,).
+    """
+
+    values: LossValues
+    terms: Terms
+    labels: Tensor
+    guessed: Tensor | None
+    progress: float
+    log_prior: Tensor
+
+    def mean_nll(self, weight: float = 1.0) -> Tensor:
+        """-mean of t over the batch, labelled examples counted `weight` times."""
+        labelled, unlabelled = self.terms.joint, self.terms.unlabelled.logsumexp(1)
+        return -(weight * labelled.sum() + unlabelled.sum()) / (weight * len(labelled) + len(unlabelled))
 
 
 def loss(
     config: Config, terms: Terms, labels: Tensor, guessed: Tensor | None, progress: float, log_prior: Tensor
 ) -> Tensor:
-    """The objective of a batch, a scalar.
+    """The objective of a batch, a scalar in nats; for the arguments see `Scored`."""
+    return LOSSES[config.objective](Scored(config.loss, terms, labels, guessed, progress, log_prior))
 
-    Args:
-        labels: of the labelled rows, (labelled,).
-        guessed: labels of the unlabelled rows under the other augmentation, for flowgmm-cons.
-        progress: share of the run that is done, in [0, 1].
-        log_prior: log p(y), (classes,).
-    """
-    values, joint = config.loss, terms.unlabelled
-    marginal = joint.logsumexp(1)
-    total = _weighted(terms.joint, marginal, values.label if config.objective == "weighted" else 1.0)
-    if config.objective == "hybrid":
-        assert terms.labelled is not None
-        posterior = terms.labelled.log_softmax(1)
-        total = total - values.ce * posterior.gather(1, labels[:, None]).mean()
-    elif config.objective == "entropy":
-        total = total + values.entropy * entropy(joint)
-    elif config.objective == "kl-balance":
-        mean = (joint.log_softmax(1).exp()).mean(0)
-        total = total + values.balance * (mean * (mean.clamp_min(1e-12).log() - log_prior)).sum()
-        if values.balance_entropy:
-            total = total + values.balance_entropy * entropy(joint)
-    elif config.objective == "flowgmm-cons":
-        assert guessed is not None
-        weight = values.consistency * (min(1.0, progress / values.ramp) if values.ramp else 1.0)
-        total = total - weight * joint.gather(1, guessed[:, None]).mean()
-    return total
+
+def _generative(batch: Scored) -> Tensor:
+    return batch.mean_nll()
+
+
+def _weighted(batch: Scored) -> Tensor:
+    return batch.mean_nll(batch.values.label)
+
+
+def _hybrid(batch: Scored) -> Tensor:
+    if batch.terms.labelled is None:
+        raise ValueError("objective = hybrid needs the labelled examples scored under every class")
+    posterior = batch.terms.labelled.log_softmax(1)
+    return batch.mean_nll() - batch.values.ce * posterior.gather(1, batch.labels[:, None]).mean()
+
+
+def _entropy(batch: Scored) -> Tensor:
+    return batch.mean_nll() + batch.values.entropy * entropy(batch.terms.unlabelled)
+
+
+def _kl_balance(batch: Scored) -> Tensor:
+    values, joint = batch.values, batch.terms.unlabelled
+    mean = (joint.log_softmax(1).exp()).mean(0)
+    total = batch.mean_nll() + values.balance * (mean * (mean.clamp_min(1e-12).log() - batch.log_prior)).sum()
+    return total + values.balance_entropy * entropy(joint) if values.balance_entropy else total
+
+
+def _flowgmm_cons(batch: Scored) -> Tensor:
+    if batch.guessed is None:
+        raise ValueError("objective = flowgmm-cons needs labels guessed under a second augmentation")
+    values = batch.values
+    weight = values.consistency * (min(1.0, batch.progress / values.ramp) if values.ramp else 1.0)
+    return batch.mean_nll() - weight * batch.terms.unlabelled.gather(1, batch.guessed[:, None]).mean()
 
 
 def entropy(joint: Tensor) -> Tensor:
@@ -65,5 +99,12 @@ def entropy(joint: Tensor) -> Tensor:
     return -(posterior.exp() * posterior).sum(1).mean()
 
 
-def _weighted(labelled: Tensor, unlabelled: Tensor, weight: float) -> Tensor:
-    return -(weight * labelled.sum() + unlabelled.sum()) / (weight * len(labelled) + len(unlabelled))
+LOSSES: dict[Objective, Callable[[Scored], Tensor]] = {
+    "generative": _generative,
+    "weighted": _weighted,
+    "hybrid": _hybrid,
+    "entropy": _entropy,
+    "kl-balance": _kl_balance,
+    "flowgmm-cons": _flowgmm_cons,
+}
+require_entries(Objective, LOSSES, "trainables/flows/objectives.py: LOSSES")

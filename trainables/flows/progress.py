@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
-from trainables.flows.config import Config
+from raybayes.contract import require_entries
+from trainables.flows.config import Config, OptimiserName, ScheduleName
+
+OPTIMISERS: dict[OptimiserName, type[torch.optim.Adamax] | type[torch.optim.Adam]] = {
+    "adamax": torch.optim.Adamax,
+    "adam": torch.optim.Adam,
+}
+SCHEDULES: dict[ScheduleName, Callable[[float], float]] = {  # from the share that is done to the factor of lr
+    "none": lambda done: 1.0,
+    "linear": lambda done: 1 - done,
+    "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
+}
+require_entries(OptimiserName, OPTIMISERS, "trainables/flows/progress.py: OPTIMISERS")
+require_entries(ScheduleName, SCHEDULES, "trainables/flows/progress.py: SCHEDULES")
 
 
 def make_optimiser(config: Config, flow: nn.Module) -> torch.optim.Optimizer:
@@ -17,7 +31,7 @@ def make_optimiser(config: Config, flow: nn.Module) -> torch.optim.Optimizer:
         {"params": [value for value in parameters if value.dim() >= 2], "weight_decay": config.weight_decay},
         {"params": [value for value in parameters if value.dim() < 2], "weight_decay": 0.0},
     ]
-    kind = torch.optim.Adamax if config.optimiser == "adamax" else torch.optim.Adam
+    kind = OPTIMISERS[config.optimiser]
     return kind([group for group in groups if group["params"]], lr=config.lr, foreach=True)
 
 
@@ -26,5 +40,4 @@ def step_size(config: Config, step: int) -> float:
     if step < config.warmup:
         return config.lr * (step + 1) / config.warmup
     done = (step - config.warmup) / (config.steps - config.warmup)
-    factor = {"none": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[config.schedule]
-    return config.lr * factor
+    return config.lr * SCHEDULES[config.schedule](done)

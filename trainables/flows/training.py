@@ -5,29 +5,26 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from typing import Any
 
-import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
 from raybayes.contract import Context, State
 from raybayes.errors import TrialError
 from trainables.flows.config import TOYS, Config, max_steps
-from trainables.flows.controls import control_errors
 from trainables.flows.data.examples import FlowData, prepare
 from trainables.flows.data.streams import Batch, Stream
-from trainables.flows.data.toys import true_log_joint
-from trainables.flows.evaluation import Scores, score
+from trainables.flows.evaluation import score
 from trainables.flows.guard import first_non_finite
-from trainables.flows.models.build import build_flow, gflops
+from trainables.flows.models.build import build_flow
 from trainables.flows.models.flow import SemiConditionalFlow
-from trainables.flows.objectives import loss, needs_every_class
+from trainables.flows.models.gflops import gflops
+from trainables.flows.objectives import loss
 from trainables.flows.progress import make_optimiser, step_size
-from trainables.flows.sampling import class_samples, samples_table
-from trainables.flows.weights import load, weights_table
+from trainables.flows.recording import metrics_of, references, save
+from trainables.flows.weights import load
 
-_MOST_SKIPPED = 20  # updates in a row without a finite gradient, after which a run is given up
+_MOST_SKIPPED = 20  # consecutive updates without a finite gradient, after which the trial fails
 
 
 def train(config: Config, ctx: Context) -> None:
@@ -37,172 +34,149 @@ def train(config: Config, ctx: Context) -> None:
     log_prior = data.log_prior(config.prior)
     flow = build_flow(config, data.shape, data.classes, ctx.rng("weights"), log_prior).to(ctx.device)
     cost = gflops(flow, data.shape)
-    optimiser = make_optimiser(config, flow)
-    step, reported, seconds_before = 0, 0, 0.0
+    run = Run(config, flow)
 
     if (saved := ctx.resume()) is not None:
-        load(flow, saved["flow"])
-        optimiser.load_state_dict(saved["optimiser"])
-        step, reported, seconds_before = saved["step"], saved["reported"], saved["seconds"]
+        run.restore(saved)
     else:  # before DDP wraps the flow, on the same examples on every worker
         _warn_of_constants(flow.initialise(stream.first()), ctx)
     wrapped = ctx.wrap(flow)
-    began = time.process_time()
+    run.start_clock()
 
-    def seconds() -> float:
-        return seconds_before + time.process_time() - began
-
-    def state() -> State:
-        values = {"flow": flow.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "reported": reported}
-        return {**values, "seconds": seconds()}
-
-    while reported < max_steps(config):
+    while run.reported < max_steps(config):
         flow.train()
-        terms = _Means(ctx.device)
-        while step < (reported + 1) * config.steps // config.reports:
-            update(config, wrapped, flow, optimiser, stream.batch(step), step, terms, ctx)
-            step += 1
+        means = Means(ctx.device)
+        while run.step < (run.reported + 1) * config.steps // config.reports:
+            update(run, wrapped, stream.batch(run.step), means, ctx)
+            run.step += 1
         flow.eval()
-        scores = score(flow, data.val, config.eval_draws, ctx)
-        reported += 1
-        metrics = {**summary(scores, log_prior), **terms.values(ctx), "gflops": cost}
-        if reported == max_steps(config):
-            spent = seconds()
-            test = score(flow, data.test, config.eval_draws, ctx)
-            metrics |= {"test_error": test.error, "test_bpd": test.bpd, "test_nll": test.nll}
-            metrics |= references(config, data)
-            if ctx.rank == 0:
-                save(config, flow, data, scores, test, spent, metrics, ctx)
-        ctx.report(metrics, state)
+        run.reported += 1
+        metrics = {**_measured(run, data, cost, ctx), **means.values(ctx)}
+        ctx.report(metrics, run.state)
 
 
-def update(
-    config: Config,
-    wrapped: nn.Module,
-    flow: SemiConditionalFlow,
-    optimiser: torch.optim.Optimizer,
-    batch: Batch,
-    step: int,
-    means: _Means,
-    ctx: Context,
-) -> None:
+class Run:
+    """What a checkpoint holds: the flow, its optimiser, and how far they have come.
+
+    Attributes:
+        step: updates so far.
+        reported: reports so far.
+    """
+
+    def __init__(self, config: Config, flow: SemiConditionalFlow) -> None:
+        self.config, self.flow = config, flow
+        self.optimiser = make_optimiser(config, flow)
+        self.step = self.reported = 0
+        self._seconds_before, self._began = 0.0, time.process_time()
+
+    def start_clock(self) -> None:
+        """Count processor time from now on, in addition to that of earlier attempts."""
+        self._began = time.process_time()
+
+    @property
+    def seconds(self) -> float:
+        """Processor seconds of training and scoring so far."""
+        return self._seconds_before + time.process_time() - self._began
+
+    def state(self) -> State:
+        return {
+            "flow": self.flow.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "reported": self.reported,
+            "seconds": self.seconds,
+        }
+
+    def restore(self, saved: State) -> None:
+        """The inverse of `state`."""
+        load(self.flow, saved["flow"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        self.step, self.reported, self._seconds_before = saved["step"], saved["reported"], saved["seconds"]
+
+
+def update(run: Run, wrapped: nn.Module, batch: Batch, means: Means, ctx: Context) -> None:
     """One update; without a finite gradient it is skipped.
 
+    Args:
+        wrapped: the flow as all workers train it together.
+        means: where the numbers of the update are added.
+
     Raises:
-        TrialError: too many were skipped in a row; names the layer that went wrong first.
+        TrialError: too many consecutive updates were skipped; names the layer that went wrong first.
     """
-    for group in optimiser.param_groups:
-        group["lr"] = step_size(config, step)
+    config, flow = run.config, run.flow
+    for group in run.optimiser.param_groups:
+        group["lr"] = step_size(config, run.step)
     guessed = None
     if batch.again is not None:
         with torch.no_grad():
             guessed = flow.log_posterior(batch.again).argmax(1)
-    terms = wrapped(batch.x, batch.labels, needs_every_class(config))
-    value = loss(config, terms, batch.labels, guessed, step / config.steps, flow.log_prior)
-    optimiser.zero_grad(set_to_none=True)
+    terms = wrapped(batch.x, batch.labels, config.traits.every_class)
+    value = loss(config, terms, batch.labels, guessed, run.step / config.steps, flow.log_prior)
+    run.optimiser.zero_grad(set_to_none=True)
     value.backward()
     # After DDP's exchange the norm is the same on every worker, so all of them skip or none.
     norm = nn.utils.clip_grad_norm_(flow.parameters(), config.clip)
     if bool(norm.isfinite()):
-        optimiser.step()
-        means.skipped_in_a_row = 0
+        run.optimiser.step()
         means.add(value, -terms.joint.mean(), norm, -terms.unlabelled.logsumexp(1).mean())
         return
-    means.skipped += 1
-    means.skipped_in_a_row += 1
+    means.skip()
     if means.skipped_in_a_row >= _MOST_SKIPPED or not all(p.isfinite().all() for p in flow.parameters()):
-        where = next(
-            filter(None, ctx.gather(first_non_finite(flow, batch.x))), "the loss is finite, its gradient is not"
-        )
+        found = filter(None, ctx.gather(first_non_finite(flow, batch.x)))
         raise TrialError(
-            f"update {step}: no finite gradient in {means.skipped_in_a_row} updates; {where}; lower lr or clip, raise"
-            f" warmup, or use bound = tanh."
+            f"update {run.step}: no finite gradient in {means.skipped_in_a_row} updates;"
+            f" {next(found, 'the loss is finite, its gradient is not')}; lower lr or clip, raise warmup, or use"
+            f" bound = tanh."
         )
 
 
-class _Means:
-    """Means of what updates saw since the last report; kept on the device, so that no update waits for it."""
+class Means:
+    """Means over the updates since the last report; kept on the device, so that no update waits for it.
+
+    Attributes:
+        skipped: updates without a finite gradient since the last report.
+        skipped_in_a_row: the newest of them without a good one in between.
+    """
 
     NAMES = ("loss", "labelled_nll", "grad_norm", "unlabelled_nll")
 
     def __init__(self, device: torch.device) -> None:
-        self.total = torch.zeros(len(self.NAMES), dtype=torch.float64, device=device)
-        self.count = self.skipped = self.skipped_in_a_row = 0
+        self._total = torch.zeros(len(self.NAMES), dtype=torch.float64, device=device)
+        self._count = self.skipped = self.skipped_in_a_row = 0
 
     def add(self, *values: Tensor) -> None:
-        self.total += torch.stack([value.detach().double() for value in values])
-        self.count += 1
+        """Count an update; scalars in the order of NAMES."""
+        self._total += torch.stack([value.detach().double() for value in values])
+        self._count += 1
+        self.skipped_in_a_row = 0
+
+    def skip(self) -> None:
+        """Count an update without a finite gradient."""
+        self.skipped += 1
+        self.skipped_in_a_row += 1
 
     def values(self, ctx: Context) -> dict[str, float]:
-        means = ctx.all_reduce(self.total / max(1, self.count)).tolist()
+        """The means over updates and workers, as far as they are finite, by metric."""
+        means = ctx.all_reduce(self._total / max(1, self._count)).tolist()
         named = {name: mean for name, mean in zip(self.NAMES, means, strict=True) if math.isfinite(mean)}
         return {**named, "skipped": float(self.skipped)}
 
 
-def summary(scores: Scores, log_prior: Tensor) -> dict[str, float]:
-    """The validation scores by metric."""
-    return {
-        "error": scores.error,
-        "bpd": scores.bpd,
-        "nll": scores.nll,
-        "ce": scores.ce,
-        "imbalance": scores.imbalance(log_prior),
-    }
-
-
-def references(config: Config, data: FlowData) -> dict[str, float]:
-    """What the test scores stand beside: methods that see the labelled examples alone; the truth, where it is known."""
-    found: dict[str, float] = {}
-    if config.controls:
-        found |= control_errors(data.train.at(data.labelled), data.test, data.classes)
-    if config.dataset in TOYS:
-        joint = true_log_joint(config.dataset, config.spread, data.test.x.cpu())
-        found["true_nll"] = -float(joint.logsumexp(1).mean())
-        found["bayes_error"] = float((joint.argmax(1) != data.test.labels.cpu()).double().mean())
-    return found
-
-
-def save(
-    config: Config,
-    flow: SemiConditionalFlow,
-    data: FlowData,
-    scores: Scores,
-    test: Scores,
-    seconds: float,
-    metrics: Mapping[str, float],
-    ctx: Context,
-) -> None:
-    """Store what `findings` and users read: the run in one row, test predictions, samples, the trained flow."""
-    row: dict[str, Any] = {
-        "dataset": config.dataset, "preset": config.preset, "objective": config.objective,
-        "labelled_share": config.labelled_share, "labels": len(data.labelled), "split_seed": config.split_seed,
-        "n_unlabelled": len(data.unlabelled), "n_val": len(data.val), "n_test": len(data.test),
-        "trunk": config.trunk.kind, "head": config.head.kind, "steps": config.steps, "batch": config.batch,
-        "error": scores.error, "bpd": scores.bpd,
-        "weights": config.keep_weights, "seconds": seconds, "config": config.model_dump_json(),
-    }  # fmt: skip
-    names = ("test_error", "test_bpd", "test_nll", "logreg_error", "nn_error", "true_nll", "bayes_error", "gflops")
-    row |= {name: metrics.get(name) for name in names}
-    schema = pa.schema([(name, pa.float64()) for name in names])
-    ctx.save_table(
-        "run", pa.table({k: pa.array([v], schema.field(k).type if k in names else None) for k, v in row.items()})
-    )
-    ctx.save_table(
-        "predictions",
-        pa.table(
-            {
-                "row": list(range(len(data.test))),
-                "label": data.test.labels.tolist(),
-                "predicted": test.posterior.argmax(1).tolist(),
-                "confidence": pa.array(test.posterior.max(1).values.tolist(), pa.float32()),
-                "log_density": pa.array(test.log_density.tolist(), pa.float32()),
-            }
-        ),
-    )
-    drawn, labels = class_samples(flow, 10, ctx.rng("samples"))
-    ctx.save_table("samples", samples_table(drawn, labels, data.pictures, data.projection))
-    if config.keep_weights:
-        ctx.save_table("weights", weights_table(flow, data.projection, config, data.shape))
+def _measured(run: Run, data: FlowData, cost: float, ctx: Context) -> dict[str, float]:
+    """Validation metrics; with the last report test metrics too, and the tables are stored."""
+    config, flow = run.config, run.flow
+    scores = score(flow, data.val, config.eval_draws, ctx)
+    metrics = {**metrics_of(scores, flow.log_prior), "gflops": cost}
+    if run.reported < max_steps(config):
+        return metrics
+    seconds = run.seconds
+    test = score(flow, data.test, config.eval_draws, ctx)
+    metrics |= {"test_error": test.error, "test_bpd": test.bpd, "test_nll": test.nll}
+    metrics |= references(config, data)
+    if ctx.rank == 0:
+        save(flow, config, data, scores, test, seconds, metrics, ctx)
+    return metrics
 
 
 def _warn_of_constants(constant: Mapping[str, list[int]], ctx: Context) -> None:

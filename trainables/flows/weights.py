@@ -80,8 +80,8 @@ def trained_from(table: pa.Table) -> Trained:
     load(flow, {name.removeprefix("flow."): value for name, value in tensors.items() if name.startswith("flow.")})
     projection = None
     if record["raw_shape"] is not None:
-        parts = (tensors[f"projection.{name}"] for name in ("mean", "matrix", "back"))
-        projection = Projection(*parts, tuple(record["raw_shape"]))
+        mean, matrix, back = (tensors[f"projection.{name}"] for name in ("mean", "matrix", "back"))
+        projection = Projection(mean, matrix, back, tuple(record["raw_shape"]))
     return Trained(flow.eval(), config, projection)
 
 
@@ -127,4 +127,4 @@ def load_trained(finished: Finished, trial: int | None = None, repeat: int = 0) 
 def best_with_weights(finished: Finished) -> int:
     """The trial with the lowest error on the validation examples among those that kept their weights."""
     kept = [row for row in finished.table("run").to_pylist() if row["weights"]]
-    return min(kept, key=lambda row: (row["error"], row["trial"]))["trial"]
+    return int(min(kept, key=lambda row: (row["error"], row["trial"]))["trial"])

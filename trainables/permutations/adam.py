@@ -37,11 +37,11 @@ class Adam:
         """One step along `gradients`, shaped as the parameters; `lr` is one number, or one for each row, (rows,)."""
         self._steps += 1
         if self._decay:
-            gradients = torch._foreach_add(gradients, self._parameters, alpha=self._decay)
+            gradients = list(torch._foreach_add(gradients, self._parameters, alpha=self._decay))
         torch._foreach_lerp_(self._first, gradients, 1 - BETA1)
         torch._foreach_mul_(self._second, BETA2)
         torch._foreach_addcmul_(self._second, gradients, gradients, 1 - BETA2)
-        scale = torch._foreach_sqrt(self._second)
+        scale = list(torch._foreach_sqrt(self._second))
         torch._foreach_div_(scale, math.sqrt(1 - BETA2**self._steps))
         torch._foreach_add_(scale, EPS)
         rate = -lr / (1 - BETA1**self._steps)

@@ -28,8 +28,10 @@ MOST = 256
 MEMORY = 2**30  # bytes of all trials' tensors in one update
 COPIES = 16  # tensors of the largest shape that an update holds at once, about
 LARGE = 1000  # cities of a tour whose instance does not say how many it has
-FREE = {"lr": True, "momentum": True, "entropy": True, "init_scale": True, "eval_samples": True, "controls": True,
-        "critic": {"lr", "tau", "eta"}}  # fmt: skip
+FREE: dict[str, Any] = {
+    **dict.fromkeys(("lr", "momentum", "entropy", "init_scale", "eval_samples", "controls"), True),
+    "critic": {"lr", "tau", "eta"},
+}
 
 
 def alike(config: Config) -> Hashable:

@@ -62,7 +62,7 @@ def measure(
         at_mode = f.look(mode.unsqueeze(1)).squeeze(1)
         if isinstance(estimator, Exact):
             expected, _ = estimator.expectation(theta, f)
-            return Measured(expected, torch.full_like(expected, 2 * torch.tensor(SMALLEST).log()), at_mode, mode)
+            return Measured(expected, torch.full_like(expected, float(2 * torch.tensor(SMALLEST).log())), at_mode, mode)
         estimate = estimator.estimate(theta, f, samples, generator, groups=groups, look=True)
         gradient = reduce(estimate.gradient.unflatten(1, (groups, samples)).mean(2)).flatten(2)
         deviation = gradient.std(1, unbiased=False)

@@ -22,7 +22,7 @@ from raybayes.engine.controller.queue import TrialQueue
 from raybayes.engine.controller.report_handler import ReportHandler
 from raybayes.engine.controller.state import Process, SweepState, TrialProgress, TrialState
 from raybayes.engine.messages import Decision, Key, Report, RunResult, Start, TrialRun
-from raybayes.search.outcome import State, ended
+from raybayes.search.outcomes.outcome import State, ended
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Progress
 from raybayes.spec.sweep_spec import SweepSpec

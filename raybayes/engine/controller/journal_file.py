@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from raybayes.clock import Clock
-from raybayes.search.study import Study
+from raybayes.search.study.study import Study
 from raybayes.store.layout import Layout
 
 UPLOAD_EVERY_S = 5.0

@@ -6,12 +6,12 @@ from raybayes.contract import Action
 from raybayes.engine.controller.queue import TrialQueue
 from raybayes.engine.controller.state import SweepState
 from raybayes.engine.messages import Decision
-from raybayes.search.outcome import Outcome, State
+from raybayes.search.outcomes.outcome import Outcome, State
 from raybayes.search.plan import Plan
-from raybayes.search.population import Population
+from raybayes.search.schedulers.population import Population
 from raybayes.seeds import derive
 from raybayes.spec.sweep_spec import SweepSpec
-from raybayes.store import checkpoints
+from raybayes.store.checkpointing import checkpoints
 from raybayes.store.layout import Layout
 
 

@@ -6,7 +6,7 @@ from raybayes.contract import Action
 from raybayes.engine.controller.pbt import Evolution
 from raybayes.engine.controller.state import SweepState
 from raybayes.engine.messages import Decision, Key, Report
-from raybayes.search.outcome import not_finite
+from raybayes.search.outcomes.outcome import not_finite
 from raybayes.search.plan import Plan
 
 

@@ -47,7 +47,7 @@ class SlotPool:
     Args:
         burst: what there is to do.
         room: how many slots there may be.
-        note: gets where the time of a slot went with each job: the columns of `raybayes.store.profile`.
+        note: gets where the time of a slot went with each job: the columns of `raybayes.store.logs.profile`.
 
     Attributes:
         problem: why the burst must end, once that is plain: no slot can be started at all, or the storage refuses.

@@ -16,17 +16,19 @@ from raybayes.clock import WALL
 from raybayes.contract import Action
 from raybayes.engine.controller.journal_file import JournalFile
 from raybayes.engine.messages import Key, Report, TrialRun
-from raybayes.search.confirm import samples
-from raybayes.search.nondominated import NondominatedCurves
-from raybayes.search.outcome import Outcome, State, ended, mean_and_error, violations
+from raybayes.search.outcomes.confirm import samples
+from raybayes.search.outcomes.outcome import Outcome, State, ended, mean_and_error, violations
+from raybayes.search.outcomes.ranking import front, ranked
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Ended, Progress, Running
-from raybayes.search.ranking import front, ranked
-from raybayes.search.study import Study, TrialRecord, trials_table
+from raybayes.search.schedulers.nondominated import NondominatedCurves
+from raybayes.search.study.records import TrialRecord
+from raybayes.search.study.study import Study
+from raybayes.search.study.trials_table import trials_table
 from raybayes.spec.sweep_spec import SweepSpec
-from raybayes.store import checkpoints, retention
+from raybayes.store.checkpointing import checkpoints, retention
 from raybayes.store.layout import Layout
-from raybayes.store.reports import FIXED, ReportLog, compact_reports, next_burst, read_reports
+from raybayes.store.logs.reports import FIXED, ReportLog, compact_reports, next_burst, read_reports
 from raybayes.store.trials import write_trials
 
 Process = tuple[str, int]  # the node as the executor calls it, and the process there

@@ -29,8 +29,8 @@ from raybayes.search.plan import Plan
 from raybayes.search.progress import Progress
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.store.layout import Layout
-from raybayes.store.profile import ProfileLog
-from raybayes.store.reports import next_burst
+from raybayes.store.logs.profile import ProfileLog
+from raybayes.store.logs.reports import next_burst
 
 _FIRST_ANSWER_S = 5.0  # that a sweep waits for what the others leave to it, before it calls for slots
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ray.util.metrics import Counter, Gauge
 
 from raybayes.search.progress import Progress
-from raybayes.store.reports import FIXED, Row
+from raybayes.store.logs.reports import FIXED, Row
 
 # name -> (what it says, labels)
 GAUGES = {

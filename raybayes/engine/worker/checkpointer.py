@@ -17,8 +17,8 @@ from raybayes.clock import Clock
 from raybayes.contract import State
 from raybayes.engine.messages import Controller, TrialRun
 from raybayes.errors import StoreError
-from raybayes.store import checkpoints
-from raybayes.store.checkpoints import FileRecord
+from raybayes.store.checkpointing import checkpoints
+from raybayes.store.checkpointing.checkpoints import FileRecord
 from raybayes.store.layout import Layout
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from raybayes.engine.worker.checkpointer import AsyncCheckpointer
 from raybayes.engine.worker.process_state import peak_gib
 from raybayes.errors import TrialError
 from raybayes.seeds import derive
-from raybayes.store import checkpoints, tables
+from raybayes.store import tables
+from raybayes.store.checkpointing import checkpoints
 from raybayes.store.layout import Layout
 
 

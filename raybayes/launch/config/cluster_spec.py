@@ -1,4 +1,4 @@
-"""What a cluster file says: our own two kinds (`local`, `slurm`), a `ray up` file, or a RayCluster manifest."""
+"""Cluster files: the two kinds of raybayes (`local`, `slurm`), `ray up` files, and RayCluster manifests."""
 
 from __future__ import annotations
 
@@ -10,36 +10,30 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from raybayes.errors import SpecError
-from raybayes.launch.config.hosts_file import HostsFile
+from raybayes.launch.config.hosts_file import ClusterName, HostsFile
 from raybayes.launch.config.manifest import RayClusterManifest
 from raybayes.spec.validation import Frozen, build
 from raybayes.spec.yaml_files import read_yaml
 
-_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}"
-
 
 class _Cluster(Frozen):
-    """What every cluster of our own has."""
+    """The keys of every cluster file of raybayes."""
 
-    name: str = Field(description="name of the cluster: its folder below `shared`, and its job's name")
-    shared: str = Field("~/.raybayes", description="folder that all nodes see: token, addresses, logs; yours alone")
+    name: ClusterName = Field(description="name of the cluster, of its folder in `shared` and of its job")
+    shared: str = Field("~/.raybayes", description="shared folder for token, addresses and logs; only you can read it")
     results: str | None = Field(
-        None, description="storage of sweeps on this cluster when --storage is not given; none: runs/ where you submit"
+        None,
+        description="storage of sweeps without --storage; default: runs/ in the folder of `submit`",
     )
-    scratch: str = Field("/tmp", description="folder on each node for Ray's sockets and logs; short")
+    scratch: str = Field("/tmp", description="folder on each node for Ray's sockets and logs; a short path")
     ports: tuple[int, int] = Field((20000, 30000), description="first and last port that the cluster may use")
-    interface: str | None = Field(None, description="network interface between the nodes; none: the route's own")
-    python: str = Field(sys.executable, description="interpreter on the nodes, absolute")
-    environment: dict[str, str] = Field(default_factory=dict, description="variables for every process of the nodes")
-    object_store_mb: int | None = Field(None, ge=80, description="Ray's object store on each node; none: Ray decides")
-    join_timeout_s: float = Field(300, gt=0, description="seconds that all nodes have to join")
-
-    @field_validator("name")
-    @classmethod
-    def _plain_name(cls, value: str) -> str:
-        if not re.fullmatch(_NAME, value):
-            raise ValueError("a name has letters, digits, '_' and '-' only, at most 40, and no '-' in front")
-        return value
+    interface: str | None = Field(None, description="network interface of the nodes; default: the one to the head")
+    python: str = Field(sys.executable, description="absolute path of the interpreter on the nodes")
+    environment: dict[str, str] = Field(default_factory=dict, description="variables of every process on the nodes")
+    object_store_mb: int | None = Field(
+        None, ge=80, description="size of the object store per node; default: Ray decides"
+    )
+    join_timeout_s: float = Field(300, gt=0, description="seconds within which all nodes must join")
 
     @field_validator("ports")
     @classmethod
@@ -52,12 +46,12 @@ class _Cluster(Frozen):
     @classmethod
     def _absolute_python(cls, value: str) -> str:
         if not Path(value).is_absolute():
-            raise ValueError("the PATH of a node is not yours, so write the absolute path of the interpreter")
+            raise ValueError("write the absolute path of the interpreter; a node's PATH may differ from yours")
         return value
 
     @property
     def folder(self) -> Path:
-        """Where the cluster keeps its token, addresses and logs."""
+        """The folder of the cluster's token, addresses and logs."""
         return Path(self.shared).expanduser().absolute() / self.name
 
 
@@ -65,29 +59,29 @@ class LocalCluster(_Cluster):
     """This machine."""
 
     kind: Literal["local"]
-    cpus: int | None = Field(None, ge=1, description="CPU cores for Ray; none: all that this process may use")
-    gpus: int | None = Field(None, ge=0, description="GPUs for Ray; none: all that are visible")
+    cpus: int | None = Field(None, ge=1, description="CPU cores for Ray; default: all that this process may use")
+    gpus: int | None = Field(None, ge=0, description="GPUs for Ray; default: all that are visible")
 
 
 class SlurmCluster(_Cluster):
-    """Nodes that Slurm gives for a time."""
+    """Nodes that Slurm allocates until the wall time."""
 
     kind: Literal["slurm"]
-    partition: str | None = Field(None, description="none: Slurm's default partition")
-    account: str | None = Field(None, description="none: your default account")
-    qos: str | None = Field(None, description="quality of service; none: your default")
-    nodes: int = Field(1, ge=1, description="machines")
+    partition: str | None = Field(None, description="default: Slurm's default partition")
+    account: str | None = Field(None, description="account that pays; default: your default account")
+    qos: str | None = Field(None, description="quality of service; default: your default")
+    nodes: int = Field(1, ge=1, description="number of machines")
     tasks_per_node: int = Field(1, ge=1, description="Ray nodes on each machine")
     cpus_per_task: int = Field(1, ge=1, description="CPU cores of each Ray node")
     gpus_per_node: int = Field(0, ge=0, description="GPUs of each machine")
-    gpu_type: str | None = Field(None, description="as Slurm names it, e.g. v100")
-    memory: str | None = Field(None, description="memory of each machine, e.g. 64G; none: the partition's default")
+    gpu_type: str | None = Field(None, description="type of GPU as Slurm names it, e.g. v100")
+    memory: str | None = Field(None, description="memory of each machine, e.g. 64G; default: the partition's default")
     time: str = Field(description="wall time: minutes, HH:MM:SS or D-HH:MM:SS")
-    signal_lead_s: int = Field(180, ge=10, description="seconds before the wall time at which a sweep ends its burst")
-    setup: tuple[str, ...] = Field((), description="shell lines before all else: module load, source, conda activate")
-    extra: tuple[str, ...] = Field((), description="more sbatch options, e.g. --exclusive")
-    pending_timeout_s: float = Field(3600, gt=0, description="seconds that `up` waits in the queue")
-    requeues: int = Field(100, ge=0, description="times that a submitted sweep goes back into the queue")
+    signal_lead_s: int = Field(180, ge=10, description="seconds before the wall time at which a sweep is paused")
+    setup: tuple[str, ...] = Field((), description="shell lines that run first: module load, source, conda activate")
+    extra: tuple[str, ...] = Field((), description="further sbatch options, e.g. --exclusive")
+    pending_timeout_s: float = Field(3600, gt=0, description="seconds that `up` waits while the job is pending")
+    requeues: int = Field(100, ge=0, description="number of times that a submitted sweep is requeued")
 
     @field_validator("time", mode="before")
     @classmethod
@@ -97,7 +91,7 @@ class SlurmCluster(_Cluster):
     @field_validator("time")
     @classmethod
     def _readable_time(cls, value: str) -> str:
-        seconds(value)
+        parse_time(value)
         return value
 
     @field_validator("memory")
@@ -112,26 +106,30 @@ class SlurmCluster(_Cluster):
     def _options_only(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for line in value:
             if not line.startswith("-") or "\n" in line:
-                raise ValueError(f"{line!r} is no sbatch option; write them as --option=value")
+                raise ValueError(f"{line!r} is not an sbatch option; write options as --option=value")
         return value
 
     @model_validator(mode="after")
     def _time_to_end(self) -> SlurmCluster:
-        if self.signal_lead_s >= seconds(self.time):
+        if self.signal_lead_s >= parse_time(self.time):
             raise ValueError(
-                f"signal_lead_s: {self.signal_lead_s} s before the wall time of {self.time} is before the start; "
-                "make it shorter"
+                f"signal_lead_s: {self.signal_lead_s} s must be shorter than the wall time of {self.time}; use a "
+                "smaller value"
             )
         return self
 
     @property
     def ray_nodes(self) -> int:
-        """How many Ray nodes join."""
+        """Number of Ray nodes that join."""
         return self.nodes * self.tasks_per_node
 
 
-def seconds(time: str) -> int:
-    """Slurm's notation of a time in seconds: `90` (minutes), `01:30:00`, `1-12:00:00`, `30:00`."""
+def parse_time(time: str) -> int:
+    """Seconds of a time in Slurm's notation: `90` (minutes), `01:30:00`, `1-12:00:00`, `30:00`.
+
+    Raises:
+        ValueError: the text is in none of these forms.
+    """
     match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", time)
     if match is None:
         raise ValueError("write minutes, HH:MM:SS or D-HH:MM:SS")
@@ -145,13 +143,14 @@ def seconds(time: str) -> int:
 
 
 ClusterSpec = LocalCluster | SlurmCluster | HostsFile | RayClusterManifest
+_KINDS: dict[object, type[LocalCluster | SlurmCluster]] = {"local": LocalCluster, "slurm": SlurmCluster}
 
 
 def read_cluster(path: str) -> ClusterSpec:
-    """The cluster that a YAML file describes.
+    """Read and validate a cluster file.
 
     Raises:
-        SpecError: with file and line: no YAML, no kind that we know, an unknown or missing key, a wrong value.
+        SpecError: with file and line: invalid YAML, an unknown kind, an unknown or missing key, a wrong value.
     """
     values, lines = read_yaml(path)
     if "provider" in values:
@@ -159,12 +158,11 @@ def read_cluster(path: str) -> ClusterSpec:
     if "apiVersion" in values:
         return build(RayClusterManifest, values, path, lines)
     kind = values.get("kind")
-    if kind not in ("local", "slurm"):
+    if kind not in _KINDS:
         place = f"{path}:{lines['kind']}" if "kind" in lines else path
+        allowed = " or ".join(f"kind: {name}" for name in _KINDS)
         raise SpecError(
-            f"{place}: found kind {kind!r}; write kind: local or kind: slurm. (A `ray up` file is known by its "
-            "provider, a Kubernetes manifest by its apiVersion.)"
+            f"{place}: found kind {kind!r}; write {allowed}. (A `ray up` file is recognised by its provider, a "
+            "Kubernetes manifest by its apiVersion.)"
         )
-    if kind == "local":
-        return build(LocalCluster, values, path, lines)
-    return build(SlurmCluster, values, path, lines)
+    return build(_KINDS[kind], values, path, lines)

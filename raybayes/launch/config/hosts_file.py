@@ -1,7 +1,7 @@
-"""A cluster-launcher file of Ray for machines with ssh (provider `local`), checked more strictly than `ray up` does.
+"""`ray up` files for machines with ssh (provider `local`), checked more strictly than Ray checks them.
 
-Ray accepts unknown provider keys, a head that is its own worker and workers that are named twice, and it answers
-wrong types with bare Python errors; all of these are found here, with the line.
+Ray accepts unknown provider keys, a head that is its own worker and workers that are named twice, and reports wrong
+types as bare Python errors; all of these are refused here, with the line.
 """
 
 from __future__ import annotations
@@ -10,13 +10,21 @@ import ipaddress
 import re
 import shlex
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from raybayes.launch.node.options import PROGRAM
 from raybayes.spec.validation import Frozen
 
-NODE_PROGRAM = "raybayes.launch.node"
+
+def _require_plain_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", value):
+        raise ValueError("use at most 40 letters, digits, '_' and '-', and start with a letter or digit")
+    return value
+
+
+ClusterName = Annotated[str, AfterValidator(_require_plain_name)]
 
 
 class Provider(Frozen):
@@ -34,7 +42,7 @@ class Provider(Frozen):
                 ipaddress.ip_address(address)
             except ValueError:
                 if not re.fullmatch(r"[A-Za-z]([A-Za-z0-9.-]*[A-Za-z0-9])?", address):
-                    raise ValueError(f"{address!r} is neither an address nor a host name") from None
+                    raise ValueError(f"{address!r} is neither an IP address nor a host name") from None
         return value
 
     @model_validator(mode="after")
@@ -42,12 +50,12 @@ class Provider(Frozen):
         hosts = [self.head_ip, *self.worker_ips]
         twice = sorted({host for host in hosts if hosts.count(host) > 1})
         if twice:
-            raise ValueError(f"{', '.join(twice)} is named more than once; each host is the head or one worker")
+            raise ValueError(f"{', '.join(twice)} is named more than once; each host is either the head or one worker")
         return self
 
 
 class Auth(Frozen):
-    """How to reach them."""
+    """How to log in to them."""
 
     ssh_user: str
     ssh_private_key: str | None = None
@@ -55,9 +63,9 @@ class Auth(Frozen):
 
 
 class HostsFile(Frozen):
-    """The keys of a `ray up` file that machines with ssh need."""
+    """The keys that a `ray up` file for machines with ssh may have."""
 
-    cluster_name: str
+    cluster_name: ClusterName
     provider: Provider
     auth: Auth
     min_workers: int = Field(0, ge=0)
@@ -76,20 +84,13 @@ class HostsFile(Frozen):
     head_start_ray_commands: tuple[str, ...] = Field(min_length=1)
     worker_start_ray_commands: tuple[str, ...] = Field(min_length=1)
 
-    @field_validator("cluster_name")
-    @classmethod
-    def _plain_name(cls, value: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", value):
-            raise ValueError("a name has letters, digits, '_' and '-' only, at most 40, and no '-' in front")
-        return value
-
     @model_validator(mode="after")
     def _all_workers(self) -> HostsFile:
         hosts = len(self.provider.worker_ips)
         if not self.min_workers == self.max_workers == hosts:
             raise ValueError(
                 f"min_workers {self.min_workers} and max_workers {self.max_workers}: there are {hosts} worker_ips, "
-                f"and a cluster of fixed machines starts all of them; write {hosts} for both"
+                f"and a cluster of fixed machines starts all of them; set both to {hosts}"
             )
         return self
 
@@ -97,7 +98,7 @@ class HostsFile(Frozen):
     def _safe_commands(self) -> HostsFile:
         for key in ("head_start_ray_commands", "worker_start_ray_commands"):
             role = key.partition("_")[0]
-            if problem := start_problem(getattr(self, key), role):
+            if problem := find_start_problem(getattr(self, key), role):
                 raise ValueError(f"{key}: {problem}")
         return self
 
@@ -111,46 +112,46 @@ class HostsFile(Frozen):
         """Every machine, the head first."""
         return self.provider.head_ip, *self.provider.worker_ips
 
-    def start_line(self, role: Literal["head", "worker"]) -> list[str]:
-        """The words of the command that starts a node."""
+    def start_words(self, role: Literal["head", "worker"]) -> list[str]:
+        """The words of the command that starts a node in this role."""
         commands = self.head_start_ray_commands if role == "head" else self.worker_start_ray_commands
-        return shlex.split(next(line for line in commands if NODE_PROGRAM in line))
+        return shlex.split(next(line for line in commands if PROGRAM in line))
 
     def option(self, name: str) -> str | None:
-        """The value of an option in the head's start command."""
-        words = self.start_line("head")
+        """The value of an option in the head's start command; None if it is not there."""
+        words = self.start_words("head")
         return words[words.index(name) + 1] if name in words[:-1] else None
 
     @property
     def python(self) -> str:
         """The interpreter on the hosts."""
-        words = self.start_line("head")
+        words = self.start_words("head")
         return words[words.index("-m") - 1]
 
     @property
     def folder(self) -> Path:
-        """Where the cluster keeps its token, addresses and logs."""
+        """The folder of the cluster's token, addresses and logs."""
         return Path(self.option("--folder") or "").expanduser()
 
 
-def start_problem(commands: tuple[str, ...], role: str) -> str | None:
-    """What is dangerous or missing in the commands that start Ray on a host."""
+def find_start_problem(commands: tuple[str, ...], role: str) -> str | None:
+    """What is dangerous or missing in the commands that start Ray on a host; None if nothing is."""
     text = "\n".join(commands)
     if re.search(r"\bray\s+stop\b", text):
-        return "`ray stop` ends every Ray of this user on the host, other clusters included; take it out"
-    if NODE_PROGRAM not in text:
+        return "`ray stop` ends every Ray of this user on the host, other clusters included; remove it"
+    if PROGRAM not in text:
         auth = "" if "RAY_AUTH_MODE=token" in text else ", token authentication on this node (RAY_AUTH_MODE=token)"
         return (
-            f"start Ray with `/abs/python -m {NODE_PROGRAM} --{role} ...` as in cluster/hosts.yaml: a plain `ray "
-            f"start` lacks a private temp folder, free ports and a clean end{auth}"
+            f"start Ray with `/abs/python -m {PROGRAM} --{role} ...` as in cluster/hosts.yaml: a plain `ray "
+            f"start` lacks a private temporary folder, free ports and a clean end{auth}"
         )
-    words = shlex.split(next(line for line in commands if NODE_PROGRAM in line))
+    words = shlex.split(next(line for line in commands if PROGRAM in line))
     if f"--{role}" not in words:
-        return f"the {role}'s command needs --{role}"
+        return f"the command of the {role} must contain --{role}"
     if "-m" not in words or not words[words.index("-m") - 1].startswith("/"):
-        return "name the interpreter by its absolute path: `python` may be missing on the PATH of a login shell"
+        return "write the absolute path of the interpreter: `python` may not be on the PATH of a login shell"
     if "--folder" not in words[:-1] or not re.match(r"[/~]", words[words.index("--folder") + 1]):
-        return "--folder needs the absolute path of a folder that all hosts see"
+        return "set --folder to the absolute path of a folder that all hosts see"
     if role == "head" and "--autoscaling-config" not in words:
-        return "the head needs --autoscaling-config ~/ray_bootstrap_config.yaml, or it starts no workers"
+        return "add --autoscaling-config ~/ray_bootstrap_config.yaml to the head's command; without it no worker starts"
     return None

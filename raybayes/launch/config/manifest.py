@@ -1,4 +1,4 @@
-"""A RayCluster manifest of KubeRay (ray.io/v1): read, checked, printed. Kubernetes itself is kubectl's business."""
+"""RayCluster manifests of KubeRay (ray.io/v1): what is checked and printed here; kubectl applies them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from raybayes.spec.validation import Frozen
 
 
 class _Open(BaseModel):
-    """A part of Kubernetes' own schema: what we rely on is checked, the rest passes."""
+    """A part of Kubernetes' own schema: the keys that raybayes reads are checked, the others are accepted."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -31,7 +31,7 @@ class PodSpec(_Open):
 
 
 class PodTemplate(_Open):
-    """What the operator makes pods from."""
+    """The template from which the operator creates pods."""
 
     spec: PodSpec
 
@@ -45,12 +45,12 @@ class Metadata(_Open):
     @classmethod
     def _dns_label(cls, value: str) -> str:
         if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", value):
-            raise ValueError("a Kubernetes name has small letters, digits and '-' only, at most 63")
+            raise ValueError("use at most 63 lower-case letters, digits and '-', and no '-' at either end")
         return value
 
 
 class HeadGroup(Frozen):
-    """The head."""
+    """The head of the cluster."""
 
     rayStartParams: dict[str, str] = Field(default_factory=dict)  # noqa: N815 - KubeRay's own names
     template: PodTemplate
@@ -58,7 +58,7 @@ class HeadGroup(Frozen):
 
 
 class WorkerGroup(Frozen):
-    """Workers of one size."""
+    """A group of equal workers."""
 
     groupName: str  # noqa: N815
     replicas: int = Field(1, ge=0)
@@ -79,7 +79,7 @@ class WorkerGroup(Frozen):
 
 
 class AuthOptions(Frozen):
-    """Who may talk to the cluster."""
+    """Who may submit to the cluster."""
 
     mode: Literal["token", "disabled"]
 

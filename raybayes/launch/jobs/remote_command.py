@@ -1,4 +1,4 @@
-"""What becomes of a command line that runs on another machine: a fixed name and absolute paths."""
+"""Rewrites a command line for another machine: absolute paths and a fixed name of the sweep."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from raybayes.errors import SpecError
 from raybayes.spec.yaml_files import read_yaml
 
 _STARTING = ("sweep", "train")
-_CONTINUING = ("resume", "extend", "confirm")
+_RESUMING = ("resume", "extend", "confirm")
 _PATHS = ("--storage", "--data")
 
 
-def for_cluster(arguments: Sequence[str], cwd: Path, storage: str | None, name: str) -> list[str]:
-    """The arguments of raybayes as the cluster must run them.
+def remote_arguments(arguments: Sequence[str], cwd: Path, storage: str | None, name: str) -> list[str]:
+    """The arguments of raybayes as the cluster runs them.
 
     Args:
         arguments: as the user wrote them.
-        cwd: where the user wrote them; relative paths start there.
-        storage: where sweeps go if the user names none; None: `runs` below `cwd`.
-        name: of the sweep, if the user gives none: a job that comes back from the queue must find the same sweep.
+        cwd: the folder that relative paths start from.
+        storage: for sweeps without --storage; None: `runs` in `cwd`.
+        name: of a sweep without --name: a requeued job must find the same sweep.
 
     Raises:
-        SpecError: it is no command that works on a sweep.
+        SpecError: the command does not work on a sweep, or runs without Ray.
     """
     words = list(arguments[1:] if arguments[:1] == ["raybayes"] else arguments)
-    if not words or words[0] not in (*_STARTING, *_CONTINUING):
-        allowed = ", ".join((*_STARTING, *_CONTINUING))
+    if not words or words[0] not in (*_STARTING, *_RESUMING):
+        allowed = ", ".join((*_STARTING, *_RESUMING))
         raise SpecError(f"submit: found {' '.join(words) or 'no command'!r}; write one of {allowed} after --.")
     if "--local" in words:
-        raise SpecError("submit: --local runs without Ray, so there is nothing to submit; take it out.")
-    if words[0] in _CONTINUING and len(words) > 1:
+        raise SpecError("submit: --local runs without Ray, so it cannot be submitted; remove --local.")
+    if words[0] in _RESUMING and len(words) > 1:
         words[1] = _absolute(words[1], cwd)
     words = [_absolute_option(words, i, cwd) for i in range(len(words))]
     if words[0] in _STARTING:
@@ -44,13 +44,13 @@ def for_cluster(arguments: Sequence[str], cwd: Path, storage: str | None, name: 
 
 
 def project_of(arguments: Sequence[str]) -> str:
-    """What a command is about, for its name: the project, or the sweep's folder."""
+    """The project that a command starts, or the name of the folder that it resumes."""
     words = [word for word in arguments[1:] if not word.startswith("-")]
     return Path(words[0]).name if words else "sweep"
 
 
-def name_of(arguments: Sequence[str]) -> str:
-    """The sweep that a command works on."""
+def sweep_name_of(arguments: Sequence[str]) -> str:
+    """The name of the sweep that a command works on."""
     return _value(arguments, "--name") or project_of(arguments)
 
 

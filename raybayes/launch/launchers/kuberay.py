@@ -16,7 +16,7 @@ from raybayes.launch.node.checks import Finding
 
 
 class KubeRayLauncher:
-    """See `raybayes.launch.interface.Launcher`; the operator in the cluster does the starting."""
+    """See `raybayes.launch.interface.Launcher`; the operator in the Kubernetes cluster starts and ends nodes."""
 
     def __init__(self, spec: RayClusterManifest, file: str) -> None:
         self._spec, self._file = spec, file
@@ -24,32 +24,36 @@ class KubeRayLauncher:
 
     def check(self) -> list[Finding]:
         body = self._spec.spec
-        here = version("ray")
-        found = [Finding("ok", f"{self._file}: a RayCluster with {len(body.workerGroupSpecs)} groups of workers")]
-        if body.rayVersion != here:
-            found.append(Finding("error", f"rayVersion is {body.rayVersion}, and here Ray {here} is installed."))
+        installed = version("ray")
+        found = [Finding("ok", f"{self._file}: a RayCluster with {len(body.workerGroupSpecs)} worker groups")]
+        if body.rayVersion != installed:
+            found.append(
+                Finding("error", f"rayVersion is {body.rayVersion}, but Ray {installed} is installed here; use one.")
+            )
         if body.authOptions is None or body.authOptions.mode != "token":
-            found.append(Finding("error", "authOptions.mode must be token, or everybody in the cluster can submit."))
+            found.append(
+                Finding("error", "authOptions.mode must be token; otherwise everybody in the cluster can submit.")
+            )
         templates = (body.headGroupSpec.template, *(group.template for group in body.workerGroupSpecs))
         for template in templates:
             image = template.spec.containers[0].image
             if not image.partition(":")[2].startswith(body.rayVersion):
-                found.append(Finding("warning", f"image {image} does not name Ray {body.rayVersion} in its tag."))
+                found.append(Finding("warning", f"image {image}: its tag does not name Ray {body.rayVersion}."))
         return found
 
     def render(self) -> str:
         return yaml.safe_dump(self._spec.model_dump(mode="json", exclude_unset=True), sort_keys=False)
 
     def up(self, say: Say) -> NoReturn:
-        self._refuse("apply -f")
+        self._refer_to_kubectl("apply -f")
 
     def status(self) -> Status:
-        self._refuse("get -f")
+        self._refer_to_kubectl("get -f")
 
     def down(self, say: Say) -> NoReturn:
-        self._refuse("delete -f")
+        self._refer_to_kubectl("delete -f")
 
-    def _refuse(self, verb: str) -> NoReturn:
+    def _refer_to_kubectl(self, verb: str) -> NoReturn:
         raise ClusterError(
-            f"Kubernetes is driven by kubectl: kubectl {verb} {self._file} (needs the KubeRay operator)."
+            f"raybayes does not drive Kubernetes; run: kubectl {verb} {self._file} (needs the KubeRay operator)"
         )

@@ -1,4 +1,4 @@
-"""What can be seen from here before a cluster is started: each look is one small function with one finding."""
+"""Checks before a cluster is started: each is one small function that returns one finding and changes nothing."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from pathlib import Path
 from typing import Literal
 
 from raybayes.errors import ClusterError
-from raybayes.launch.node import ports
+from raybayes.launch.node.ports import PortLease, block_size
 
 # "/session_2026-01-31_14-25-01_123456_1234567" and "/sockets/dash_MetricsHead", the longest that Ray 2.60 makes.
 SESSION_AND_SOCKET = 43 + 25
-UNIX_PATH = 107  # bytes in the address of a Unix socket, without its final zero
+MAX_SOCKET_PATH = 107  # bytes in the address of a Unix socket, without its final zero
 SCRATCH_FOLDER = len("/rb1234567-abcdefgh/r")
 _FEW_FILES, _TOO_FEW_FILES = 4096, 1024
-_OWN_DISKS = {"tmpfs", "overlay", "ramfs", "ext4", "ext3", "xfs", "btrfs"}
+_LOCAL_DISKS = {"tmpfs", "overlay", "ramfs", "ext4", "ext3", "xfs", "btrfs"}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     level: Literal["ok", "warning", "error"]
     text: str
 
 
-def raise_errors(findings: Iterable[Finding]) -> None:
-    """Refuse to start over errors."""
+def require_no_errors(findings: Iterable[Finding]) -> None:
+    """Raise ClusterError with the text of all errors, if there are any."""
     errors = [finding.text for finding in findings if finding.level == "error"]
     if errors:
         raise ClusterError("\n".join(errors))
 
 
-def commands(*names: str, why: str) -> Iterator[Finding]:
-    """Programs that must be on the PATH."""
+def check_commands(*names: str, why: str) -> Iterator[Finding]:
+    """Whether programs are on the PATH."""
     for name in names:
         found = shutil.which(name)
         if found is None:
@@ -48,19 +48,24 @@ def commands(*names: str, why: str) -> Iterator[Finding]:
             yield Finding("ok", f"{name}: {found}")
 
 
-def shared_folder(folder: Path, what: str, several: bool) -> Finding:
-    """That a folder can be written (nothing is made), and whether its disk looks shared."""
+def check_shared_folder(folder: Path, key: str, several: bool) -> Finding:
+    """Whether a folder is writable (it is not created), and whether its disk can be shared.
+
+    Args:
+        key: how the user sets the folder, for the message.
+        several: whether more than one machine must see it.
+    """
     parent = next(each for each in (folder, *folder.parents) if each.exists())
     try:
         with tempfile.TemporaryFile(dir=parent):
             pass
     except OSError as error:
-        return Finding("error", f"{what} {folder}: cannot be written here ({error.strerror}); name another folder.")
+        return Finding("error", f"{key} {folder}: not writable on this machine ({error.strerror}); use another folder.")
     disk = _disk_of(parent)
-    if several and disk in _OWN_DISKS:
-        text = f"{what} {folder}: its disk ({disk}) may be this machine's own; all nodes must see the folder."
+    if several and disk in _LOCAL_DISKS:
+        text = f"{key} {folder}: its disk ({disk}) may be local to this machine; all nodes must see the folder."
         return Finding("warning", text)
-    return Finding("ok", f"{what} {folder}: writable ({disk})")
+    return Finding("ok", f"{key} {folder}: writable ({disk})")
 
 
 def _disk_of(folder: Path) -> str:
@@ -78,39 +83,38 @@ def _disk_of(folder: Path) -> str:
     return kind
 
 
-def socket_paths(scratch: str) -> Finding:
-    """That Ray's sockets fit below the scratch folder: a Unix socket's path has at most 107 bytes."""
+def check_socket_paths(scratch: str) -> Finding:
+    """Whether the paths of Ray's sockets in the scratch folder are short enough: a Unix socket allows 107 bytes."""
     length = len(os.fsencode(scratch.rstrip("/"))) + SCRATCH_FOLDER + SESSION_AND_SOCKET
-    if length > UNIX_PATH:
+    if length > MAX_SOCKET_PATH:
         return Finding(
             "error",
-            f"scratch {scratch}: Ray's sockets below it would have paths of {length} bytes, and Linux allows "
-            f"{UNIX_PATH}; name a folder that is {length - UNIX_PATH} bytes shorter, such as /tmp.",
+            f"scratch {scratch}: the paths of Ray's sockets in it would have {length} bytes, and Linux allows "
+            f"{MAX_SOCKET_PATH}; use a folder whose path is {length - MAX_SOCKET_PATH} bytes shorter, such as /tmp.",
         )
-    return Finding("ok", f"scratch {scratch}: socket paths of {length} bytes at most (of {UNIX_PATH})")
+    return Finding("ok", f"scratch {scratch}: socket paths of at most {length} bytes (Linux allows {MAX_SOCKET_PATH})")
 
 
-def port_range(low: int, high: int, cpus: int, here: bool) -> Finding:
-    """That the range has room for a node (and, for a cluster on this machine, a free block now)."""
+def check_port_range(low: int, high: int, cpus: int, here: bool) -> Finding:
+    """Whether the range is large enough for a node and, for a cluster on this machine, has a free block now."""
     if here:
         try:
-            claim = ports.PortLease(low, high, cpus, "check")
+            PortLease(low, high, cpus, "check").release()
         except ClusterError as error:
             return Finding("error", str(error))
-        claim.release()
-    size = ports.size_for(cpus)
-    room = (high - low + 1) // size
-    if not room:
+    size = block_size(cpus)
+    blocks = (high - low + 1) // size
+    if not blocks:
         return Finding(
-            "error", f"ports {low} to {high}: a node with {cpus} CPUs needs {size} in a row; widen the range."
+            "error", f"ports {low} to {high}: a node with {cpus} CPUs needs {size} in a row; use a wider range."
         )
-    return Finding("ok", f"ports {low} to {high}: room for {room} nodes on one machine, {size} ports each")
+    return Finding("ok", f"ports {low} to {high}: enough for {blocks} nodes on one machine, {size} ports each")
 
 
-def open_files() -> Finding:
-    """That a process may open enough files; the nodes inherit it from here on most batch systems."""
+def check_open_files() -> Finding:
+    """Whether a process may open enough files. On most batch systems the nodes inherit this limit."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if limit == resource.RLIM_INFINITY or limit >= _FEW_FILES:
-        return Finding("ok", f"open files a process: {limit}")
+        return Finding("ok", f"open files per process: {limit}")
     level: Literal["warning", "error"] = "error" if limit < _TOO_FEW_FILES else "warning"
-    return Finding(level, f"open files a process: {limit}, and Ray wants {_FEW_FILES} or more; run ulimit -n 65536.")
+    return Finding(level, f"open files per process: {limit}; Ray needs {_FEW_FILES} or more. Run: ulimit -n 65536")

@@ -1,4 +1,4 @@
-"""Which address of this machine the other nodes can reach, and the interface that carries it."""
+"""Which address of this machine the other nodes can reach, and which interface carries it."""
 
 from __future__ import annotations
 
@@ -9,43 +9,52 @@ import psutil
 from raybayes.errors import ClusterError
 
 
-def own_address(interface: str | None, toward: str | None) -> str:
+def find_own_address(interface: str | None, toward: str | None) -> str:
     """This machine's IPv4 address.
 
     Args:
-        interface: take it from this one.
-        toward: else take the one from which this address is reached (the head's); none: what the host name says,
-            else the one of the default route.
+        interface: return the address of this interface.
+        toward: without `interface`: return the address from which this one (the head's) is reached. None: the address
+            that the host name resolves to, or else the one of the default route.
 
     Raises:
-        ClusterError: there is no such interface, or it has no address.
+        ClusterError: the interface does not exist, or it has no address.
     """
     if interface is not None:
-        return _address_of(interface)
+        return _address_of_interface(interface)
     if toward is None:
-        named = _named_address()
+        named = _address_of_host_name()
         if named is not None:
             return named
     return _source_address(toward or "192.0.2.1")  # an address of documentation: nothing is sent to it
 
 
-def _address_of(interface: str) -> str:
-    known = psutil.net_if_addrs()
-    found = [entry.address for entry in known.get(interface, []) if entry.family == socket.AF_INET]
+def own_addresses() -> list[str]:
+    """All IPv4 addresses of this machine."""
+    return [address for _, address in _interface_addresses()]
+
+
+def _interface_addresses() -> list[tuple[str, str]]:
+    return [
+        (str(name), str(entry.address))
+        for name, entries in psutil.net_if_addrs().items()
+        for entry in entries
+        if entry.family == socket.AF_INET
+    ]
+
+
+def _address_of_interface(interface: str) -> str:
+    known = _interface_addresses()
+    found = [address for name, address in known if name == interface]
     if not found:
-        shown = ", ".join(
-            f"{name} {entry.address}"
-            for name, entries in known.items()
-            for entry in entries
-            if entry.family == socket.AF_INET
-        )
+        shown = ", ".join(f"{name} {address}" for name, address in known)
         raise ClusterError(
-            f"interface {interface!r} has no IPv4 address on {socket.gethostname()}; there are: {shown}."
+            f"interface {interface!r} has no IPv4 address on {socket.gethostname()}; valid interfaces: {shown}."
         )
-    return str(found[0])
+    return found[0]
 
 
-def _named_address() -> str | None:
+def _address_of_host_name() -> str | None:
     try:
         found = socket.gethostbyname(socket.gethostname())
     except OSError:
@@ -63,15 +72,15 @@ def _source_address(toward: str) -> str:
 
 
 def interface_of(address: str) -> str | None:
-    """The interface that has the address."""
+    """The interface that has an address; None if this machine does not have it."""
     for name, entries in psutil.net_if_addrs().items():
         if any(entry.address == address for entry in entries):
             return str(name)
     return None
 
 
-def answers(address: str, port: int, timeout_s: float = 1.0) -> bool:
-    """Whether something listens there."""
+def is_listening(address: str, port: int, timeout_s: float = 1.0) -> bool:
+    """Whether a process accepts connections at an address."""
     try:
         with socket.create_connection((address, port), timeout_s):
             return True

@@ -1,4 +1,4 @@
-"""A block of free ports for one node: derived from the cluster's id, probed, and held for the node's life."""
+"""A block of free ports for one node: derived from the cluster's id, probed, and leased while the node lives."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ SERVICES = (
     "dashboard-metrics",
 )
 _WORKERS_FROM = 20
-_PROBED = 64  # blocks that are tried before giving up
+_MAX_TRIED = 64  # blocks
 
 
 @dataclass(frozen=True)
-class Block:
-    """Consecutive ports: the first is held as a claim, eleven are Ray's services, from the 20th on workers."""
+class PortBlock:
+    """Consecutive ports: the first holds the lease, eleven belong to Ray's services, from the 20th on to workers."""
 
     first: int
     size: int
@@ -42,16 +42,16 @@ class Block:
         return self.first + _WORKERS_FROM, self.first + self.size - 1
 
 
-def size_for(cpus: int) -> int:
-    """Ports that a node needs: Ray runs a process a core, keeps spare ones, and drivers and jobs come on top."""
+def block_size(cpus: int) -> int:
+    """Ports that a node needs: Ray runs one process per core and keeps spare ones; drivers and jobs need more."""
     return -(-(_WORKERS_FROM + 60 + 4 * cpus) // 20) * 20
 
 
-def candidates(low: int, high: int, size: int, key: str) -> list[Block]:
-    """Blocks in [low, high] in the order in which they are tried; the first one depends on the key alone."""
+def candidate_blocks(low: int, high: int, size: int, key: str) -> list[PortBlock]:
+    """Blocks in [low, high] in the order in which they are tried; the first one depends only on the key."""
     count = (high - low + 1) // size
     start = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
-    return [Block(low + (start + i) % count * size, size) for i in range(min(count, _PROBED))]
+    return [PortBlock(low + (start + i) % count * size, size) for i in range(min(count, _MAX_TRIED))]
 
 
 class PortLease:
@@ -60,24 +60,23 @@ class PortLease:
     Args:
         low, high: the range to choose from.
         cpus: cores of the node.
-        key: what the first choice is derived from: the cluster's id and the node's number.
+        key: determines the block that is tried first: the cluster's id and the node's number.
 
     Raises:
         ClusterError: no block is free, or the range is too small for one.
     """
 
     def __init__(self, low: int, high: int, cpus: int, key: str) -> None:
-        size = size_for(cpus)
-        blocks = candidates(low, high, size, key) if high - low + 1 >= size else []
+        size = block_size(cpus)
+        blocks = candidate_blocks(low, high, size, key) if high - low + 1 >= size else []
         for block in blocks:
-            holder = _bound(block.first)
-            if holder is None:
+            listener = _try_to_listen(block.first)
+            if listener is None:
                 continue
-            taken = [p for p in range(block.first + 1, block.first + block.size) if not _free(p)]
-            if not taken:
-                self.block, self._holder = block, holder
+            if all(_is_free(port) for port in range(block.first + 1, block.first + block.size)):
+                self.block, self._listener = block, listener
                 return
-            holder.close()
+            listener.close()
         reason = f"all {len(blocks)} blocks that were tried are in use" if blocks else "it is too small for one block"
         raise ClusterError(
             f"ports {low} to {high}: a node with {cpus} CPUs needs {size} free ports in a row, and {reason} on "
@@ -85,23 +84,23 @@ class PortLease:
         )
 
     def release(self) -> None:
-        """Let others have the block."""
-        self._holder.close()
+        """Let other nodes take the block."""
+        self._listener.close()
 
 
-def _bound(port: int) -> socket.socket | None:
-    holder = socket.socket()
+def _try_to_listen(port: int) -> socket.socket | None:
+    listener = socket.socket()
     try:
-        holder.bind(("", port))
-        holder.listen(1)
+        listener.bind(("", port))
+        listener.listen(1)
     except OSError:
-        holder.close()
+        listener.close()
         return None
-    return holder
+    return listener
 
 
-def _free(port: int) -> bool:
-    holder = _bound(port)
-    if holder is not None:
-        holder.close()
-    return holder is not None
+def _is_free(port: int) -> bool:
+    listener = _try_to_listen(port)
+    if listener is not None:
+        listener.close()
+    return listener is not None

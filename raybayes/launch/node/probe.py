@@ -1,4 +1,4 @@
-"""What a host says of itself before Ray is started on it: `python -m raybayes.launch.node.probe`."""
+"""Reports on a host before Ray is started on it: `python -m raybayes.launch.node.probe`."""
 
 from __future__ import annotations
 
@@ -16,19 +16,32 @@ from raybayes.launch.node import checks
 from raybayes.launch.node.ports import PortLease
 
 
-def look(folder: Path, nonce: str, scratch: str, low: int, high: int) -> dict[str, object]:
-    """Versions, and the findings that only this host can make."""
-    findings = [checks.socket_paths(scratch), checks.open_files()]
+def probe_host(folder: Path, nonce: str, scratch: str, low: int, high: int) -> dict[str, object]:
+    """Report the versions, and the problems that only this host can find.
+
+    Args:
+        folder: the cluster's folder, which this host must see.
+        nonce: name of a file that the launcher has just written there.
+        scratch: folder on this host for sockets and logs.
+        low, high: range of ports.
+
+    Returns:
+        host, python, ray, and `findings`: level and text of each warning and error.
+    """
+    findings = [checks.check_socket_paths(scratch), checks.check_open_files()]
     try:
         os.listdir(folder)
         seen = (folder / nonce).exists()
     except OSError:
         seen = False
     if not seen:
-        text = f"{folder} is not shared: a file that was just written is not seen here; put the folder on NFS or alike."
+        text = (
+            f"{folder} is not shared: this host does not see a file that was just written there; use a folder on NFS "
+            "or another shared disk."
+        )
         findings.append(checks.Finding("error", text))
     if not os.access(scratch, os.W_OK):
-        findings.append(checks.Finding("error", f"scratch {scratch} is missing or cannot be written."))
+        findings.append(checks.Finding("error", f"scratch {scratch}: missing or not writable."))
     try:
         PortLease(low, high, len(os.sched_getaffinity(0)), nonce).release()
     except ClusterError as error:
@@ -42,13 +55,14 @@ def look(folder: Path, nonce: str, scratch: str, low: int, high: int) -> dict[st
 
 
 def main() -> int:
-    own = argparse.ArgumentParser(prog="raybayes.launch.node.probe", description=__doc__)
-    own.add_argument("--folder", required=True)
-    own.add_argument("--nonce", required=True)
-    own.add_argument("--scratch", required=True)
-    own.add_argument("--ports", type=int, nargs=2, required=True)
-    given = own.parse_args()
-    print(json.dumps(look(Path(given.folder).expanduser(), given.nonce, given.scratch, *given.ports)))
+    """Print the report as one line of JSON."""
+    parser = argparse.ArgumentParser(prog="raybayes.launch.node.probe", description=__doc__)
+    parser.add_argument("--folder", required=True)
+    parser.add_argument("--nonce", required=True)
+    parser.add_argument("--scratch", required=True)
+    parser.add_argument("--ports", type=int, nargs=2, required=True)
+    options = parser.parse_args()
+    print(json.dumps(probe_host(Path(options.folder).expanduser(), options.nonce, options.scratch, *options.ports)))
     return 0
 
 

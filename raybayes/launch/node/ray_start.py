@@ -1,4 +1,4 @@
-"""The command that starts Ray on one node, and its environment: pure functions of what is known there."""
+"""The command that starts Ray on one node, and the environment of its processes: pure functions."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from raybayes.engine.on_ray.ray_internals import RAY_PROGRAM
+from raybayes.engine.on_ray.ray_settings import COMMON_VARIABLES, TRIAL_SLOT
 from raybayes.launch.cluster_paths import ClusterFolder
 from raybayes.launch.node.network import interface_of
-from raybayes.launch.node.ports import Block
-from raybayes.launch.node.processes import MARK
+from raybayes.launch.node.ports import PortBlock
+from raybayes.launch.node.processes import MARK_VARIABLE
 
-TICKET = "trial_slot"  # admits trials of several workers; see engine/on_ray/connect.py
-# Ray sets OMP_NUM_THREADS for each worker to the cores that it was given; a value inherited from the shell would win.
+# Ray sets OMP_NUM_THREADS of each worker to the number of its cores; a value inherited from the shell would win.
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
-_EVERYWHERE = (
+_PORTS_OF_EVERY_NODE = (
     "node-manager-port",
     "object-manager-port",
     "runtime-env-agent-port",
@@ -27,14 +28,14 @@ _EVERYWHERE = (
 
 @dataclass(frozen=True)
 class RayNode:
-    """What Ray is told on one node.
+    """The settings of Ray on one node.
 
     Args:
         ip: this node's address.
         head: `ip:port` of the head; None on the head itself.
-        scratch: the node's private temp folder.
+        scratch: the node's private temporary folder.
         block: its ports.
-        cpus, gpus: what Ray may use.
+        cpus, gpus: how many Ray may use.
         object_store_mb: size of the object store; None: Ray decides.
         autoscaling_config: the file that `ray up` left on the head.
     """
@@ -42,7 +43,7 @@ class RayNode:
     ip: str
     head: str | None
     scratch: str
-    block: Block
+    block: PortBlock
     cpus: int
     gpus: int
     object_store_mb: int | None = None
@@ -58,10 +59,10 @@ def start_command(python: str, node: RayNode) -> list[str]:
     else:
         role = [f"--address={node.head}"]
     first, last = block.workers
-    command = [python, "-m", "ray.scripts.scripts", "start", *role, f"--node-ip-address={node.ip}"]
-    command += [f"--{name}={block.service(name)}" for name in _EVERYWHERE]
+    command = [python, *RAY_PROGRAM, "start", *role, f"--node-ip-address={node.ip}"]
+    command += [f"--{name}={block.service(name)}" for name in _PORTS_OF_EVERY_NODE]
     command += [f"--min-worker-port={first}", f"--max-worker-port={last}", f"--temp-dir={node.scratch}"]
-    command += [f"--num-cpus={node.cpus}", f"--num-gpus={node.gpus}", f'--resources={{"{TICKET}": {node.cpus}}}']
+    command += [f"--num-cpus={node.cpus}", f"--num-gpus={node.gpus}", f'--resources={{"{TRIAL_SLOT}": {node.cpus}}}']
     if node.object_store_mb is not None:
         command.append(f"--object-store-memory={node.object_store_mb * 1024**2}")
     if node.autoscaling_config is not None:
@@ -69,30 +70,36 @@ def start_command(python: str, node: RayNode) -> list[str]:
     return [*command, "--disable-usage-stats", "--block"]
 
 
-def environment(
-    given: Mapping[str, str], folder: ClusterFolder, node: RayNode, mark: str, python: str, results: str | None
+def node_environment(
+    inherited: Mapping[str, str], folder: ClusterFolder, node: RayNode, mark: str, python: str, results: str | None
 ) -> dict[str, str]:
-    """The variables of every process of a node."""
+    """The environment variables of every process of a node.
+
+    Args:
+        inherited: the environment of the node program.
+        mark: identifies the node's processes, see `processes`.
+        python: interpreter that runs Ray.
+        results: storage of sweeps that name none.
+    """
     ip, block = node.ip, node.block
-    kept = {name: value for name, value in given.items() if name not in (*_THREADS, "RAY_ADDRESS")}
-    folder.authenticate(kept)
-    kept |= {
-        MARK: mark,
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_worker_killing_policy_by_group": "true",  # without memory one process dies, the newest; never a desk too
+    variables = {name: value for name, value in inherited.items() if name not in (*_THREADS, "RAY_ADDRESS")}
+    folder.set_token_variables(variables)
+    variables |= {
+        **COMMON_VARIABLES,
+        MARK_VARIABLE: mark,
         "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",  # runs of several workers, for the dashboard's state interface
         # Two ports that `ray start` has no option for; the heads of two clusters on a machine would share them.
         "AUTOSCALER_METRIC_PORT": str(block.service("autoscaler-metrics")),
         "DASHBOARD_METRIC_PORT": str(block.service("dashboard-metrics")),
-        # The first autoscaler: the second one, Ray's default for `ray up`, leaves workers of a fixed set out.
+        # The first autoscaler: the second one, Ray's default for `ray up`, leaves out workers of a fixed set.
         "RAY_enable_autoscaler_v2": "0",
         # `python` of a submitted entry point is looked up here, and a login shell may not have it.
-        "PATH": f"{Path(python).parent}:{given.get('PATH', '/usr/bin:/bin')}",
+        "PATH": f"{Path(python).parent}:{inherited.get('PATH', '/usr/bin:/bin')}",
     }
     interface = interface_of(ip)
     if interface is not None:  # the library behind torch.distributed must not pick a management network
-        kept.setdefault("GLOO_SOCKET_IFNAME", interface)
-        kept.setdefault("NCCL_SOCKET_IFNAME", interface)
+        variables.setdefault("GLOO_SOCKET_IFNAME", interface)
+        variables.setdefault("NCCL_SOCKET_IFNAME", interface)
     if results is not None:
-        kept["RAYBAYES_STORAGE"] = results
-    return kept
+        variables["RAYBAYES_STORAGE"] = results
+    return variables

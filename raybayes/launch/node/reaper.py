@@ -1,4 +1,4 @@
-"""Cleans up after a node, however it ends: a process that waits for its employer's death and leaves nothing behind."""
+"""A helper process that waits for a node's supervisor to exit, then ends and removes everything that the node left."""
 
 from __future__ import annotations
 
@@ -12,37 +12,50 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 from raybayes.launch.cluster_paths import read_json, write_json
 from raybayes.launch.node import processes
 
 SCRATCH_PREFIX = "rb"
 _OWNER = "owner.json"
+_PROGRAM = "raybayes.launch.node.reaper"
 
 
 @contextlib.contextmanager
-def hire(mark: str, scratch: str, record: Path) -> Iterator[tuple[int, float]]:
-    """Have a janitor end the node's processes and remove its folder and record, when the block is left or we die.
+def start_reaper(mark: str, scratch: str, record: Path) -> Iterator[tuple[int, float]]:
+    """Start a reaper that removes the node when this block is left or this process dies.
+
+    Args:
+        mark: the value of `processes.MARK_VARIABLE` in the node's processes.
+        scratch: the node's temporary folder.
+        record: the file of the node's record.
 
     Yields:
-        The janitor's process number and birth.
+        The reaper's process number and start time.
     """
-    write_json(Path(scratch) / _OWNER, {"pid": os.getpid(), "born": processes.born(os.getpid()), "mark": mark})
-    janitor = subprocess.Popen(
-        [sys.executable, "-m", "raybayes.launch.node.reaper", mark, scratch, str(record)],
+    owner = {"pid": os.getpid(), "born": processes.start_time(os.getpid()), "mark": mark}
+    write_json(Path(scratch) / _OWNER, owner)
+    reaper = subprocess.Popen(
+        [sys.executable, "-m", _PROGRAM, mark, scratch, str(record)],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
-    assert janitor.stdin is not None
+    assert reaper.stdin is not None
     try:
-        yield janitor.pid, processes.born(janitor.pid)
+        yield reaper.pid, processes.start_time(reaper.pid)
     finally:
-        janitor.stdin.close()
-        if janitor.wait() < 0:  # it was killed itself
-            clean(mark, scratch, record)
+        reaper.stdin.close()
+        if reaper.wait() < 0:  # it was killed itself
+            remove_node(mark, scratch, record)
 
 
-def clean(mark: str, scratch: str, record: Path) -> int:
-    """End, then remove. The folder goes last, as the sign that all is done."""
-    left = processes.end(mark, scratch)
+def remove_node(mark: str, scratch: str, record: Path) -> int:
+    """End a node's processes, then remove its record and, last, its folder: that it is gone means all is done.
+
+    Returns:
+        The exit code: 1 if a process still runs.
+    """
+    left = processes.end_processes(mark, scratch)
     with contextlib.suppress(OSError):
         record.unlink(missing_ok=True)
     for _ in range(10):  # a dying process may write once more
@@ -53,22 +66,20 @@ def clean(mark: str, scratch: str, record: Path) -> int:
     return 1 if left else 0
 
 
-def sweep_stale(scratch: str) -> None:
-    """Remove our own folders whose node and janitor were both killed, and what may still run of them."""
+def remove_dead_nodes(scratch: str) -> None:
+    """Remove this user's nodes whose supervisor and reaper were both killed, with the processes that still run."""
     for folder in Path(scratch).glob(f"{SCRATCH_PREFIX}{os.getuid()}-*"):
         owner = read_json(folder / _OWNER)
-        if owner is None or processes.same(owner["pid"], owner["born"]) or _cleaning(str(folder)):
+        if owner is None or processes.is_alive(owner["pid"], owner["born"]) or _has_reaper(str(folder)):
             continue
-        clean(owner["mark"], str(folder), folder / "no-record")
+        remove_node(owner["mark"], str(folder), folder / "no-record")
 
 
-def _cleaning(scratch: str) -> bool:
-    import psutil
-
+def _has_reaper(scratch: str) -> bool:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             words = process.cmdline()
-            if "raybayes.launch.node.reaper" in words and scratch in words:
+            if _PROGRAM in words and scratch in words:
                 return True
     return False
 
@@ -77,5 +88,5 @@ if __name__ == "__main__":
     # Batch systems signal every process of a job; this one is needed most after that.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
-    sys.stdin.buffer.read()  # until the employer closes it, or is gone
-    sys.exit(clean(sys.argv[1], sys.argv[2], Path(sys.argv[3])))
+    sys.stdin.buffer.read()  # until the supervisor closes it, or is gone
+    sys.exit(remove_node(sys.argv[1], sys.argv[2], Path(sys.argv[3])))

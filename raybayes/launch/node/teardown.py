@@ -1,66 +1,66 @@
-"""How a cluster's nodes on this host are ended from outside, and what `ray up` leaves on it is removed."""
+"""Ends a cluster's nodes on this host from outside, and removes what `ray up` left here."""
 
 from __future__ import annotations
 
 import contextlib
-import getpass
-import hashlib
 import json
 import os
 import shutil
 import signal
 import socket
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from raybayes.launch.cluster_paths import ClusterFolder
+from raybayes.engine.on_ray.ray_internals import ray_up_files
+from raybayes.launch.cluster_paths import ClusterFolder, NodeRecord
 from raybayes.launch.node import processes
-from raybayes.launch.node.reaper import sweep_stale
+from raybayes.launch.node.reaper import remove_dead_nodes
 
 
-def end_here(folder: ClusterFolder) -> int:
-    """End this host's nodes of a cluster: the supervisor, or, if it is gone, what it left."""
+def end_nodes_here(folder: ClusterFolder) -> int:
+    """End this host's nodes of a cluster and print as JSON which processes are left.
+
+    Returns:
+        The exit code: 3 if a process is left.
+    """
     host, left = socket.gethostname(), []
-    for record in [found for found in folder.nodes() if found["host"] == host]:
-        left += end_node(record)
-    forget_ray_up(folder.path.name)
+    for record in folder.read_nodes():
+        if record.host == host:
+            left += end_node(record)
+    remove_ray_up_files(folder.path.name)
     print(json.dumps({"host": host, "left": left}), flush=True)
     return 3 if left else 0
 
 
-def end_node(record: dict[str, Any], patience_s: float = 40.0) -> list[int]:
-    """Let a recorded supervisor and its janitor end; what is left then is ended here. Returns what would not die."""
-    if processes.same(record["pid"], record["born"]):
-        os.kill(record["pid"], signal.SIGTERM)
-    deadline = time.monotonic() + patience_s
+def end_node(record: NodeRecord, timeout_s: float = 40.0) -> list[int]:
+    """Ask a node's supervisor to end, wait for it and its reaper, then end the processes that are left.
+
+    Returns:
+        The numbers of processes that still run.
+    """
+    if processes.is_alive(record.pid, record.born):
+        os.kill(record.pid, signal.SIGTERM)
+    deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        if not (processes.same(record["pid"], record["born"]) or _lives(record["janitor"])):
+        if not (processes.is_alive(record.pid, record.born) or processes.is_alive(*record.reaper)):
             break
         time.sleep(0.2)
-    left = processes.end(record["mark"], record["scratch"])
-    sweep_stale(str(Path(record["scratch"]).parent))
+    left = processes.end_processes(record.mark, record.scratch)
+    remove_dead_nodes(str(Path(record.scratch).parent))
     return left
 
 
-def _lives(janitor: Sequence[float]) -> bool:
-    return processes.same(int(janitor[0]), janitor[1])
-
-
-def forget_ray_up(cluster: str) -> None:
-    """Remove what `ray up` of a cluster leaves on the launching machine and on the head; among it a private key."""
-    user, name = (hashlib.sha256(text.encode()).hexdigest()[:10] for text in (getpass.getuser(), cluster))
-    sockets = Path(f"/tmp/ray_ssh_{user}")
-    shutil.rmtree(sockets / name, ignore_errors=True)
+def remove_ray_up_files(cluster: str) -> None:
+    """Remove what `ray up` left of a cluster on the launching machine and on the head, a private key among it."""
+    files = ray_up_files(cluster)
+    shutil.rmtree(files.sockets, ignore_errors=True)
     with contextlib.suppress(OSError):
-        sockets.rmdir()  # other clusters of this user may have theirs in it
-    home = Path.home()
-    config = home / "ray_bootstrap_config.yaml"
+        files.sockets.parent.rmdir()  # other clusters of this user may have theirs in it
     with contextlib.suppress(OSError):
-        if f"cluster_name: {cluster}\n" in config.read_text(encoding="utf-8").replace('"', "").replace(",", "\n"):
-            (home / "ray_bootstrap_key.pem").unlink(missing_ok=True)
-            config.unlink()
-    for suffix in ("state", "lock"):
+        text = files.config.read_text(encoding="utf-8").replace('"', "").replace(",", "\n")
+        if f"cluster_name: {cluster}\n" in text:
+            files.key.unlink(missing_ok=True)
+            files.config.unlink()
+    for path in (files.state, files.lock):
         with contextlib.suppress(OSError):
-            (Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / f"cluster-{cluster}.{suffix}").unlink()
+            path.unlink()

@@ -1,4 +1,4 @@
-"""The text of a Slurm job: one pure function of a cluster file."""
+"""The batch script of a Slurm job: one pure function of a cluster file."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from raybayes.launch.config.cluster_spec import SlurmCluster
 
 
 def sbatch_text(cluster: SlurmCluster, folder: Path, workdir: Path, command: Sequence[str] = ()) -> str:
-    """What `sbatch` is given.
+    """The batch script that `sbatch` receives.
 
     Args:
-        cluster: the file.
+        cluster: the cluster file.
         folder: the job's own folder on the shared disk.
-        workdir: where the command runs: the folder that it was submitted from.
-        command: arguments of raybayes to run once all nodes have joined; none: keep the cluster until it is told to
-            end.
+        workdir: the folder in which the command runs, from which it was submitted.
+        command: arguments of raybayes that run once all nodes have joined; none: keep the cluster until `down`.
     """
     return "\n".join(
         [
@@ -32,7 +31,7 @@ def sbatch_text(cluster: SlurmCluster, folder: Path, workdir: Path, command: Seq
             *cluster.setup,
             f"[ -r {shlex.quote(str(folder / 'token'))} ] || "
             f'{{ echo "$(hostname): {folder} is not shared with this node" >&2; exit 3; }}',
-            "exec " + shlex.join(_program(cluster, folder, command)),
+            "exec " + shlex.join(_batch_command(cluster, folder, command)),
             "",
         ]
     )
@@ -60,8 +59,8 @@ def _options(cluster: SlurmCluster, folder: Path, workdir: Path) -> list[str]:
     return [*options, "--requeue", *cluster.extra]
 
 
-def _program(cluster: SlurmCluster, folder: Path, command: Sequence[str]) -> list[str]:
-    """The batch program: everything that needs a decision is there, in Python, and not in the shell."""
+def _batch_command(cluster: SlurmCluster, folder: Path, command: Sequence[str]) -> list[str]:
+    """The batch program: every decision is made there, in Python, and not in the shell."""
     program = [cluster.python, "-m", "raybayes.launch.batch", "--folder", str(folder)]
     program += ["--requeues", str(cluster.requeues), "--join-timeout-s", f"{cluster.join_timeout_s:g}"]
     program += ["--node", shlex.join(node_options(cluster, folder))]
@@ -69,12 +68,12 @@ def _program(cluster: SlurmCluster, folder: Path, command: Sequence[str]) -> lis
 
 
 def node_options(cluster: SlurmCluster, folder: Path) -> list[str]:
-    """Arguments of `raybayes.launch.node` on every node of the job."""
+    """Arguments of the node program on every node of the job."""
     options = ["--slurm", "--folder", str(folder), "--scratch", cluster.scratch]
     options += ["--ports", *map(str, cluster.ports), "--cpus", str(cluster.cpus_per_task)]
     options += ["--join-timeout-s", f"{cluster.join_timeout_s:g}"]
     if not cluster.gpus_per_node:
-        options += ["--gpus", "0"]  # else the node counts what Slurm gave it
+        options += ["--gpus", "0"]  # otherwise the node counts what Slurm allocated
     for name, value in (
         ("--interface", cluster.interface),
         ("--object-store-mb", cluster.object_store_mb),

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 import raybayes as rb
-from raybayes.store import checkpoints, retention
+from raybayes.store.checkpointing import checkpoints, retention
 
 HERE = {"executor": "local", "checkpoint_every": 0.0}
 
@@ -22,7 +22,7 @@ class TestPopulation:
         first = {}
         for row in sweep.reports.to_pylist():
             first.setdefault(row["trial"], row["step"])
-        parents = {record.number: record.notes["parent"] for record in sweep._records if "parent" in record.notes}
+        parents = {record.number: record.notes["parent"] for record in sweep.records if "parent" in record.notes}
         assert parents, "nobody was replaced"
         assert set(first) - set(parents) == {trial for trial, step in first.items() if step == 1}
         reached = {(row["trial"], row["step"]) for row in sweep.reports.to_pylist()}
@@ -32,13 +32,13 @@ class TestPopulation:
     def test_a_population_begins_where_other_trials_or_an_earlier_one_have_ended(self, tmp_path):
         rb.sweep("parabola", trials=5, config={"steps": 4}, storage=str(tmp_path), name="s", **HERE)
         sweep = rb.extend(str(tmp_path / "s"), 9, scheduler="pbt:size=4,interval=1", executor="local")
-        founders = [record.notes.get("population") for record in sweep._records if "parent" not in record.notes]
+        founders = [record.notes.get("population") for record in sweep.records if "parent" not in record.notes]
         assert founders[:5] == [None] * 5
         assert founders.count(1) == 4
         assert len(sweep.trials) > 9, "nobody was replaced"
         more = rb.extend(sweep.path, 2, executor="local")
         assert len(more.trials) > len(sweep.trials)
-        assert more._records[len(sweep.trials)].notes["population"] == 2
+        assert more.records[len(sweep.trials)].notes["population"] == 2
         assert set(more.trials["state"].to_pylist()) == {"COMPLETE", "PRUNED"}
 
     def test_a_population_that_was_cut_short_goes_on(self, tmp_path):
@@ -46,7 +46,7 @@ class TestPopulation:
         sweep = rb.sweep("parabola", storage=str(tmp_path), time_budget=0.15, **wanted, **HERE)
         assert "PAUSED" in sweep.trials["state"].to_pylist()
         done = rb.resume(sweep.path, time_budget=None, executor="local")
-        founders = [record.notes["population"] for record in done._records if "parent" not in record.notes]
+        founders = [record.notes["population"] for record in done.records if "parent" not in record.notes]
         assert founders == [1] * 4
         assert set(done.trials["state"].to_pylist()) == {"COMPLETE", "PRUNED"}
 

@@ -14,7 +14,7 @@ from raybayes.engine.worker import checkpointer
 from raybayes.engine.worker.checkpointer import COST, AsyncCheckpointer
 from raybayes.engine.worker.context import SingleProcessGroup
 from raybayes.errors import StoreError
-from raybayes.store import checkpoints
+from raybayes.store.checkpointing import checkpoints
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
 

@@ -9,10 +9,12 @@ import torch
 from tests.trainables.autoregressive import slow
 from trainables.autoregressive.config import FITTING
 from trainables.autoregressive.costs import policies
-from trainables.autoregressive.costs.policies import Tried, build_policy, completed_costs, reference_costs
+from trainables.autoregressive.costs.policies import build_policy
+from trainables.autoregressive.costs.reference_costs import completed_costs, reference_costs
 from trainables.autoregressive.costs.sequence_costs import COSTS, build_cost
 from trainables.autoregressive.sequences.chunks import Tags
 from trainables.autoregressive.sequences.references import lengths
+from trainables.autoregressive.sequences.tried import Tried
 
 TAGS = Tags.of(["O", "B-NP", "I-NP", "B-VP", "I-VP"])
 

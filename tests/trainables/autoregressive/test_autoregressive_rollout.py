@@ -7,8 +7,8 @@ import torch
 
 from raybayes.errors import DataError
 from tests.trainables.autoregressive import slow
-from trainables.autoregressive.costs.cost_vectors import Going, cost_vectors, from_reference
-from trainables.autoregressive.costs.policies import Tried, build_policy, reference_costs
+from trainables.autoregressive.costs.policies import build_policy
+from trainables.autoregressive.costs.reference_costs import reference_costs
 from trainables.autoregressive.costs.sequence_costs import COSTS
 from trainables.autoregressive.draws import Draws
 from trainables.autoregressive.models import (
@@ -20,9 +20,11 @@ from trainables.autoregressive.models import (
     initialise,
     set_generator,
 )
+from trainables.autoregressive.rollouts.cost_vectors import RollOutSettings, cost_vectors, from_reference
 from trainables.autoregressive.rollouts.rollin import ground_truth, roll_in
 from trainables.autoregressive.rollouts.rollout import roll_out
 from trainables.autoregressive.rollouts.search import decode
+from trainables.autoregressive.sequences.tried import Tried
 
 V, LENGTHS = 8, (4, 2, 6, 3)
 KINDS = ("none", "additive", "dot", "transformer", "pointer")
@@ -206,8 +208,8 @@ def test_focused_roll_outs_go_over_to_the_reference():
     tried = cells_of(rolled, model, False)
     nobody = torch.zeros(4, dtype=torch.bool)
     for steps in (0, 2):
-        going = Going("focused", "edit-optimal", "edit", steps=steps)
-        found = cost_vectors(model, trace, tried, refs, limits, going, nobody).costs
+        settings = RollOutSettings("focused", "edit-optimal", "edit", steps=steps)
+        found = cost_vectors(model, trace, tried, refs, limits, settings, nobody).costs
         if steps == 0:
             wanted = reference_costs("edit-optimal", "edit", tried, refs)
         else:
@@ -229,14 +231,16 @@ def test_mixed_and_matched_roll_outs():
     model, _source, refs, limits, rolled, _, trace = setting("none", "fixed", "mixed")
     draws, sentence = Draws(5), torch.arange(4)
     assert rolled.from_reference.any()
-    matched = from_reference(Going("matched", "copy", "hamming", probability=0.0), rolled, draws, sentence)
+    matched = from_reference(RollOutSettings("matched", "copy", "hamming", probability=0.0), rolled, draws, sentence)
     assert torch.equal(matched, rolled.from_reference)
-    assert not from_reference(Going("mixed", "copy", "hamming", probability=0.0), rolled, draws, sentence).any()
-    assert from_reference(Going("reference", "copy", "hamming"), rolled, draws, sentence).all()
+    assert not from_reference(
+        RollOutSettings("mixed", "copy", "hamming", probability=0.0), rolled, draws, sentence
+    ).any()
+    assert from_reference(RollOutSettings("reference", "copy", "hamming"), rolled, draws, sentence).all()
     tried = cells_of(rolled, model, False)
     whose = torch.tensor([True, False, True, False])
     mixed, learned, reference = (
-        cost_vectors(model, trace, tried, refs, limits, Going("mixed", "copy", "hamming"), by).costs
+        cost_vectors(model, trace, tried, refs, limits, RollOutSettings("mixed", "copy", "hamming"), by).costs
         for by in (whose, torch.zeros(4).bool(), torch.ones(4).bool())
     )
     by_reference = whose[tried.sentence].unsqueeze(1)
@@ -247,8 +251,8 @@ def test_mixed_and_matched_roll_outs():
 def test_a_greedy_token_of_a_learned_roll_in_costs_what_the_roll_in_costs():
     model, _source, refs, limits, rolled, scores, trace = setting("dot", "free", "learned")
     tried = cells_of(rolled, model, False)
-    going = Going("learned", "edit-optimal", "edit")
-    costs = cost_vectors(model, trace, tried, refs, limits, going, torch.zeros(4).bool()).costs
+    settings = RollOutSettings("learned", "edit-optimal", "edit")
+    costs = cost_vectors(model, trace, tried, refs, limits, settings, torch.zeros(4).bool()).costs
     width = int(limits.cap.max())
     own = torch.nn.functional.pad(rolled.tokens, (0, max(0, width - rolled.tokens.shape[1])), value=refs.eos)
     whole = COSTS["edit"](own, refs, torch.arange(4))

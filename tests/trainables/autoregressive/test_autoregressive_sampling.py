@@ -1,12 +1,15 @@
 """Which cells and tokens are tried: every mode by its definition, repeatable, independent of the batch."""
 
+from typing import get_args
+
 import pytest
 import torch
 
 from tests.trainables.autoregressive import slow
+from trainables.autoregressive.config import TokenMode
 from trainables.autoregressive.draws import Draws
 from trainables.autoregressive.rollouts.rollin import drawn, ground_truth
-from trainables.autoregressive.rollouts.sampling import SAMPLERS, TokenChoice, choose_cells, choose_tokens
+from trainables.autoregressive.rollouts.sampling import TokenChoice, choose_cells, choose_tokens
 
 V, SENTENCES = 12, [[1, 2, 3, 4, 5, 6], [7, 8], [0, 9, 10, 9]]
 
@@ -79,7 +82,7 @@ def test_targeted_keeps_what_is_nearly_as_likely():
         assert kept <= 7
 
 
-@pytest.mark.parametrize("mode", SAMPLERS)
+@pytest.mark.parametrize("mode", get_args(TokenMode))
 def test_a_choice_depends_on_the_seed_and_the_sentence_alone(mode):
     choice = TokenChoice(mode, k=3, most=5)
     assert tried(choice)[0] == tried(choice)[0]

@@ -12,7 +12,7 @@ from PIL import Image
 from torchvision import datasets, transforms
 
 from raybayes import data
-from raybayes.data.catalogue import DATA_SETS
+from raybayes.data.registry.catalogue import DATA_SETS
 from raybayes.errors import DataError
 from trainables.ensembles import Config, train
 from trainables.ensembles.data.augmentation import augmentation

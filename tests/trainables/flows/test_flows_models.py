@@ -8,8 +8,9 @@ from torch.func import functional_call
 
 from raybayes.errors import DataError
 from trainables.flows.config import Config, data_shape, plan, size
-from trainables.flows.models.build import build_flow, gflops
+from trainables.flows.models.build import build_flow
 from trainables.flows.models.flow import Encoded, bits_per_dim, great_circle
+from trainables.flows.models.gflops import gflops
 from trainables.flows.weights import load
 
 

@@ -20,8 +20,7 @@ from trainables.flows.data.examples import fresh
 from trainables.flows.data.streams import Stream
 from trainables.flows.layers import ActNorm
 from trainables.flows.models.build import build_flow
-from trainables.flows.progress import make_optimiser
-from trainables.flows.training import _Means, update
+from trainables.flows.training import Means, Run, update
 
 TINY = {"steps": 6, "reports": 3, "batch": 24, "points": 100, "validation": 50, "trunk.steps": 1, "head.steps": 1}
 
@@ -49,9 +48,9 @@ def _three_steps(rank, folder):
     flow = build_flow(config, data.shape, data.classes, ctx.rng("weights"))
     flow.initialise(stream.first())
     wrapped = ctx.group.wrap(flow)
-    optimiser, means = make_optimiser(config, flow), _Means(ctx.device)
-    for step in range(3):
-        update(config, wrapped, flow, optimiser, stream.batch(step), step, means, ctx)
+    run, means = Run(config, flow), Means(ctx.device)
+    for run.step in range(3):
+        update(run, wrapped, stream.batch(run.step), means, ctx)
     torch.save({**flow.state_dict(), "own": stream.batch(9).x}, f"{folder}/rank{rank}.pt")
     dist.destroy_process_group()
 

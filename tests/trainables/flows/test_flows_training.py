@@ -31,7 +31,7 @@ from trainables.flows.models.flow import Terms
 from trainables.flows.objectives import loss
 from trainables.flows.progress import make_optimiser, step_size
 from trainables.flows.sampling import pictures_from
-from trainables.flows.training import _Means, update
+from trainables.flows.training import Means, Run, update
 
 CPU = torch.device("cpu")
 
@@ -264,7 +264,7 @@ def test_a_layer_that_breaks_is_named(perturbed, alone):
     config = Config(points=100, validation=20, batch=12)
     stream = Stream(config, fresh(config, None, CPU), alone)
     with pytest.raises(TrialError, match=r"update 0: no finite gradient .* parameter trunk.layers.5.log_scale"):
-        update(config, flow, flow, make_optimiser(config, flow), stream.batch(0), 0, _Means(CPU), alone)
+        update(Run(config, flow), flow, stream.batch(0), Means(CPU), alone)
 
 
 def test_scores_are_those_of_the_density_whatever_the_workers(perturbed, alone):

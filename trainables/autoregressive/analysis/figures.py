@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,6 +14,7 @@ from matplotlib.ticker import ScalarFormatter
 
 from trainables.autoregressive.analysis.comparison import Line, mean_and_error
 
+Array = npt.NDArray[np.float64]
 # Okabe and Ito, "Color Universal Design" (2008); the second round of colours is dashed.
 COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#8C8C8C")
 DASHES = ("-", "--", ":")
@@ -27,8 +29,11 @@ def curves(found: list[Line], axis: str) -> Figure:
     axes = figure.subplots()
     metric = "test_error" if all(_everywhere(line, "test_error") for line in found) else "val_error"
     for i, line in enumerate(found[:_SHOWN]):
-        style = {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i // len(COLOURS) % len(DASHES)]}
-        x, mean, error = _course(line, axis, metric)
+        style: dict[str, Any] = {
+            "color": COLOURS[i % len(COLOURS)],
+            "linestyle": DASHES[i // len(COLOURS) % len(DASHES)],
+        }
+        x, mean, error = _curve(line, axis, metric)
         axes.plot(x, mean, label=f"{line.name} (n = {len(line.runs)})", linewidth=1.3, marker=".", **style)
         axes.fill_between(x, mean - error, mean + error, color=style["color"], alpha=0.15, linewidth=0)
     what = "test" if metric == "test_error" else "validation"
@@ -44,7 +49,7 @@ def _everywhere(line: Line, metric: str) -> bool:
     return all(report.get(metric) is not None for run in line.runs for report in run.reports)
 
 
-def _course(line: Line, axis: str, metric: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _curve(line: Line, axis: str, metric: str) -> tuple[Array, Array, Array]:
     """x, mean and standard error at each report that all runs of a line have made; 0 for the error of a single run."""
     points = []
     for number in range(min(len(run.reports) for run in line.runs)):
@@ -53,8 +58,8 @@ def _course(line: Line, axis: str, metric: str) -> tuple[np.ndarray, np.ndarray,
         x = [report["iteration"] for report in reports] if axis == "iteration" else spent
         mean, error = mean_and_error(report[metric] for report in reports)
         points.append((float(np.mean(x)), mean, error or 0.0))
-    x, mean, error = (np.array(column) for column in zip(*points, strict=True))
-    return x, np.maximum(mean, _LEAST), error
+    table = np.array(points, np.float64)
+    return table[:, 0], np.maximum(table[:, 1], _LEAST), table[:, 2]
 
 
 def heat(costs: pa.Table) -> Figure:
@@ -70,10 +75,8 @@ def heat(costs: pa.Table) -> Figure:
     figure = Figure(figsize=(8.0, 1.0 + 0.26 * sum(heights) + 0.2 * len(panels)), layout="constrained")
     axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     largest = max(row["cost"] for row in rows)
-    image = None
-    for ax, panel in zip(axes, panels, strict=True):
-        image = _panel(ax, panel, largest)
-    figure.colorbar(image, ax=list(axes), label="cost of the finished sequence", shrink=0.8)
+    images = [_panel(ax, panel, largest) for ax, panel in zip(axes, panels, strict=True)]
+    figure.colorbar(images[-1], ax=list(axes), label="cost of the finished sequence", shrink=0.8)
     return figure
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from trainables.autoregressive.config.values import Values
+from raybayes.contract import require_entries
+from trainables.autoregressive.config.values import CostName, PolicyName, TaskName, Values
 
-DATA = {
+# task (or spelling's noise) -> its data sets, the embedded sample first
+DATA: dict[str, tuple[str, ...]] = {
     "ocr": ("letters-sample", "letters"),
     "spelling": ("spelling-sample", "spelling"),
     "noise": ("multi30k-sample", "multi30k"),
@@ -13,14 +15,15 @@ DATA = {
     "chunking": (),
 }
 # task -> the costs that make sense for it, that of its metric first
-COSTS_OF = {
+COSTS_OF: dict[TaskName, tuple[CostName, ...]] = {
     "ocr": ("hamming", "hamming_count"),
     "spelling": ("edit", "bleu", "bleu1", "bleu1_searnn", "gleu"),
     "translation": ("bleu", "bleu1", "bleu1_searnn", "gleu", "edit"),
     "ordering": ("kendall",),
     "chunking": ("hamming", "hamming_count", "chunk_f1"),
 }
-FITTING = {
+# cost -> the reference policies that fit it, the usual one first
+FITTING: dict[CostName, tuple[PolicyName, ...]] = {
     "hamming": ("copy",),
     "hamming_count": ("copy",),
     "edit": ("edit-optimal", "best-suffix-bleu", "best-suffix-bleu1", "best-suffix-gleu", "copy"),
@@ -33,20 +36,25 @@ FITTING = {
 }
 
 
+require_entries(TaskName, set(DATA) - {"noise"}, "trainables/autoregressive/config/rules.py: DATA")
+require_entries(TaskName, COSTS_OF, "trainables/autoregressive/config/rules.py: COSTS_OF")
+require_entries(CostName, FITTING, "trainables/autoregressive/config/rules.py: FITTING")
+
+
 def problem(config: Values) -> str | None:
     """Why a configuration cannot run, or None."""
-    for check in (_data, _model, _cost, _policy, _tokens, _method, _length, _course):
+    for check in (_data, _model, _cost, _policy, _tokens, _method, _length, _progress):
         if sentence := check(config):
             return sentence
     return None
 
 
-def cost_of(config: Values) -> str:
+def cost_of(config: Values) -> CostName:
     """The cost, that of the task's metric where none is named."""
     return config.cost or COSTS_OF[config.task][0]
 
 
-def policy_of(config: Values) -> str:
+def policy_of(config: Values) -> PolicyName:
     """The reference policy, the usual one of the cost where none is named."""
     return config.reference or FITTING[cost_of(config)][0]
 
@@ -132,7 +140,7 @@ def _length(config: Values) -> str | None:
     return None
 
 
-def _course(config: Values) -> str | None:
+def _progress(config: Values) -> str | None:
     if config.cpu_seconds is not None and config.lr_decay == "cosine":
         return (
             "lr_decay = cosine needs to know the last iteration, which cpu_seconds does not say; use plateau or none."

@@ -55,6 +55,13 @@ PolicyName = Literal[
     "align-order",
 ]
 
+ModelKind = Literal["gru", "transformer", "pointer"]
+RollInName = Literal["gt", "learned", "mixed", "mixed-cells", "sampled"]
+RollOutName = Literal["learned", "reference", "mixed", "matched", "focused"]
+ScheduleName = Literal["none", "linear", "sigmoid", "exponential"]
+TokenMode = Literal["all", "uniform", "policy", "biased", "topk", "neighbours", "union", "targeted"]
+Transform = Literal["raw", "ranks", "best-vs-rest"]
+
 
 class Group(BaseModel):
     """A frozen group of values in which a wrong name is an error."""
@@ -65,7 +72,7 @@ class Group(BaseModel):
 class ModelValues(Group):
     """The encoder-decoder."""
 
-    kind: Literal["gru", "transformer", "pointer"] = Field(
+    kind: ModelKind = Field(
         "gru", description="GRU; small pre-norm Transformer; or GRU that points at source places (ordering only)"
     )
     attention: Literal["none", "additive", "dot"] = Field(
@@ -83,9 +90,7 @@ class ModelValues(Group):
 class TokenValues(Group):
     """Which tokens are tried in a cell."""
 
-    mode: Literal["all", "uniform", "policy", "biased", "topk", "neighbours", "union", "targeted"] = Field(
-        "all", description="How they are chosen; union is the SeaRNN code's mixture"
-    )
+    mode: TokenMode = Field("all", description="How they are chosen; union is the SeaRNN code's mixture")
     k: int = Field(
         5, ge=1, le=1000, description="Tokens drawn by uniform, policy, biased, topk; uniform share of union"
     )
@@ -150,22 +155,20 @@ class Values(BaseModel):
     model: ModelValues = Field(default_factory=ModelValues, description="The encoder-decoder")
     method: Method = Field("searnn", description="Cost-sensitive training, or a baseline")
 
-    rollin: Literal["gt", "learned", "mixed", "mixed-cells", "sampled"] = Field(
+    rollin: RollInName = Field(
         "learned", description="searnn: what the decoder is fed. [C] learned for OCR, gt for translation"
     )
     rollin_probability: float = Field(0.5, ge=0, le=1, description="Of the reference in mixed roll-ins. [C] 0.5")
-    rollin_schedule: Literal["none", "linear", "sigmoid", "exponential"] = Field(
+    rollin_schedule: ScheduleName = Field(
         "none", description="Course of that probability; none keeps it. [C] none, sigmoid, exponential"
     )
-    rollout: Literal["learned", "reference", "mixed", "matched", "focused"] = Field(
-        "mixed", description="searnn: how tried tokens are finished. [C] mixed"
-    )
+    rollout: RollOutName = Field("mixed", description="searnn: how tried tokens are finished. [C] mixed")
     rollout_probability: float = Field(0.5, ge=0, le=1, description="Of the reference in mixed and matched. [C] 0.5")
     focus_steps: int = Field(1, ge=0, le=100, description="focused: steps by the model before the reference goes on")
     focus_growth: float = Field(0.0, ge=0, le=1, description="focused: steps added per iteration")
     reference: PolicyName | None = Field(None, description="Reference policy; null: the usual one of the cost")
     cost: CostName | None = Field(None, description="Cost of a sequence; null: that of the task's metric")
-    transform: Literal["raw", "ranks", "best-vs-rest"] = Field("raw", description="What is kept of a cell's costs")
+    transform: Transform = Field("raw", description="What is kept of a cell's costs")
     loss: LossName = Field("ll", description="searnn: loss of a cell. [C] ll for OCR, kl for translation")
     temperature: float = Field(
         50.0,

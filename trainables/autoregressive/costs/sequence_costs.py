@@ -7,6 +7,7 @@ sacrebleu, NLTK's values and rapidfuzz.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,7 +16,9 @@ from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cpdist
 from torch import Tensor
 
+from raybayes.contract import require_entries
 from raybayes.errors import DataError
+from trainables.autoregressive.config import CostName
 from trainables.autoregressive.sequences.chunks import Tags, matched_chunks
 from trainables.autoregressive.sequences.ngrams import ORDER, clipped_matches
 from trainables.autoregressive.sequences.references import References, lengths
@@ -156,7 +159,7 @@ class ChunkF1:
         return 1 - torch.where(found + wanted == 0, 1.0, 2 * right / (found + wanted).clamp_min(1))
 
 
-COSTS: dict[str, Cost] = {
+COSTS: dict[CostName, Cost] = {
     "hamming": hamming,
     "hamming_count": hamming_count,
     "edit": edit,
@@ -168,17 +171,21 @@ COSTS: dict[str, Cost] = {
 }
 
 
-def build_cost(name: str, tags: Tags | None = None) -> Cost:
-    """A cost by name; chunk F1 needs the meaning of the tags.
+OF_TAGS: dict[CostName, Callable[[Tags], Cost]] = {"chunk_f1": ChunkF1}
+require_entries(CostName, [*COSTS, *OF_TAGS], "trainables/autoregressive/costs/sequence_costs.py: COSTS and OF_TAGS")
+
+
+def build_cost(name: CostName, tags: Tags | None = None) -> Cost:
+    """A cost by name; those of OF_TAGS need the meaning of the tokens.
 
     Raises:
-        DataError: chunk_f1 without tags.
+        DataError: a cost of OF_TAGS without tags.
     """
-    if name != "chunk_f1":
+    if name in COSTS:
         return COSTS[name]
     if tags is None:
-        raise DataError("cost = chunk_f1 counts chunks, so it needs task = chunking, whose tokens are tags.")
-    return ChunkF1(tags)
+        raise DataError(f"cost = {name} counts chunks, so it needs task = chunking, whose tokens are tags.")
+    return OF_TAGS[name](tags)
 
 
 def checked(costs: Tensor, mask: Tensor) -> Tensor:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trainables.autoregressive.config import cost_of, policy_of
-from trainables.autoregressive.costs.cost_vectors import Going, cost_vectors, from_reference
-from trainables.autoregressive.costs.policies import Tried, build_policy
+from trainables.autoregressive.config import LossName, RollInName, cost_of, policy_of
+from trainables.autoregressive.costs.policies import build_policy
 from trainables.autoregressive.losses import Cells, cell_losses, shifted, target_column, transformed
 from trainables.autoregressive.methods.step import Outcome, Step
+from trainables.autoregressive.rollouts.cost_vectors import RollOutSettings, cost_vectors, from_reference
 from trainables.autoregressive.rollouts.rollin import RollIn, roll_in
 from trainables.autoregressive.rollouts.sampling import TokenChoice, choose_cells, choose_tokens
+from trainables.autoregressive.sequences.tried import Tried
 
 _SHARPEST = 1e9  # cost scale at which softmax(-T_c c) is uniform over the cheapest tokens
 
@@ -34,11 +35,11 @@ def searnn(step: Step) -> Outcome:
         choice = TokenChoice(**config.tokens.model_dump())
         tried = choose_tokens(choice, rolled, row, time, at_cells.detach(), batch.refs, batch.limits, step.draws,
                               step.sentence)  # fmt: skip
-        going = going_of(step)
-        by_reference = from_reference(going, rolled, step.draws, step.sentence)
+        settings = roll_out_settings(step)
+        by_reference = from_reference(settings, rolled, step.draws, step.sentence)
         if not bool(by_reference.all()):
             trace = step.without_dropout(rolled, trace)
-        found = cost_vectors(step.model, trace, tried, batch.refs, batch.limits, going, by_reference)
+        found = cost_vectors(step.model, trace, tried, batch.refs, batch.limits, settings, by_reference)
     losses = _losses(step, at_cells, tried, found.costs, config.loss, config.temperature)
     return Outcome(losses, row, rows=found.rows, steps=found.steps)
 
@@ -49,7 +50,11 @@ def optimal_completion(step: Step) -> Outcome:
     The same as SeaRNN with the optimal reference policy as roll-out, all tokens, and kl with T_c → infinity.
     """
     fixed = step.batch.limits.rules.fixed
-    going = Going("reference", "copy", "hamming") if fixed else Going("reference", "edit-optimal", "edit")
+    settings = (
+        RollOutSettings("reference", "copy", "hamming")
+        if fixed
+        else RollOutSettings("reference", "edit-optimal", "edit")
+    )
     with step.watch.phase("rollin"):
         rolled = _rolled(step, "sampled")
         scores, _ = step.forward(rolled)
@@ -59,15 +64,15 @@ def optimal_completion(step: Step) -> Outcome:
         tried = choose_tokens(TokenChoice(), rolled, row, time, at_cells.detach(), step.batch.refs, step.batch.limits,
                               step.draws, step.sentence)  # fmt: skip
         everyone = torch.ones_like(rolled.from_reference)
-        found = cost_vectors(None, None, tried, step.batch.refs, step.batch.limits, going, everyone)
+        found = cost_vectors(None, None, tried, step.batch.refs, step.batch.limits, settings, everyone)
     return Outcome(_losses(step, at_cells, tried, found.costs, "kl", _SHARPEST), row)
 
 
-def going_of(step: Step) -> Going:
+def roll_out_settings(step: Step) -> RollOutSettings:
     """How the configuration wants roll-outs at this moment."""
     config = step.config
     method_began = step.iteration - config.warm_start
-    return Going(
+    return RollOutSettings(
         config.rollout,
         policy_of(config),
         cost_of(config),
@@ -78,14 +83,14 @@ def going_of(step: Step) -> Going:
     )
 
 
-def _rolled(step: Step, mode: str) -> RollIn:
+def _rolled(step: Step, mode: RollInName) -> RollIn:
     batch = step.batch
     policy = build_policy(policy_of(step.config), step.tags) if mode == "mixed-cells" else None
     return roll_in(mode, step.model, batch.source, batch.refs, batch.limits, step.probability, policy, step.draws,
                    step.sentence)  # fmt: skip
 
 
-def _losses(step: Step, at_cells: Tensor, tried: Tried, costs: Tensor, loss: str, scale: float) -> Tensor:
+def _losses(step: Step, at_cells: Tensor, tried: Tried, costs: Tensor, loss: LossName, scale: float) -> Tensor:
     config = step.config
     moved = transformed(shifted(costs, tried.mask), tried.mask, config.transform)
     noise = config.tie_noise * step.draws.normal(

@@ -88,7 +88,8 @@ def _sampled(step: Step, n: int) -> Tensor:
     """(B, n, T) samples of the model."""
     source, picked, sentence, sample = step.repeated(n)
     found = run(step.model, source, picked.limits, sampler(step.draws, "sample", sentence, sample)).tokens
-    return found.unflatten(0, (len(step.batch), n))
+    samples: Tensor = found.unflatten(0, (len(step.batch), n))
+    return samples
 
 
 def _widened(tokens: Tensor, width: int, eos: int) -> Tensor:

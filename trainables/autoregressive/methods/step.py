@@ -44,7 +44,8 @@ class Step:
     def forward(self, rolled: RollIn) -> tuple[Tensor, Trace]:
         """Scores (B, T, V) with gradient, and the trace."""
         scores, trace = self.wrapped(self.batch.source, rolled.fed(self.model.bos))
-        return scores[:, 0], trace
+        found: tuple[Tensor, Trace] = scores[:, 0], trace
+        return found
 
     def without_dropout(self, rolled: RollIn, trace: Trace) -> Trace:
         """The trace that roll-outs start from: dropout is off in them, so it must be in their prefix."""
@@ -52,7 +53,7 @@ class Step:
             return trace
         self.model.eval()
         with torch.no_grad():
-            _, clean = self.model(self.batch.source, rolled.fed(self.model.bos))
+            clean: Trace = self.model(self.batch.source, rolled.fed(self.model.bos))[1]
         self.model.train()
         return clean
 

@@ -8,13 +8,31 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Generic, NamedTuple, Self, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
 
 Rows = tuple[Tensor, ...]  # each (G, M, ...)
+Member = TypeVar("Member", bound=nn.Module)
+
+
+class LayerList(nn.ModuleList, Generic[Member]):
+    """A ModuleList that tells type checkers what it holds; nothing else differs."""
+
+    if TYPE_CHECKING:
+
+        def __iter__(self) -> Iterator[Member]: ...
+
+        @overload
+        def __getitem__(self, idx: slice) -> Self: ...
+
+        @overload
+        def __getitem__(self, idx: int) -> Member: ...
+
+        def __getitem__(self, idx: int | slice) -> Member | Self: ...
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, linear
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from trainables.autoregressive.models.decoder import Dropout, Rows, Seq2Seq, Source, Trace
+from trainables.autoregressive.models.decoder import Dropout, LayerList, Rows, Seq2Seq, Source, Trace
 
 Attention = Literal["none", "additive", "dot"]
 _OUT_OF_REACH = -1e9  # score of a source place that is none: finite, so that 0 * score stays 0
@@ -55,6 +55,16 @@ def gru_cell(gates: Tensor, recurrent: Tensor, state: Tensor) -> Tensor:
     return torch.lerp(new, state, both[..., size:])
 
 
+def _input(layer: nn.GRU) -> tuple[Tensor, Tensor]:
+    """W_ih (3H, inputs) and b_ih (3H,) of a layer."""
+    return layer.get_parameter("weight_ih_l0"), layer.get_parameter("bias_ih_l0")
+
+
+def _recurrent(layer: nn.GRU) -> tuple[Tensor, Tensor]:
+    """W_hh (3H, H) and b_hh (3H,) of a layer."""
+    return layer.get_parameter("weight_hh_l0"), layer.get_parameter("bias_hh_l0")
+
+
 def _later(state: Tensor) -> Tensor:
     """Stands for W_hh h + b_hh that the next step computes itself, for the rows that are still there then."""
     return state.new_empty(*state.shape[:-1], 0)
@@ -82,7 +92,7 @@ class GruSeq2Seq(Seq2Seq):
         self.grouped = attention != "none"
         self.dropout = Dropout(dropout)
         self.bridges = nn.ModuleList(nn.Linear(encoder.width, hidden) for _ in range(layers))
-        self.layers = nn.ModuleList(nn.GRU(hidden, hidden, batch_first=True) for _ in range(layers))
+        self.layers: LayerList[nn.GRU] = LayerList(nn.GRU(hidden, hidden, batch_first=True) for _ in range(layers))
         if self.grouped:
             self.query = nn.Linear(hidden, hidden if attention == "additive" else encoder.width, bias=False)
             self.mix = nn.Linear(encoder.width + hidden, hidden)
@@ -111,7 +121,7 @@ class GruSeq2Seq(Seq2Seq):
 
     def _shared(self, source: Source, memory: Tensor, embeddings: Tensor) -> Rows:
         layer = self.layers[0]
-        table = linear(embeddings, layer.weight_ih_l0, layer.bias_ih_l0)
+        table = linear(embeddings, *_input(layer))
         if not self.grouped:
             return (table,)
         keys = self.keys(memory) if self.attention == "additive" else memory @ self.query.weight
@@ -149,7 +159,7 @@ class GruSeq2Seq(Seq2Seq):
         rows = []
         for layer, states in zip(self.layers, trace.states, strict=True):
             state = states[sentence, time]  # (N, H): the recurrent half is computed once a cell, not once a row
-            rows += [state[cell], linear(state, layer.weight_hh_l0, layer.bias_hh_l0)[cell]]
+            rows += [state[cell], linear(state, *_recurrent(layer))[cell]]
         table, *others = trace.shared
         if self._own_tables:
             table = table[group]  # the one table of the others is never copied
@@ -160,12 +170,12 @@ class GruSeq2Seq(Seq2Seq):
         for i, layer in enumerate(self.layers):
             state, recurrent = rows[2 * i], rows[2 * i + 1]
             if not recurrent.shape[2]:
-                recurrent = linear(state, layer.weight_hh_l0, layer.bias_hh_l0)
+                recurrent = linear(state, *_recurrent(layer))
             state = gru_cell(gates, recurrent, state)
             after += [state, _later(state)]
             if i + 1 < len(self.layers):
                 following = self.layers[i + 1]
-                gates = linear(state, following.weight_ih_l0, following.bias_ih_l0)
+                gates = linear(state, *_input(following))
         return self._scores(shared, after[-2]), tuple(after)
 
     _own_tables = False  # whether every sentence has embeddings of its own
@@ -181,7 +191,8 @@ class GruSeq2Seq(Seq2Seq):
         return linear(state, self.mix.weight[:, self.encoder.width :], self.mix.bias) + weights @ values
 
     def _scores(self, shared: Rows, state: Tensor) -> Tensor:
-        return self.output(self._attended(shared, state) if self.grouped else state)
+        scores: Tensor = self.output(self._attended(shared, state) if self.grouped else state)
+        return scores
 
 
 class PointerGru(GruSeq2Seq):

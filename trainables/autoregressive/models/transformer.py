@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 
-from trainables.autoregressive.models.decoder import Dropout, Rows, Seq2Seq, Source, Trace
+from trainables.autoregressive.models.decoder import Dropout, LayerList, Rows, Seq2Seq, Source, Trace
 
 
 class FeedForward(nn.Module):
@@ -24,7 +24,8 @@ class FeedForward(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.dropout(self.narrow(torch.relu(self.wide(self.norm(x)))))
+        change: Tensor = self.dropout(self.narrow(torch.relu(self.wide(self.norm(x)))))
+        return x + change
 
 
 class Heads(nn.Module):
@@ -38,10 +39,12 @@ class Heads(nn.Module):
         self.dropout = Dropout(dropout)
 
     def split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(-2, -3)
+        split: Tensor = x.unflatten(-1, (self.heads, -1))
+        return split.transpose(-2, -3)
 
     def merged(self, x: Tensor) -> Tensor:
-        return self.dropout(self.out(x.transpose(-2, -3).flatten(-2)))
+        mixed: Tensor = self.dropout(self.out(x.transpose(-2, -3).flatten(-2)))
+        return mixed
 
 
 class EncoderLayer(nn.Module):
@@ -53,7 +56,8 @@ class EncoderLayer(nn.Module):
         own = self.attention
         y = own.norm(x)
         q, k, v = (own.split(part(y)) for part in (own.query, own.key, own.value))
-        return self.feed(x + own.merged(scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None])))
+        found: Tensor = self.feed(x + own.merged(scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None])))
+        return found
 
 
 class DecoderLayer(nn.Module):
@@ -66,7 +70,8 @@ class DecoderLayer(nn.Module):
         """Cross-attention of states (G, M, width) to a sentence's memory (G, heads, S, d), then the feed-forward."""
         q = self.cross.split(self.cross.query(self.cross.norm(x)))
         found = scaled_dot_product_attention(q, keys, values, attn_mask=mask[:, None, None])
-        return self.feed(x + self.cross.merged(found))
+        after: Tensor = self.feed(x + self.cross.merged(found))
+        return after
 
 
 class Transformer(Seq2Seq):
@@ -94,8 +99,8 @@ class Transformer(Seq2Seq):
         self.read = nn.Embedding(inputs, width) if tokens else nn.Linear(inputs, width)
         self.source_places, self.places = nn.Embedding(longest, width), nn.Embedding(longest, width)
         self.embedding = nn.Embedding(vocabulary + 1, width)
-        self.encoder = nn.ModuleList(EncoderLayer(width, heads, dropout) for _ in range(layers))
-        self.decoder = nn.ModuleList(DecoderLayer(width, heads, dropout) for _ in range(layers))
+        self.encoder: LayerList[EncoderLayer] = LayerList(EncoderLayer(width, heads, dropout) for _ in range(layers))
+        self.decoder: LayerList[DecoderLayer] = LayerList(DecoderLayer(width, heads, dropout) for _ in range(layers))
         self.encoded, self.decoded = nn.LayerNorm(width), nn.LayerNorm(width)
         self.dropout = Dropout(dropout)
         self.bias = nn.Parameter(torch.zeros(vocabulary))
@@ -104,12 +109,13 @@ class Transformer(Seq2Seq):
         """The mask, then keys and values of the memory for each decoder layer."""
         places = torch.arange(source.values.shape[1], device=source.values.device)
         x = self.dropout(self.read(source.values) + self.source_places(places))
-        for layer in self.encoder:
-            x = layer(x, source.mask)
+        for encoder in self.encoder:
+            x = encoder(x, source.mask)
         x = self.encoded(x)
         shared = [source.mask]
-        for layer in self.decoder:
-            shared += [layer.cross.split(layer.cross.key(x)), layer.cross.split(layer.cross.value(x))]
+        for decoder in self.decoder:
+            cross = decoder.cross
+            shared += [cross.split(cross.key(x)), cross.split(cross.value(x))]
         return tuple(shared)
 
     def _scores(self, x: Tensor) -> Tensor:
@@ -152,7 +158,9 @@ class Transformer(Seq2Seq):
         time, caches = rows[0], rows[1:]
         depth = len(self.decoder)
         memory, prefixes = shared[1 : 1 + 2 * depth], shared[1 + 2 * depth :]
-        x = self.embedding(tokens) + self.places(time + 1 + caches[0].shape[2])
+        place = time + 1 + caches[0].shape[2]
+        # Rows that have used up their places still fill the grid; what they choose is never read.
+        x = self.embedding(tokens) + self.places(place.clamp_max(self.places.num_embeddings - 1))
         after = [time]
         for i, layer in enumerate(self.decoder):
             own, y = layer.own, layer.own.norm(x)

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import assert_never
 
 import torch
 from torch import Tensor
 
+from trainables.autoregressive.config import RollInName
 from trainables.autoregressive.costs.policies import Policy
 from trainables.autoregressive.draws import Draws
 from trainables.autoregressive.models.decoder import Seq2Seq, Source
 from trainables.autoregressive.sequences.limits import Limits
 from trainables.autoregressive.sequences.references import References, finish
-
-ROLL_INS = ("gt", "learned", "mixed", "mixed-cells", "sampled")
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def drawn(scores: Tensor, uniform: Tensor) -> Tensor:
 
 
 def roll_in(
-    mode: str,
+    mode: RollInName,
     model: Seq2Seq,
     source: Source,
     refs: References,
@@ -129,16 +129,24 @@ def roll_in(
         policy: for mixed-cells; asked with the prefix that came about, so that it does not copy blindly.
         sentence: (B,) numbers of the sentences, for the draws.
     """
+    match mode:
+        case "gt":
+            return ground_truth(refs)
+        case "learned":
+            return run(model, source, limits, greedy)
+        case "mixed":
+            return _mixed(run(model, source, limits, greedy), refs, probability, draws, sentence)
+        case "mixed-cells":
+            return run(model, source, limits, _mixed_cells(refs, probability, policy, draws, sentence))
+        case "sampled":
+            return run(model, source, limits, sampler(draws, "roll-in", sentence, torch.zeros_like(sentence)))
+        case _ as unknown:
+            assert_never(unknown)
+
+
+def _mixed(own: RollIn, refs: References, probability: float, draws: Draws, sentence: Tensor) -> RollIn:
+    """The ground truth for a whole sentence with `probability`, else the model's own sequence."""
     truth = ground_truth(refs)
-    if mode == "gt":
-        return truth
-    if mode == "sampled":
-        return run(model, source, limits, sampler(draws, "roll-in", sentence, torch.zeros_like(sentence)))
-    if mode == "mixed-cells":
-        return run(model, source, limits, _mixed_cells(refs, limits, probability, policy, draws, sentence))
-    own = run(model, source, limits, greedy)
-    if mode == "learned":
-        return own
     from_reference = draws.uniform("roll-in", sentence) < probability
     width = max(own.tokens.shape[1], truth.tokens.shape[1])
     padded = torch.nn.functional.pad(own.tokens, (0, width - own.tokens.shape[1]), value=refs.eos)
@@ -147,9 +155,7 @@ def roll_in(
     return RollIn(tokens[:, : int(cells.max())], cells, from_reference)
 
 
-def _mixed_cells(
-    refs: References, limits: Limits, probability: float, policy: Policy | None, draws: Draws, sentence: Tensor
-) -> Choose:
+def _mixed_cells(refs: References, probability: float, policy: Policy | None, draws: Draws, sentence: Tensor) -> Choose:
     rows = torch.arange(len(refs), device=refs.tokens.device)
 
     def choose(place: int, tokens: Tensor, scores: Tensor) -> Tensor:

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from raybayes.errors import DataError
-from trainables.autoregressive.costs.policies import Tried
 from trainables.autoregressive.models.decoder import Seq2Seq, Trace, narrowed, taken
 from trainables.autoregressive.sequences.limits import Limits, chosen
 from trainables.autoregressive.sequences.references import finish
+from trainables.autoregressive.sequences.tried import Tried
 
 COMPACT_EVERY = 4  # steps between two looks for rows that have ended early
 DEAD_SHARE = 0.3  # ended rows among the active ones that make a compaction pay

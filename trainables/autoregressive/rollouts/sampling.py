@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import assert_never
 
 import torch
 from torch import Tensor
 
-from trainables.autoregressive.costs.policies import Tried
+from trainables.autoregressive.config import TokenMode
 from trainables.autoregressive.draws import Draws
 from trainables.autoregressive.rollouts.rollin import RollIn, drawn
 from trainables.autoregressive.sequences.limits import Limits
 from trainables.autoregressive.sequences.references import References
-
-SAMPLERS = ("all", "uniform", "policy", "biased", "topk", "neighbours", "union", "targeted")
+from trainables.autoregressive.sequences.tried import Tried
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class TokenChoice:
         most: tokens a sentence that "targeted" keeps, thinned at random, the ground truth apart.
     """
 
-    mode: str = "all"
+    mode: TokenMode = "all"
     k: int = 5
     top: int = 5
     reach: int = 2
@@ -141,24 +141,28 @@ def _drawn(
         scores = scores.masked_fill(~possible, -torch.inf)
     truth = _truth_at(refs, row, time.unsqueeze(1))
     numbers = torch.arange(choice.k, device=row.device)
-    if choice.mode == "targeted":
-        return _targeted(choice, row, time, scores, truth, draws, sentence)
-    if choice.mode == "uniform":
-        tokens = (draws.uniform("tokens", *cells, numbers) * vocabulary).long()
-    elif choice.mode in ("policy", "biased"):
-        count = choice.k - (choice.mode == "biased")
-        tokens = drawn(scores, draws.uniform("tokens", *cells, numbers[:count]))
-        tokens = torch.cat([truth, tokens], 1) if choice.mode == "biased" else tokens
-    elif choice.mode == "topk":
-        tokens = scores.topk(min(choice.k, vocabulary), 1).indices
-    elif choice.mode == "neighbours":
-        tokens = _neighbours(choice, refs, row, time)
-    else:
-        parts = [truth, scores.topk(min(choice.top, vocabulary), 1).indices, _neighbours(choice, refs, row, time),
-                 (draws.uniform("tokens", *cells, numbers) * vocabulary).long()]  # fmt: skip
-        if not limits.rules.fixed:
-            parts.append(torch.full_like(truth, refs.eos))
-        tokens = torch.cat(parts, 1)
+    match choice.mode:
+        case "targeted":
+            return _targeted(choice, row, time, scores, truth, draws, sentence)
+        case "all":
+            raise ValueError("tokens.mode = all draws no tokens")
+        case "uniform":
+            tokens = (draws.uniform("tokens", *cells, numbers) * vocabulary).long()
+        case "policy":
+            tokens = drawn(scores, draws.uniform("tokens", *cells, numbers))
+        case "biased":
+            tokens = torch.cat([truth, drawn(scores, draws.uniform("tokens", *cells, numbers[:-1]))], 1)
+        case "topk":
+            tokens = scores.topk(min(choice.k, vocabulary), 1).indices
+        case "neighbours":
+            tokens = _neighbours(choice, refs, row, time)
+        case "union":
+            parts = [truth, scores.topk(min(choice.top, vocabulary), 1).indices, _neighbours(choice, refs, row, time),
+                     (draws.uniform("tokens", *cells, numbers) * vocabulary).long()]  # fmt: skip
+            end = [] if limits.rules.fixed else [torch.full_like(truth, refs.eos)]
+            tokens = torch.cat([*parts, *end], 1)
+        case _ as unknown:
+            assert_never(unknown)
     return tokens, torch.ones_like(tokens, dtype=torch.bool)
 
 

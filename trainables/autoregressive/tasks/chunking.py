@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from raybayes.data import Column
-from raybayes.data.tables import conform
+from raybayes.data.files.tables import conform
 from raybayes.errors import DataError
 from trainables.autoregressive.sequences.chunks import Tags
 from trainables.autoregressive.sequences.limits import Limits, Rules
@@ -40,7 +40,7 @@ def load(tables: Mapping[str, pa.Table], where: str) -> Data:
     names = sorted({tag for _, tags in parts["train"] for tag in tags})
     words = Vocabulary(Counter(word for tokens, _ in parts["train"] for word in tokens), 2)
     rules = Rules(len(names), fixed=True)
-    splits = []
+    splits: list[Split] = []
     for name, rows in parts.items():
         if unknown := sorted({tag for _, tags in rows for tag in tags} - set(names)):
             raise DataError(f"{where}: split {name!r} has the tag {unknown[0]!r}, which train has not; add it there.")
@@ -48,4 +48,5 @@ def load(tables: Mapping[str, pa.Table], where: str) -> Data:
         source = token_source([words.numbers(tokens) for tokens, _ in rows], len(words), here)
         refs = References.of([[names.index(tag) for tag in tags] for _, tags in rows], rules.eos, here)
         splits.append(Split(source, refs, Limits(rules, refs.length, refs.length + 1), [tags for _, tags in rows]))
-    return Data(*splits, names, len(words), True, rules, " ", tags=Tags.of(names))
+    train, val, test = splits
+    return Data(train, val, test, names, len(words), True, rules, " ", tags=Tags.of(names))

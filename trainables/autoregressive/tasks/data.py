@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from raybayes.data import describe
-from raybayes.data.tables import conform
+from raybayes.data.files.tables import conform
 from raybayes.errors import DataError
 from trainables.autoregressive.models.decoder import Source
 from trainables.autoregressive.sequences.chunks import Tags

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pyarrow as pa
 import torch
 
-from raybayes.contract import Context
-from trainables.autoregressive.config import Config, dataset_of
+from raybayes.contract import Context, require_entries
+from trainables.autoregressive.config import Config, ModelKind, TaskName, dataset_of
 from trainables.autoregressive.models import (
     GruEncoder,
     GruSeq2Seq,
@@ -33,16 +33,17 @@ def load_task(config: Config, ctx: Context) -> Data:
 
 def read_task(config: Config, tables: Mapping[str, pa.Table]) -> Data:
     """The same from the tables of its data set."""
-    where = dataset_of(config)
-    if config.task == "ocr":
-        return ocr.load(tables, config.ocr, where)
-    if config.task == "spelling":
-        return spelling.load(tables, config.spelling, where)
-    if config.task == "translation":
-        return translation.load(tables, config.translation, where)
-    if config.task == "ordering":
-        return ordering.load(tables, config.ordering, where)
-    return chunking.load(tables, where)
+    return LOADERS[config.task](config, tables, dataset_of(config))
+
+
+LOADERS: dict[TaskName, Callable[[Config, Mapping[str, pa.Table], str], Data]] = {
+    "ocr": lambda config, tables, where: ocr.load(tables, config.ocr, where),
+    "spelling": lambda config, tables, where: spelling.load(tables, config.spelling, where),
+    "translation": lambda config, tables, where: translation.load(tables, config.translation, where),
+    "ordering": lambda config, tables, where: ordering.load(tables, config.ordering, where),
+    "chunking": lambda config, tables, where: chunking.load(tables, where),
+}
+require_entries(TaskName, LOADERS, "trainables/autoregressive/tasks/loaders.py: LOADERS")
 
 
 def build_model(config: Config, data: Data, weights: torch.Generator, noise: torch.Generator) -> Seq2Seq:
@@ -52,17 +53,32 @@ def build_model(config: Config, data: Data, weights: torch.Generator, noise: tor
         weights: CPU generator of the first weights.
         noise: of dropout, on the device of the model.
     """
-    values = config.model
-    model: Seq2Seq
-    if values.kind == "transformer":
-        model = Transformer(data.vocabulary, data.inputs, data.tokens, values.hidden, values.layers, values.heads,
-                            data.longest, values.dropout)  # fmt: skip
-    else:
-        encoder = GruEncoder(
-            data.inputs, data.tokens, values.hidden, values.layers, values.bidirectional, values.dropout
-        )
-        kind = PointerGru if values.kind == "pointer" else GruSeq2Seq
-        model = kind(data.vocabulary, encoder, values.hidden, values.layers, values.attention, values.dropout)
+    model = MODELS[config.model.kind](config, data)
     initialise(model, weights)
     set_generator(model, noise)
     return model
+
+
+def _transformer(config: Config, data: Data) -> Seq2Seq:
+    values = config.model
+    return Transformer(data.vocabulary, data.inputs, data.tokens, values.hidden, values.layers, values.heads,
+                       data.longest, values.dropout)  # fmt: skip
+
+
+def _gru(kind: type[GruSeq2Seq]) -> Callable[[Config, Data], Seq2Seq]:
+    def build(config: Config, data: Data) -> Seq2Seq:
+        values = config.model
+        encoder = GruEncoder(
+            data.inputs, data.tokens, values.hidden, values.layers, values.bidirectional, values.dropout
+        )
+        return kind(data.vocabulary, encoder, values.hidden, values.layers, values.attention, values.dropout)
+
+    return build
+
+
+MODELS: dict[ModelKind, Callable[[Config, Data], Seq2Seq]] = {
+    "gru": _gru(GruSeq2Seq),
+    "transformer": _transformer,
+    "pointer": _gru(PointerGru),
+}
+require_entries(ModelKind, MODELS, "trainables/autoregressive/tasks/loaders.py: MODELS")

@@ -30,8 +30,8 @@ def load(tables: Mapping[str, pa.Table], values: OrderingValues, where: str) -> 
     known = require(tables, "multi30k", where)
     captions = {}
     for name, split in _PARTS:
-        words = [tokenised(caption) for caption in split_of(known, split, where)[values.language].to_pylist()]
-        captions[name] = [caption for caption in words if 2 <= len(caption) <= values.longest]
+        known_words = [tokenised(text) for text in split_of(known, split, where)[values.language].to_pylist()]
+        captions[name] = [caption for caption in known_words if 2 <= len(caption) <= values.longest]
         if not captions[name]:
             raise DataError(
                 f"{where}: no caption of split {name!r} has 2 to {values.longest} words; raise ordering.longest."
@@ -39,19 +39,21 @@ def load(tables: Mapping[str, pa.Table], values: OrderingValues, where: str) -> 
     vocabulary = Vocabulary(Counter(word for caption in captions["train"] for word in caption), values.min_count)
     eos = values.longest
     rules, draws = Rules(eos, fixed=True, once=True), Draws(0)
-    splits = []
+    splits: list[Split] = []
     for part, (name, _) in enumerate(_PARTS):
-        shuffled, targets = [], []
-        for row, words in enumerate(captions[name]):
-            key = draws.uniform("shuffle", torch.tensor([part]), torch.tensor([row]), torch.arange(len(words)))
-            source, order = shuffle(words, key.argsort().tolist())
-            shuffled.append(source)
+        shuffled: list[list[str]] = []
+        targets: list[list[int]] = []
+        for row, caption in enumerate(captions[name]):
+            key = draws.uniform("shuffle", torch.tensor([part]), torch.tensor([row]), torch.arange(len(caption)))
+            words_there, order = shuffle(caption, key.argsort().tolist())
+            shuffled.append(words_there)
             targets.append(order)
         source = token_source([vocabulary.numbers(words) for words in shuffled], len(vocabulary), where)
         refs = References.of(targets, eos, where)
         splits.append(Split(source, refs, Limits(rules, refs.length, refs.length + 1), shuffled))
     symbols = [str(place) for place in range(eos)]
-    return Data(*splits, symbols, len(vocabulary), True, rules, " ")
+    train, val, test = splits
+    return Data(train, val, test, symbols, len(vocabulary), True, rules, " ")
 
 
 def shuffle(words: list[str], places: list[int]) -> tuple[list[str], list[int]]:

@@ -39,7 +39,7 @@ def parallel(parts: Mapping[str, Sequence[Pair]], shared: bool, min_count: int, 
         read, write = (Vocabulary(count, min_count) for count in counts)
     rules = Rules(len(write))
     seen = [(len(source), len(target)) for source, target in parts["train"]]
-    splits = []
+    splits: list[Split] = []
     for name in ("train", "val", "test"):
         pairs = parts[name]
         here = f"{where}, split {name!r}"
@@ -49,4 +49,5 @@ def parallel(parts: Mapping[str, Sequence[Pair]], shared: bool, min_count: int, 
         if name == "train":
             cap = torch.maximum(cap, refs.length + 1)
         splits.append(Split(source, refs, Limits(rules, refs.length, cap), [target for _, target in pairs]))
-    return Data(*splits, write.symbols, len(read), True, rules, joiner)
+    train, val, test = splits
+    return Data(train, val, test, write.symbols, len(read), True, rules, joiner)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import torch
@@ -16,6 +17,9 @@ from trainables.flows.analysis.curves import curves
 from trainables.flows.config import TOYS
 from trainables.flows.sampling import as_pictures, class_samples, samples_table
 from trainables.flows.weights import Trained, best_with_weights, load_trained
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _SHOWN_CLASSES = 20
 
@@ -76,7 +80,7 @@ def resampled(finished: Finished, settings: SampleSettings) -> Findings:
     )
 
 
-def pictures(trained: Trained, name: str, settings: SampleSettings) -> tuple[pa.Table, dict[str, object]]:
+def pictures(trained: Trained, name: str, settings: SampleSettings) -> tuple[pa.Table, dict[str, Figure]]:
     """A table of samples, and figures of them by caption: grids of pictures, or the plane of a toy."""
     generator = torch.Generator().manual_seed(settings.seed)
     flow, config = trained.flow, trained.config
@@ -89,6 +93,7 @@ def pictures(trained: Trained, name: str, settings: SampleSettings) -> tuple[pa.
         columns = min(settings.per_class, 20)
         first = shown.view(flow.classes, settings.per_class, *shown.shape[1:])[:rows, :columns].flatten(0, 1)
         way = as_pictures(figures.between(trained, 10, generator), seen_as_pictures, trained.projection)
+        assert way is not None, "what samples are, the way between two of them is too"
         return table, {
             f"Samples by class, {name}": figures.picture_grid(first, rows, figures.rows_of(rows)),
             f"Between two samples of a class, {name}": figures.picture_grid(

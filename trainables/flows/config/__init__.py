@@ -5,10 +5,22 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
+from trainables.flows.config.objectives import OBJECTIVES, Objective
 from trainables.flows.config.presets import PRESETS, TOYS, PresetName
 from trainables.flows.config.rules import model_problem, problem
-from trainables.flows.config.shapes import Shape, data_shape, pixels_of, plan, shrunk, size
-from trainables.flows.config.values import HeadValues, LossValues, Objective, TrunkValues, Values, max_steps
+from trainables.flows.config.shapes import TRUNKS, Shape, data_shape, pixels_of, plan, shrunk, size
+from trainables.flows.config.values import (
+    HeadKind,
+    HeadValues,
+    LossValues,
+    NetKind,
+    OptimiserName,
+    ScheduleName,
+    TrunkKind,
+    TrunkValues,
+    Values,
+    max_steps,
+)
 
 
 class Config(Values):
@@ -22,14 +34,21 @@ class Config(Values):
 
 
 __all__ = [
+    "OBJECTIVES",
     "PRESETS",
     "TOYS",
+    "TRUNKS",
     "Config",
+    "HeadKind",
     "HeadValues",
     "LossValues",
+    "NetKind",
     "Objective",
+    "OptimiserName",
     "PresetName",
+    "ScheduleName",
     "Shape",
+    "TrunkKind",
     "TrunkValues",
     "data_shape",
     "max_steps",

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from raybayes.contract import require_entries
+
 PresetName = Literal["toy", "vectors", "pca32", "cpu-16x16", "cpu", "small", "medium", "paper", "glow"]
 TOYS = ("moons", "circles")
 
@@ -73,6 +75,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "head": {**_DEEP, "width": 128, "blocks": 2},
     },
 }  # fmt: skip
+
+require_entries(PresetName, PRESETS, "trainables/flows/config/presets.py: PRESETS")
 
 # How many examples are held out for validation, where more than the default 400 are at hand.
 _VALIDATION = {"moons": 500, "circles": 500, "mnist": 2000, "cifar10": 2000, "cifar10-original": 2000}

@@ -95,15 +95,16 @@ def _augmentation(config: Values) -> str | None:
         return "input_noise is for vectors; pictures are dequantised instead; use crop, or set input_noise = 0."
     if len(shape) == 1 and config.crop:
         return "crop shifts pictures, and this flow sees vectors; use input_noise, or set crop = 0."
-    if config.objective == "flowgmm-cons" and not (config.input_noise or config.crop):
+    if config.traits.two_views and not (config.input_noise or config.crop):
         return (
-            "objective = flowgmm-cons compares two augmentations; set input_noise (vectors) or crop (pictures) above 0."
+            f"objective = {config.objective} compares two augmentations; set input_noise (vectors) or crop (pictures)"
+            f" above 0."
         )
     return None
 
 
 def _objective(config: Values) -> str | None:
-    if config.objective in ("entropy", "kl-balance", "flowgmm-cons") and not config.unlabelled:
+    if config.traits.unlabelled and not config.unlabelled:
         return f"objective = {config.objective} is about unlabelled examples; lower labelled_share below 1."
     return None
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from raybayes.contract import require_entries
 from raybayes.data import describe
-from raybayes.data.record import Pixels
+from raybayes.data.records import Pixels
 from raybayes.errors import DataError
 from trainables.flows.config.presets import TOYS
-from trainables.flows.config.values import TrunkValues, Values
+from trainables.flows.config.values import TrunkKind, TrunkValues, Values
 
 Shape = tuple[int, ...]  # (channels, height, width) of a picture, (d,) of a vector
 
@@ -65,9 +67,33 @@ def shrunk(shape: Shape, config: Values) -> Shape:
     return channels, height // config.shrink + 2 * config.pad, width // config.shrink + 2 * config.pad
 
 
+@dataclass(frozen=True)
+class Traits:
+    """What is known of a kind of trunk.
+
+    Args:
+        vectors, pictures: whether it takes examples of that layout.
+        squeezes: how often it halves height and width, given its levels.
+    """
+
+    vectors: bool
+    pictures: bool
+    squeezes: Callable[[int], int]
+
+
+TRUNKS: dict[TrunkKind, Traits] = {
+    "masked_glow": Traits(False, True, lambda levels: levels - 1),
+    "glow": Traits(False, True, lambda levels: levels),
+    "couplings": Traits(True, False, lambda levels: 0),
+    "identity": Traits(True, True, lambda levels: 0),
+    "ode": Traits(True, False, lambda levels: 0),
+}
+require_entries(TrunkKind, TRUNKS, "trainables/flows/config/shapes.py: TRUNKS")
+
+
 def squeezes(trunk: TrunkValues) -> int:
     """How often a trunk halves height and width."""
-    return {"masked_glow": trunk.levels - 1, "glow": trunk.levels}.get(trunk.kind, 0)
+    return TRUNKS[trunk.kind].squeezes(trunk.levels)
 
 
 def levels_that_fit(trunk: TrunkValues, shape: Shape) -> list[int]:
@@ -82,14 +108,14 @@ def _divides(factor: int, shape: Shape) -> bool:
 def trunk_problem(trunk: TrunkValues, shape: Shape) -> str | None:
     """Why a trunk does not fit data of a shape, or None."""
     if len(shape) == 1:
-        if trunk.kind not in ("couplings", "identity", "ode"):
+        if not TRUNKS[trunk.kind].vectors:
             return f"trunk.kind = {trunk.kind} needs pictures, found vectors of {shape[0]}; use couplings or identity."
         if trunk.kind == "couplings" and shape[0] < 2:
             return f"trunk.kind = couplings needs vectors of 2 or more dimensions, found {shape[0]}; use identity."
         if trunk.kind == "ode" and shape[0] > 8:
             return f"trunk.kind = ode is for 8 dimensions at most (exact divergence), found {shape[0]}; use couplings."
         return None
-    if trunk.kind not in ("masked_glow", "glow", "identity"):
+    if not TRUNKS[trunk.kind].pictures:
         return (
             f"trunk.kind = {trunk.kind} needs vectors, found pictures; use masked_glow, glow or identity, or pca > 0."
         )

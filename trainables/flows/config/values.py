@@ -10,9 +10,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from trainables.flows.config.objectives import OBJECTIVES, Objective, Traits
 from trainables.flows.config.presets import PresetName, completed
 
-Objective = Literal["generative", "weighted", "hybrid", "entropy", "kl-balance", "flowgmm-cons"]
+TrunkKind = Literal["masked_glow", "glow", "couplings", "identity", "ode"]
+HeadKind = Literal["flow", "shift", "ode"]
+NetKind = Literal["resnet", "glow"]
+OptimiserName = Literal["adamax", "adam"]
+ScheduleName = Literal["linear", "cosine", "none"]
 
 
 class Group(BaseModel):
@@ -24,13 +29,13 @@ class Group(BaseModel):
 class TrunkValues(Group):
     """f: the deep, unconditional part of the flow, which runs once for all classes."""
 
-    kind: Literal["masked_glow", "glow", "couplings", "identity", "ode"] = Field(
+    kind: TrunkKind = Field(
         "couplings", description="Pictures: masked_glow [P] or glow; vectors: couplings or ode; both: identity"
     )
     levels: int = Field(3, ge=1, le=6, description="Resolutions of masked_glow ([P] 3), squeezes of glow")
     checkerboards: int = Field(3, ge=0, le=16, description="Checkerboard couplings a level of masked_glow. [P] 3")
     steps: int = Field(5, ge=1, le=64, description="Channel couplings a level ([P] 2; toys 5 in all)")
-    net: Literal["resnet", "glow"] = Field("resnet", description="Nets on pictures: 3x3 residual [P], or 3x3-1x1-3x3")
+    net: NetKind = Field("resnet", description="Nets on pictures: 3x3 residual [P], or 3x3-1x1-3x3")
     width: int = Field(64, ge=1, le=2048, description="Hidden channels of the nets. [P] 64, toys 64")
     blocks: int = Field(
         2, ge=1, le=16, description="Residual blocks ([P] 4); hidden layers of nets on vectors (toys 2)"
@@ -43,7 +48,7 @@ class TrunkValues(Group):
 class HeadValues(Group):
     """h: the small conditional part, which runs for every class."""
 
-    kind: Literal["flow", "shift", "ode"] = Field(
+    kind: HeadKind = Field(
         "flow", description="Conditional couplings [P], a Gaussian mean per class, or a conditional continuous flow"
     )
     levels: int = Field(1, ge=1, le=6, description="Levels; half of the dimensions leave after each. [P] 2, toys 1")
@@ -111,9 +116,9 @@ class Values(BaseModel):
         1 / 3, gt=0, le=1, description="Labelled share of a batch; 1: trained on labels only. [P] 1/3"
     )
     steps: int = Field(800, ge=1, le=10_000_000, description="Updates. [P] 117,500")
-    optimiser: Literal["adamax", "adam"] = Field("adamax", description="[P] adamax")
+    optimiser: OptimiserName = Field("adamax", description="[P] adamax")
     lr: float = Field(1e-2, gt=0, le=1, description="Step size. [P] 1e-3; toys 5e-3 to 1e-2")
-    schedule: Literal["linear", "cosine", "none"] = Field("linear", description="Fall to 0 over the run. [P] linear")
+    schedule: ScheduleName = Field("linear", description="Fall to 0 over the run. [P] linear")
     warmup: int = Field(0, ge=0, le=100_000, description="Updates in which the step size rises from 0. [P] 0")
     weight_decay: float = Field(
         1e-5, ge=0, le=1, description="L2 weight of matrices and kernels alone. [P] 1e-5, on all"
@@ -133,6 +138,11 @@ class Values(BaseModel):
     @classmethod
     def _with_preset(cls, values: Any) -> Any:
         return completed(values) if isinstance(values, dict) else values
+
+    @property
+    def traits(self) -> Traits:
+        """What is known of the objective."""
+        return OBJECTIVES[self.objective]
 
     @property
     def labelled(self) -> int:

@@ -138,27 +138,9 @@ def fresh(config: Config, tables: Mapping[str, pa.Table] | None, device: torch.d
         DataError: labels outside 0..K-1, a class without a labelled example, values that are not finite, constant
             columns, or too few rows; says which.
     """
-    raw, labels, test_raw, test_labels, classes = _raw(config, tables)
+    raw, labels, test_raw, test_labels, classes = _checked(config, tables)
     where = config.dataset
-    for of in (labels, test_labels):
-        check_labels(of, classes, where)
-    for of, name in ((raw, "train"), (test_raw, "test")):
-        _require_finite(of, f"{where}, {name}")
-    if (test_labels < 0).any():
-        raise DataError(
-            f"{where}, test: {int((test_labels < 0).sum())} rows have no label; the test split needs them all."
-        )
-    order = torch.randperm(len(raw), generator=torch.Generator().manual_seed(config.split_seed))
-    scorable = order[labels[order] >= 0]
-    if len(scorable) <= config.validation or len(raw) - config.validation < 2:
-        raise DataError(
-            f"{where}: validation = {config.validation} of {len(scorable)} labelled training examples leaves none to"
-            f" train on; lower it."
-        )
-    held_out = scorable[: config.validation].sort().values
-    kept = torch.ones(len(raw), dtype=torch.bool)
-    kept[held_out] = False
-    rows = kept.nonzero().flatten()
+    rows, held_out = _without_validation(labels, config)
     projection = _projection(config, raw[rows], where)
 
     def seen(of: Tensor, of_labels: Tensor) -> Examples:
@@ -173,6 +155,36 @@ def fresh(config: Config, tables: Mapping[str, pa.Table] | None, device: torch.d
     val, test = seen(raw[held_out], labels[held_out]), seen(test_raw, test_labels)
     moved = None if projection is None else projection.to(device)
     return FlowData(train, labelled.to(device), unlabelled.to(device), val, test, classes, moved)
+
+
+def _checked(config: Config, tables: Mapping[str, pa.Table] | None) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
+    """Training and test examples with labels that can be trained and scored on, and the number of classes."""
+    raw, labels, test_raw, test_labels, classes = _raw(config, tables)
+    where = config.dataset
+    for of in (labels, test_labels):
+        check_labels(of, classes, where)
+    for of, name in ((raw, "train"), (test_raw, "test")):
+        _require_finite(of, f"{where}, {name}")
+    if (test_labels < 0).any():
+        raise DataError(
+            f"{where}, test: {int((test_labels < 0).sum())} rows have no label; the test split needs them all."
+        )
+    return raw, labels, test_raw, test_labels, classes
+
+
+def _without_validation(labels: Tensor, config: Config) -> tuple[Tensor, Tensor]:
+    """Row numbers to train on and to validate on, both in order; only labelled rows validate."""
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(config.split_seed))
+    scorable = order[labels[order] >= 0]
+    if len(scorable) <= config.validation or len(labels) - config.validation < 2:
+        raise DataError(
+            f"{config.dataset}: validation = {config.validation} of {len(scorable)} labelled training examples leaves"
+            f" none to train on; lower it."
+        )
+    held_out = scorable[: config.validation].sort().values
+    kept = torch.ones(len(labels), dtype=torch.bool)
+    kept[held_out] = False
+    return kept.nonzero().flatten(), held_out
 
 
 def _raw(config: Config, tables: Mapping[str, pa.Table] | None) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:

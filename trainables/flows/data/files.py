@@ -18,11 +18,10 @@ from torch import Tensor
 
 from raybayes.data.images import images
 from raybayes.errors import DataError
-from trainables.flows.config import Config
+from trainables.flows.config import TRUNKS, Config
 
 _PICTURES = ("image", "jpeg", "png")
 _NOT_FEATURES = ("label", "index", "split")
-_VECTOR_TRUNKS = ("couplings", "ode")
 
 
 def own_examples(config: Config, tables: Mapping[str, pa.Table]) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
@@ -34,8 +33,8 @@ def own_examples(config: Config, tables: Mapping[str, pa.Table]) -> tuple[Tensor
     where = config.dataset
     parts = _parts(where, tables)
     pictures = [name for name in _PICTURES if name in parts[0].column_names]
-    vectors = config.trunk.kind in _VECTOR_TRUNKS
-    if pictures and vectors and not config.pca:
+    vectors_only = not TRUNKS[config.trunk.kind].pictures
+    if pictures and vectors_only and not config.pca:
         raise DataError(f"{where}: column {pictures[0]!r} holds pictures, and preset = {config.preset} is for vectors;"
                         f" use preset = cpu or another for pictures, or pca.")  # fmt: skip
     every = [_labels(table, where) for table in parts]

@@ -65,7 +65,7 @@ class Stream:
         # Rank and labels first: every worker holds labelled rows, then unlabelled ones.
         x = [augmented(data.train.x[part], config, noise)[mine] for part in rows]
         again = None
-        if config.objective == "flowgmm-cons":
+        if config.traits.two_views:
             again = augmented(data.train.x[rows[1]], config, noise)[mine]
         return Batch(torch.cat(x), data.train.labels[rows[0]][mine], again)
 

@@ -2,7 +2,7 @@
 
 from trainables.flows.layers.actnorm import ActNorm, initialising
 from trainables.flows.layers.coupling import Bound, Checkerboard, Coupling, log_scale
-from trainables.flows.layers.layer import Layer, halves, log_normal
+from trainables.flows.layers.layer import Layer, LayerList, halves, log_normal
 from trainables.flows.layers.mix import Mix, MixForm, MixStart
 from trainables.flows.layers.reshaping import Logit, Split, Squeeze, dequantise, quantise
 
@@ -12,6 +12,7 @@ __all__ = [
     "Checkerboard",
     "Coupling",
     "Layer",
+    "LayerList",
     "Logit",
     "Mix",
     "MixForm",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, assert_never
 
 import torch
 from torch import Tensor, nn
@@ -23,9 +23,13 @@ def log_scale(raw: Tensor, bound: Bound) -> Tensor:
     released code's form with a floor; s = 0.882 at raw = 0. Without a floor, log s of a badly scaled net underflows
     and the inverse is NaN even in float64.
     """
-    if bound == "tanh":
-        return _TANH_LIMIT * torch.tanh(raw / _TANH_LIMIT)
-    return torch.log(_SIGMOID_FLOOR + (1 - _SIGMOID_FLOOR) * torch.sigmoid(raw + 2))
+    match bound:
+        case "tanh":
+            return _TANH_LIMIT * torch.tanh(raw / _TANH_LIMIT)
+        case "sigmoid":
+            return torch.log(_SIGMOID_FLOOR + (1 - _SIGMOID_FLOOR) * torch.sigmoid(raw + 2))
+        case _ as unknown:
+            assert_never(unknown)
 
 
 class _WithNets(Layer):

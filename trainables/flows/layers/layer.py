@@ -12,9 +12,29 @@ log-determinants have the shape of the axes that are not channels, height or wid
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Generic, Self, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
+
+Member = TypeVar("Member", bound=nn.Module)
+
+
+class LayerList(nn.ModuleList, Generic[Member]):
+    """A ModuleList that tells type checkers what it holds; nothing else differs."""
+
+    if TYPE_CHECKING:
+
+        def __iter__(self) -> Iterator[Member]: ...
+
+        @overload
+        def __getitem__(self, idx: slice) -> Self: ...
+
+        @overload
+        def __getitem__(self, idx: int) -> Member: ...
+
+        def __getitem__(self, idx: int | slice) -> Member | Self: ...
 
 
 class Layer(nn.Module):

@@ -63,7 +63,8 @@ class Mix(Layer):
     def log_det(self) -> Tensor:
         """log|det W|."""
         if self.form == "dense":
-            return torch.linalg.slogdet(self.weight.double()).logabsdet.to(self.weight.dtype)
+            log_det: Tensor = torch.linalg.slogdet(self.weight.double()).logabsdet
+            return log_det.to(self.weight.dtype)
         return self.log_diagonal.sum()
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -76,7 +77,7 @@ class Mix(Layer):
         rows = y.movedim(-3, -1) if self.pictures else y
         columns = rows.flatten(0, -2).T
         if self.form == "dense":
-            solved = torch.linalg.solve(self.weight.double(), columns.double()).to(y.dtype)
+            solved: Tensor = torch.linalg.solve(self.weight.double(), columns.double()).to(y.dtype)
         else:
             lower, upper = self.factors()
             inner = torch.linalg.solve_triangular(lower, columns[self.order.argsort()], upper=False, unitriangular=True)

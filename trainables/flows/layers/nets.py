@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables.flows.layers.actnorm import ActNorm
+
+_Weighted = TypeVar("_Weighted", nn.Linear, nn.Conv2d)
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,11 @@ class Net(nn.Module):
 
     def __init__(self, values: NetValues) -> None:
         super().__init__()
-        self.bfloat16 = values.bfloat16
+        self.in_bfloat16 = values.bfloat16
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """From the kept channels to scales and shifts of the others."""
-        if not (self.bfloat16 and self.training):
+        if not (self.in_bfloat16 and self.training):
             return self.inside(x, labels)
         with torch.autocast(x.device.type, torch.bfloat16):
             return self.inside(x, labels).to(x.dtype)
@@ -61,7 +64,8 @@ class ResidualBlock(nn.Module):
         self.second = convolution(width, width, 3, generator, "reflect")
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(functional.relu(self.first(functional.relu(x))))
+        change: Tensor = self.second(functional.relu(self.first(functional.relu(x))))
+        return x + change
 
 
 class ResidualNet(Net):
@@ -75,7 +79,8 @@ class ResidualNet(Net):
         self.leave = from_zero(convolution(values.width, out, 3, values.generator))
 
     def inside(self, x: Tensor, labels: Tensor | None) -> Tensor:
-        return self.leave(functional.relu(self.norm(self.blocks(self.enter(x)))[0]))
+        out: Tensor = self.leave(functional.relu(self.norm(self.blocks(self.enter(x)))[0]))
+        return out
 
 
 class GlowNet(Net):
@@ -165,33 +170,36 @@ class ConditionalMlp(Net):
         self.leave = from_zero(linear(width, out, generator))
 
     def inside(self, x: Tensor, labels: Tensor | None) -> Tensor:
-        assert labels is not None, "a conditional net needs labels"
+        if labels is None:
+            raise ValueError("a conditional net needs labels")
         hidden = self.enter(x) + self.label(labels)
         for block in self.blocks:
             hidden = hidden + block(hidden)
-        return self.leave(functional.relu(self.norm(hidden)[0]))
+        out: Tensor = self.leave(functional.relu(self.norm(hidden)[0]))
+        return out
 
 
 def linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
     """A linear layer whose weights come from the generator, with torch's own scale; torch's constructor draws none."""
-    return _drawn(nn.utils.skip_init(nn.Linear, inputs, outputs), inputs, generator)
+    made: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs)
+    return _drawn(made, inputs, generator)
 
 
 def convolution(inputs: int, outputs: int, size: int, generator: torch.Generator, edges: str = "zeros") -> nn.Conv2d:
     """The same for a convolution that keeps the picture's size; `edges` is "zeros" or "reflect"."""
-    made = nn.utils.skip_init(nn.Conv2d, inputs, outputs, size, padding=size // 2, padding_mode=edges)
+    made: nn.Conv2d = nn.utils.skip_init(nn.Conv2d, inputs, outputs, size, padding=size // 2, padding_mode=edges)
     return _drawn(made, inputs * size * size, generator)
 
 
-def _drawn(layer, fan_in: int, generator: torch.Generator):
+def _drawn(layer: _Weighted, fan_in: int, generator: torch.Generator) -> _Weighted:
     limit = 1 / math.sqrt(fan_in)
-    for values in (layer.weight, layer.bias):
+    for values in layer.parameters():  # the weight, then the bias
         nn.init.uniform_(values, -limit, limit, generator=generator)
     return layer
 
 
-def from_zero(layer):
+def from_zero(layer: _Weighted) -> _Weighted:
     """The layer with all its weights at zero."""
-    for values in (layer.weight, layer.bias):
+    for values in layer.parameters():
         nn.init.zeros_(values)
     return layer

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from trainables.flows.layers.layer import Layer
+from trainables.flows.layers.layer import Layer, LayerList
 from trainables.flows.layers.nets import NetValues, linear
 
 State = tuple[Tensor, Tensor]  # x (..., d) and log|det| (...)
@@ -92,7 +92,8 @@ class ConcatSquash(nn.Module):
         gate, shift = self.gate(t), self.shift(t)
         if self.label_gate is not None and self.label_shift is not None and labels is not None:
             gate, shift = gate + self.label_gate[labels], shift + self.label_shift[labels]
-        return self.layer(x) * torch.sigmoid(gate) + shift
+        moved: Tensor = self.layer(x) * torch.sigmoid(gate) + shift
+        return moved
 
 
 class OdeFlow(Layer):
@@ -108,7 +109,9 @@ class OdeFlow(Layer):
         super().__init__()
         sizes = [channels, *[values.width] * values.blocks, channels]
         pairs = itertools.pairwise(sizes)
-        self.layers = nn.ModuleList(ConcatSquash(a, b, classes, values.generator) for a, b in pairs)
+        self.layers: LayerList[ConcatSquash] = LayerList(
+            ConcatSquash(a, b, classes, values.generator) for a, b in pairs
+        )
         self.log_end = nn.Parameter(torch.tensor(math.log(0.5)))
         self.tolerance, self.conditional = tolerance, classes > 0
 
@@ -116,7 +119,8 @@ class OdeFlow(Layer):
         """g(x, t, y), the shape of x."""
         for layer in self.layers[:-1]:
             x = torch.tanh(layer(x, t, labels))
-        return self.layers[-1](x, t, labels)
+        g: Tensor = self.layers[-1](x, t, labels)
+        return g
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self._solve(x, labels, 0.0, 1.0)

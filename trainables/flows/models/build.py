@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+from torch import Tensor
 
+from raybayes.contract import require_entries
 from raybayes.errors import DataError
-from trainables.flows.config import Config, Shape, model_problem, plan, size
+from trainables.flows.config import Config, HeadKind, NetKind, Shape, TrunkKind, model_problem, plan, size
 from trainables.flows.layers import ActNorm, Checkerboard, Coupling, Layer, Logit, Mix, Split, Squeeze, halves
 from trainables.flows.layers.nets import ConditionalMlp, GlowNet, Mlp, Net, NetValues, ResidualNet
 from trainables.flows.layers.ode import OdeFlow
@@ -48,28 +48,27 @@ class _Maker:
         self.f = NetValues(generator, config.trunk.width, config.trunk.blocks, bfloat16)
         self.h = NetValues(generator, config.head.width, config.head.blocks, bfloat16)
 
-    def trunk(self, shape: Shape) -> list[nn.Module]:
-        if len(shape) == 1:
-            return self._on_vectors(shape[0])
-        first: list[nn.Module] = [Logit(self.config.alpha)]
-        made = {"masked_glow": self._masked_glow, "glow": self._glow}.get(self.config.trunk.kind)
-        return first if made is None else [*first, *made(shape[0])]
+    def trunk(self, shape: Shape) -> list[Layer | Split]:
+        """f for examples of a shape that fits."""
+        first: list[Layer | Split] = [Logit(self.config.alpha)] if len(shape) == 3 else []
+        return [*first, *TRUNKS[self.config.trunk.kind](self, shape[0])]
 
-    def _on_vectors(self, d: int) -> list[nn.Module]:
-        values = self.config.trunk
-        if values.kind == "identity":
-            return []
-        if values.kind == "ode":
-            return [OdeFlow(d, self.f)]
-        layers: list[nn.Module] = []
+    def identity(self, channels: int) -> list[Layer | Split]:
+        return []
+
+    def ode(self, d: int) -> list[Layer | Split]:
+        return [OdeFlow(d, self.f)]
+
+    def couplings(self, d: int) -> list[Layer | Split]:
+        values, layers = self.config.trunk, list[Layer | Split]()
         for _ in range(values.steps):
             one, other = halves(d)
             nets = Mlp(other, 2 * one, self.f, values.zero), Mlp(one, 2 * other, self.f, values.zero)
             layers += [self._mix(d), self._coupling(d, *nets, pictures=False), ActNorm(d)]
         return layers
 
-    def _masked_glow(self, channels: int) -> list[nn.Module]:
-        values, layers = self.config.trunk, list[nn.Module]()
+    def masked_glow(self, channels: int) -> list[Layer | Split]:
+        values, layers = self.config.trunk, list[Layer | Split]()
         for level in range(values.levels):
             for parity in range(values.checkerboards):
                 net = self._net(channels, 2 * channels)
@@ -86,8 +85,8 @@ class _Maker:
                 channels -= channels // 2
         return layers
 
-    def _glow(self, channels: int) -> list[nn.Module]:
-        values, layers = self.config.trunk, list[nn.Module]()
+    def glow(self, channels: int) -> list[Layer | Split]:
+        values, layers = self.config.trunk, list[Layer | Split]()
         for level in range(values.levels):
             layers.append(Squeeze())
             channels *= 4
@@ -99,30 +98,34 @@ class _Maker:
         return [*layers, ActNorm(channels, True)]
 
     def head(self, d: int, classes: int) -> Head:
-        values = self.config.head
-        if values.kind == "shift":
-            return Head([[ClassShift(classes, d, values.spread, self.generator)]], d)
-        if values.kind == "ode":
-            return Head([[OdeFlow(d, self.h, classes)]], d)
-        levels: list[list[Layer]] = []
-        left = d
+        """h on d dimensions."""
+        return Head(HEADS[self.config.head.kind](self, d, classes), d)
+
+    def shift_head(self, d: int, classes: int) -> list[list[Layer]]:
+        return [[ClassShift(classes, d, self.config.head.spread, self.generator)]]
+
+    def ode_head(self, d: int, classes: int) -> list[list[Layer]]:
+        return [[OdeFlow(d, self.h, classes)]]
+
+    def flow_head(self, d: int, classes: int) -> list[list[Layer]]:
+        values, levels = self.config.head, list[list[Layer]]()
         for level in range(values.levels):
             layers: list[Layer] = []
             for _ in range(values.steps):
-                one, other = halves(left)
+                one, other = halves(d)
                 label = values.embedding == "learned", values.label_scale
                 first = ConditionalMlp(other, 2 * one, self.h, classes, *label)
                 second = ConditionalMlp(one, 2 * other, self.h, classes, *label)
-                layers += [ActNorm(left), self._mix(left), self._coupling(left, first, second, pictures=False)]
+                layers += [ActNorm(d), self._mix(d), self._coupling(d, first, second, pictures=False)]
             levels.append(layers)
-            left -= left // 2 if level < values.levels - 1 else 0
-        return Head(levels, d)
+            d -= d // 2 if level < values.levels - 1 else 0
+        return levels
 
     def _mix(self, channels: int, pictures: bool = False) -> Mix:
         return Mix(channels, pictures, self.config.trunk.mix, self.config.trunk.start, self.generator)
 
     def _net(self, channels: int, out: int) -> Net:
-        return (GlowNet if self.config.trunk.net == "glow" else ResidualNet)(channels, out, self.f)
+        return NETS[self.config.trunk.net](channels, out, self.f)
 
     def _on_channels(self, channels: int) -> Coupling:
         one, other = halves(channels)
@@ -132,30 +135,19 @@ class _Maker:
         return Coupling(channels, first, second, pictures, self.config.bound, self.config.recompute)
 
 
-def gflops(flow: SemiConditionalFlow, shape: Shape) -> float:
-    """10^9 floating-point operations of one example's training step: the marginal forward, and twice that backward.
-
-    What a batch needs only once (assembling the mixing matrices) is not counted.
-    """
-
-    def counted(n: int) -> int:
-        with torch.no_grad(), _Operations() as counter:
-            flow.log_marginal(torch.full((n, *shape), 0.5, device=flow.log_prior.device))
-        return counter.total
-
-    return 3 * (counted(2) - counted(1)) / 1e9
-
-
-class _Operations(TorchDispatchMode):
-    """Counts by torch's own formulas; torch's FlopCounterMode cannot, where a forward pass takes gradients (ode)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.total = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        out = func(*args, **kwargs)
-        if (formula := flop_registry.get(func.overloadpacket)) is not None:
-            self.total += formula(*args, **kwargs, out_val=out)
-        return out
+NETS: dict[NetKind, type[ResidualNet] | type[GlowNet]] = {"resnet": ResidualNet, "glow": GlowNet}
+TRUNKS: dict[TrunkKind, Callable[[_Maker, int], list[Layer | Split]]] = {
+    "masked_glow": _Maker.masked_glow,
+    "glow": _Maker.glow,
+    "couplings": _Maker.couplings,
+    "identity": _Maker.identity,
+    "ode": _Maker.ode,
+}
+HEADS: dict[HeadKind, Callable[[_Maker, int, int], list[list[Layer]]]] = {
+    "flow": _Maker.flow_head,
+    "shift": _Maker.shift_head,
+    "ode": _Maker.ode_head,
+}
+require_entries(NetKind, NETS, "trainables/flows/models/build.py: NETS")
+require_entries(TrunkKind, TRUNKS, "trainables/flows/models/build.py: TRUNKS")
+require_entries(HeadKind, HEADS, "trainables/flows/models/build.py: HEADS")

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from trainables.flows.layers import ActNorm, Layer, Split, initialising, log_normal
+from trainables.flows.layers import ActNorm, Layer, LayerList, Split, initialising, log_normal
 
 
 class Encoded(NamedTuple):
@@ -53,9 +53,9 @@ class Trunk(nn.Module):
         deep: shape of what is left.
     """
 
-    def __init__(self, layers: Sequence[nn.Module], gone: Sequence[tuple[int, ...]], deep: tuple[int, ...]) -> None:
+    def __init__(self, layers: Sequence[Layer | Split], gone: Sequence[tuple[int, ...]], deep: tuple[int, ...]) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(layers)
+        self.layers: LayerList[Layer | Split] = LayerList(layers)
         self.gone, self.deep = tuple(gone), deep
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -75,7 +75,7 @@ class Trunk(nn.Module):
         """x from (batch, d) and (batch, D - d)."""
         parts = list(gone.split([math.prod(shape) for shape in self.gone], 1)) if self.gone else []
         x = deep.view(-1, *self.deep)
-        for layer in reversed(self.layers):
+        for layer in reversed(list(self.layers)):
             if isinstance(layer, Split):
                 x = layer.inverse(parts[-1].view(-1, *self.gone[len(parts) - 1]), x)
                 parts.pop()
@@ -89,7 +89,7 @@ class Head(nn.Module):
 
     def __init__(self, levels: Sequence[Sequence[Layer]], dimensions: int) -> None:
         super().__init__()
-        self.levels = nn.ModuleList(nn.ModuleList(level) for level in levels)
+        self.levels: LayerList[LayerList[Layer]] = LayerList(LayerList(level) for level in levels)
         self.splits: list[Split] = []
         for _ in range(len(levels) - 1):
             self.splits.append(Split(dimensions, pictures=False))
@@ -117,7 +117,7 @@ class Head(nn.Module):
         for number in reversed(range(len(self.levels))):
             if number < len(self.splits):
                 z = self.splits[number].inverse(gone[number], z)
-            for layer in reversed(self.levels[number]):
+            for layer in reversed(list(self.levels[number])):
                 z = layer.inverse(z, labels)
         return z
 
@@ -183,7 +183,8 @@ class SemiConditionalFlow(nn.Module):
     def b(self, deep: Tensor, labels: Tensor) -> Tensor:
         """b(z_f, y): z_f (..., d) and labels of any shape that fits its first axes."""
         z, log_det = self.head(deep, labels)
-        return log_det + log_normal(z, (-1,)) + self.log_prior[labels]
+        b: Tensor = log_det + log_normal(z, (-1,)) + self.log_prior[labels]
+        return b
 
     def under_classes(self, encoded: Encoded) -> Tensor:
         """log p(x, k) for every class, (batch, classes)."""
@@ -258,11 +259,11 @@ class SemiConditionalFlow(nn.Module):
             labels: (pairs,).
             n: examples a pair, the two ends included.
         """
-        parts = [torch.cat(self.latents(x, labels), 1) for x in (first, last)]
+        start, end = (torch.cat(self.latents(x, labels), 1) for x in (first, last))
         d = math.prod(self.trunk.deep)
         rows = []
         for weight in torch.linspace(0, 1, n).tolist():
-            z = great_circle(*parts, weight)
+            z = great_circle(start, end, weight)
             rows.append(self.decode(z[:, :d], z[:, d:], labels))
         return torch.stack(rows, 1)
 

@@ -95,7 +95,7 @@ def _entry(trial: int, rows: Sequence[dict[str, Any]], scored: Sequence[dict[str
 
 def _label(row: dict[str, Any]) -> str:
     several = f", K = {row['samples']}" if row["estimator"] in ("rloo", "e_reinforce_plus", "t_reinforce_plus") else ""
-    return row["estimator"] + several + (", matching" if row["model"] == "matching" else "")
+    return f"{row['estimator']}{several}" + (", matching" if row["model"] == "matching" else "")
 
 
 def curve_table(listed: Sequence[Entry]) -> pa.Table:

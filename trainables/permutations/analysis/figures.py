@@ -22,7 +22,10 @@ def curves(listed: Sequence[Entry]) -> Figure:
     figure = Figure(figsize=(7.5, 6.5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
     for i, entry in enumerate(listed):
-        style = {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i // len(COLOURS) % len(DASHES)]}
+        style: dict[str, Any] = {
+            "color": COLOURS[i % len(COLOURS)],
+            "linestyle": DASHES[i // len(COLOURS) % len(DASHES)],
+        }
         _line(above, entry.evaluations, entry.curves["cost"], style, entry.label)
         if not entry.label.startswith("exact"):  # its gradient has no variance
             _line(below, entry.evaluations, entry.curves["log_grad_var"], style, entry.label)
@@ -32,7 +35,7 @@ def curves(listed: Sequence[Entry]) -> Figure:
     return figure
 
 
-def _line(axes: Axes, x: Array, values: Array, style: dict[str, str], label: str) -> None:
+def _line(axes: Axes, x: Array, values: Array, style: dict[str, Any], label: str) -> None:
     mean = values.mean(0)
     axes.plot(x, mean, linewidth=1.2, label=label, **style)
     if len(values) > 1:

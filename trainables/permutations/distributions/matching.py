@@ -78,7 +78,8 @@ class Matching:
         result = torch.zeros_like(logits).scatter(-1, trace.pairs, 1.0)
         for step in range(self.n):  # step by step: n^2 numbers at a time instead of n^3
             result -= logits.masked_fill(~_left(trace.pairs, self.n, step), _GONE).softmax(-1)
-        return result.unflatten(-1, (self.n, self.n))
+        score: Tensor = result.unflatten(-1, (self.n, self.n))
+        return score
 
     def posterior(self, trace: Trace, v: Tensor, rest: Tensor) -> Posterior:
         """Perturbed logits given the trace. `v` (..., n) and `rest` (..., n, n) are uniform and drawn anew."""
@@ -114,15 +115,18 @@ class Posterior:
         """J^T w with J = dz~/dlogits, (..., n, n). J's entries are >= 0 and its rows sum to 1."""
         w = weights.flatten(-2)
         steps = (self._reach() @ w.unsqueeze(-1)).squeeze(-1)
-        result = (steps.unsqueeze(-2) @ self._shares).squeeze(-2) + w * self._own_share
-        return result.unflatten(-1, (self._n, self._n))
+        return self._square((steps.unsqueeze(-2) @ self._shares).squeeze(-2) + w * self._own_share)
 
     def jvp(self, direction: Tensor) -> Tensor:
         """J u, (..., n, n)."""
         u = direction.flatten(-2)
         steps = (self._shares @ u.unsqueeze(-1)).squeeze(-1)
-        result = (steps.unsqueeze(-2) @ self._reach()).squeeze(-2) + u * self._own_share
-        return result.unflatten(-1, (self._n, self._n))
+        return self._square((steps.unsqueeze(-2) @ self._reach()).squeeze(-2) + u * self._own_share)
+
+    def _square(self, flat: Tensor) -> Tensor:
+        """(..., n^2) as (..., n, n)."""
+        square: Tensor = flat.unflatten(-1, (self._n, self._n))
+        return square
 
     def _reach(self) -> Tensor:
         """(..., step, pair): the share of a step's gap in the time of each pair that was still in the race."""

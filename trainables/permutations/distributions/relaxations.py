@@ -90,7 +90,8 @@ def neuralsort(z: Tensor, tau: Tensor) -> Relaxed:
 
     def pull_scores(gradient: Tensor) -> Tensor:
         scaled, columns = (scaling @ (gradient / tau)).split(1, -2)
-        return (scaled + columns @ moves).squeeze(-2)
+        pulled: Tensor = scaled + columns @ moves
+        return pulled.squeeze(-2)
 
     return Relaxed(scores.softmax(-1), scores, push, pull_scores)
 

@@ -70,5 +70,5 @@ def leave_one_out(values: Tensor, samples: int) -> Tensor:
         raise SpecError(
             f"found samples = {samples}; leaving one out (rloo, the + estimators, centring = loo) needs samples >= 2."
         )
-    grouped = values.unflatten(-1, (-1, samples))
+    grouped: Tensor = values.unflatten(-1, (-1, samples))
     return ((grouped.sum(-1, keepdim=True) - grouped) / (samples - 1)).flatten(-2)

@@ -14,7 +14,7 @@ from trainables.permutations.estimators.estimate import Estimate, per_entry
 
 
 def _std(values: Tensor, samples: int) -> Tensor:
-    grouped = values.unflatten(-1, (-1, samples))
+    grouped: Tensor = values.unflatten(-1, (-1, samples))
     return grouped.std(-1, keepdim=True, unbiased=False).clamp_min(1e-12).expand_as(grouped).flatten(-2)
 
 

@@ -30,7 +30,7 @@ class LeastSquares:
         rows = torch.arange(order.shape[0], device=order.device)
         which = (rows * len(self.covariance)).div(len(rows), rounding_mode="floor")[:, None, None, None]
         permuted = self.covariance[which, order.unsqueeze(-1), order.unsqueeze(-2)]
-        factor = torch.linalg.cholesky(permuted)
+        factor: Tensor = torch.linalg.cholesky(permuted)
         return 0.5 * factor.diagonal(dim1=-2, dim2=-1).square().sum(-1)
 
 

@@ -94,10 +94,10 @@ def regress(covariance: Reals, order: Order, threshold: float) -> Graph:
 
 def greedy_order(covariance: Reals) -> Order:
     """Next comes the variable whose residual variance given those before it is smallest (Chen, Drton, Wang 2019)."""
-    left, order = list(range(len(covariance))), []
+    left, order = list(range(len(covariance))), list[int]()
     while left:
-        inside = covariance[np.ix_(order, order)]
-        cross = covariance[np.ix_(order, left)]
+        inside = covariance[order][:, order]
+        cross = covariance[order][:, left]
         residual = covariance[left, left] - (cross * np.linalg.solve(inside, cross)).sum(0) if order else None
         variance = covariance[left, left] if residual is None else residual
         order.append(left.pop(int(np.argmin(variance))))

@@ -1,0 +1,1 @@
+"""How the files of data sets become tables whose columns are as declared: Parquet, IDX, pickles, folders, CSV."""

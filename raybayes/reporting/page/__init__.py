@@ -1,0 +1,1 @@
+"""report.html: one page with all of a sweep's result."""

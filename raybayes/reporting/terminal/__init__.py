@@ -1,0 +1,1 @@
+"""A running sweep on a terminal: a view that is drawn again and again, or one log line per event."""

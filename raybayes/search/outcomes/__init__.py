@@ -1,0 +1,1 @@
+"""How trials end and compare: outcomes, dominance, the ranking, confirmation over fresh seeds, importances."""

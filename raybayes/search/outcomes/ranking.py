@@ -1,0 +1,35 @@
+"""Which finished trials are better than others, for one objective and for several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from raybayes.search.objective import Objective
+from raybayes.search.outcomes.pareto import count_dominating
+from raybayes.search.study.records import TrialRecord
+
+
+def ranked(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> list[int]:
+    """Trial numbers, best first: feasible before infeasible, then by how many others dominate a trial, then by loss."""
+    losses = {
+        record.number: tuple(o.loss(v) for o, v in zip(objectives, record.values, strict=False))
+        for record in records
+        if record.values is not None
+    }
+    feasible = {record.number: record.feasible for record in records}
+    if len(objectives) == 1:
+        return sorted(losses, key=lambda n: (not feasible[n], losses[n], n))
+    beaten = dict(zip(losses, count_dominating(np.array(list(losses.values()))), strict=True))
+    return sorted(losses, key=lambda n: (not feasible[n], beaten[n], losses[n], n))
+
+
+def front(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> list[int]:
+    """The feasible trials that no feasible trial dominates, by number; for one objective the best trial."""
+    usable = [record for record in records if record.values is not None and record.feasible]
+    if len(objectives) == 1:
+        return ranked(usable, objectives)[:1]
+    losses = np.array([[o.loss(v) for o, v in zip(objectives, r.values or (), strict=True)] for r in usable])
+    beaten = count_dominating(losses)
+    return sorted(record.number for record, by in zip(usable, beaten, strict=True) if not by)

@@ -1,0 +1,174 @@
+"""Early stopping as pure functions of what has been reported: ASHA, median stopping, Hyperband.
+
+All of them minimise: a maximised objective comes in negated. A decision never looks at a trial's future, so
+replaying a history gives the same decisions.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from raybayes.errors import SpecError
+from raybayes.spec.component import Component
+from raybayes.wording import unknown
+
+SCHEDULERS = ("none", "asha", "median", "hyperband", "pbt")
+RANKING = ("asha", "hyperband")  # they need an order of the trials at a step only, so several objectives will do
+
+
+@dataclass
+class Curves:
+    """What all trials have reported: losses by step, and steps by trial."""
+
+    by_step: dict[int, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
+    by_trial: dict[int, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
+
+    def add(self, trial: int, step: int, loss: float) -> None:
+        self.by_step[step][trial] = loss
+        self.by_trial[trial][step] = loss
+
+    def at(self, step: int) -> Mapping[int, float]:
+        """The losses of all trials that have reported at a step."""
+        return self.by_step[step]
+
+
+class Scheduler(Protocol):
+    """Whether a trial that has just reported at `step` goes on."""
+
+    def goes_on(self, curves: Curves, trial: int, step: int) -> bool: ...
+
+
+@dataclass(frozen=True)
+class NoPruning:
+    """No early stopping."""
+
+    def goes_on(self, curves: Curves, trial: int, step: int) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Asha:
+    """Asynchronous successive halving, stopping variant (Li et al., MLSys 2020, arXiv 1810.05934).
+
+    At the rungs g, g*eta, g*eta^2, ... (g: grace_period) a trial goes on if its loss is among the best 1/eta of all
+    trials that have reached the rung so far, itself included. The first eta - 1 trials at a rung always go on.
+    """
+
+    grace_period: int = 1
+    eta: float = 3.0
+
+    def rung(self, step: int) -> bool:
+        """Whether decisions are made at this step."""
+        return _is_rung(step, self.grace_period, self.eta)
+
+    def goes_on(self, curves: Curves, trial: int, step: int) -> bool:
+        if not self.rung(step):
+            return True
+        rivals = curves.at(step)
+        return _in_best_share(list(rivals.values()), rivals[trial], self.eta)
+
+
+def _is_rung(step: int, grace_period: int, eta: float) -> bool:
+    level = float(grace_period)
+    while round(level) < step:
+        level *= eta
+    return round(level) == step
+
+
+def _in_best_share(losses: Sequence[float], loss: float, eta: float) -> bool:
+    if len(losses) < eta:
+        return True
+    cutoff = sorted(losses)[math.floor(len(losses) / eta) - 1]
+    return loss <= cutoff
+
+
+@dataclass(frozen=True)
+class Hyperband:
+    """Asynchronous Hyperband: ASHA in several brackets, whose first rungs are grace_period * eta^s for s = 0, 1, ...
+
+    Trials are dealt to the brackets by number, in the proportions of Hyperband's budget rule (Li et al., JMLR
+    2018, arXiv 1603.06560): of B brackets, number s gets a
+    share of eta^(B-1-s) * B/(B-s).
+    """
+
+    grace_period: int = 1
+    eta: float = 3.0
+    brackets: int = 3
+
+    def bracket(self, trial: int) -> int:
+        """The bracket of a trial, by its number alone."""
+        shares = [
+            math.ceil(self.brackets * self.eta ** (self.brackets - 1 - s) / (self.brackets - s))
+            for s in range(self.brackets)
+        ]
+        position = trial % sum(shares)
+        for s, share in enumerate(shares):
+            if position < share:
+                return s
+            position -= share
+        raise AssertionError("the shares cover every position")
+
+    def goes_on(self, curves: Curves, trial: int, step: int) -> bool:
+        mine = self.bracket(trial)
+        grace_period = round(self.grace_period * self.eta**mine)
+        if step < grace_period or not _is_rung(step, grace_period, self.eta):
+            return True
+        rivals = {other: loss for other, loss in curves.at(step).items() if self.bracket(other) == mine}
+        return _in_best_share(list(rivals.values()), rivals[trial], self.eta)
+
+
+@dataclass(frozen=True)
+class Median:
+    """Median stopping (Golovin et al., Google Vizier, KDD 2017, section 3.2).
+
+    A trial stops if its best loss so far is worse than the median of the others' running mean losses up to
+    the same step, once `min_trials` others have reached that step and the trial has made `grace_period` reports.
+    """
+
+    grace_period: int = 1
+    min_trials: int = 3
+
+    def goes_on(self, curves: Curves, trial: int, step: int) -> bool:
+        mine = [loss for s, loss in curves.by_trial[trial].items() if s <= step]
+        others = [other for other in curves.by_step[step] if other != trial]
+        if len(mine) < self.grace_period or len(others) < self.min_trials:
+            return True
+        means = [statistics.fmean(v for s, v in curves.by_trial[other].items() if s <= step) for other in others]
+        return min(mine) <= statistics.median(means)
+
+
+_FACTORS = ("eta", "factor")  # multipliers: 1 would change nothing
+_KINDS: dict[str, type] = {"none": NoPruning, "asha": Asha, "median": Median, "hyperband": Hyperband}
+
+
+def make_scheduler(scheduler: Component) -> Scheduler:
+    """The scheduler of that name and options ("pbt" is not one of these: see `raybayes.search.schedulers.population`).
+
+    Raises:
+        SpecError: unknown name or option, or a value that makes no sense.
+    """
+    if scheduler.name not in _KINDS:
+        raise SpecError(unknown("scheduler", scheduler.name, SCHEDULERS))
+    options = read_options("scheduler", scheduler, _KINDS[scheduler.name])
+    made: Scheduler = _KINDS[scheduler.name](**options)
+    return made
+
+
+def read_options(what: str, named: Component, kind: type) -> dict[str, float]:
+    """The options of a scheduler, checked against its fields: finite numbers above 0, factors above 1."""
+    known = kind.__dataclass_fields__  # type: ignore[attr-defined]
+    for name, value in named.options.items():
+        if name not in known:
+            shown = [f"{n} (default {f.default:g})" for n, f in known.items()]
+            raise SpecError(unknown("option", name, known, owner=f"{what} {named.name}", shown=shown))
+        least = 1.0 if name in _FACTORS else 0.0
+        if not isinstance(value, int | float) or isinstance(value, bool) or not least < value < math.inf:
+            raise SpecError(f"{what} {named.name}: {name} = {value!r}; it must be a finite number above {least:g}.")
+        if isinstance(known[name].default, int) and not isinstance(value, int):
+            raise SpecError(f"{what} {named.name}: {name} = {value!r}; it must be a whole number.")
+    return named.options

@@ -1,0 +1,25 @@
+"""One trial of a study as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from raybayes.search.outcomes.outcome import State
+from raybayes.space import Value
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial as the study knows it."""
+
+    number: int
+    state: State
+    params: dict[str, Value]
+    values: tuple[float, ...] | None
+    curve: dict[int, float]
+    notes: dict[str, Any] = field(default_factory=dict)
+    started: float | None = None
+    ended: float | None = None
+    feasible: bool = True
+    missed: dict[str, float] = field(default_factory=dict)  # by how much each constraint; <= 0 where it holds

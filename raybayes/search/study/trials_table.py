@@ -1,0 +1,60 @@
+"""The table of trials: one row per trial of the study, in columns that do not depend on what the trials found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from raybayes.search.objective import Objective
+from raybayes.search.study.records import TrialRecord
+from raybayes.space import Float, Int, Parameter, Space, Value
+
+
+def trials_table(records: Sequence[TrialRecord], space: Space, objectives: Sequence[Objective]) -> pa.Table:
+    """One row a trial: trial, state, steps, objectives with standard errors, n (runs), config.*, seconds, times, ..."""
+    columns: dict[str, pa.Array] = {
+        "trial": pa.array([r.number for r in records], pa.int64()),
+        "state": pa.array([str(r.state) for r in records], pa.string()),
+        "feasible": pa.array([r.feasible for r in records], pa.bool_()),
+        "steps": pa.array([r.notes.get("steps", max(r.curve, default=0)) for r in records], pa.int64()),
+    }
+    for i, objective in enumerate(objectives):
+        columns[objective.name] = pa.array([_value(r, i) for r in records], pa.float64())
+        errors = [r.notes.get("se", {}).get(objective.name) for r in records]
+        if any(error is not None for error in errors):
+            columns[f"{objective.name}.se"] = pa.array(errors, pa.float64())
+    columns["n"] = pa.array([r.notes.get("n", 1) if r.values is not None else None for r in records], pa.int64())
+    for name in space:
+        columns[f"config.{name}"] = _config_column(space[name], [r.params.get(name) for r in records])
+    columns["seconds"] = pa.array([float(r.notes.get("seconds", 0.0)) for r in records], pa.float64())
+    columns["started"] = pa.array([r.notes.get("began", r.started) for r in records], pa.float64())
+    columns["ended"] = pa.array([r.ended for r in records], pa.float64())
+    columns["node"] = pa.array([r.notes.get("node") for r in records], pa.string())
+    columns["attempts"] = pa.array([sum(r.notes.get("tries", {}).values()) for r in records], pa.int64())
+    columns["failure"] = pa.array([r.notes.get("error") for r in records], pa.string())
+    return pa.table(columns)
+
+
+def _value(record: TrialRecord, objective: int) -> float | None:
+    if record.values is not None:
+        return record.values[objective]
+    if objective == 0 and record.curve:
+        return record.curve[max(record.curve)]  # a pruned or failed trial shows how far it came
+    return None
+
+
+def _config_column(parameter: Parameter, values: Sequence[Value]) -> pa.Array:
+    """The type comes from the space, not from the values, so that all tables of a sweep have the same columns."""
+    if isinstance(parameter, Int):
+        return pa.array(values, pa.int64())
+    if isinstance(parameter, Float):
+        return pa.array(values, pa.float64())
+    kinds = {type(value) for value in parameter.values if value is not None}
+    if kinds == {bool}:
+        return pa.array(values, pa.bool_())
+    if kinds == {int}:
+        return pa.array(values, pa.int64())
+    if kinds and kinds <= {int, float}:
+        return pa.array([None if value is None else float(value) for value in values], pa.float64())
+    return pa.array([None if value is None else str(value) for value in values], pa.string())

@@ -1,0 +1,1 @@
+"""Training states on disk: written by rank, published as one checkpoint, kept or deleted by rule."""

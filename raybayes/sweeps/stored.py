@@ -1,0 +1,125 @@
+"""A sweep's folder opened to be read: its spec, space, study, reports, tables and states, as they lie there."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from raybayes.errors import StoreError
+from raybayes.space import Space
+from raybayes.spec.options import Path
+from raybayes.spec.sweep_spec import SweepSpec
+from raybayes.spec.validation import build
+from raybayes.store.documents import read_spec
+from raybayes.store.filesystem import open_storage
+from raybayes.store.layout import Layout
+from raybayes.store.logs.reports import read_reports
+from raybayes.store.tables import read_table, table_names
+
+if TYPE_CHECKING:
+    from raybayes.search.objective import Objective
+    from raybayes.search.study.records import TrialRecord
+    from raybayes.search.study.study import Study
+
+
+class StoredSweep:
+    """The folder of a sweep or run.
+
+    Args:
+        path: its folder or URI.
+        keep: what must live as long as this object does: a temporary folder.
+
+    Raises:
+        StoreError: there is no sweep, or a newer raybayes wrote it.
+    """
+
+    def __init__(self, path: Path, keep: Any = None) -> None:
+        self._keep = keep
+        self.layout = Layout(open_storage(str(path)))
+        self.document = read_spec(self.layout)
+
+    @property
+    def path(self) -> str:
+        """The folder, as it was given."""
+        return self.layout.storage.display
+
+    @cached_property
+    def spec(self) -> SweepSpec:
+        """What was asked for, every default written out."""
+        known = {name: value for name, value in self.document.items() if name in SweepSpec.model_fields}
+        return build(SweepSpec, known, self.layout.storage.shown(self.layout.spec))
+
+    @cached_property
+    def space(self) -> Space:
+        """What is searched, fixed parameters taken out."""
+        return Space.from_description(self.document["parameters"])
+
+    @cached_property
+    def objectives(self) -> tuple[Objective, ...]:
+        """The metrics that the search improves."""
+        from raybayes.search.objective import Objective
+
+        return tuple(
+            Objective(entry["name"], entry["direction"], entry["unit"]) for entry in self.document["objectives"]
+        )
+
+    @cached_property
+    def _study(self) -> Study:
+        return self.study()
+
+    def study(self) -> Study:
+        """The study, opened for reading, fresh at each call."""
+        from raybayes.engine.controller.journal_file import journal_file
+        from raybayes.search.study.study import Study
+
+        return Study(str(journal_file(self.layout)), self.space, self.objectives, writer=False)
+
+    @cached_property
+    def records(self) -> list[TrialRecord]:
+        """Every trial as the study has it, by number."""
+        return self._study.records()
+
+    @cached_property
+    def reports(self) -> pa.Table:
+        """One row a report: trial, repeat, attempt, step, seconds, time, node, and the metrics."""
+        return read_reports(self.layout)
+
+    def profile(self) -> pa.Table:
+        """Where the time of each slot went, one row per run: slot, node, trial, repeat, ended, seconds of each part."""
+        from raybayes.store.logs.profile import read_profile
+
+        return read_profile(self.layout)
+
+    @property
+    def tables(self) -> list[str]:
+        """Names of the tables that trials saved."""
+        return table_names(self.layout)
+
+    def table(self, name: str, trial: int | None = None, repeat: int | None = None) -> pa.Table:
+        """What trials saved under `name`, with the columns trial, repeat and part."""
+        return read_table(self.layout, name, trial, repeat)
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """Bytes of all checkpoints that are kept."""
+        return sum(self.layout.storage.sizes(self.layout.checkpoints).values())
+
+    def stored_state(self, trial: int, repeat: int = 0) -> dict[str, Any]:
+        """The newest state that a trial has stored (rank 0's): what its training function would resume from.
+
+        Raises:
+            StoreError: the trial has stored none, or a sweep kept only those of better trials.
+        """
+        from raybayes.store.checkpointing import checkpoints, retention
+
+        ref = checkpoints.newest(self.layout, trial, repeat)
+        if ref is None:
+            kept = sorted(retention.holders(self.layout))
+            raise StoreError(
+                f"{self.path}: trial {trial} has no stored state; "
+                + (f"trials with one: {', '.join(map(str, kept))}." if kept else "let it make its first checkpoint.")
+            )
+        state: dict[str, Any] = checkpoints.load(ref)[0]["state"]
+        return state
