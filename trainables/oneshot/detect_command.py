@@ -1,4 +1,4 @@
-"""`raybayes detect`: what a trained detector finds in pictures, given pictures of classes; the same from Python."""
+"""`raybayes detect`: the detections of a trained detector in pictures, given pictures of classes; also from Python."""
 
 from __future__ import annotations
 
@@ -19,39 +19,41 @@ from trainables.oneshot.data.records import Picture, Scene
 from trainables.oneshot.detection.detector import Detector
 from trainables.oneshot.detection.drawing import Shown, draw
 from trainables.oneshot.detection.finder import Boxes, Finder
-from trainables.oneshot.evaluation.evaluate import ALL_CLASSES
+from trainables.oneshot.evaluation.report import ALL_CLASSES
 from trainables.oneshot.evaluation.scoring import Found, Truth, score_classes
 
 
 class DetectSettings(BaseModel):
-    """How a scene is looked at; what is left out is as in the run."""
+    """The options of detection; their defaults are the run's values."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     class_image: tuple[str, ...] = Field((), description="Picture of a class; give one or more")
     class_name: tuple[str, ...] = Field(
-        (), description="Its name, in the same order; else the file's. Pictures of one name are one class"
+        (), description="Its name, in the same order; else the file's. Pictures with one name are one class"
     )
     score_threshold: float | None = Field(
-        None, ge=-1, le=1, description="Lowest score that is shown; else the run's calibrated one, where it has one"
+        None, ge=-1, le=1, description="Lowest shown score; else the run's calibrated one, if it has one"
     )
-    most: int = Field(30, ge=1, le=100_000, description="Detections shown of a scene, the best ones")
+    most: int = Field(30, ge=1, le=100_000, description="Number of shown detections per scene, the best ones")
     nms_iou: float | None = Field(None, ge=0, le=1, description="Overlap above which the worse box is dropped")
-    across_classes: bool | None = Field(None, description="Also drop boxes below those of other classes")
-    eval_scale: int | None = Field(
-        None, ge=16, le=20_000, description="Long side, pixels, a scene is brought to at level 1"
-    )
+    across_classes: bool | None = Field(None, description="Also drop boxes that better boxes of other classes overlap")
+    eval_scale: int | None = Field(None, ge=16, le=20_000, description="Long side of a scene at level 1, pixels")
     levels: tuple[float, ...] = Field((), description="Scale of the image pyramid; give several")
     views: str | None = Field(None, description="none, horflip, rotation90 or horflip_rotation90 of class images")
-    skip_bad: bool = Field(False, description="Leave out scenes that do not decode; else they are refused")
-    truth: str | None = Field(None, description="CSV table of the boxes in these scenes, to print the AP against")
-    trial: int | None = Field(None, ge=0, description="Which trial of a sweep; else the best")
+    skip_bad: bool = Field(False, description="Leave out scenes that cannot be decoded; else refuse them")
+    truth: str | None = Field(None, description="CSV table of the boxes in these scenes, to compute the AP")
+    trial: int | None = Field(None, ge=0, description="Number of the trial of a sweep; else the best")
 
 
 def load_finder(state: Mapping[str, Any], settings: DetectSettings, device: torch.device) -> Finder:
-    """The detector of a stored state (`raybayes.open_sweep(path).state()`), ready to learn classes."""
+    """The detector of a stored state (`raybayes.open_sweep(path).state()`); call its `learn` next."""
     values = dict(state["config"])
-    values["model"] = {**values["model"], "weights": "random", "transform_weights": ""}  # the state holds all weights
+    values["model"] = {
+        **values["model"],
+        "weights": "random",
+        "transform_weights": "",
+    }  # the state contains all weights
     values["inference"] = {**values["inference"], **_changes(settings)}
     config = Config.model_validate(values)
     detector = Detector(config, torch.Generator().manual_seed(0))
@@ -70,11 +72,11 @@ def _changes(settings: DetectSettings) -> dict[str, Any]:
 
 
 def detect(finished: Finished, inputs: Sequence[str], settings: DetectSettings) -> Findings:
-    """Detections in every scene: a table, a picture a scene, and AP where the truth is given.
+    """Detections in every scene: a table, a picture per scene, and AP if the truth is given.
 
     Raises:
-        SpecError: no scene or no class image is given, or names do not go with them.
-        DataError: a picture does not decode, or is too small.
+        SpecError: no scene or no class image is given, or their names do not match.
+        DataError: a picture cannot be decoded, or is too small.
     """
     if not inputs:
         raise SpecError("detect needs a scene: raybayes detect SCENE... --class-image FILE --run PATH.")
@@ -100,8 +102,8 @@ def detect(finished: Finished, inputs: Sequence[str], settings: DetectSettings) 
             Shown(r["class"], r["score"], [r[c] for c in _EDGES], r["corners"])
             for r in _rows(name, boxes, finder.classes)
         ]
-        wanted = truth[name].boxes.tolist() if name in truth else []
-        figures[name] = draw(picture.open(), shown, pictures, wanted)
+        objects = truth[name].boxes.tolist() if name in truth else []
+        figures[name] = draw(picture.open(), shown, pictures, objects)
     return Findings(tables, figures, pa.Table.from_pylist(rows, _LONG))
 
 
@@ -114,10 +116,10 @@ _LONG = _SHORT.append(pa.field("corners", pa.list_(pa.float32(), 8)))
 
 def _classes(settings: DetectSettings) -> dict[str, list[Picture]]:
     if not settings.class_image:
-        raise SpecError("detect needs a picture of each class: --class-image FILE, once or more.")
+        raise SpecError("detect needs a picture of each class: --class-image FILE, one or more times.")
     if settings.class_name and len(settings.class_name) != len(settings.class_image):
         counts = f"{len(settings.class_name)} --class-name for {len(settings.class_image)} --class-image"
-        raise SpecError(f"found {counts}; give one name for each picture, or none at all.")
+        raise SpecError(f"found {counts}; give one name per picture, or none.")
     names = settings.class_name or [Path(file).stem for file in settings.class_image]
     classes: dict[str, list[Picture]] = {}
     for name, file in zip(names, settings.class_image, strict=True):
@@ -126,7 +128,7 @@ def _classes(settings: DetectSettings) -> dict[str, list[Picture]]:
 
 
 def _scenes(inputs: Sequence[str], skip_bad: bool) -> dict[str, Picture]:
-    """Pictures by the name of their file, told apart where two have the same."""
+    """Pictures by the name of their file; a repeated name gets a number."""
     scenes: dict[str, Picture] = {}
     for file in inputs:
         picture = _picture(file, "scene")
@@ -141,19 +143,19 @@ def _scenes(inputs: Sequence[str], skip_bad: bool) -> dict[str, Picture]:
         name = Path(file).stem
         scenes[name if name not in scenes else f"{name}-{len(scenes) + 1}"] = picture
     if not scenes:
-        raise DataError(f"none of the {len(inputs)} scenes decodes; give JPEG or PNG files.")
+        raise DataError(f"none of the {len(inputs)} scenes can be decoded; give JPEG or PNG files.")
     return scenes
 
 
 def _picture(file: str, what: str) -> Picture:
     path = Path(file).expanduser()
     if not path.is_file():
-        raise DataError(f"{what}: there is no file {path}; give the path of a JPEG or PNG file.")
+        raise DataError(f"{what}: the file {path} does not exist; give the path of a JPEG or PNG file.")
     return Picture(str(path), str(path))
 
 
 def _thresholds(state: Mapping[str, Any], classes: Sequence[str], settings: DetectSettings) -> torch.Tensor:
-    """(K,) lowest score of each class: as given, else its own calibrated one, else the one that all classes share."""
+    """(K,) lowest score per class: the given one, else its own calibrated one, else the one that all classes share."""
     if settings.score_threshold is not None:
         return torch.full((len(classes),), settings.score_threshold)
     known = {name: score for name, score in state["thresholds"].items() if score is not None}
@@ -175,10 +177,12 @@ def _rows(scene: str, boxes: Boxes, classes: Sequence[str]) -> list[dict[str, An
 
 
 def _truth(table: str, scenes: Mapping[str, Picture]) -> dict[str, Scene]:
-    """The boxes of a CSV table, for the scenes at hand."""
+    """The boxes of a CSV table, for these scenes."""
     path = Path(table).expanduser()
     if not path.is_file():
-        raise DataError(f"truth: there is no file {path}; give a CSV table with imageid, classid, lx, ty, rx, by.")
+        raise DataError(
+            f"truth: the file {path} does not exist; give a CSV table with imageid, classid, lx, ty, rx, by."
+        )
     folders = {Path(str(picture.source)).parent for picture in scenes.values()}
     complaints = Complaints(skip=False)
     listing = read_csv(path, folders.pop() if len(folders) == 1 else Path())
@@ -187,7 +191,7 @@ def _truth(table: str, scenes: Mapping[str, Picture]) -> dict[str, Scene]:
     found = {scene.id: scene for part in built.values() for scene in part if scene.id in scenes}
     if not found:
         raise DataError(
-            f"{path}: no imageid is one of the scenes {', '.join(scenes)}; use the file's name without ending."
+            f"{path}: no imageid is one of the scenes {', '.join(scenes)}; use the file's name without its suffix."
         )
     return found
 
@@ -195,7 +199,7 @@ def _truth(table: str, scenes: Mapping[str, Picture]) -> dict[str, Scene]:
 def _precision(
     scenes: Mapping[str, Picture], found: Sequence[Boxes], classes: Sequence[str], truth: Mapping[str, Scene]
 ) -> pa.Table:
-    """AP of each class, by all boxes whatever their score."""
+    """AP of each class, by all boxes regardless of their score."""
     detections: dict[str, dict[str, Found]] = {name: {} for name in classes}
     objects: dict[str, dict[str, Truth]] = {name: {} for name in classes}
     for scene, boxes in zip(scenes, found, strict=True):

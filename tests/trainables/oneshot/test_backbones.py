@@ -10,10 +10,19 @@ from raybayes.errors import DataError
 from trainables.oneshot.config import Config
 from trainables.oneshot.detection.detector import Detector
 from trainables.oneshot.model import weights
-from trainables.oneshot.model.backbones import BLOCKS, EfficientNetLite0, SameConv2d, build_backbone, cells
+from trainables.oneshot.model.backbones import BACKBONES, EfficientNetLite0, SameConv2d, build_backbone, cells
 from trainables.oneshot.model.head import TransformNet
 
 RANDOM = {"weights": "random"}
+
+
+def published_layout(backbone, transform):
+    """A detector's weights with the names of the published checkpoints; both branches are equal."""
+    shared = backbone.state_dict()
+    state = {f"net_feature_maps.{name}": value for name, value in shared.items()}
+    state |= {f"net_label_features.net_class_features.{name}": value for name, value in shared.items()}
+    regressor = "os2d_head_creator.aligner.parameter_regressor."
+    return state | {f"{regressor}{name}": value for name, value in transform.state_dict().items()}
 
 
 def detector(**model):
@@ -33,7 +42,7 @@ def test_sizes(name, channels, parameters):
     found = build_backbone(name)
     assert sum(p.numel() for p in found.parameters()) == parameters
     assert found.channels == channels
-    assert len(found.blocks()) == BLOCKS[name]
+    assert len(found.blocks()) == BACKBONES[name].blocks
 
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0_s16", "resnet18_c4"])
@@ -85,7 +94,7 @@ def test_a_torchvision_file_loads_and_the_rest_of_the_network_is_passed_over(tmp
     ("change", "words"),
     [
         (lambda s: s.pop("layer3.0.conv1.weight"), ["1 missing: layer3.0.conv1.weight"]),
-        (lambda s: s.update({"strange": torch.zeros(1)}), ["1 not known: strange"]),
+        (lambda s: s.update({"strange": torch.zeros(1)}), ["1 unknown: strange"]),
         (lambda s: s.update({"conv1.weight": torch.zeros(1, 2)}), ["conv1.weight (1, 2) instead of (64, 3, 7, 7)"]),
     ],
 )
@@ -101,19 +110,19 @@ def test_a_mismatch_is_listed(tmp_path, change, words):
 
 def test_weights_of_another_network_are_refused_with_a_list(tmp_path):
     torch.save(EfficientNetLite0().state_dict(), tmp_path / "lite.pth")
-    with pytest.raises(DataError, match=re.escape("does not fit ResNetC4: ")) as error:
+    with pytest.raises(DataError, match=re.escape("does not match ResNetC4: ")) as error:
         detector(backbone="resnet18_c4", weights=str(tmp_path / "lite.pth"))
     assert "missing: conv1.weight" in str(error.value)
-    assert "not known: _conv_stem.weight" in str(error.value)
+    assert "unknown: _conv_stem.weight" in str(error.value)
 
 
-def test_files_that_are_no_weights(tmp_path):
+def test_files_that_are_not_weights(tmp_path):
     (tmp_path / "text.pth").write_text("hello")
     torch.save([1, 2], tmp_path / "list.pth")
     for name, word in (
         ("text.pth", "is not a state dict"),
-        ("list.pth", "holds list"),
-        ("none.pth", "there is no weight"),
+        ("list.pth", "contains list"),
+        ("none.pth", "does not exist"),
     ):
         with pytest.raises(DataError, match=word):
             detector(weights=str(tmp_path / name))
@@ -131,7 +140,7 @@ def test_a_published_checkpoint_gives_the_same_scores(tmp_path):
     first = detector(**settings)
     with torch.no_grad():
         first.head.transform.linear.weight.normal_(0, 0.01)
-    published = weights.published_layout(first)
+    published = published_layout(first.backbone, first.head.transform)
     assert "net_label_features.net_class_features.conv1.weight" in published
     assert "os2d_head_creator.aligner.parameter_regressor.conv.3.weight" in published
     torch.save({"net": published, "optimizer": {"state": {}}}, tmp_path / "os2d.pth")
@@ -152,7 +161,7 @@ def test_a_weakalign_matrix_becomes_a_convolution(tmp_path):
     other = TransformNet(5, 6)
     weights.load_transform(other, tmp_path / "weakalign.pth")
     assert torch.equal(other.linear.weight, net.linear.weight)
-    with pytest.raises(DataError, match="of another shape"):
+    with pytest.raises(DataError, match="with another shape"):
         weights.load_transform(TransformNet(5, 4), tmp_path / "weakalign.pth")
 
 

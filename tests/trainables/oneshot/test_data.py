@@ -9,7 +9,7 @@ from PIL import ExifTags, Image, ImageDraw
 from raybayes import data
 from raybayes.errors import DataError
 from trainables.oneshot.config import Config
-from trainables.oneshot.data.loaders import choose
+from trainables.oneshot.data.loaders import load_data
 from trainables.oneshot.data.records import Picture, to_tensor
 from trainables.oneshot.data.synthesis import Layout, make_scene, read_material
 from trainables.oneshot.detection.scales import eval_scale
@@ -52,7 +52,7 @@ def config(folder, format="csv", annotations="boxes.csv", images="", classes="cl
 
 
 def read(cfg):
-    return choose(cfg, data.load)
+    return load_data(cfg, data.load)
 
 
 def rewrite(folder, *lines):
@@ -180,15 +180,15 @@ class TestBadInput:
         (shop / "boxes.csv").write_text(
             "\n".join([LINES[0] + ",classfilename", LINES[1] + ",classes/mug.png", LINES[4] + ","])
         )
-        self.refused(shop, "line 2: class 'cup' has no class image: there is no file", "mug.png")
+        self.refused(shop, "line 2: class 'cup' has no class image: ", "mug.png")
 
     def test_pictures_that_do_not_decode_are_named(self, shop):
         (shop / "one.jpg").write_bytes(b"no picture")
-        self.refused(shop, "one.jpg: the picture does not decode (of no known format). Correct", "skip_bad = true")
+        self.refused(shop, "one.jpg: the picture cannot be decoded (unknown format). Correct", "skip_bad = true")
 
     def test_class_images_that_do_not_decode_are_named(self, shop):
         (shop / "classes" / "cup.png").write_bytes(b"no picture")
-        self.refused(shop, "cup.png: the picture does not decode")
+        self.refused(shop, "cup.png: the picture cannot be decoded")
 
     def test_bad_rows_and_pictures_are_skipped_if_asked_and_noted(self, shop):
         torn = (shop / "one.jpg").read_bytes()
@@ -206,7 +206,7 @@ class TestBadInput:
 
     def test_no_class_kept_apart(self, shop):
         rewrite(shop, *(line.rpartition(",")[0] + ",train" for line in LINES[1:]))
-        self.refused(shop, "no class is kept apart", "files.unseen", "evaluation.classes = seen")
+        self.refused(shop, "no class is excluded from training", "files.unseen", "evaluation.classes = seen")
 
     def test_an_unknown_unseen_class(self, shop):
         self.refused(shop, "files.unseen: mug has no box", "cup, jar, pan", files={"unseen": ("mug",)})
@@ -216,8 +216,8 @@ class TestBadInput:
         self.refused(shop, "classes.txt", format="yolo", annotations="labels")
 
     def test_places_that_do_not_exist(self, shop):
-        self.refused(shop, "files.annotations: there is no", annotations="none.csv")
-        self.refused(shop, "files.class_images: there is no folder", classes="nowhere")
+        self.refused(shop, "files.annotations: ", annotations="none.csv")
+        self.refused(shop, "files.class_images: the folder", classes="nowhere")
 
     def test_boxes_drawn_before_the_picture_was_turned(self, shop):
         (shop / "voc").mkdir()
@@ -227,7 +227,7 @@ class TestBadInput:
             "<bndbox><xmin>20</xmin><ymin>10</ymin><xmax>90</xmax><ymax>60</ymax></bndbox></object></annotation>"
         )
         self.refused(
-            shop, "one.jpg: its boxes are drawn on 200 x 100", "shown as 100 x 200", format="voc", annotations="voc"
+            shop, "one.jpg: its boxes refer to 200 x 100", "the picture is 100 x 200", format="voc", annotations="voc"
         )
 
     def test_broken_xml(self, shop):
@@ -321,7 +321,7 @@ class TestIcons:
                 lambda folder: [file.unlink() for file in folder.glob("disc?.png")],
                 ["too few pictures in", ": 1; give 8 or more"],
             ),
-            (lambda folder: folder.rename(folder.with_name("gone")), ["synth.icons: there is no folder"]),
+            (lambda folder: folder.rename(folder.with_name("gone")), ["synth.icons: the folder"]),
         ],
     )
     def test_mistakes(self, stickers, spoil, words):

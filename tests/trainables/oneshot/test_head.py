@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from trainables.oneshot.geometry import windows as win
 from trainables.oneshot.geometry.boxes import iou
 from trainables.oneshot.model import head as h
 from trainables.oneshot.model.spectral import TiledConv2d
@@ -80,13 +81,13 @@ def by_hand(classes, scenes, predicted, geometry, kind, aspect):
 
 @pytest.mark.parametrize(("kind", "sampling", "shape"), ALL)
 def test_scores_and_boxes_equal_a_loop(kind, sampling, shape):
-    geometry = h.Geometry(5, 1, sampling)
+    geometry = win.Geometry(5, 1, sampling)
     classes, scenes, generator = inputs(5)
     head = h.Head(geometry, kind, "float32").eval()
     if head.transform is not None:
         with torch.no_grad():
             head.transform.linear.weight.normal_(0, 0.05, generator=generator)
-    aspect = torch.tensor([h.aspect_of(30, 50), h.aspect_of(3, 1)]) if shape == "class" else torch.ones(2, 2)
+    aspect = torch.tensor([win.aspect_of(30, 50), win.aspect_of(3, 1)]) if shape == "class" else torch.ones(2, 2)
     found = head(classes, scenes, aspect)
     flat = h.correlate(classes, scenes).flatten(0, 1)
     predicted = torch.tensor([1.0, 0, 0, 0, 1, 0]).view(1, 6, 1, 1).expand(4, 6, 5, 6)
@@ -95,8 +96,8 @@ def test_scores_and_boxes_equal_a_loop(kind, sampling, shape):
         assert predicted.std() > 0.05, "the transformations must differ from the identity for the test to see anything"
     scores, boxes = by_hand(classes, scenes, predicted.detach(), geometry, kind, aspect)
     assert (found.scores - scores).abs().max() < 1e-5
-    assert (h.boxes_of(found.maps, 5).view(boxes.shape) - boxes).abs().max() < 1e-3
-    corners = h.corners_of(found.maps, 5).view(2, 2, 5, 6, 4, 2)
+    assert (win.boxes_of(found.maps, 5).view(boxes.shape) - boxes).abs().max() < 1e-3
+    corners = win.corners_of(found.maps, 5).view(2, 2, 5, 6, 4, 2)
     assert torch.allclose(corners.amin(-2), boxes[..., :2], atol=1e-3)
     assert torch.allclose(corners.amax(-2), boxes[..., 2:], atol=1e-3)
 
@@ -113,13 +114,13 @@ def test_channels_are_column_by_column():
 @pytest.mark.parametrize("kind", ["identity", "affine4", "affine6", "affine6_inverse"])
 def test_at_first_boxes_are_the_anchors(kind):
     classes, scenes, _ = inputs(7)
-    aspect = torch.tensor([h.aspect_of(2, 1), (1.0, 1.0)])
-    found = h.Head(h.Geometry(7, 1), kind, "float32").eval()(classes, scenes, aspect)
-    assert torch.equal(h.boxes_of(found.maps, 7), h.anchors(5, 6, 7, aspect).expand(2, 2, 30, 4))
+    aspect = torch.tensor([win.aspect_of(2, 1), (1.0, 1.0)])
+    found = h.Head(win.Geometry(7, 1), kind, "float32").eval()(classes, scenes, aspect)
+    assert torch.equal(win.boxes_of(found.maps, 7), win.anchors(5, 6, 7, aspect).expand(2, 2, 30, 4))
 
 
 def test_anchors_are_squares_of_g_cells_centred_on_cells():
-    found = h.anchors(2, 3, 15, torch.ones(1, 2))[0]
+    found = win.anchors(2, 3, 15, torch.ones(1, 2))[0]
     assert found[0].tolist() == [8 - 120, 8 - 120, 8 + 120, 8 + 120]
     assert found[4].tolist() == [24 - 120, 24 - 120, 24 + 120, 24 + 120], "row by row"
 
@@ -127,12 +128,12 @@ def test_anchors_are_squares_of_g_cells_centred_on_cells():
 def test_an_aligned_copy_scores_one_where_it_lies_with_the_exact_grid_only():
     scenes = h.normalise(torch.randn(1, 64, 15, 15, generator=torch.Generator().manual_seed(1)))
     classes = scenes[:, :, 4:11, 5:12]  # rows 4..10, columns 5..11: centred on cell (7, 8)
-    exact = h.Head(h.Geometry(7, 0, "exact"), "identity", "float32")(classes, scenes, torch.ones(1, 2)).scores[0, 0]
-    stretched = h.Head(h.Geometry(7, 0, "reference"), "identity", "float32")(classes, scenes, torch.ones(1, 2)).scores
+    exact = h.Head(win.Geometry(7, 0, "exact"), "identity", "float32")(classes, scenes, torch.ones(1, 2)).scores[0, 0]
+    stretched = h.Head(win.Geometry(7, 0, "reference"), "identity", "float32")(classes, scenes, torch.ones(1, 2)).scores
     assert divmod(int(exact.argmax()), 15) == (7, 8)
     assert exact.max() > 0.9999
     assert stretched.max() < 0.8
-    box = h.boxes_of(torch.tensor([1.0, 0, 0, 0, 1, 0]).view(1, 1, 6, 1, 1).expand(1, 1, 6, 15, 15), 7)[
+    box = win.boxes_of(torch.tensor([1.0, 0, 0, 0, 1, 0]).view(1, 1, 6, 1, 1).expand(1, 1, 6, 15, 15), 7)[
         0, 0, 7 * 15 + 8
     ]
     assert box.tolist() == [5 * 16, 4 * 16, 12 * 16, 11 * 16]
@@ -141,24 +142,24 @@ def test_an_aligned_copy_scores_one_where_it_lies_with_the_exact_grid_only():
 def test_an_even_grid_cannot_lie_on_an_aligned_copy():
     """Why even grids are refused: the best anchor is half a cell off on both axes."""
     copy = torch.tensor([[4 * 16.0, 4 * 16, 12 * 16, 12 * 16]])
-    assert 0.76 < float(iou(h.anchors(16, 16, 8, torch.ones(1, 2))[0], copy).max()) < 0.80
+    assert 0.76 < float(iou(win.anchors(16, 16, 8, torch.ones(1, 2))[0], copy).max()) < 0.80
     copy = torch.tensor([[4 * 16.0, 4 * 16, 11 * 16, 11 * 16]])
-    assert float(iou(h.anchors(16, 16, 7, torch.ones(1, 2))[0], copy).max()) == 1.0
+    assert float(iou(win.anchors(16, 16, 7, torch.ones(1, 2))[0], copy).max()) == 1.0
 
 
 def test_the_inverse_is_the_matrix_inverse():
     maps = torch.randn(50, 6, 1, 1, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    found = h.invert(maps)[..., 0, 0].view(-1, 2, 3)
+    found = win.invert(maps)[..., 0, 0].view(-1, 2, 3)
     full = torch.cat([maps[..., 0, 0].view(-1, 2, 3), torch.tensor([[[0.0, 0, 1]]]).expand(50, 1, 3).double()], 1)
     assert torch.allclose(found, torch.linalg.inv(full)[:, :2], rtol=1e-8, atol=1e-8)
     flat = torch.tensor([1.0, 2, 0, 2, 4, 0]).view(1, 6, 1, 1)
-    assert torch.isfinite(h.invert(flat)).all(), "a map without an inverse stays finite"
+    assert torch.isfinite(win.invert(flat)).all(), "a map without an inverse stays finite"
 
 
 def test_no_gradient_reaches_transformations_through_the_detached_scores():
     classes, scenes, _ = inputs(3)
     scenes.requires_grad_()
-    head = h.Head(h.Geometry(3, 0), "affine4", "float32").eval()
+    head = h.Head(win.Geometry(3, 0), "affine4", "float32").eval()
     found = head(classes, scenes, torch.ones(2, 2), detached=True)
     assert torch.equal(found.scores, found.detached)
     assert torch.autograd.grad(found.scores.sum(), head.transform.linear.bias, retain_graph=True)[0].abs().sum() > 0
@@ -167,7 +168,7 @@ def test_no_gradient_reaches_transformations_through_the_detached_scores():
 
 def test_classes_and_scenes_do_not_see_each_other():
     classes, scenes, generator = inputs(5, k=4, b=3)
-    head = h.Head(h.Geometry(5, 1), "affine6", "float32").eval()
+    head = h.Head(win.Geometry(5, 1), "affine6", "float32").eval()
     with torch.no_grad():
         head.transform.linear.weight.normal_(0, 0.05, generator=generator)
     whole = head(classes, scenes, torch.ones(4, 2)).scores
@@ -178,7 +179,7 @@ def test_classes_and_scenes_do_not_see_each_other():
 
 def test_bfloat16_changes_scores_little():
     classes, scenes, generator = inputs(7, channels=32)
-    full, low = (h.Head(h.Geometry(7, 1), "affine4", p).eval() for p in ("float32", "bfloat16"))
+    full, low = (h.Head(win.Geometry(7, 1), "affine4", p).eval() for p in ("float32", "bfloat16"))
     with torch.no_grad():
         full.transform.linear.weight.normal_(0, 0.01, generator=generator)
     low.load_state_dict(full.state_dict())
@@ -211,7 +212,7 @@ def test_sizes_of_the_published_network():
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (2, 1), (1, 3), (100, 1)])
 def test_aspect_is_clamped(width, height):
-    x, y = h.aspect_of(width, height)
+    x, y = win.aspect_of(width, height)
     assert 0.5 <= x <= 2
     assert 0.5 <= y <= 2
     if max(width, height) <= 4:
@@ -221,6 +222,6 @@ def test_aspect_is_clamped(width, height):
 
 def test_scores_lie_between_minus_one_and_one():
     classes, scenes, _ = inputs(3)
-    found = h.Head(h.Geometry(3, 0), "identity", "float32")(classes, scenes, torch.ones(2, 2)).scores
+    found = h.Head(win.Geometry(3, 0), "identity", "float32")(classes, scenes, torch.ones(2, 2)).scores
     assert found.abs().max() <= 1
     assert not math.isclose(float(found.std()), 0)

@@ -20,17 +20,18 @@ from trainables.oneshot.analysis.curves import judged, precision_recall
 from trainables.oneshot.analysis.rescoring import RescoreSettings, _crossed, rescored
 from trainables.oneshot.config import Config, InferenceValues, max_steps
 from trainables.oneshot.data.draws import Draws
-from trainables.oneshot.data.loaders import choose
+from trainables.oneshot.data.loaders import load_data
 from trainables.oneshot.data.records import OneShotData, Picture, Scene, encoded, to_tensor
 from trainables.oneshot.data.synthesis import Layout, make_scene, read_material
 from trainables.oneshot.detection.detector import Detector, to_area
 from trainables.oneshot.detection.finder import BOX_BYTES, Boxes, Finder, finish, most_boxes, views_of
 from trainables.oneshot.detection.scales import eval_scale
 from trainables.oneshot.geometry.boxes import clip, iou
-from trainables.oneshot.model.head import anchors
+from trainables.oneshot.geometry.windows import anchors
 from trainables.oneshot.training import train as training
 from trainables.oneshot.training.batches import Batches
 from trainables.oneshot.training.mining import mine
+from trainables.oneshot.training.optimiser import build_optimiser
 from trainables.oneshot.training.patches import cut, draw_window, flipped, mirrored, random_patch
 
 HERE = {"executor": "local", "checkpoint_every": 0.0}
@@ -55,7 +56,7 @@ def scene_of(picture, boxes, labels=None, difficult=None):
 
 @pytest.fixture(scope="module")
 def sample():
-    return choose(Config(dataset="oneshot-sample", **SMALL), data.load)
+    return load_data(Config(dataset="oneshot-sample", **SMALL), data.load)
 
 
 class TestConfig:
@@ -66,20 +67,20 @@ class TestConfig:
             ({"model.pool_border": 2}, ["leaves too little of a grid of 7", "at most 1"]),
             (
                 {"model.backbone": "resnet18_c4"},
-                ["packaged belongs to efficientnet_lite0_s16", "torchvision", "random"],
+                ["packaged works only with efficientnet_lite0_s16", "torchvision", "random"],
             ),
-            ({"loss.margin_gap": 0.9}, ["is above 1, the best score there is"]),
+            ({"loss.margin_gap": 0.9}, ["is above 1, the highest score"]),
             ({"targets.negative_iou": 0.5}, ["targets.negative_iou = 0.5 is not below"]),
             ({"targets.remap_positive_iou": 0.2}, ["targets.remap_negative_iou = 0.3 is not below"]),
-            ({"patch.width": 250}, ["patch.width = 250 is no multiple of 16"]),
+            ({"patch.width": 250}, ["patch.width = 250 is not a multiple of"]),
             ({"optim.frozen_blocks": 13}, ["efficientnet_lite0_s16 has 12 blocks"]),
-            ({"model.transform": "identity", "optim.train_backbone": False}, ["nothing is left to train"]),
-            ({"dataset": None}, ["needs your own files", "files.format"]),
+            ({"model.transform": "identity", "optim.train_backbone": False}, ["no parameter is trained"]),
+            ({"dataset": None}, ["requires your own files", "files.format"]),
             ({"files.format": "csv"}, ["two sources", "dataset = null"]),
             ({"files.images": "x"}, ["files.format is null"]),
-            ({"dataset": None, "files.format": "csv"}, ["needs files.annotations and files.images"]),
+            ({"dataset": None, "files.format": "csv"}, ["requires files.annotations and files.images"]),
             ({"dataset": "shelf-demo"}, ["no training scenes", "steps = 0"]),
-            ({"optim.milestones": (0.8, 0.5)}, ["must rise between 0 and 1"]),
+            ({"optim.milestones": (0.8, 0.5)}, ["must be rising shares of the steps"]),
             ({"inference.levels": (1.0, 1.0)}, ["different scales"]),
             ({"synth.smallest": 200}, ["swap them"]),
             ({"model.transform": "identity", "model.transform_weights": "x"}, ["has no TransformNet"]),
@@ -115,11 +116,14 @@ class TestConfig:
     @pytest.mark.parametrize(
         ("settings", "words"),
         [
-            (["model.weights=no.pt"], "there is no weight file no.pt; give the path"),
+            (["model.weights=no.pt"], "the weight file no.pt does not exist; give the path"),
             (["model.weights=torn.pt"], "torn.pt is not a state dict"),
-            (["model.weights=random", "model.transform_weights=other.pt"], "other.pt does not fit TransformNet"),
+            (["model.weights=random", "model.transform_weights=other.pt"], "other.pt does not match TransformNet"),
             (["synth.icons=nowhere"], "nowhere"),
-            (["dataset=null", "files.format=csv", "files.annotations=no.csv", "files.images=."], "there is no no.csv"),
+            (
+                ["dataset=null", "files.format=csv", "files.annotations=no.csv", "files.images=."],
+                "no.csv does not exist",
+            ),
         ],
     )
     def test_files_and_weights_are_looked_at_before_anything_is_written(
@@ -282,11 +286,11 @@ class TestFinder:
     def test_a_scene_larger_than_allowed(self):
         finder = self.finder(max_megapixels=0.01)
         self.learn(finder, (30, 30))
-        with pytest.raises(DataError, match=r"more than inference\.max_megapixels = 0\.01 allows"):
+        with pytest.raises(DataError, match=r"exceed inference\.max_megapixels = 0\.01"):
             finder.raw(Picture("p", encoded(noise(200, 200))))
 
     def test_nothing_learnt(self):
-        with pytest.raises(DataError, match="no class was learnt"):
+        with pytest.raises(DataError, match="the finder knows no class"):
             self.finder().raw(Picture("p", encoded(noise(200, 200))))
 
     def test_class_images_get_the_area_of_an_anchor(self):
@@ -391,7 +395,7 @@ class TestTraining:
         )  # fmt: skip
         detector = Detector(config, generator())
         detector.freeze(config)
-        optimiser, batches = training.build_optimiser(detector, config), Batches(config, one, {"s": 1.0})
+        optimiser, batches = build_optimiser(detector, config), Batches(config, one, {"s": 1.0})
         losses = []
         for update in range(20):
             detector.start_training(config)
@@ -470,7 +474,7 @@ class TestStored:
         found = finished.rescore()
         ways = found.results.to_pylist()
         assert len(ways) == 5 * 2
-        (worth,) = found.tables["What choosing a way is worth"].to_pylist()
+        (worth,) = found.tables["Gain of choosing a variant"].to_pylist()
         assert worth["best"] == max(way["map50"] for way in ways)
         assert worth["chosen on the other half"] <= 1
 
@@ -488,7 +492,7 @@ class TestStored:
 
         one = SimpleNamespace(tables=finished.tables, reports=finished.reports, table=of_first)
         tables = rescored(one, RescoreSettings(nms_iou=(0.3,))).tables
-        title = "What choosing a way is worth (–: one half of the scenes has no object; judge more scenes)"
+        title = "Gain of choosing a variant (–: one half of the scenes has no object; evaluate more scenes)"
         assert tables[title]["chosen on the other half"].to_pylist() == [None]
 
     def test_findings(self, finished):
@@ -561,9 +565,9 @@ class TestDetect:
         [
             ([], {"class_image": ["yogurt_berry_balls.jpg"]}, ["needs a scene"]),
             (["shelf.jpg"], {}, ["needs a picture of each class", "--class-image"]),
-            (["none.jpg"], {"class_image": ["yogurt_berry_balls.jpg"]}, ["scene: there is no file none.jpg"]),
-            (["shelf.jpg"], {"class_image": ["none.png"]}, ["class image: there is no file none.png"]),
-            (["shelf.jpg"], {"class_image": ["shelf.csv"]}, ["shelf.csv: the picture does not decode"]),
+            (["none.jpg"], {"class_image": ["yogurt_berry_balls.jpg"]}, ["scene: the file none.jpg does not exist"]),
+            (["shelf.jpg"], {"class_image": ["none.png"]}, ["class image: the file none.png does not exist"]),
+            (["shelf.jpg"], {"class_image": ["shelf.csv"]}, ["shelf.csv: the picture cannot be decoded"]),
             (["shelf.csv"], {"class_image": ["yogurt_berry_balls.jpg"]}, ["shelf.csv: the picture", "--skip-bad true"]),
             (
                 ["shelf.jpg"],

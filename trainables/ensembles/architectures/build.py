@@ -16,7 +16,7 @@ from trainables.ensembles.architectures.large import VGG16BN, PreResNet110, PreR
 from trainables.ensembles.architectures.resnet import ResNet20
 from trainables.ensembles.architectures.small import MLP, LeNet, SmallCNN
 from trainables.ensembles.config import Architecture as ArchitectureName
-from trainables.ensembles.config.registry import require_same_names
+from trainables.ensembles.registry import require_same_names
 
 Init = Callable[[nn.Conv2d, torch.Generator], None]
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainables.ensembles.config.registry import require_same_names
 from trainables.ensembles.data.pictures import Images, Pictures, require_decoded
+from trainables.ensembles.registry import require_same_names
 
 Augmentation = Literal["none", "shift", "crop-flip", "resized-crop"]
 

@@ -115,17 +115,21 @@ def prepare(
         "val": part(train_images, train_labels, order[:held_out]),
         "test": part(test_images, test_labels, shuffled(len(test_labels), config.test_images, config.split_seed)),
     }
-    others: Split | None = None
+    others = None
     if foreign is not None:
         pictures = foreign_images(config.foreign, foreign, pixels)
         rows = shuffled(len(pictures), min(len(pictures), len(scored["test"])), config.split_seed)
         others = part(pictures, torch.full((len(pictures),), -1), rows)
     train = part(train_images, train_labels, order[held_out:])
-    classes = classes_of(tables["train"])
-    for name, one in {"train": train, **scored}.items():
-        if (largest := int(one.labels.max())) >= classes:
-            raise DataError(f"{config.dataset}, {name}: found label {largest}, but its classes are 0 to {classes - 1}.")
+    require_labels(config.dataset, {"train": train, **scored}, classes := classes_of(tables["train"]))
     return ImageData(pixels, classes, AUGMENTATION[config.dataset.split("-")[0]], train, scored, others)
+
+
+def require_labels(dataset: str, splits: Mapping[str, Split], classes: int) -> None:
+    """Raise DataError if a label is not one of the classes."""
+    for name, one in splits.items():
+        if (largest := int(one.labels.max())) >= classes:
+            raise DataError(f"{dataset}, {name}: found label {largest}, but its classes are 0 to {classes - 1}.")
 
 
 def classes_of(table: pa.Table) -> int:

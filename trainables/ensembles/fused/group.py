@@ -14,7 +14,8 @@ from trainables.ensembles.data.augmentation import joint
 from trainables.ensembles.data.pictures import Images, require_decoded
 from trainables.ensembles.fused.forward import Engine
 from trainables.ensembles.fused.weights import SideBySide
-from trainables.ensembles.run.run import Predictions, Run, TrainingRun, passes
+from trainables.ensembles.run.interface import Predictions, TrainingRun
+from trainables.ensembles.run.run import Run, passes
 
 
 class RunStep(NamedTuple):

@@ -7,7 +7,8 @@ of the training.
 from __future__ import annotations
 
 from trainables.ensembles.architectures.dropout import set_dropout, set_noise
-from trainables.ensembles.run.run import Predictions, Run
+from trainables.ensembles.run.interface import Predictions
+from trainables.ensembles.run.run import Run
 
 
 class DropoutRun(Run):

@@ -23,12 +23,13 @@ from torch.nn import functional
 
 from raybayes.contract import State
 from trainables.ensembles.config import LaplaceStructure
-from trainables.ensembles.config.registry import require_same_names
 from trainables.ensembles.metrics.average import RunningAverage
 from trainables.ensembles.metrics.protocol import cross_validated
 from trainables.ensembles.metrics.scores import log_likelihood
+from trainables.ensembles.registry import require_same_names
+from trainables.ensembles.run.interface import Predictions
 from trainables.ensembles.run.layers import numeric_padding, weight_layers
-from trainables.ensembles.run.run import Predictions, Run
+from trainables.ensembles.run.run import Run
 
 SCALES = [10 ** (-2 + 3 * i / 24) for i in range(25)]  # the paper's grid
 SCALE_SAMPLES = 4  # networks behind the score of one scale

@@ -21,8 +21,9 @@ from torch.nn import functional
 from raybayes.contract import State
 from trainables.ensembles.data.pictures import Images
 from trainables.ensembles.metrics.scores import log_likelihood
+from trainables.ensembles.run.interface import Predictions
 from trainables.ensembles.run.layers import head_of
-from trainables.ensembles.run.run import Predictions, Run, passes
+from trainables.ensembles.run.run import Run, passes
 
 DELTAS = [10 ** (-3 + i / 4) for i in range(25)]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from raybayes.contract import Context
 from trainables.ensembles.config import Config, Method
-from trainables.ensembles.config.registry import require_same_names
 from trainables.ensembles.data.images import ImageData
 from trainables.ensembles.methods.batch_ensemble import BatchEnsembleRun
 from trainables.ensembles.methods.csgld import CyclicalSGLDRun
@@ -17,8 +16,10 @@ from trainables.ensembles.methods.packed import PackedRun
 from trainables.ensembles.methods.snapshot import SnapshotRun
 from trainables.ensembles.methods.swag import SwagRun
 from trainables.ensembles.methods.variational import VariationalRun
+from trainables.ensembles.registry import require_same_names
+from trainables.ensembles.run.interface import TrainingRun
 from trainables.ensembles.run.replay import ReplayedRun
-from trainables.ensembles.run.run import Run, TrainingRun
+from trainables.ensembles.run.run import Run
 
 METHODS: dict[str, type[Run]] = {
     "single": Run,

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from raybayes.contract import State
-from trainables.ensembles.run.run import Predictions, Run
+from trainables.ensembles.run.interface import Predictions
+from trainables.ensembles.run.run import Run
 from trainables.ensembles.run.schedules import step_decay
 
 LEAST_VARIANCE = 1e-30

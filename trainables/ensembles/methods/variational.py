@@ -19,8 +19,9 @@ from torch.nn import functional
 
 from raybayes.contract import State
 from trainables.ensembles.architectures.dropout import set_noise
+from trainables.ensembles.run.interface import Predictions
 from trainables.ensembles.run.layers import numeric_padding, pair, replace_layers
-from trainables.ensembles.run.run import Predictions, Run, copied
+from trainables.ensembles.run.run import Run, copied
 from trainables.ensembles.run.schedules import variational
 
 Sampling = Literal["off", "noise", "weights"]

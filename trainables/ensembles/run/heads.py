@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainables.ensembles.data.pictures import Images
-from trainables.ensembles.run.run import Predictions, Run, passes
+from trainables.ensembles.run.interface import Predictions
+from trainables.ensembles.run.run import Run, passes
 
 
 class HeadsRun(Run):

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from trainables.ensembles.config import Config, Method
-from trainables.ensembles.config.registry import require_same_names
 from trainables.ensembles.config.rules import side_by_side
+from trainables.ensembles.registry import require_same_names
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,9 @@ from raybayes.clock import WALL
 from raybayes.contract import State
 from raybayes.errors import StoreError
 from trainables.ensembles.config import Config
+from trainables.ensembles.run.interface import Predictions
 from trainables.ensembles.run.plan import Plan
-from trainables.ensembles.run.run import Predictions, Run, copied
+from trainables.ensembles.run.run import Run, copied
 
 SCHEMA = 1
 SHARED = (

@@ -11,7 +11,7 @@ import copy
 import hashlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,27 +25,12 @@ from trainables.ensembles.config import Config
 from trainables.ensembles.data.augmentation import augmentation
 from trainables.ensembles.data.images import ImageData, Split
 from trainables.ensembles.data.pictures import Images
-from trainables.ensembles.run.plan import Plan, plan, pretrain_epochs
+from trainables.ensembles.run.interface import Predictions
+from trainables.ensembles.run.plan import plan, pretrain_epochs
 from trainables.ensembles.run.schedules import SCHEDULES
 
-Predictions = dict[str, Tensor]  # split -> (n, classes) float32 log-probabilities on the CPU
 TRAINING = ("init", "epoch", "noise", "langevin", "shuffles", "spread")  # purposes of the training's generators
 PREDICT_BATCH, PREDICT_PIXELS = 1000, 10_000_000  # most images and pixels of one forward pass: bounds memory only
-
-
-class TrainingRun(Protocol):
-    """What a worker uses of a run, whether it is trained here or replayed from the cache."""
-
-    @property
-    def index(self) -> int: ...
-    @property
-    def plan(self) -> Plan: ...
-    @property
-    def seconds(self) -> float: ...
-    def advance(self, step: int) -> list[Predictions]: ...
-    def current(self, split: str) -> Tensor: ...
-    def state(self) -> State: ...
-    def load(self, state: State) -> None: ...
 
 
 class Run:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from trainables.ensembles.config import Schedule
-from trainables.ensembles.config.registry import require_same_names
+from trainables.ensembles.registry import require_same_names
 
 
 def step_decay(t: float, ratio: float = 0.01) -> float:

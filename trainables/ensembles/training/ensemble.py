@@ -16,7 +16,7 @@ from trainables.ensembles.metrics.average import RunningAverage
 from trainables.ensembles.metrics.diversity import RunningDiversity
 from trainables.ensembles.metrics.protocol import SCORES, cross_validated
 from trainables.ensembles.metrics.scores import Targets
-from trainables.ensembles.run.run import Predictions
+from trainables.ensembles.run.interface import Predictions
 
 
 @dataclass(frozen=True)

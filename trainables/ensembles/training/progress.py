@@ -15,8 +15,8 @@ from trainables.ensembles.fused.forward import Engine
 from trainables.ensembles.fused.group import RunStep
 from trainables.ensembles.methods.registry import start_run
 from trainables.ensembles.metrics.curves import area_over_log_size
+from trainables.ensembles.run.interface import Predictions, TrainingRun
 from trainables.ensembles.run.plan import Plan, plan
-from trainables.ensembles.run.run import Predictions, TrainingRun
 from trainables.ensembles.training.ensemble import Ensemble, Point
 from trainables.ensembles.training.tables import curve_table, member_table
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -71,20 +72,23 @@ def member_table(
         "target": pa.array(split.labels.cpu().numpy().astype(np.int32)),
         "lp": pa.FixedSizeListArray.from_arrays(values, classes),
     }
-    record = {
+    record = _record(split, name, member, config, data, seed) | {"cost_epochs": cost_epochs, "seconds": seconds}
+    return pa.table(columns).replace_schema_metadata({"raybayes.member": json.dumps(record)})
+
+
+def _record(split: Split, name: str, member: int, config: Config, data: ImageData, seed: int) -> dict[str, Any]:
+    """What a member's table says of its origin."""
+    return {
         "targets_sha256": split.digest(),
         "member": member,
         "split": name,
         "seed": seed,
-        "cost_epochs": cost_epochs,
-        "seconds": seconds,
         "mean": data.pixels.mean,
         "std": data.pixels.std,
         "augmentation": data.augmentation if config.augment else "none",
         "tta": config.tta,
         "config": config.model_dump(mode="json"),
     }
-    return pa.table(columns).replace_schema_metadata({"raybayes.member": json.dumps(record)})
 
 
 def curve_table(points: Sequence[Point], config: Config, seed: int) -> pa.Table:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from pydantic import model_validator
 
 from trainables.oneshot.config.rules import problem
-from trainables.oneshot.config.values import FileValues, InferenceValues, Values, max_steps
+from trainables.oneshot.config.values import (
+    ClassViews,
+    DataSetName,
+    FileFormat,
+    FileValues,
+    InferenceValues,
+    JudgedClasses,
+    OptimiserName,
+    Preset,
+    Values,
+    max_steps,
+)
 
 
 class Config(Values):
@@ -22,4 +33,16 @@ class Config(Values):
         return self
 
 
-__all__ = ["Config", "FileValues", "InferenceValues", "Values", "max_steps"]
+__all__ = [
+    "ClassViews",
+    "Config",
+    "DataSetName",
+    "FileFormat",
+    "FileValues",
+    "InferenceValues",
+    "JudgedClasses",
+    "OptimiserName",
+    "Preset",
+    "Values",
+    "max_steps",
+]

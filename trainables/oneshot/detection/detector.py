@@ -1,4 +1,4 @@
-"""The detector: one backbone for scenes and class images, and the head that matches them."""
+"""The detector: a backbone for scenes and class images, and the head that matches them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables.oneshot.config import Config
+from trainables.oneshot.geometry.windows import Geometry, aspect_of
 from trainables.oneshot.model.backbones import build_backbone
-from trainables.oneshot.model.head import Geometry, Head, Matches, aspect_of, normalise
+from trainables.oneshot.model.head import Head, Matches, normalise
 from trainables.oneshot.model.weights import initialise, load_transform
 
 
 @dataclass(frozen=True)
 class ClassFeatures:
-    """What the head needs of class images: grids (K, C, G, G), normalised, and the first stretch (K, 2) of windows."""
+    """Class images for the head: unit features on grids (K, C, G, G), and the initial stretch (K, 2) of windows."""
 
     grids: Tensor
     aspect: Tensor
 
     def part(self, start: int, stop: int) -> ClassFeatures:
+        """Class images start .. stop - 1."""
         return ClassFeatures(self.grids[start:stop], self.aspect[start:stop])
 
 
@@ -32,7 +34,7 @@ class Detector(nn.Module):
     """A one-stage one-shot detector.
 
     Args:
-        config: the network's values are used, nothing else.
+        config: only its values of the network are used.
         generator: of the random initialisation.
     """
 
@@ -52,14 +54,15 @@ class Detector(nn.Module):
     def forward(self, scenes: Tensor, class_images: Sequence[Tensor]) -> Matches:
         """Match every class image (3, h, w) with every scene of a batch (B, 3, H, W), for training."""
         classes = self.class_features(class_images)
-        return self.head(classes.grids, self.scene_features(scenes), classes.aspect, detached=True)
+        matches: Matches = self.head(classes.grids, self.scene_features(scenes), classes.aspect, detached=True)
+        return matches
 
     def scene_features(self, scenes: Tensor) -> Tensor:
         """(B, C, H, W) normalised features of pictures (B, 3, h, w) in [0, 1]."""
         return normalise(self.backbone(scenes))
 
     def class_features(self, class_images: Sequence[Tensor]) -> ClassFeatures:
-        """Features of pictures (3, h, w) in [0, 1], each brought to the area of a square anchor."""
+        """Features of pictures (3, h, w) in [0, 1], each resized to the area of a square anchor."""
         sized = [to_area(picture, self.geometry.side) for picture in class_images]
         by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for i, picture in enumerate(sized):
@@ -75,12 +78,12 @@ class Detector(nn.Module):
         return ClassFeatures(stacked, self.aspects(class_images).to(stacked))
 
     def aspects(self, class_images: Sequence[Tensor]) -> Tensor:
-        """(K, 2) first stretch of each class's window; ones for squares."""
+        """(K, 2) initial stretch of each class's window; ones for squares."""
         shapes = [(picture.shape[2], picture.shape[1]) for picture in class_images]
         return torch.tensor([aspect_of(w, h) if self.follows_class else (1.0, 1.0) for w, h in shapes])
 
     def freeze(self, config: Config) -> None:
-        """Take what the configuration freezes out of training."""
+        """Exclude the frozen parts from training."""
         optim = config.optim
         blocks = self.backbone.blocks()
         for block in blocks if not optim.train_backbone else blocks[: optim.frozen_blocks]:
@@ -89,7 +92,7 @@ class Detector(nn.Module):
             self.head.transform.requires_grad_(False)
 
     def start_training(self, config: Config) -> None:
-        """Layers as they are during updates: BatchNorm of the backbone always keeps its statistics."""
+        """Set the layers to training mode; BatchNorm of the backbone always keeps its statistics."""
         self.train()
         self.backbone.eval()
         if self.head.transform is not None and (config.optim.freeze_transform or config.optim.freeze_transform_bn):
@@ -97,7 +100,7 @@ class Detector(nn.Module):
         self.head.precision = "float32"
 
     def start_inference(self, config: Config) -> None:
-        """Layers as they are when scenes are judged."""
+        """Set the layers to inference mode."""
         self.eval()
         self.head.precision = config.inference.precision
 
@@ -110,7 +113,7 @@ def to_area(picture: Tensor, side: int) -> Tensor:
 
 
 def resized(picture: Tensor, height: int, width: int) -> Tensor:
-    """(3, height, width), smoothed where it gets smaller."""
+    """(3, height, width), with antialiasing."""
     if picture.shape[1:] == (height, width):
         return picture
     return functional.interpolate(picture[None], (height, width), mode="bilinear", antialias=True)[0].clamp(0, 1)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 # Okabe and Ito, "Color Universal Design" (2008), without black.
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#F0E442")
-_WIDTH, _COLUMN = 7.0, 0.24  # inches; share of the width that class images take
+_WIDTH, _COLUMN = 7.0, 0.24  # inches; share of the width for class images
 _MOST_INSETS = 8
-_LONGEST = 22  # letters of a class's name
+_LONGEST = 22  # letters of a class's name in a figure
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Shown:
 
 
 def short(name: str) -> str:
-    """A class's name as it fits beside a picture."""
+    """A class's name, shortened to fit beside a picture."""
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
@@ -38,13 +38,18 @@ def draw(
     scene: Image.Image,
     detections: Sequence[Shown],
     class_images: Mapping[str, Image.Image],
-    wanted: Sequence[Sequence[float]] = (),
+    objects: Sequence[Sequence[float]] = (),
 ) -> Figure:
     """A figure of one scene.
 
-    Full lines are boxes, thin ones the transformed windows; dashed white lines the objects that were to be found
-    (`wanted`, boxes). Each class has a colour, which frames its class image at the side; a class without one is named
-    at its boxes.
+    Full lines are boxes, thin ones the transformed windows, dashed white ones the objects. Each class has a colour,
+    which frames its class image at the side; a class without one is named at its boxes.
+
+    Args:
+        scene: the picture.
+        detections: to draw, in its pixels.
+        class_images: class -> picture.
+        objects: boxes (4 numbers) of the objects in the scene.
     """
     from matplotlib.figure import Figure
 
@@ -52,12 +57,11 @@ def draw(
     colour = {label: COLOURS[i % len(COLOURS)] for i, label in enumerate(labels)}
     shown = [label for label in labels if label in class_images][:_MOST_INSETS]
     share = 1 - _COLUMN if shown else 1.0
-    height = max(_WIDTH * share * scene.height / scene.width, 1.5)
-    figure = Figure(figsize=(_WIDTH, height))
+    figure = Figure(figsize=(_WIDTH, max(_WIDTH * share * scene.height / scene.width, 1.5)))
     axes = figure.add_axes((0, 0, share, 1))
     axes.imshow(scene)
     axes.axis("off")
-    for x0, y0, x1, y1 in wanted:
+    for x0, y0, x1, y1 in objects:
         axes.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color="white", lw=2.2, alpha=0.7)
         axes.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color="black", lw=0.9, ls=(0, (4, 3)))
     for each in sorted(detections, key=lambda one: one.score):
@@ -65,17 +69,25 @@ def draw(
         _draw_one(axes, each, colour[each.label], f"{each.score:.2f}{named}")
     axes.set_xlim(0, scene.width)
     axes.set_ylim(scene.height, 0)
-    step = 1.0 / max(len(shown), 3)
     for i, label in enumerate(shown):
-        inset = figure.add_axes((share + 0.015, 1 - (i + 1) * step + 0.16 * step, _COLUMN - 0.03, step * 0.72))
-        inset.imshow(class_images[label])
-        inset.set_xticks([])
-        inset.set_yticks([])
-        for side in inset.spines.values():
-            side.set(visible=True, color=colour[label], linewidth=2.5)
         count = sum(each.label == label for each in detections)
-        inset.set_xlabel(f"{short(label)}: {count}", color="black", fontsize=8, labelpad=3)
+        inset = _inset(figure, share, i, 1.0 / max(len(shown), 3))
+        _draw_class(inset, class_images[label], colour[label], f"{short(label)}: {count}")
     return figure
+
+
+def _inset(figure: Figure, share: float, i: int, step: float) -> Axes:
+    """Axes number i in the column of class images, `step` of the figure's height each."""
+    return figure.add_axes((share + 0.015, 1 - (i + 1) * step + 0.16 * step, _COLUMN - 0.03, step * 0.72))
+
+
+def _draw_class(axes: Axes, picture: Image.Image, colour: str, caption: str) -> None:
+    axes.imshow(picture)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for side in axes.spines.values():
+        side.set(visible=True, color=colour, linewidth=2.5)
+    axes.set_xlabel(caption, color="black", fontsize=8, labelpad=3)
 
 
 def _draw_one(axes: Axes, each: Shown, colour: str, text: str) -> None:

@@ -1,7 +1,7 @@
-"""Finding the objects of some classes in a picture: class features once, then level by level, batch by batch.
+"""Search a picture for objects of some classes: class features once, then level by level, batch by batch.
 
-Memory is bounded by `inference.class_batch`, `top_k` and `max_megapixels`. What grows with scenes and classes is the
-detections that are kept, at most `inference.most` of each.
+`inference.class_batch`, `top_k` and `max_megapixels` bound the memory. Only the kept detections grow with the numbers
+of scenes and classes, at most `inference.most` of each.
 """
 
 from __future__ import annotations
@@ -9,20 +9,42 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from raybayes.errors import DataError
-from trainables.oneshot.config import Config, InferenceValues
+from trainables.oneshot.config import ClassViews, Config, InferenceValues
 from trainables.oneshot.data.records import Picture, to_tensor
 from trainables.oneshot.detection.detector import ClassFeatures, Detector, resized
 from trainables.oneshot.geometry.boxes import areas, clip, suppress
+from trainables.oneshot.geometry.windows import STRIDE, boxes_of, corners_of
 from trainables.oneshot.model.backbones import cells
-from trainables.oneshot.model.head import STRIDE, boxes_of, corners_of
+from trainables.oneshot.registry import require_same_names
 
-BOX_BYTES = 72  # of one row of Boxes
-VIEWS = {"none": 1, "horflip": 2, "rotation90": 4, "horflip_rotation90": 8}
+BOX_BYTES = 72  # per row of Boxes
+
+
+class ViewKind(NamedTuple):
+    """The views of a class image: its quarter turns, and whether each is also mirrored."""
+
+    turns: int
+    mirrored: bool
+
+    @property
+    def total(self) -> int:
+        """Number of views."""
+        return self.turns * (2 if self.mirrored else 1)
+
+
+VIEWS: dict[ClassViews, ViewKind] = {
+    "none": ViewKind(1, False),
+    "horflip": ViewKind(1, True),
+    "rotation90": ViewKind(4, False),
+    "horflip_rotation90": ViewKind(4, True),
+}
+require_same_names("inference.class_views", ClassViews, VIEWS)
 
 
 @dataclass(frozen=True)
@@ -31,7 +53,7 @@ class Boxes:
 
     Args:
         owner: (n,) index of the class.
-        view: (n,) which picture or view of the class has found it.
+        view: (n,) index of the class's picture or view that found it.
         level: (n,) scale of the pyramid.
         score: (n,) in [-1, 1].
         box: (n, 4) pixels of the scene.
@@ -49,31 +71,36 @@ class Boxes:
         return len(self.score)
 
     def pick(self, index: Tensor) -> Boxes:
+        """The rows at these indices."""
         return Boxes(*(column[index] for column in vars(self).values()))
 
     @staticmethod
     def joined(parts: Sequence[Boxes]) -> Boxes:
+        """The rows of all parts."""
         columns = zip(*(vars(part).values() for part in parts), strict=True)
         return Boxes(*(torch.cat(list(column)) for column in columns))
 
     @staticmethod
     def none() -> Boxes:
+        """No rows."""
         index = torch.zeros(0, dtype=torch.long)
         return Boxes(index, index, torch.zeros(0), torch.zeros(0), torch.zeros(0, 4), torch.zeros(0, 8))
 
 
-def views_of(pixels: Tensor, kind: str) -> list[Tensor]:
-    """The class image (3, h, w) itself first, then mirrored and turned by quarter turns as `class_views` names them."""
-    turned = [pixels.rot90(k, (1, 2)) for k in range(4 if "rotation90" in kind else 1)]
-    return turned + ([each.flip(2) for each in turned] if "horflip" in kind else [])
+def views_of(pixels: Tensor, kind: ClassViews) -> list[Tensor]:
+    """The views of a class image (3, h, w): first the image, then its quarter turns, then their mirror images."""
+    turned = [pixels.rot90(k, (1, 2)) for k in range(VIEWS[kind].turns)]
+    return turned + ([each.flip(2) for each in turned] if VIEWS[kind].mirrored else [])
 
 
 class Finder:
     """Finds classes in scenes.
 
     Args:
-        detector: must not change while the finder is used: features of class images are kept.
-        long_side: pixels that a scene's long side is brought to at level 1.
+        detector: must not change between `learn` and `find`, since the features of class images are kept.
+        config: of the run.
+        long_side: pixels of a scene's long side at level 1.
+        device: of the detector.
     """
 
     def __init__(self, detector: Detector, config: Config, long_side: int, device: torch.device) -> None:
@@ -108,13 +135,13 @@ class Finder:
 
     @torch.no_grad()
     def raw(self, picture: Picture) -> Boxes:
-        """All boxes of a scene before suppression: at most `top_k` of each class, view and level.
+        """All boxes of a scene before suppression: at most `top_k` per class, view and level.
 
         Raises:
-            DataError: the picture does not decode, or is too small or too large at a level.
+            DataError: the picture cannot be decoded, or is too small or too large at a level.
         """
         if self._features is None:
-            raise DataError("no class was learnt; call learn with a picture of each class first.")
+            raise DataError("the finder knows no class; call learn with a picture of each class first.")
         self.detector.start_inference(self.config)
         pixels = to_tensor(picture.open())
         height, width = pixels.shape[1:]
@@ -165,17 +192,17 @@ class Finder:
         if min(w, h) < STRIDE:
             raise DataError(
                 f"{name}: {width} x {height} pixels become {w} x {h} at level {level:g}, less than one cell of {STRIDE}"
-                f" x {STRIDE}; raise inference.eval_scale (now {self.long_side}) or leave that level out."
+                f" x {STRIDE}; raise inference.eval_scale (now {self.long_side}) or remove that level."
             )
         limit = self.config.inference.max_megapixels
         if w * h > limit * 1e6:
             raise DataError(
-                f"{name}: {w} x {h} pixels at level {level:g} are more than inference.max_megapixels = {limit:g} allows"
-                f" ({cells(w) * cells(h)} cells a class); lower inference.eval_scale or the levels, or raise the limit."
+                f"{name}: {w} x {h} pixels at level {level:g} exceed inference.max_megapixels = {limit:g}"
+                f" ({cells(w) * cells(h)} cells per class); lower inference.eval_scale or the levels, or raise it."
             )
 
     def _now(self) -> float:
-        """Processor seconds; on a GPU seconds after all its work."""
+        """Processor seconds; on a GPU wall-clock seconds after all queued work."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
             return time.perf_counter()
@@ -183,17 +210,17 @@ class Finder:
 
 
 def most_boxes(config: Config, sizes: Sequence[tuple[int, int]], long_side: int, class_images: int) -> int:
-    """How many boxes `Finder.raw` gives at most in scenes of those sizes (width, height)."""
+    """The largest number of boxes that `Finder.raw` returns for scenes of these sizes (width, height)."""
     total = 0
     for width, height in sizes:
         for level in config.levels:
             factor = long_side / max(width, height) * level
             total += min(cells(int(width * factor)) * cells(int(height * factor)), config.inference.top_k)
-    return total * class_images * VIEWS[config.inference.class_views]
+    return total * class_images * VIEWS[config.inference.class_views].total
 
 
 def finish(raw: Boxes, values: InferenceValues) -> Boxes:
-    """Threshold, then suppression within each class over all levels and views, then across classes if that is asked."""
+    """Threshold, then suppression within each class over all levels and views, then optionally across classes."""
     kept = (
         (raw.score > values.score_threshold) if values.score_threshold > -1 else torch.ones(len(raw), dtype=torch.bool)
     )

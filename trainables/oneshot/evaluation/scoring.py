@@ -1,4 +1,4 @@
-"""Average precision as PASCAL VOC defines it (all points), and AP averaged over IoU .5 to .95.
+"""Average precision as defined by PASCAL VOC (all points), and AP averaged over IoU .5 to .95.
 
 Everingham et al., "The Pascal Visual Object Classes Challenge", IJCV 2010; the mean over thresholds after Lin et al.,
 "Microsoft COCO", ECCV 2014.
@@ -34,9 +34,11 @@ class Truth:
 
 @dataclass(frozen=True)
 class Judged:
-    """The detections of one class, best first: scores, and whether each is right; those of difficult objects left out.
+    """The detections of one class, best first, without those of difficult objects.
 
     Args:
+        scores: (n,), falling.
+        right: (n,), whether each detection is correct.
         n_positive: objects that are not difficult.
     """
 
@@ -46,17 +48,17 @@ class Judged:
 
     @property
     def ap(self) -> float:
-        """Average precision; NaN where there is nothing to find."""
+        """Average precision; NaN without objects."""
         return average_precision(self.right, self.n_positive)
 
     @property
     def recall(self) -> float:
-        """Share of the objects that some detection found; NaN where there is nothing to find."""
+        """Share of the objects that some detection found; NaN without objects."""
         return float(self.right.sum() / self.n_positive) if self.n_positive else float("nan")
 
 
 def overlaps(first: Array, second: Array, pixel_offset: float = 0.0) -> Array:
-    """(n, m) intersection over union; `pixel_offset` is added to every side (1 counts edges as VOC's tools did)."""
+    """(n, m) intersection over union; `pixel_offset` is added to every side (1 reproduces VOC's tools)."""
     low = np.maximum(first[:, None, :2], second[None, :, :2])
     high = np.minimum(first[:, None, 2:], second[None, :, 2:])
     shared = np.clip(high - low + pixel_offset, 0, None).prod(-1)
@@ -70,8 +72,8 @@ def judge(
 ) -> Judged:
     """Match the detections of one class, by scene, with its objects.
 
-    A detection stands for the object that it overlaps most. Below the threshold it is wrong; if the object is difficult
-    it does not count; the first one of an object, by score, is right and later ones are wrong.
+    A detection is matched with the object that it overlaps most. Below the threshold it is wrong; if the object is
+    difficult it does not count; an object's best detection by score is right, further ones are wrong.
     """
     scores, right = [np.zeros(0)], [np.zeros(0, bool)]
     for scene, detections in found.items():
@@ -84,7 +86,7 @@ def judge(
             over = shared.max(1) >= threshold
             counted = ~(over & objects.difficult[best])
             _, first = np.unique(np.where(over, best, -1), return_index=True)
-            hit[first] = True  # the best-ranked detection of every object, and of none
+            hit[first] = True  # the best-ranked detection of every object, and of no object
             hit &= over & counted
         scores.append(detections.scores[order][counted])
         right.append(hit[counted])
@@ -95,7 +97,7 @@ def judge(
 
 
 def average_precision(right: NDArray[np.bool_], n_positive: int) -> float:
-    """Area under the precision-recall curve whose precision is the largest at that recall or above."""
+    """Area under the precision-recall curve, with the largest precision at each recall or above; else NaN."""
     if n_positive == 0:
         return float("nan")
     hits = right.cumsum()
@@ -105,7 +107,7 @@ def average_precision(right: NDArray[np.bool_], n_positive: int) -> float:
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class: objects that count, AP at IoU 0.5, AP over .5 to .95, recall at IoU 0.5."""
+    """The scores of one class: objects that are not difficult, AP at IoU 0.5, AP over .5 to .95, recall at IoU 0.5."""
 
     n_positive: int
     ap50: float
@@ -118,7 +120,7 @@ Objects = Mapping[str, Mapping[str, Truth]]
 
 
 def score_classes(found: Detections, truth: Objects, pixel_offset: float = 0.0) -> dict[str, ClassScore]:
-    """Every class that detections or objects name."""
+    """class -> its scores, for every class of detections or objects."""
     scored = {}
     for name in sorted({*found, *truth}):
         judged = [judge(found.get(name, {}), truth.get(name, {}), t, pixel_offset) for t in THRESHOLDS]
@@ -128,7 +130,7 @@ def score_classes(found: Detections, truth: Objects, pixel_offset: float = 0.0) 
 
 
 def mean_of(scored: Mapping[str, ClassScore], field: str, weighted: bool = False) -> float:
-    """Mean of a field over classes that have objects, equal or by their number; NaN if none has."""
+    """Mean of a field over classes with objects, optionally weighted by their number; NaN if no class has objects."""
     counted = [each for each in scored.values() if each.n_positive]
     if not counted:
         return float("nan")
@@ -137,7 +139,7 @@ def mean_of(scored: Mapping[str, ClassScore], field: str, weighted: bool = False
 
 
 def joined(judged: Sequence[Judged]) -> Judged:
-    """The detections of several classes ranked together."""
+    """The detections of several classes, ranked together."""
     scores = np.concatenate([each.scores for each in judged] or [np.zeros(0)])
     right = np.concatenate([each.right for each in judged] or [np.zeros(0, bool)])
     order = np.argsort(-scores, kind="stable")
@@ -145,13 +147,13 @@ def joined(judged: Sequence[Judged]) -> Judged:
 
 
 def merged_ap(found: Detections, truth: Objects) -> float:
-    """AP at IoU 0.5 of all classes' detections ranked together: whether one threshold serves all classes."""
+    """AP at IoU 0.5 of all classes' detections ranked together; high if one threshold works for all classes."""
     return joined([judge(found.get(name, {}), truth.get(name, {})) for name in sorted({*found, *truth})]).ap
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """The lowest score at which a precision is kept, and what is found there; score NaN if none keeps it."""
+    """The lowest score that reaches a precision, with precision and recall there; NaN if no score reaches it."""
 
     score: float
     precision: float
@@ -160,10 +162,11 @@ class Threshold:
 
 
 def calibrate(judged: Sequence[Judged], precision: float) -> Threshold:
-    """The threshold for one class, or for several that share it.
+    """The threshold for one class, or for several classes together.
 
     Args:
-        precision: share of the detections above the threshold that must be right.
+        judged: detections of each class.
+        precision: least share of correct detections above the threshold.
     """
     ranked = joined(judged)
     scores, hits, n_positive = ranked.scores, ranked.right.cumsum(), ranked.n_positive

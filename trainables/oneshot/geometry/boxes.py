@@ -1,6 +1,6 @@
 """Boxes: intersection over union, the coder of regression targets, clipping and non-maximum suppression.
 
-A box is (x0, y0, x1, y1) in pixels, the right and lower edge not part of it.
+A box is (x0, y0, x1, y1) in pixels; its right and lower edges are exclusive.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from torch import Tensor
 
 CODER_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 _LARGEST_LOG = math.log(1000.0 / 16)
-_CHUNK = 10_000  # boxes that one suppression compares with each other
+_CHUNK = 10_000  # boxes compared with each other in one suppression
 
 
 def areas(boxes: Tensor) -> Tensor:
-    """(...,) square pixels of boxes (..., 4); 0 for a box that is turned inside out."""
+    """(...,) square pixels of boxes (..., 4); 0 for a box with x1 < x0 or y1 < y0."""
     return (boxes[..., 2] - boxes[..., 0]).clamp(min=0) * (boxes[..., 3] - boxes[..., 1]).clamp(min=0)
 
 
@@ -38,7 +38,7 @@ def iou(first: Tensor, second: Tensor) -> Tensor:
 def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
     """Boxes relative to anchors, both (..., 4): (10 dx/w, 10 dy/h, 5 ln w'/w, 5 ln h'/h) (Ren et al. 2015).
 
-    Sides below one pixel count as one pixel, so that the logarithm is finite.
+    Sides are at least one pixel, so that the logarithm is finite.
     """
     size, anchor = (boxes[..., 2:] - boxes[..., :2]).clamp(min=1), anchors[..., 2:] - anchors[..., :2]
     shift = ((boxes[..., :2] - anchors[..., :2]) + (boxes[..., 2:] - anchors[..., 2:])) / 2 / anchor
@@ -47,7 +47,7 @@ def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
 
 
 def decode(codes: Tensor, anchors: Tensor) -> Tensor:
-    """The inverse of `encode`; a side grows by 1000 / 16 at most."""
+    """The inverse of `encode`; a side grows by a factor of at most 1000 / 16."""
     values = codes / codes.new_tensor(CODER_WEIGHTS)
     anchor = anchors[..., 2:] - anchors[..., :2]
     centre = (anchors[..., :2] + anchors[..., 2:]) / 2 + values[..., :2] * anchor
@@ -56,16 +56,16 @@ def decode(codes: Tensor, anchors: Tensor) -> Tensor:
 
 
 def clip(boxes: Tensor, width: float, height: float) -> Tensor:
-    """Boxes cut off at the edges of a picture."""
+    """Boxes clipped to a picture."""
     high = boxes.new_tensor([width, height, width, height])
     return torch.minimum(boxes.clamp(min=0), high)
 
 
 def suppress(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
-    """Indices of the boxes that no better one overlaps by more than `threshold` IoU, best first.
+    """Indices of the boxes that no better box overlaps by more than `threshold` IoU, best first.
 
-    Many boxes are reduced in chunks of 10,000 first: within a chunk a box can only be lost to a better one, so the
-    final pass over the survivors leaves a set without overlaps.
+    Many boxes are first reduced in chunks of 10,000: within a chunk only a better box removes another one, so the final
+    pass over the remaining boxes leaves a set without overlaps.
     """
     kept = scores.argsort(descending=True, stable=True)
     while len(kept) > _CHUNK:
@@ -78,4 +78,5 @@ def suppress(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
 
 
 def _nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
-    return torchvision.ops.nms(boxes.float(), scores.float(), threshold)
+    kept: Tensor = torchvision.ops.nms(boxes.float(), scores.float(), threshold)
+    return kept

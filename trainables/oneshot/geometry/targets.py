@@ -1,4 +1,4 @@
-"""Which anchor stands for which object: assignment by overlap, and anew by the predicted boxes."""
+"""Assignment of anchors, or of predicted boxes, to objects by overlap."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Objects:
 
 @dataclass(frozen=True)
 class Assigned:
-    """Of each anchor: label (A,) in {1, 0, -1} = positive, ignored, negative; box (A,), the index of its object."""
+    """Per anchor: label (A,) in {1, 0, -1} = positive, ignored, negative; box (A,), the index of its object."""
 
     label: Tensor
     box: Tensor
@@ -31,8 +31,8 @@ class Assigned:
 def assign(candidates: Tensor, objects: Objects, positive: float, negative: float) -> Assigned:
     """Label candidates (A, 4), anchors or predicted boxes, by their best overlap.
 
-    IoU >= positive: positive, the object of the largest overlap its own; below negative: negative; between: ignored.
-    A candidate whose object is difficult is ignored. An object without an anchor gets none.
+    IoU >= positive: positive, for the object of the largest overlap; below negative: negative; between: ignored.
+    A candidate whose object is difficult is ignored. An object may have no candidate.
     """
     if len(objects.boxes) == 0:
         nothing = torch.zeros(len(candidates), dtype=torch.long, device=candidates.device)

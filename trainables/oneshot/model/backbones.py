@@ -1,19 +1,23 @@
 """Networks cut at stride 16: ResNets of torchvision, and EfficientNet-Lite0.
 
-All give ceil(H / 16) x ceil(W / 16) cells of an H x W picture.
+An H x W picture has ceil(H / 16) x ceil(W / 16) cells.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, NamedTuple
 
 import torch
 import torchvision
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainables.oneshot.registry import require_same_names
+
 BackboneName = Literal["efficientnet_lite0_s16", "resnet18_c4", "resnet50_c4", "resnet101_c4"]
-BLOCKS: dict[str, int] = {"efficientnet_lite0_s16": 12, "resnet18_c4": 7, "resnet50_c4": 14, "resnet101_c4": 31}
 # (kernel, stride, expansion, channels) of each block before the cut (Tan and Le 2019; Lite: no squeeze-excite, ReLU6).
 _LITE0 = (
     (3, 1, 1, 16),
@@ -25,19 +29,20 @@ _LITE0 = (
 
 
 def cells(pixels: int) -> int:
-    """Cells along a side of that many pixels."""
+    """The number of cells along a side of this many pixels."""
     return -(-pixels // 16)
 
 
-class Backbone(nn.Module):
-    """What all backbones share: pixels in [0, 1] are brought to the scale that the weights expect.
+class Backbone(nn.Module, ABC):
+    """The base of all backbones: scales pixels in [0, 1] as the weights expect.
 
     Attributes:
         channels: C of the features.
-        blocks: the parts that can be frozen one after another, the stem first.
+        after_cut: first letters of the names, in a state dict of the whole network, of the parts after the cut.
     """
 
     channels: int
+    after_cut: tuple[str, ...]
     mean: Tensor
     std: Tensor
 
@@ -50,15 +55,19 @@ class Backbone(nn.Module):
         """(N, 3, H, W) in [0, 1] to (N, C, ceil(H / 16), ceil(W / 16))."""
         return self.features((pictures - self.mean) / self.std)
 
+    @abstractmethod
     def features(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Scaled pixels (N, 3, H, W) to (N, C, ceil(H / 16), ceil(W / 16))."""
 
+    @abstractmethod
     def blocks(self) -> list[nn.Module]:
-        raise NotImplementedError
+        """The parts that can be frozen one after another, the stem first."""
 
 
 class ResNetC4(Backbone):
     """A torchvision ResNet up to its third stage; parameter names are torchvision's."""
+
+    after_cut = ("layer4.", "fc.")
 
     def __init__(self, depth: int) -> None:
         super().__init__((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -69,7 +78,8 @@ class ResNetC4(Backbone):
 
     def features(self, x: Tensor) -> Tensor:
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        return self.layer3(self.layer2(self.layer1(x)))
+        cut: Tensor = self.layer3(self.layer2(self.layer1(x)))
+        return cut
 
     def blocks(self) -> list[nn.Module]:
         stem = nn.ModuleList([self.conv1, self.bn1])
@@ -77,17 +87,17 @@ class ResNetC4(Backbone):
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution padded as TensorFlow does: an odd surplus pixel goes to the right and to the bottom."""
+    """A convolution with TensorFlow's padding: an odd pixel of padding goes to the right and to the bottom."""
 
     def forward(self, x: Tensor) -> Tensor:
-        down, across = (self._surplus(size, axis) for axis, size in enumerate(x.shape[2:]))
+        down, across = (self._padding(size, axis) for axis, size in enumerate(x.shape[2:]))
         if down % 2 or across % 2:
             x = functional.pad(x, [across // 2, across - across // 2, down // 2, down - down // 2])
             down = across = 0
         return functional.conv2d(x, self.weight, self.bias, self.stride, (down // 2, across // 2), 1, self.groups)
 
-    def _surplus(self, size: int, axis: int) -> int:
-        """Pixels to add along an axis so that ceil(size / stride) come out."""
+    def _padding(self, size: int, axis: int) -> int:
+        """Padding in pixels along an axis, for an output of ceil(size / stride)."""
         kernel, stride = self.kernel_size[axis], self.stride[axis]
         return max((-(-size // stride) - 1) * stride + kernel - size, 0)
 
@@ -101,7 +111,7 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 
 class MBConv(nn.Module):
-    """Widen, filter each channel, narrow; with a short cut where shapes allow it."""
+    """Widen, filter each channel, narrow; with a residual connection if the shapes allow it."""
 
     def __init__(self, inputs: int, kernel: int, stride: int, expansion: int, outputs: int) -> None:
         super().__init__()
@@ -113,7 +123,8 @@ class MBConv(nn.Module):
         self._widens, self._adds = expansion > 1, stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        y = functional.relu6(self._bn0(self._expand_conv(x))) if self._widens else x
+        """(N, inputs, h, w) to (N, outputs, ceil(h / stride), ceil(w / stride))."""
+        y: Tensor = functional.relu6(self._bn0(self._expand_conv(x))) if self._widens else x
         y = functional.relu6(self._bn1(self._depthwise_conv(y)))
         y = self._bn2(self._project_conv(y))
         return x + y if self._adds else y
@@ -121,6 +132,8 @@ class MBConv(nn.Module):
 
 class EfficientNetLite0(Backbone):
     """EfficientNet-Lite0 up to its block 10; parameter names are those of efficientnet-lite-pytorch."""
+
+    after_cut = (*(f"_blocks.{i}." for i in range(11, 16)), "_conv_head.", "_bn1.", "_fc.")
 
     def __init__(self) -> None:
         super().__init__((127 / 255,) * 3, (128 / 255,) * 3)
@@ -142,8 +155,22 @@ class EfficientNetLite0(Backbone):
         return [nn.ModuleList([self._conv_stem, self._bn0]), *self._blocks]
 
 
+class BackboneKind(NamedTuple):
+    """A backbone: its constructor, with torch's random initialisation, and its number of blocks, the stem included."""
+
+    make: Callable[[], Backbone]
+    blocks: int
+
+
+BACKBONES = {
+    "efficientnet_lite0_s16": BackboneKind(EfficientNetLite0, 12),
+    "resnet18_c4": BackboneKind(partial(ResNetC4, 18), 7),
+    "resnet50_c4": BackboneKind(partial(ResNetC4, 50), 14),
+    "resnet101_c4": BackboneKind(partial(ResNetC4, 101), 31),
+}
+require_same_names("model.backbone", BackboneName, BACKBONES)
+
+
 def build_backbone(name: BackboneName) -> Backbone:
     """A backbone with torch's random initialisation, drawn from the global generator."""
-    if name == "efficientnet_lite0_s16":
-        return EfficientNetLite0()
-    return ResNetC4(int(name.removeprefix("resnet").removesuffix("_c4")))
+    return BACKBONES[name].make()

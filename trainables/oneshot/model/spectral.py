@@ -1,6 +1,6 @@
 """A convolution with a large kernel and many channels, computed tile by tile in the frequency domain.
 
-Overlap-save: of a tile of n x n pixels, n - 6 x n - 6 results are right for a kernel of 7; a product of frequencies
+Overlap-save: a tile of n x n pixels gives n - 6 x n - 6 correct results for a kernel of 7; one product per frequency
 replaces 49 shifted sums. For TransformNet's first layer (225 -> 128 channels) that is a tenth of the multiplications;
 the result differs from the direct one by rounding (some 1e-6).
 """
@@ -18,8 +18,8 @@ _LEAST_CELLS = 100  # smaller maps do not fill a tile
 class TiledConv2d(nn.Conv2d):
     """`nn.Conv2d` with stride 1 and padding that keeps the size; faster on a CPU without gradients.
 
-    There it is float32, also under autocast. The kernel's frequencies are kept until the weights change: at most 170 MB
-    for 225 -> 128 channels.
+    There it computes in float32, also under autocast. The kernel's frequencies are cached until the weights change: at
+    most 170 MB for 225 -> 128 channels.
     """
 
     _known: dict[int, tuple[tuple[int, int], Tensor]] | None = None
@@ -29,16 +29,16 @@ class TiledConv2d(nn.Conv2d):
         direct = torch.is_grad_enabled() or x.device.type != "cpu"
         if direct or x.dtype != torch.float32 or x.shape[2] * x.shape[3] < _LEAST_CELLS:
             return super().forward(x)
-        with torch.autocast("cpu", enabled=False):  # float32 by frequencies is quicker than bfloat16 without
+        with torch.autocast("cpu", enabled=False):  # float32 by frequencies is faster than bfloat16 without
             return self._tiled(x, min(_TILES, key=lambda n: self._work(x, n)))
 
     def _counts(self, x: Tensor, n: int) -> tuple[int, int]:
-        """Tiles of that size down and across."""
+        """Number of tiles of n x n pixels, down and across."""
         step = n - self.kernel_size[0] + 1
         return -(-x.shape[2] // step), -(-x.shape[3] // step)
 
     def _work(self, x: Tensor, n: int) -> int:
-        """Frequencies of all tiles of that size."""
+        """Number of frequencies of all tiles of n x n pixels."""
         down, across = self._counts(x, n)
         return down * across * n * (n // 2 + 1)
 
@@ -62,4 +62,5 @@ class TiledConv2d(nn.Conv2d):
         parts = torch.fft.irfft2(mixed, s=(n, n))[..., :step, :step]
         whole = parts.reshape(count, down, across, -1, step, step).permute(0, 3, 1, 4, 2, 5)
         whole = whole.reshape(count, -1, down * step, across * step)[..., :h, :w]
-        return whole if self.bias is None else whole + self.bias.view(1, -1, 1, 1)
+        out: Tensor = whole if self.bias is None else whole + self.bias.view(1, -1, 1, 1)
+        return out

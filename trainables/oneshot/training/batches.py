@@ -1,4 +1,4 @@
-"""One update's data: patches of scenes, class images, and what is to be found; a function of (seed, step, rank)."""
+"""The data of one update: patches of scenes, class images, and objects; a function of (seed, step, rank)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainables.oneshot.geometry.targets import Objects
 from trainables.oneshot.training.mining import Mined
 from trainables.oneshot.training.patches import Patch, cropped, flipped, mirrored, random_patch
 
-_SMALLEST_EXTRA = 16.0  # pixels; a smaller box shows too little to be a class image
+_SMALLEST_EXTRA = 16.0  # pixels; a smaller box has too little detail for a class image
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,9 @@ class Batches:
     """Draws the batch of a step.
 
     Args:
-        scales: patch pixels per scene pixel at which an object has the size of an anchor, by scene id.
+        config: of the run.
+        data: of the run.
+        scales: scene id -> patch pixels per scene pixel at which an object has the size of an anchor.
     """
 
     def __init__(self, config: Config, data: OneShotData, scales: Mapping[str, float]) -> None:
@@ -46,7 +48,7 @@ class Batches:
                     self._with[label].append((scene, i))
 
     def draw(self, generator: torch.Generator, mined: Sequence[Mined]) -> Batch:
-        """A batch; half of its patches are hard negatives and half hard positives once some are mined."""
+        """A batch; once hard patches are mined, half of its patches are hard negatives, half hard positives."""
         config, draws = self.config, Draws(generator)
         kinds = {kind: [m for m in mined if m.kind == kind] for kind in ("negative", "positive", "box")}
         patches: list[Patch] = []
@@ -71,7 +73,7 @@ class Batches:
         return Batch(torch.stack([patch.pixels for patch in patches]), tuple(images), classes, objects)
 
     def _classes(self, wanted: list[str], draws: Draws) -> tuple[str, ...]:
-        """The wanted classes in their order, each once, cut to the class batch; filled with others if that is asked."""
+        """The wanted classes in their order, each once, cut to the class batch; optionally filled with others."""
         size = self.config.class_batch_size
         found = list(dict.fromkeys(wanted))[:size]
         if self.config.patch.fill_classes and len(found) < size:

@@ -1,4 +1,4 @@
-"""Hard patches: where the model, as it is now, loses most on the training scenes."""
+"""Hard patches: the parts of the training scenes with the largest losses of the current model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainables.oneshot.data.records import OneShotData, Scene, to_tensor
 from trainables.oneshot.detection.detector import Detector, resized
 from trainables.oneshot.geometry.boxes import encode, suppress
 from trainables.oneshot.geometry.targets import POSITIVE, Objects, assign
-from trainables.oneshot.model.head import STRIDE, anchors, boxes_of
+from trainables.oneshot.geometry.windows import STRIDE, anchors, boxes_of
 from trainables.oneshot.model.losses import Margins, anchor_losses
 
 Kind = Literal["negative", "positive", "box"]
@@ -23,7 +23,7 @@ Kind = Literal["negative", "positive", "box"]
 
 @dataclass(frozen=True)
 class Mined:
-    """One hard patch: a window (x0, y0, x1, y1) of a scene, in its pixels, and the class that is hard there."""
+    """One hard patch: a window (x0, y0, x1, y1) of a scene, in its pixels, and the class with the loss."""
 
     kind: Kind
     scene: str
@@ -39,7 +39,7 @@ def mine(
 ) -> list[Mined]:  # fmt: skip
     """The hardest patches of each scene: negatives, positives and badly placed boxes, `per_scene` of each kind.
 
-    A scene is looked at, at a few random scales, with its own classes and some that it does not hold.
+    Each scene is searched at a few random scales for its own classes and some others.
     """
     detector.start_inference(config)
     found: list[Mined] = []
@@ -51,17 +51,17 @@ def mine(
         for _ in range(config.mining.scales):
             jitter = config.patch.scale_jitter
             scale = draws.uniform(scales[scene.id] * jitter, scales[scene.id] / jitter)
-            _look(detector, config, data, scene, pixels, scale, [*own, *others], records)
+            _search(detector, config, data, scene, pixels, scale, [*own, *others], records)
         for kind, parts in records.items():
             found += _hardest(kind, scene, parts, config)
     return found
 
 
-def _look(
+def _search(
     detector: Detector, config: Config, data: OneShotData, scene: Scene, pixels: Tensor, scale: float,
     classes: list[str], records: dict[Kind, list[tuple[Tensor, Tensor, str]]],
 ) -> None:  # fmt: skip
-    """Add (loss, window) of every anchor with a loss, of every class, at one scale."""
+    """Add the losses (A,) and windows (A, 4) of the anchors for every class, at one scale."""
     h, w = (max(int(side * scale), STRIDE) for side in pixels.shape[1:])
     features = detector.scene_features(resized(pixels, h, w)[None])
     back = torch.tensor([scene.width / w, scene.height / h]).repeat(2)
@@ -74,7 +74,8 @@ def _look(
         matches = detector.head(known.grids, features, known.aspect)
         boxes = boxes_of(matches.maps, detector.geometry.grid)[0].cpu()
         scores = matches.scores[0].flatten(1).cpu()
-        grid = anchors(*matches.scores.shape[2:], detector.geometry.grid, known.aspect.cpu())
+        height, width = matches.scores.shape[2:]
+        grid = anchors(height, width, detector.geometry.grid, known.aspect.cpu())
         windows = _windows(grid[0], w, h, config) * back
         for k, name in enumerate(names):
             objects = _objects(scene, name, scale=1 / back)
@@ -93,7 +94,7 @@ def _objects(scene: Scene, name: str, scale: Tensor) -> Objects:
 
 
 def _windows(grid: Tensor, width: int, height: int, config: Config) -> Tensor:
-    """(A, 4) the patch around each anchor, its corner on a cell's corner, moved into the picture where it fits."""
+    """(A, 4) the patch around each anchor, with its corner on a cell's corner, moved into the picture if it fits."""
     size = torch.tensor([config.patch.width, config.patch.height])
     corner = ((grid[:, :2] + grid[:, 2:] - size) / 2 / STRIDE).round() * STRIDE
     free = (torch.tensor([width, height]) - size).clamp(min=0)

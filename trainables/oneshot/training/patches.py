@@ -1,4 +1,4 @@
-"""Patches of scenes and class images as they are trained on: scale, aspect, cut, flips and colours drawn at random."""
+"""Augmented patches of scenes and class images: scale, aspect, cut, flips and colours are random."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Patch:
 
     Args:
         pixels: (3, h, w) in [0, 1].
-        boxes: (n, 4) in pixels of the patch, not cut off at its edges.
+        boxes: (n, 4) in pixels of the patch, not clipped to it.
         labels: of each box.
         difficult: (n,).
     """
@@ -40,11 +40,10 @@ class Patch:
 
 
 def draw_window(scene: Scene, scale: float, config: Config, draws: Draws) -> Tensor:
-    """(4,) the window of the scene, in its pixels, that becomes a patch.
+    """(4,) the window of a patch, in pixels of the scene.
 
-    Scale and aspect are drawn around `scale` (patch pixels per scene pixel) until some box that is not difficult lies
-    in the window with the wanted share of its area; the last try is taken if none does. A window may be larger than
-    its scene.
+    Scale and aspect are drawn around `scale` (patch pixels per scene pixel) until the window contains the required
+    share of some box that is not difficult; otherwise the last try is used. A window may be larger than its scene.
     """
     values = config.patch
     clear = scene.boxes[~scene.difficult] if (~scene.difficult).any() else scene.boxes
@@ -70,9 +69,9 @@ def _coverage(boxes: Tensor, window: Tensor) -> Tensor:
 
 
 def cut(scene: Scene, window: Tensor, width: int, height: int, resample: Image.Resampling) -> Patch:
-    """The window of a scene at the size width x height; grey where it reaches over the edge.
+    """The window of a scene, resized to width x height pixels; grey beyond the edges of the scene.
 
-    Boxes of which less than 30 % is in the window are dropped; those with less than 70 % become difficult.
+    Boxes with less than 30 % of their area in the window are dropped; those with less than 70 % become difficult.
     """
     x0, y0, x1, y1 = window.tolist()
     picture = scene.picture.open()
@@ -92,7 +91,7 @@ def cut(scene: Scene, window: Tensor, width: int, height: int, resample: Image.R
 
 
 def random_patch(scene: Scene, scale: float, config: Config, draws: Draws, window: Tensor | None = None) -> Patch:
-    """A patch of a scene as the configuration augments it; `window`, where mining has chosen one."""
+    """An augmented patch of a scene, at a random window, or at the one that mining has chosen."""
     chosen = draw_window(scene, scale, config, draws) if window is None else window
     resample = _FILTERS[draws.integer(len(_FILTERS))]
     patch = cut(scene, chosen, config.patch.width, config.patch.height, resample)
@@ -129,7 +128,7 @@ def distorted(pixels: Tensor, draws: Draws) -> Tensor:
 
 
 def cropped(pixels: Tensor, draws: Draws) -> Tensor:
-    """A class image (3, h, w) with up to a tenth cut off at each edge."""
+    """A class image (3, h, w) without up to a tenth at each edge."""
     h, w = pixels.shape[1:]
     top, bottom, left, right = (int(draws.uniform(0, 0.1) * side) for side in (h, h, w, w))
     return pixels[:, top : h - bottom, left : w - right]
