@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Unpack
 
 from raybayes.errors import SpecError
+from raybayes.search.progress import Watch
 from raybayes.spec.options import Path, options_at, require_known
 from raybayes.spec.reading import parse_confirm
 from raybayes.spec.signatures import (
@@ -24,7 +25,7 @@ from raybayes.spec.sweep_spec import SweepSpec, make_spec
 from raybayes.spec.validation import build
 from raybayes.store.layout import Layout
 from raybayes.sweeps import confirmation
-from raybayes.sweeps.execution import Executor, Watch, deadline, run, silent
+from raybayes.sweeps.execution import Executor, deadline, run, silent
 from raybayes.sweeps.preparation import Prepared, prepare, require_same_space, require_same_sweep
 from raybayes.sweeps.results import SweepResult
 

@@ -1,7 +1,7 @@
 """What a trainable sees of raybayes, and all that raybayes knows of a trainable.
 
 A project is one record, `PROJECT = Project(...)`, in `trainables/<name>/__init__.py`. Its training function
-reads from top to bottom and never imports Ray::
+reads from top to bottom and never imports Ray:
 
     def train(config: Config, ctx: Context) -> None:
         state = ctx.resume()

@@ -7,6 +7,8 @@ import platform
 from collections import Counter
 from pathlib import Path
 
+GIB = 2.0**30  # bytes
+
 _CPUS = Path("/proc/cpuinfo")
 _GPUS = Path("/proc/driver/nvidia/gpus")
 

@@ -7,50 +7,34 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
 
 from raybayes import catalog
-from raybayes.engine.on_ray.connect import Cluster, connected
+from raybayes.engine.on_ray.connect import Cluster, connect
 from raybayes.spec.sweep_spec import Resources
-
-# Tests that start Ray, in two processes of their own: a third Ray at the same time would starve the others.
-ON_ONE_RAY = (
-    "tests/contract/test_on_ray.py",
-    "tests/engine/test_executors.py",
-    "tests/engine/on_ray/test_fair_share.py",
-    "tests/engine/on_ray/test_tune.py",
-)
-ON_THEIR_OWN = (
-    "tests/faults/test_interruptions.py",
-    "tests/faults/test_on_a_cluster.py",
-    "tests/faults/test_sharing.py",
-    "tests/launch/launchers/test_local.py",
-)
 
 # A busy machine must not fail a property by its clock; the number of examples keeps the whole run short.
 settings.register_profile("raybayes", deadline=None, max_examples=30)
 settings.load_profile("raybayes")
 
 
-class Together(LoadScopeScheduling):
-    """Which tests share a process under `pytest -n`: those that start Ray, those of a file, those of one project."""
+def group_of(item: pytest.Item) -> str:
+    """Which tests share a process under `pytest -n 3 --dist loadgroup`.
 
-    def _split_scope(self, nodeid: str) -> str:
-        file, _, name = nodeid.partition("::")
-        if file.startswith((*ON_ONE_RAY, *ON_THEIR_OWN)):
-            return "one ray" if file.startswith(ON_ONE_RAY) else "rays"
-        return f"{file} {name.partition('[')[2]}" if file.startswith("tests/contract/") else file
+    Two processes start Ray, because a third one at the same time would starve the others: one that starts it once
+    for all tests that ask for `ray_cluster`, one for the tests that start their own. Of the rest, each file is a
+    group; where each parameter (a project, a page) costs as much as a file, so is each parameter.
+    """
+    if item.get_closest_marker("ray"):
+        return "shared ray" if "ray_cluster" in getattr(item, "fixturenames", ()) else "own ray"
+    file, _, name = item.nodeid.partition("::")
+    return f"{file} {name.partition('[')[2]}" if file.startswith(("tests/contract/", "tests/docs/")) else file
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long groups first, so that the third process does all else meanwhile."""
-    items.sort(key=lambda item: not item.nodeid.startswith((*ON_ONE_RAY, *ON_THEIR_OWN)))
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
-    return Together(config, log)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+    items.sort(key=lambda item: item.get_closest_marker("ray") is None)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -76,6 +60,6 @@ def _catalogue(_test_projects: None) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[Cluster]:
     """One Ray for all tests of a process that ask for it: starting it is what costs."""
-    with connected(Resources()) as cluster:
+    with connect(Resources()) as cluster:
         assert isinstance(cluster, Cluster)
         yield cluster

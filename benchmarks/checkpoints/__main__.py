@@ -22,7 +22,7 @@ from benchmarks.quality import Found, write
 from raybayes.clock import WALL
 from raybayes.engine.messages import TrialRun
 from raybayes.engine.worker.checkpointer import COST, AsyncCheckpointer
-from raybayes.engine.worker.context import SingleProcessGroup
+from raybayes.engine.worker.process_group import SingleProcessGroup
 from raybayes.store.checkpointing import checkpoints
 from raybayes.store.filesystem import Storage
 from raybayes.store.layout import Layout
@@ -51,9 +51,9 @@ class SlowStorage(Storage):
 
 
 class Deaf:
-    """A desk that has nothing to write down before a checkpoint appears."""
+    """A controller that has nothing to store before a checkpoint appears."""
 
-    def saving(self, key: tuple[int, int], step: int) -> None:
+    def before_checkpoint(self, key: tuple[int, int], step: int) -> None:
         pass
 
     def __getattr__(self, name: str) -> Any:

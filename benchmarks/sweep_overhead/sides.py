@@ -262,10 +262,10 @@ class Side:
         if not self.on_ray:
             yield
             return
-        from raybayes.engine.on_ray.connect import connected
+        from raybayes.engine.on_ray.connect import connect
         from raybayes.spec.sweep_spec import Resources
 
-        with connected(Resources()):
+        with connect(Resources()):
             if not self.label.startswith("raybayes"):
                 for name in [name for name in os.environ if name.startswith("TUNE_")]:
                     del os.environ[name]  # what raybayes tells Tune, others do not know of

@@ -30,7 +30,7 @@ def _say(text: str) -> None:
 
 @app.command()
 def check(file: File, json: options.Json = False) -> int:
-    """Look at everything that can be seen before a cluster is started; starts nothing."""
+    """Check everything that can be checked before a cluster is started; starts nothing."""
     from raybayes.cli.printing import print_json
 
     findings = _launcher(file).check()
@@ -44,7 +44,7 @@ def check(file: File, json: options.Json = False) -> int:
 
 @app.command()
 def render(file: File) -> int:
-    """Print exactly what `up` would hand over: the batch script, the command, the manifest."""
+    """Print the batch script, command or manifest that `up` uses."""
     typer.echo(_launcher(file).render(), nl=False)
     return 0
 
@@ -62,7 +62,7 @@ def up(file: File, json: options.Json = False) -> int:
 
 @app.command()
 def status(file: File, json: options.Json = False) -> int:
-    """How the cluster stands; exit code 3 if it is not up."""
+    """Show the state of the cluster; exit code 3 if it is not up."""
     launcher = _launcher(file)
     found = launcher.status()
     _print(found, launcher, file, json)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from raybayes.cli.printing import console, plain_table, print_json
-from raybayes.engine.on_ray.connect import connected, require_fit, slots, this_machine
+from raybayes.engine.on_ray.connect import connect, count_slots, require_fit, this_machine
 from raybayes.search.preview import preview
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.sweeps.preparation import prepare
@@ -16,8 +16,8 @@ def print_plan(spec: SweepSpec, as_json: bool) -> None:
     prepared = prepare(spec)
     need = prepared.spec.resources
     if os.environ.get("RAY_ADDRESS"):
-        with connected(need) as cluster:
-            room = slots(cluster.nodes, need)
+        with connect(need) as cluster:
+            room = count_slots(cluster.nodes, need)
     else:
         room = require_fit(this_machine(), need)
     at_once = room if spec.concurrency == "auto" else min(room, spec.concurrency or room)

@@ -6,13 +6,16 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from raybayes.cli import options
 
-app = typer.Typer(help="Jobs on a cluster: what there is, what they print, how to end them.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from raybayes.launch.jobs.job_source import Jobs
+
+app = typer.Typer(help="Jobs on a cluster: list them, read their output, stop them.", no_args_is_help=True)
 Cluster = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--cluster", metavar="FILE", help="The cluster file (else RAY_API_SERVER_ADDRESS)."),
@@ -23,16 +26,16 @@ Job = Annotated[str, typer.Argument(help="The job's id, as `raybayes jobs list` 
 def submit(
     arguments: Annotated[list[str], typer.Argument(metavar="-- COMMAND ...", help="E.g. -- sweep flows --trials 50")],
     cluster: Cluster = None,
-    wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Follow the job, and answer with its exit code.")
-    ] = True,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the job and exit with its exit code.")] = True,
     exclude: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option(metavar="PATTERN", help="Leave files of the working directory out; may be given several times."),
+        typer.Option(metavar="PATTERN", help="Leave out matching files of the working directory; repeatable."),
     ] = None,
-    size_limit: Annotated[float, typer.Option(metavar="MB", help="Largest working directory that is sent.")] = 100.0,
+    size_limit: Annotated[
+        float, typer.Option(metavar="MB", help="Largest size of the working directory that is sent.")
+    ] = 100.0,
 ) -> int:
-    """Run a raybayes command on a cluster: as a job on a running one, or as one Slurm job from start to end."""
+    """Run a raybayes command on a cluster: as a job of a running one, or as one Slurm job with its own."""
     from raybayes.launch.jobs import submission
     from raybayes.launch.jobs.remote_command import project_of
     from raybayes.spec.sweep_spec import default_name
@@ -50,7 +53,7 @@ def submit(
 
 
 def _check(arguments: list[str]) -> None:
-    """Refuse a wrong sweep here and now, before it waits in a queue. In a process that gives its memory back."""
+    """Refuse a wrong sweep before it waits in a queue; in a subprocess, which frees its memory."""
     from raybayes.errors import SpecError
 
     words = arguments[1:] if arguments[:1] == ["raybayes"] else arguments
@@ -62,7 +65,7 @@ def _check(arguments: list[str]) -> None:
         raise SpecError(ran.stderr.strip().removeprefix("raybayes: "))
 
 
-def _follow(jobs: Any, job: str, where: str) -> int:
+def _follow(jobs: Jobs, job: str, where: str) -> int:
     from raybayes.errors import Interrupted
 
     def write(text: str) -> None:
@@ -70,13 +73,12 @@ def _follow(jobs: Any, job: str, where: str) -> int:
         sys.stdout.flush()
 
     try:
-        code: int = jobs.follow(job, write)
+        return jobs.follow(job, write)
     except KeyboardInterrupt:
         raise Interrupted(
-            f"detached; the job goes on. Follow it again: raybayes jobs logs {where}--follow {job}; end it: raybayes "
-            f"jobs stop {where}{job}"
+            f"detached; the job continues. Follow it with: raybayes jobs logs {where}--follow {job}; stop it with: "
+            f"raybayes jobs stop {where}{job}"
         ) from None
-    return code
 
 
 def _say(text: str) -> None:
@@ -85,7 +87,7 @@ def _say(text: str) -> None:
 
 @app.command("list")
 def show_all(cluster: Cluster = None, json: options.Json = False) -> int:
-    """Jobs that were submitted, newest first."""
+    """List the submitted jobs, newest first."""
     from raybayes.cli.printing import console, plain_table, print_json
     from raybayes.launch.jobs import submission
 
@@ -107,10 +109,10 @@ def logs(
     job: Job,
     cluster: Cluster = None,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Until the job ends; answers with its exit code.")
+        bool, typer.Option("--follow", "-f", help="Follow until the job ends; exit with its exit code.")
     ] = False,
 ) -> int:
-    """What a job has printed."""
+    """Print the output of a job."""
     from raybayes.launch.jobs import submission
 
     jobs = submission.find_job(cluster, job)
@@ -122,9 +124,9 @@ def logs(
 
 @app.command()
 def stop(job: Job, cluster: Cluster = None) -> int:
-    """End a job; a sweep writes its checkpoints first, and can be resumed."""
+    """Stop a job; a sweep writes its checkpoints first and can be resumed."""
     from raybayes.launch.jobs import submission
 
     ran = submission.find_job(cluster, job).stop(job)
-    typer.echo(f"{job}: asked to end" if ran else f"{job} had ended already")
+    typer.echo(f"{job}: stopping" if ran else f"{job} has already ended")
     return 0

@@ -10,7 +10,7 @@ import typer
 from raybayes.cli import options
 
 if TYPE_CHECKING:
-    from raybayes.sweeps.execution import Watch
+    from raybayes.search.progress import Watch
     from raybayes.sweeps.results import SweepResult
 
 Path = Annotated[str, typer.Argument(help="The sweep's folder or URI.")]

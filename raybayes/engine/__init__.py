@@ -1,1 +1,1 @@
-"""Runs training functions: here, in Ray Train workers, in Ray Tune trials. The only place that imports ray."""
+"""Runs training functions: in this process, in Ray Train workers, in Ray Tune trials. See README.md for a tour."""

@@ -1,4 +1,4 @@
-"""One job: a configuration and a seed of a trial, as it travels to the process that trains it."""
+"""What the controller and its workers say to each other: plain records that pickle, and the protocol between them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from raybayes.contract import Action
 from raybayes.store.filesystem import Storage
 
-Key = tuple[int, int]  # trial and repeat
+Key = tuple[int, int]  # trial and repeat: what identifies a run
+Process = tuple[str, int]  # the node's identifier, as the executor has it, and the process number there
 
 
 @dataclass(frozen=True)
@@ -33,47 +34,64 @@ class TrialRun:
 
 
 @dataclass(frozen=True)
+class Assignment:
+    """The controller's answer to an idle slot.
+
+    Args:
+        runs: what to train now, all of them at the same time; empty: nothing for the moment.
+        over: no run will come any more; the slot can leave.
+    """
+
+    runs: tuple[TrialRun, ...] = ()
+    over: bool = False
+
+
+@dataclass(frozen=True)
 class Start:
-    """The desk's answer to a worker that begins: the number of this attempt, from 1; 0: the job is over already."""
+    """The controller's answer to a worker that starts a run.
+
+    Args:
+        attempt: the number of this attempt, from 1; 0: the run has ended already, and there is nothing to train.
+    """
 
     attempt: int
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The desk's answer to a report."""
+    """The controller's answer to a report."""
 
     action: Action = Action.CONTINUE
-    checkpoint: bool = False  # write one now, whatever the time since the last
+    checkpoint: bool = False  # write one now, however recent the last one is
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a worker says at one step."""
+    """What a worker reports at one step of a run."""
 
     step: int
     attempt: int
-    seconds: float  # of training since the trial began, all attempts
+    seconds: float  # of training since the run began, all attempts together
     metrics: dict[str, float]
     last: bool = False  # the training function makes no further report
-    early: bool = False  # the project knows that it says little yet: a scheduler must not stop the trial here
-    memory_gib: float = 0.0  # of the worker's process, at its largest so far
+    early: bool = False  # before the project's grace period has passed: a scheduler must not stop the trial here
+    memory_gib: float = 0.0  # peak memory of the worker's process so far
     node: str = ""
     time: float = field(default_factory=time.time)
 
 
 @dataclass
 class TimeBreakdown:
-    """Where the time of a slot went with one job, in seconds.
+    """Where a slot's time went for one run, in seconds.
 
     Args:
-        idle: there was nothing to do.
-        asking: the desk looked for a configuration and wrote it down.
+        idle: waiting because there was nothing to train.
+        asking: waiting until the controller had found a configuration and stored it.
         starting: until the training function was called.
-        training: in the training function, without what follows.
-        reporting: from a report to the desk's decision.
+        training: in the training function, without reports and checkpoints.
+        reporting: from a report to the controller's decision.
         saving: writing checkpoints.
-        tidying: putting the process back into order.
+        tidying: cleaning the process up after the run.
     """
 
     idle: float = 0.0
@@ -87,24 +105,35 @@ class TimeBreakdown:
 
 @dataclass(frozen=True)
 class RunResult:
-    """A job has ended in order: what its slot says of it."""
+    """What a slot says about a run whose training function has returned."""
 
     key: Key
     attempt: int
-    spent: TimeBreakdown
+    times: TimeBreakdown
     node: str = ""
 
 
 class Controller(Protocol):
-    """Where a worker reports: the burst itself, or a remote handle on it."""
+    """Where a worker reports: the `SweepController` itself in this process, a `ControllerClient` on Ray."""
 
-    def start(self, key: Key, node: str) -> Start: ...
-    def report(self, key: Key, report: Report) -> Decision: ...
-    def saving(self, key: Key, step: int) -> None: ...
+    def start_run(self, key: Key, node: str) -> Start: ...
+    def on_report(self, key: Key, report: Report) -> Decision: ...
+    def before_checkpoint(self, key: Key, step: int) -> None: ...
+
+
+class SlotController(Controller, Protocol):
+    """The controller as a slot's process sees it, which takes one run after the other."""
+
+    def next_assignment(self, slot: int, results: tuple[RunResult, ...]) -> Assignment: ...
+    def on_run_end(self, slot: int, result: RunResult) -> None: ...
+    def on_run_error(self, key: Key, error: str) -> None: ...
+    def on_fusion_error(self, slot: int) -> None: ...
+    def on_storage_error(self, reason: str) -> None: ...
+    def on_slot_leave(self, slot: int, results: tuple[RunResult, ...]) -> None: ...
 
 
 def describe_error(error: BaseException) -> str:
-    """The last line first, then the traceback below our own frames: what a researcher wants to read in a table."""
+    """The error's own line first, then its traceback without raybayes' frames: what a table of trials shows."""
     frames = traceback.extract_tb(error.__traceback__)
     shown = [frame for frame in frames if "/raybayes/engine/" not in frame.filename] or list(frames)
     where = "".join(traceback.format_list(shown)).rstrip()

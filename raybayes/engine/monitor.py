@@ -1,7 +1,7 @@
-"""What a burst tells those who watch it, beside its results: event files, use of the machines, metrics for Ray.
+"""What a burst publishes while it runs, beside its results: event files, use of the machines, metrics for Ray.
 
 A thread of the driver does it every few seconds from what is stored already, so no report waits for it, and nothing
-that goes wrong here can harm the sweep.
+that fails here can harm the sweep.
 """
 
 from __future__ import annotations
@@ -31,26 +31,27 @@ class Monitor:
     Args:
         layout: the sweep's paths.
         objectives: names of the sweep's objectives.
-        usage: gives how much of the machines is in use, as a JSON document; None where nobody tells.
-        told: gets every new report.
-        pulse: makes the burst write down what it holds, where nobody else asks it to.
-        every_s: seconds between two looks.
+        measure_usage: returns how much of the machines is in use, as a JSON document; None: it is not published.
+        on_reports: gets the new reports.
+        flush: makes the burst write what it has not written yet, where nobody else asks it to.
+        every_s: seconds between two updates.
     """
 
     def __init__(
         self,
         layout: Layout,
         objectives: Sequence[str],
-        usage: Callable[[], Mapping[str, Any]] | None = None,
-        told: Callable[[Sequence[Row]], None] | None = None,
-        pulse: Callable[[], Any] | None = None,
+        measure_usage: Callable[[], Mapping[str, Any]] | None = None,
+        on_reports: Callable[[Sequence[Row]], None] | None = None,
+        flush: Callable[[], Any] | None = None,
         every_s: float = EVERY_S,
     ) -> None:
-        self._layout, self._objectives, self._usage, self._told = layout, objectives, usage, told
-        self._pulse, self._every_s = pulse, every_s
+        self._layout, self._objectives = layout, objectives
+        self._measure_usage, self._on_reports = measure_usage, on_reports
+        self._flush, self._every_s = flush, every_s
         self._ended = threading.Event()
-        self._complained, self._burst = False, 0
-        self._thread = threading.Thread(target=self._work, name="raybayes-witness", daemon=True)
+        self._warned, self._burst = False, 0
+        self._thread = threading.Thread(target=self._work, name="raybayes-monitor", daemon=True)
 
     def __enter__(self) -> Monitor:
         self._burst = next_burst(self._layout)  # nothing of this one is reported yet
@@ -69,18 +70,18 @@ class Monitor:
 
         files = EventFiles(self._layout)
         while not over:
-            self._guarded(lambda: self._look(files))
+            self._guarded(lambda: self._update(files))
             over = self._ended.wait(self._every_s)
         self._guarded(lambda: self._close(files))
 
-    def _look(self, files: EventFiles) -> None:
-        if self._pulse is not None:
-            self._pulse()
+    def _update(self, files: EventFiles) -> None:
+        if self._flush is not None:
+            self._flush()
         news = files.update()
-        if self._told is not None:  # of earlier bursts, only the event files want to know
-            self._told([row for burst, row in news if burst >= self._burst])
-        if self._usage is not None:
-            self._layout.storage.write_bytes(self._layout.usage, json.dumps(self._usage()).encode())
+        if self._on_reports is not None:  # those of earlier bursts are for the event files alone
+            self._on_reports([row for burst, row in news if burst >= self._burst])
+        if self._measure_usage is not None:
+            self._layout.storage.write_bytes(self._layout.usage, json.dumps(self._measure_usage()).encode())
 
     def _close(self, files: EventFiles) -> None:
         files.close(read_trials(self._layout), self._objectives)
@@ -90,6 +91,6 @@ class Monitor:
         try:
             action()
         except (StoreError, OSError) as error:
-            if not self._complained:  # a full disk, say: the burst itself will say it where it matters
-                self._complained = True
-                _LOG.warning("event files and usage are not kept up for now: %s", error)
+            if not self._warned:  # a full disk, say: the burst itself will raise where it matters
+                self._warned = True
+                _LOG.warning("event files and usage are not updated for now: %s", error)

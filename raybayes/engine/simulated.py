@@ -1,8 +1,8 @@
 """The replay executor: simulated workers on a virtual clock, a function in place of the training.
 
-The burst, the study, samplers, schedulers and the store are those of a real sweep; only time passes differently.
-Events are handled one after the other in the order of their virtual times, so a replay with the same seed and number
-of workers gives the same events, one by one.
+The controller, the study, samplers, schedulers and the store are those of a real sweep; only time passes differently.
+Events are handled in the order of their virtual times, so a replay with the same seed and number of workers gives the
+same events, one by one.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Event:
 class _Training:
     """What a simulated worker is doing."""
 
-    job: TrialRun
+    run: TrialRun
     attempt: int
     curve: Curve
     step: int
@@ -57,7 +57,7 @@ class _Training:
     error: str | None = None
 
     def draw(self) -> None:
-        """Take the next report from the curve; what the function raises is kept, as the end of the trial."""
+        """Take the next report from the curve; if the function raises, its error is kept for the end of the run."""
         try:
             self.ahead = next(self.curve, None)
         except Exception as error:
@@ -65,14 +65,21 @@ class _Training:
 
 
 class Replay:
-    """Simulated workers that work on a burst.
+    """Simulated workers of a burst.
 
     Args:
-        function: from a job to its reports, each a mapping of metrics, "seconds" among them if it is not 1.
+        controller: of the sweep, on the same clock.
+        function: from a run to its reports, each a mapping of metrics, with "seconds" if it took other than 1.
         workers: how many train at once.
-        reached: the step and seconds that a paused trial had reached, by (trial, repeat).
-        charge: let the CPU time that the driver needs for an answer pass on the virtual clock too, answers one after
-            the other; what utilisation is measured by. The replay then depends on the machine.
+        reached: the step and seconds that a paused run had reached, by (trial, repeat).
+        charge: let the CPU time that the controller needs for an answer pass on the virtual clock too, answers one
+            after the other, as measuring utilisation needs it. The replay then depends on the machine.
+
+    Attributes:
+        events: what happened, in order.
+        trained: when a worker was training: from, until.
+        driver_s: CPU seconds that the controller has needed.
+        last_start: when the last run started.
     """
 
     def __init__(
@@ -91,12 +98,12 @@ class Replay:
         self._count = itertools.count()
         self._driver_free = clock.elapsed()
         self.events: list[Event] = []
-        self.trained: list[tuple[float, float]] = []  # when a worker was training: from, until
+        self.trained: list[tuple[float, float]] = []
         self.driver_s = 0.0
         self.last_start = clock.elapsed()
 
     def run(self) -> None:
-        """Work until no job is left. What the function raises fails its trial, as in a real sweep."""
+        """Work until no run is left. An error that the function raises fails its trial, as in a real sweep."""
         self._hand_out()
         while self._queue:
             at, _, worker, training = heapq.heappop(self._queue)
@@ -107,8 +114,8 @@ class Replay:
                 self._report(worker, training, training.ahead)
 
     def _ask(self, call: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
-        """The driver's answer, and the virtual time at which the worker has it."""
-        began = time.process_time()  # not the wall's time, which on a busy machine is that of others
+        """The controller's answer, and the virtual time at which the worker gets it."""
+        began = time.process_time()  # not wall time, in which other programs run too
         answer = call(*arguments)
         took = time.process_time() - began
         self.driver_s += took
@@ -119,24 +126,24 @@ class Replay:
 
     def _hand_out(self) -> None:
         while self._idle:
-            job, at = self._ask(self._controller.next_job)
-            if job is None:
+            run, at = self._ask(self._controller.next_run)
+            if run is None:
                 return
             self.last_start = self._clock.elapsed()
-            self._begin(self._idle.pop(0), job, at)
+            self._begin(self._idle.pop(0), run, at)
             while self._controller.ask_ahead():  # not charged: it happens while the workers train
                 pass
 
-    def _begin(self, worker: int, job: TrialRun, at: float) -> None:
-        attempt = self._controller.start(job.key, f"worker-{worker}").attempt
-        step, seconds = self._reached.get(job.key, (0, 0.0))
-        training = _Training(job, attempt, itertools.islice(self._function(job), step, None), step, seconds)
+    def _begin(self, worker: int, run: TrialRun, at: float) -> None:
+        attempt = self._controller.start_run(run.key, f"worker-{worker}").attempt
+        step, seconds = self._reached.get(run.key, (0, 0.0))
+        training = _Training(run, attempt, itertools.islice(self._function(run), step, None), step, seconds)
         training.draw()
         self._note(worker, training, "start")
         self._wait(worker, training, at)
 
     def _wait(self, worker: int, training: _Training, at: float) -> None:
-        """Until the next report is due; where there is none, the trial ends now."""
+        """Schedule the next report; a run that has none left ends now."""
         took = 0.0 if training.ahead is None else float(training.ahead.get(SECONDS, 1.0))
         self.trained.append((at, at + took))
         heapq.heappush(self._queue, (at + took, next(self._count), worker, training))
@@ -151,21 +158,21 @@ class Replay:
             training.step, training.attempt, training.seconds, values, last,
             node=f"worker-{worker}", time=self._clock.now(),
         )  # fmt: skip
-        decision, at = self._ask(self._controller.report, training.job.key, report)
+        decision, at = self._ask(self._controller.on_report, training.run.key, report)
         self._note(worker, training, "report", values)
         if decision.action is Action.CONTINUE:
             self._wait(worker, training, at)
         else:
-            training.error = None  # it never came that far
+            training.error = None  # it would have been raised later
             self._finish(worker, training, decision.action)
 
     def _finish(self, worker: int, training: _Training, action: Action) -> None:
-        self._reached[training.job.key] = (training.step, training.seconds)
-        self._ask(self._controller.finish, training.job.key, training.error)
+        self._reached[training.run.key] = (training.step, training.seconds)
+        self._ask(self._controller.finish, training.run.key, training.error)
         self._note(worker, training, "failed" if training.error else _END[action])
         self._idle = sorted([*self._idle, worker])
         self._hand_out()
 
     def _note(self, worker: int, training: _Training, kind: str, values: dict[str, float] | None = None) -> None:
-        trial, repeat = training.job.key
+        trial, repeat = training.run.key
         self.events.append(Event(self._clock.elapsed(), worker, trial, repeat, kind, training.step, values or {}))

@@ -1,5 +1,6 @@
 """What a user sees of a running burst: plain data, made by the burst, shown by the terminal."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
@@ -46,3 +47,6 @@ class Progress:
     stopping: bool = False
     paused: int = 0
     best_rests_on: tuple[int, float | None] = (1, None)
+
+
+Watch = Callable[[Progress], None]  # what gets the progress of a burst while it runs

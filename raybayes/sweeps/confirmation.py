@@ -12,14 +12,14 @@ from typing import Any
 
 from raybayes.errors import SpecError, StoreError
 from raybayes.search.outcomes.confirm import Race, candidates
-from raybayes.search.progress import Progress
+from raybayes.search.progress import Progress, Watch
 from raybayes.seeds import derive
 from raybayes.spec.component import Component
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.spec.validation import build
 from raybayes.store.layout import Layout
 from raybayes.store.lock import BurstLock
-from raybayes.sweeps.execution import Executor, Watch, run
+from raybayes.sweeps.execution import Executor, run
 from raybayes.sweeps.preparation import Prepared, prepare
 from raybayes.sweeps.results import SweepResult
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
 from typing import Literal, get_args
 
 from raybayes import catalog
 from raybayes.clock import WALL
 from raybayes.errors import DataError, Interrupted, OutOfTime, RefusedDataError, SpecError, TrialError
-from raybayes.search.progress import Progress
+from raybayes.search.progress import Progress, Watch
 from raybayes.spec.options import OPTIONS
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.store.documents import write_spec
@@ -19,7 +18,6 @@ from raybayes.sweeps.results import SweepResult
 from raybayes.sweeps.warm_start import store_warm_start
 
 Executor = Literal["ray", "local"]
-Watch = Callable[[Progress], None]
 _REFUSED = f"{DataError.__module__}.{DataError.__name__}: "  # how a stored error starts that is about the data
 
 

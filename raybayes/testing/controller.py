@@ -12,8 +12,8 @@ from raybayes.api import Sweep, open_sweep
 from raybayes.clock import VirtualClock
 from raybayes.contract import Action
 from raybayes.engine.controller.controller import SweepController
-from raybayes.engine.in_process import work_through
 from raybayes.engine.messages import Decision, Key, Report, Start, TrialRun
+from raybayes.engine.run import work_through
 from raybayes.search.progress import Progress
 from raybayes.spec.sweep_spec import make_spec
 from raybayes.store.documents import write_spec
@@ -99,9 +99,9 @@ class ControllerHarness:
 
     def ask(self) -> TrialRun | None:
         """The next run, begun by a worker; None: nothing can start now."""
-        run = self._controller.next_job()
+        run = self._controller.next_run()
         if run is not None:
-            self._workers[run.key] = _Worker(self._controller.start(run.key, NODE).attempt)
+            self._workers[run.key] = _Worker(self._controller.start_run(run.key, NODE).attempt)
         return run
 
     def report(self, run: TrialRun, metrics: dict[str, float], seconds: float = 1.0, last: bool = False) -> Action:
@@ -113,7 +113,7 @@ class ControllerHarness:
         found = Report(
             worker.step, worker.attempt, worker.seconds, metrics, last, node=NODE, time=self.clock.now()
         )  # fmt: skip
-        return self._controller.report(run.key, found).action
+        return self._controller.on_report(run.key, found).action
 
     def finish(self, run: TrialRun, error: str | None = None) -> None:
         """The training function of a run has returned, or raised `error`."""
@@ -121,13 +121,13 @@ class ControllerHarness:
 
     def lose(self, run: TrialRun, reason: str = "its process died") -> None:
         """The process of a run is gone: it starts again in another one, or fails after its retries."""
-        self._controller.lost(run.key, reason)
+        self._controller.on_worker_lost(run.key, reason)
 
     def train(self, until: int | None = None) -> Progress:
         """Train everything with the project's own function in this process; the progress at the end.
 
         Args:
-            until: the step at which the burst is told to stop, as by a signal; it ends with a checkpoint.
+            until: the step at which the burst stops, as at a signal: each run writes a checkpoint and pauses.
         """
         self._controller.stop_at = until
         work_through(self._controller, self._resources, lambda progress: None)
@@ -165,30 +165,30 @@ class _ObservedController(SweepController):
         self.stop_at: int | None = None
         self.fused: list[int] = []
 
-    def next_jobs(self, share: int) -> list[TrialRun]:
-        runs = super().next_jobs(share)
+    def next_runs(self, share: int) -> list[TrialRun]:
+        runs = super().next_runs(share)
         if len(runs) > 1:
             self.fused.append(len(runs))
         return runs
 
-    def report(self, key: Key, report: Report) -> Decision:
+    def on_report(self, key: Key, report: Report) -> Decision:
         if report.step == self.stop_at:
             self.stop()
-        return super().report(key, report)
+        return super().on_report(key, report)
 
 
 class RecordingController:
-    """Lets everything go on and keeps the metrics of each report; for a test of a worker alone."""
+    """Answers CONTINUE to every report and keeps its metrics: for a test of a worker alone."""
 
     def __init__(self) -> None:
         self.reports: list[dict[str, float]] = []
 
-    def start(self, key: Key, node: str) -> Start:
+    def start_run(self, key: Key, node: str) -> Start:
         return Start(1)
 
-    def report(self, key: Key, report: Report) -> Decision:
+    def on_report(self, key: Key, report: Report) -> Decision:
         self.reports.append(report.metrics)
         return Decision()
 
-    def saving(self, key: Key, step: int) -> None:
+    def before_checkpoint(self, key: Key, step: int) -> None:
         """Nothing has to be on disk before a checkpoint."""

@@ -110,7 +110,7 @@ class ProjectContract:
             else:
                 resume(stopped.path, executor="local")
             attempts = stopped.results.reports["attempt"].to_pylist()
-            assert attempts == [1] * cut + [2] * (steps - cut), "it did not go on from where its state was stored"
+            assert attempts == [1] * cut + [2] * (steps - cut), "training did not resume from the stored state"
             _require_equal(stopped.results, smoke, project)
 
     def test_another_seed_gives_other_numbers(self, project: Project, tmp_path: Path) -> None:

@@ -1,10 +1,16 @@
 """One function, three executors, the same numbers; and what deadlocks or gets lost where Tune and Train are stacked."""
 
+from dataclasses import replace
+
 import pytest
 import ray
+from bursts import prepare_sweep
 
 import raybayes as rb
-from raybayes.engine.on_ray import connect as machines
+from raybayes import catalog
+from raybayes.engine.on_ray.connect import make_slot_limit, slot_bundle_of
+from raybayes.engine.on_ray.controller_actor import start_controller
+from raybayes.engine.on_ray.tune import run_trials
 from raybayes.errors import ResourceError, TrialError
 
 CONFIG = {"steps": 4, "noise": 0.1, "method": "momentum"}
@@ -65,10 +71,18 @@ class TestSameNumbers:
         assert ray.available_resources()["CPU"] == 2
         assert not (tmp_path / sweep.spec.name / ".ray").exists()
 
-    def test_without_tickets_the_head_node_admits(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(machines, "TRIAL_SLOT", "no_such_resource")
-        sweep = rb.sweep("parabola", trials=1, config={"steps": 1}, workers=2, storage=str(tmp_path))
-        assert sweep.trials["state"].to_pylist() == ["COMPLETE"]
+    @pytest.mark.slow
+    def test_without_the_resource_of_slots_the_head_node_admits(self, ray_cluster, tmp_path):
+        assert slot_bundle_of({"CPU": 2.0, "trial_slot": 2.0}) == {"trial_slot": 1.0}
+        on_head = replace(ray_cluster, slot_bundle=slot_bundle_of({"CPU": 2.0}))
+        prepared = prepare_sweep(tmp_path, trials=1, config={"steps": 1}, workers=2)
+        spec, layout = prepared.spec, prepared.layout
+        limit = make_slot_limit(on_head.nodes, spec)
+        controller = start_controller(layout, spec, prepared.plan, catalog.roots(), limit, wait_s=0.0, shared=False)
+        run_trials(controller, spec, layout.storage, on_head)
+        controller.close()
+        controller.kill()
+        assert rb.open_sweep(layout.storage.display).trials["state"].to_pylist() == ["COMPLETE"]
 
     def test_an_exception_in_a_nested_worker_fails_the_trial_at_once(self, tmp_path):
         with pytest.raises(TrialError, match="asked to fail at step 2"):
@@ -90,6 +104,7 @@ class TestSameNumbers:
             "the second attempt began after the checkpoint of step 2"
         )
 
+    @pytest.mark.slow  # the same of a run, and of a trial of one worker, is above and below
     def test_a_killed_worker_of_a_trial_of_several_goes_on_from_its_checkpoint(self, tmp_path):
         config = {"steps": 3, "die_at": 3, "marker": str(tmp_path / "died")}
         sweep = rb.sweep(

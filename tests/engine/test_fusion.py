@@ -4,9 +4,9 @@ import itertools
 from collections import Counter
 
 import pytest
+from bursts import prepare_sweep, train_here
 
 import raybayes as rb
-from raybayes.engine import in_process
 from raybayes.engine.controller.controller import SweepController
 from raybayes.engine.controller.fusion import FusionPlanner
 from raybayes.engine.messages import TrialRun
@@ -18,6 +18,12 @@ from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.store.filesystem import open_storage
 
 CONFIG = {"noise": 0.5, "steps": 4, "method": "plain"}
+
+
+def prepared(folder, name, fuse, **options):
+    """The sweep that `sweep` runs, for a controller that the test hands in."""
+    config = {**CONFIG, "log": str(folder / f"{name}.log")}
+    return prepare_sweep(folder, name, trials=8, fuse=fuse, config=config, **options)
 
 
 def sweep(folder, name, fuse="never", trials=8, config=None, **wanted):
@@ -72,16 +78,18 @@ def test_the_results_are_those_of_trials_trained_apart(tmp_path, scheduler):
         assert all(own[row["trial"]]["config.lr"] == row["config.lr"] for row in ends(together))
 
 
-def test_only_what_is_alike_is_trained_together(tmp_path, monkeypatch):
-    groups, whole = [], in_process.run_fused
+def test_only_what_is_alike_is_trained_together(tmp_path):
+    groups = []
 
-    def seen(jobs, *arguments):
-        groups.append([job.config.get("method") for job in jobs])
-        return whole(jobs, *arguments)
+    class ObservedController(SweepController):
+        def next_runs(self, share):
+            runs = super().next_runs(share)
+            if len(runs) > 1:
+                groups.append([run.config.get("method") for run in runs])
+            return runs
 
-    monkeypatch.setattr(in_process, "run_fused", seen)
-    wanted = {"sampler": "random", "storage": str(tmp_path), "executor": "local"}
-    found = rb.sweep("parabola", trials=16, config={"steps": 2}, fuse=4, **wanted)
+    train_here(prepare_sweep(tmp_path, trials=16, config={"steps": 2}, fuse=4), ObservedController).close()
+    found = rb.open_sweep(str(tmp_path / "s"))
     assert found.trials["state"].to_pylist() == ["COMPLETE"] * 16
     assert all(len(set(methods)) == 1 for methods in groups)
     assert {methods[0] for methods in groups} == {"plain", "momentum"}
@@ -114,24 +122,22 @@ def test_whose_mistake_it_was_is_found_out(tmp_path):
 
 
 @pytest.mark.parametrize("moment", [1, 9, 14, 21, 31])
-def test_death_at_a_report(tmp_path, monkeypatch, moment):
+def test_death_at_a_report(tmp_path, moment):
     class Death(BaseException):
         """Not an Exception, so that nothing on the way takes it for a mistake of a trial."""
 
     apart = sweep(tmp_path, "apart")
-    counter, report = itertools.count(1), SweepController.report
+    counter = itertools.count(1)
 
-    def deadly(self, key, told):
-        answer = report(self, key, told)
-        if next(counter) == moment:
-            raise Death
-        return answer
+    class MortalController(SweepController):
+        def on_report(self, key, report):
+            answer = super().on_report(key, report)
+            if next(counter) == moment:
+                raise Death
+            return answer
 
-    with monkeypatch.context() as patch:
-        patch.setattr(SweepController, "report", deadly)
-        patch.setattr(SweepController, "close", lambda self: self.progress())
-        with pytest.raises(Death):
-            sweep(tmp_path, "s", fuse=5, checkpoint_every=0.0)
+    with pytest.raises(Death):
+        train_here(prepared(tmp_path, "s", fuse=5, checkpoint_every=0.0), MortalController)
     (tmp_path / "s" / "burst.lock").unlink()  # its process is this one, which lives on
     before = len(steps(tmp_path, "s"))
     found = rb.resume(str(tmp_path / "s"), executor="local")
@@ -139,18 +145,18 @@ def test_death_at_a_report(tmp_path, monkeypatch, moment):
     assert len(steps(tmp_path, "s")) - before <= 8 * 4 - (moment - 2), "what had a checkpoint was not done again"
 
 
-def test_a_signal_puts_all_of_them_aside_with_their_checkpoints(tmp_path, monkeypatch):
+def test_a_stop_pauses_all_of_them_with_their_checkpoints(tmp_path):
     apart = sweep(tmp_path, "apart")
-    counter, report = itertools.count(1), SweepController.report
+    counter = itertools.count(1)
 
-    def stopped(self, key, told):
-        if next(counter) == 11:
-            self.stop()
-        return report(self, key, told)
+    class StoppedController(SweepController):
+        def on_report(self, key, report):
+            if next(counter) == 11:
+                self.stop()
+            return super().on_report(key, report)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(SweepController, "report", stopped)
-        found = sweep(tmp_path, "s", fuse=8)
+    train_here(prepared(tmp_path, "s", fuse=8), StoppedController).close()
+    found = rb.open_sweep(str(tmp_path / "s"))
     assert found.trials["state"].to_pylist() == ["PAUSED"] * 8
     found = rb.resume(str(tmp_path / "s"), executor="local")
     assert (curves(found), ends(found)) == (curves(apart), ends(apart))
@@ -178,9 +184,9 @@ def fusing(fuse, trials=40, sampler="tpe", scheduler="none"):
 def test_how_many(tmp_path, fuse, sampler, share, size):
     job = TrialRun("parabola", {"lr": 0.5}, 0, 0, 0, open_storage(str(tmp_path)), 10.0)
     found = fusing(fuse, sampler=sampler)
-    assert found.size(job, share) == size
-    found.apart(job.key)
-    assert found.size(job, share) == 1
+    assert found.group_size(job, share) == size
+    found.unfuse(job.key)
+    assert found.group_size(job, share) == 1
 
 
 def test_alike_is_what_the_project_says(tmp_path):
@@ -190,12 +196,12 @@ def test_alike_is_what_the_project_says(tmp_path):
         for number, config in enumerate([{}, {"lr": 0.5}, {"method": "momentum"}, {"lr": -1.0}])
     )
     found = fusing("auto")
-    assert found.like(plain)(other)
-    assert not found.like(plain)(momentum)
-    assert not found.like(plain)(wrong)
-    assert found.size(wrong, 9) == 1
-    found.apart(other.key)
-    assert not found.like(plain)(other)
+    assert found.matcher(plain)(other)
+    assert not found.matcher(plain)(momentum)
+    assert not found.matcher(plain)(wrong)
+    assert found.group_size(wrong, 9) == 1
+    found.unfuse(other.key)
+    assert not found.matcher(plain)(other)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +209,7 @@ def test_alike_is_what_the_project_says(tmp_path):
     [
         ({"workers": 2}, "not in 2 workers"),
         ({"scheduler": "pbt"}, "members of pbt wait for each other"),
-        ({"isolate": True}, "isolate each in its own"),
+        ({"isolate": True}, "isolate one per process"),
         ({"fuse": 1}, "fuse: found 1; give a number from 2, auto, or never"),
         ({"fuse": "all"}, "fuse: found 'all'; give a number from 2"),
     ],
@@ -223,7 +229,7 @@ def test_a_project_that_cannot_names_those_that_can(tmp_path, monkeypatch):
         rb.sweep("flows", fuse="auto", storage=str(tmp_path / "runs"))
 
 
-def test_the_time_of_a_group_is_divided_among_its_trials(monkeypatch):
+def test_the_time_of_a_group_is_divided_among_its_trials():
     class Clock:
         now = 0.0
 
@@ -232,7 +238,7 @@ def test_the_time_of_a_group_is_divided_among_its_trials(monkeypatch):
 
     class Member:
         def __init__(self):
-            self.spent, self.attempt, self.node = rb.engine.messages.TimeBreakdown(), 1, "n"
+            self.times, self.attempt, self.node = rb.engine.messages.TimeBreakdown(), 1, "n"
 
         def save(self):
             pass
@@ -240,14 +246,13 @@ def test_the_time_of_a_group_is_divided_among_its_trials(monkeypatch):
         close = save
 
     clock, told = Clock(), []
-    monkeypatch.setattr("raybayes.engine.worker.run_fused.WALL", clock)
     jobs = [TrialRun("p", {}, number, 0, 0, None, 0.0) for number in range(2)]
     first, second = Member(), Member()
-    companions = FusedContexts(told.append)
+    companions = FusedContexts(told.append, clock)
     companions.begin(list(zip(jobs, [first, second], strict=True)))
-    clock.now, second.spent.reporting = 10.0, 4.0
-    companions._leave(first)
+    clock.now, second.times.reporting = 10.0, 4.0
+    companions._stop_one(first)
     clock.now = 15.0
-    assert [done.key for done in companions.rest()] == [(1, 0)]
+    assert [done.key for done in companions.end_all()] == [(1, 0)]
     assert [done.key for done in told] == [(0, 0)]
-    assert (first.spent.training, second.spent.training) == (3.0, 8.0)
+    assert (first.times.training, second.times.training) == (3.0, 8.0)

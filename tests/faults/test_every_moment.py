@@ -3,61 +3,70 @@
 The death is simulated: the burst is dropped where it stands, nothing is closed or flushed, its lock stays behind.
 """
 
+import functools
 import itertools
 import random
 from collections import Counter
 
 import pytest
+from bursts import prepare_sweep, replay
 
 import raybayes as rb
 from raybayes.engine.controller.controller import SweepController
-from raybayes.space import Choice, Float, Space
 
-SPACE = Space({"x": Float(0.0, 1.0), "k": Choice("a", "b")})
-CALLS = ("next_job", "start", "report", "finish")
 TRIALS, STEPS = 9, 3
 
 
 class Death(BaseException):
-    """Not an Exception, so that nothing on the way takes it for a mistake of the trial."""
+    """Not an Exception, so that nothing on the way takes it for an error of the trial."""
 
 
-def curve(config):
-    for epoch in range(1, STEPS + 1):
-        yield {"loss": config["x"] + 1 / epoch}
+class MortalController(SweepController):
+    """Dies before (or after) its n-th call."""
 
+    def __init__(self, *arguments, moment, after, **named):
+        self._calls, self._moment, self._after = itertools.count(), moment, after
+        super().__init__(*arguments, **named)
 
-def run(folder, workers):
-    return rb.simulate(curve, SPACE, trials=TRIALS, workers=workers, sampler="random", storage=str(folder), name="s")
-
-
-def die_at(monkeypatch, moment, after):
-    """The burst dies before (or after) its n-th call."""
-    counter, dead = itertools.count(), []
-
-    def deadly(original):
-        def call(self, *arguments, **options):
-            mine = next(counter)
-            if mine == moment and not after:
-                dead.append(mine)
-                raise Death
-            answer = original(self, *arguments, **options)
-            if mine == moment:
-                dead.append(mine)
-                raise Death
-            return answer
-
-        return call
-
-    def close(self):
-        if dead:
+    def _mortal(self, call, *arguments):
+        due = next(self._calls) == self._moment
+        if due and not self._after:
             raise Death
-        return whole(self)
+        answer = call(*arguments)
+        if due:
+            raise Death
+        return answer
 
-    whole = SweepController.close
-    for name in CALLS:
-        monkeypatch.setattr(SweepController, name, deadly(getattr(SweepController, name)))
-    monkeypatch.setattr(SweepController, "close", close)
+    def next_run(self):
+        return self._mortal(super().next_run)
+
+    def start_run(self, *arguments):
+        return self._mortal(super().start_run, *arguments)
+
+    def on_report(self, *arguments):
+        return self._mortal(super().on_report, *arguments)
+
+    def finish(self, *arguments):
+        return self._mortal(super().finish, *arguments)
+
+
+def curve(run):
+    for epoch in range(1, STEPS + 1):
+        yield {"loss": run.config["lr"] + 1 / epoch}
+
+
+def burst(folder, workers, kind=SweepController):
+    return replay(prepare_sweep(folder, trials=TRIALS), curve, workers, kind)
+
+
+def burst_that_dies(folder, workers, moment, after):
+    """Whether it died; it may have ended before."""
+    try:
+        burst(folder, workers, functools.partial(MortalController, moment=moment, after=after))
+    except Death:
+        (folder / "s" / "burst.lock").unlink()  # its process is this one, which lives on
+        return True
+    return False
 
 
 def tear(files, rng):
@@ -70,11 +79,12 @@ def tear(files, rng):
     return torn
 
 
-def assert_whole(sweep, lost_reports=0):
+def assert_whole(folder, lost_reports=0):
+    sweep = rb.open_sweep(str(folder / "s"))
     rows = sweep.trials.to_pylist()
     assert [row["trial"] for row in rows if row["state"] != "COMPLETE"] == [], "something is RUNNING or was lost"
     assert len(rows) == TRIALS
-    assert len({(row["config.x"], row["config.k"]) for row in rows}) == TRIALS, "a configuration was run twice"
+    assert len({(row["config.lr"], row["config.method"]) for row in rows}) == TRIALS, "a configuration was run twice"
     reports = Counter((row["trial"], row["step"]) for row in sweep.reports.to_pylist())
     assert set(reports.values()) == {1}
     assert len(rows) * STEPS - len(reports) <= lost_reports
@@ -82,30 +92,22 @@ def assert_whole(sweep, lost_reports=0):
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("moment", [0, 1, 2, 3, 5, 8, 13, 19, 26, 34, 43, 52])
-def test_death_at_a_call_of_the_driver(tmp_path, monkeypatch, moment, after):
-    with monkeypatch.context() as patch:
-        die_at(patch, moment, after)
-        with pytest.raises(Death):
-            run(tmp_path, workers=3)
-    (tmp_path / "s" / "burst.lock").unlink()  # its process is this one, which lives on
-    found = run(tmp_path, workers=2)
-    assert_whole(found.sweep)
-    started = Counter(row["trial"] for row in found.events.to_pylist() if row["kind"] == "start")
+def test_death_at_a_call_of_the_driver(tmp_path, moment, after):
+    assert burst_that_dies(tmp_path, 3, moment, after)
+    events = burst(tmp_path, workers=2).events
+    assert_whole(tmp_path)
+    started = Counter(event.trial for event in events if event.kind == "start")
     assert max(started.values()) == 1
 
 
 @pytest.mark.parametrize("torn", ["study.journal", "reports/*.jsonl"])
 @pytest.mark.parametrize("seed", range(4))
-def test_deaths_again_and_again_with_torn_files(tmp_path, monkeypatch, seed, torn):
+def test_deaths_again_and_again_with_torn_files(tmp_path, seed, torn):
     """A torn journal costs nothing; a torn log of reports costs the torn line, never a trial or its result."""
     rng, cut = random.Random(seed), 0
     for _ in range(4):
-        with monkeypatch.context() as patch:
-            die_at(patch, rng.randint(2, 25), rng.random() < 0.5)
-            try:
-                run(tmp_path, workers=rng.randint(1, 4))
-            except Death:
-                (tmp_path / "s" / "burst.lock").unlink()
+        burst_that_dies(tmp_path, rng.randint(1, 4), rng.randint(2, 25), rng.random() < 0.5)
         cut += tear((tmp_path / "s").glob(torn), rng)
     assert cut > 0
-    assert_whole(run(tmp_path, workers=2).sweep, lost_reports=0 if torn == "study.journal" else cut)
+    burst(tmp_path, workers=2)
+    assert_whole(tmp_path, lost_reports=0 if torn == "study.journal" else cut)

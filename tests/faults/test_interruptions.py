@@ -13,9 +13,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from bursts import open_burst, prepare_sweep
 
 import raybayes as rb
+from raybayes.engine.controller.controller import SweepController
+from raybayes.engine.run import work_through
 from raybayes.errors import OutOfTime, StoreError
+from raybayes.spec.sweep_spec import Resources
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
 from raybayes.store.lock import BurstLock
@@ -101,7 +105,9 @@ def kill_9(process):
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize(("way", "trials"), [("--no-isolate", 48), ("--isolate", 8)])
+@pytest.mark.parametrize(
+    ("way", "trials"), [("--no-isolate", 48), pytest.param("--isolate", 8, marks=pytest.mark.slow)]
+)
 def test_on_ray_kill_9_at_two_moments_then_resume_and_extend(tmp_path, way, trials):
     """The benchmark of faults does it at ten. Workers outlive their driver by some seconds: so many trials."""
     log, rng, cuts = tmp_path / "log", random.Random(9), []
@@ -121,7 +127,7 @@ def test_on_ray_kill_9_at_two_moments_then_resume_and_extend(tmp_path, way, tria
     for cut in cuts:
         repeated = {line[3] for line in made[cut:]} & {line[3] for line in made[:cut]}
         assert len(repeated) <= 2, "more than the two trials that were running was run again"
-    extended = command("extend", str(tmp_path / "s"), "--trials", "3", "--json")
+    extended = command("extend", str(tmp_path / "s"), "--trials", "3", "--json", "--local", "--no-isolate")
     output, errors = extended.communicate(timeout=200)
     assert extended.returncode == 0, errors
     assert len(json.loads(output)["trials"]) == trials + 3
@@ -170,9 +176,7 @@ def test_on_ray_one_signal_finishes_reports_and_checkpoints(tmp_path, number, co
     states = stopped.trials["state"].to_pylist()
     assert "RUNNING" not in states
     assert states.count("PAUSED") == 2
-    finished = command("resume", str(tmp_path / "s"))
-    _, errors = finished.communicate(timeout=200)
-    assert finished.returncode == 0, errors
+    rb.resume(str(tmp_path / "s"), executor="local", isolate=False)
     assert_whole(tmp_path / "s", trials=4, steps=10)
     assert set(steps_run(log).values()) == {1}, "a step before the checkpoint was repeated"
 
@@ -192,16 +196,18 @@ def test_time_budget_ends_the_burst_cleanly(tmp_path):
     assert_whole(tmp_path / "s", trials=3, steps=50)
 
 
-def test_a_trial_that_had_said_all_before_the_kill_is_complete_without_a_further_report(tmp_path, monkeypatch):
-    from raybayes.engine.controller.controller import SweepController
+class UnfinishedController(SweepController):
+    """Is interrupted when the first run has ended."""
 
-    def cut(self, key, error):
+    def finish(self, *arguments):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr(SweepController, "finish", cut)
-        with pytest.raises(KeyboardInterrupt):
-            rb.sweep("parabola", trials=1, storage=str(tmp_path), name="s", checkpoint_every=0, executor="local")
+
+def test_a_trial_that_had_reported_all_before_the_kill_is_complete_without_a_further_report(tmp_path):
+    controller = open_burst(prepare_sweep(tmp_path, trials=1, checkpoint_every=0.0), UnfinishedController)
+    with pytest.raises(KeyboardInterrupt):
+        work_through(controller, Resources(), lambda progress: None)
+    controller.close()
     found = rb.resume(str(tmp_path / "s"), executor="local")
     assert found.trials["state"].to_pylist() == ["COMPLETE"]
     assert found.trials["attempts"].to_pylist() == [2]
@@ -238,7 +244,7 @@ def test_signals_end_an_in_process_sweep_cleanly(tmp_path):
             seen.append(progress)
             os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.raises(OutOfTime, match="2 of 5 trials have ended"):
+    with pytest.raises(OutOfTime, match="2 of 5 trials finished"):
         rb.sweep("parabola", trials=5, storage=str(tmp_path), name="s", executor="local", watch=watch)
     rb.resume(str(tmp_path / "s"), executor="local")
     assert_whole(tmp_path / "s", trials=5, steps=4)

@@ -18,6 +18,10 @@ from raybayes.errors import StoreError
 
 pytestmark = pytest.mark.ray
 either_way = pytest.mark.parametrize("isolate", [False, True], ids=["warm", "isolated"])
+# A process per trial makes these two or three times as long; what it does when it is lost, test_a_full_disk does too.
+isolated_is_slow = pytest.mark.parametrize(
+    "isolate", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["warm", "isolated"]
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +48,7 @@ def assert_whole(sweep, trials, states):
     return rows
 
 
-@either_way
+@isolated_is_slow
 def test_a_trial_that_hangs_fails_and_the_others_go_on(machines, tmp_path, isolate):
     config = {"only_above": 0.2, "hang_at": 2, "steps": 3}
     sweep = rb.sweep("parabola", trials=4, config=config, name="s", report_timeout=6.0, storage=str(tmp_path), seed=1,
@@ -57,7 +61,7 @@ def test_a_trial_that_hangs_fails_and_the_others_go_on(machines, tmp_path, isola
         assert row["steps"] == (1 if is_bad else 3)
 
 
-@either_way
+@isolated_is_slow
 def test_a_trial_whose_worker_is_killed_each_time_fails_and_the_others_go_on(machines, tmp_path, isolate):
     """What the kernel does to a trial that takes all the memory."""
     config = {"only_above": 0.2, "die_at": 2, "steps": 3}
@@ -83,7 +87,7 @@ def test_a_full_disk_ends_the_burst_and_fails_no_trial(small_disk, isolate):
     assert_whole(found, 20, {"COMPLETE": 20})
 
 
-@either_way
+@isolated_is_slow
 def test_a_node_dies_with_its_trials(machines, tmp_path, isolate):
     node = machines.add_node(num_cpus=1, resources={TRIAL_SLOT: 1}, object_store_memory=100 * 2**20)
     there = NodeAffinitySchedulingStrategy(node.node_id, soft=False)

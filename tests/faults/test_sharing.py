@@ -14,7 +14,7 @@ from ray.cluster_utils import Cluster as LocalCluster
 import raybayes as rb
 from raybayes.engine.on_ray.ray_settings import TRIAL_SLOT
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]  # tests/engine/on_ray/test_fair_share.py: the same on two CPUs
 
 PROJECTS = Path(__file__).parent.parent / "projects"
 LIMIT_S = 120  # for what must come at last

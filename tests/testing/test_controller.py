@@ -64,7 +64,7 @@ class TestPlayedWorkers:
         assert answers[-1] is Action.PRUNE, "each trial was worse than all before"
         assert set(sweep.results.trials["state"].to_pylist()) == {"COMPLETE", "PRUNED"}
 
-    def test_stop_pauses_what_runs_and_another_burst_goes_on(self, sweep):
+    def test_stop_pauses_what_runs_and_another_burst_resumes_it(self, sweep):
         run = sweep.ask()
         sweep.stop()
         assert sweep.report(run, {"loss": 1.0, "size": 1.0}) is Action.PAUSE
@@ -100,7 +100,7 @@ class TestTraining:
         assert sweep.fused == (3,)
 
 
-def test_a_recording_controller_lets_everything_go_on():
+def test_a_recording_controller_answers_continue():
     controller = RecordingController()
-    assert controller.start((0, 0), "here").attempt == 1
+    assert controller.start_run((0, 0), "here").attempt == 1
     assert controller.reports == []

@@ -1,4 +1,4 @@
-"""Which of the jobs that wait are trained at the same time in one process (`--fuse`)."""
+"""Decides which waiting runs are trained at the same time in one process (`--fuse`)."""
 
 from __future__ import annotations
 
@@ -10,62 +10,62 @@ from raybayes.errors import SpecError
 from raybayes.search.plan import Plan
 from raybayes.spec.sweep_spec import SweepSpec
 
-MEMORYLESS = ("random", "grid")  # samplers that learn nothing from the trials before
-LESSONS = 10  # times that a sampler which learns sees results, at least, where the size of a group is ours to choose
+MEMORYLESS = ("random", "grid")  # samplers that do not learn from earlier trials
+MIN_UPDATES = 10  # `auto` keeps groups so small that a sampler which learns sees results at least so many times
 
 
 class FusionPlanner:
-    """Decides by what the project says of its configurations.
+    """Decides by what the project says about its configurations.
 
     Args:
         spec: what is wanted.
-        plan: the rules.
+        plan: the rules of the search.
     """
 
     def __init__(self, spec: SweepSpec, plan: Plan) -> None:
         self._wanted, self._trials = spec.fuse, spec.trials
         self._learns = plan.race is None and spec.sampler.name not in MEMORYLESS
-        self._alone: set[Key] = set()
-        self._alike: dict[Key, tuple[Hashable, int]] = {}
+        self._unfused: set[Key] = set()
+        self._groups: dict[Key, tuple[Hashable, int]] = {}
 
-    def apart(self, key: Key) -> None:
-        """A job is trained alone from now on."""
-        self._alone.add(key)
+    def unfuse(self, key: Key) -> None:
+        """Have a run trained alone from now on."""
+        self._unfused.add(key)
 
-    def size(self, job: TrialRun, share: int) -> int:
-        """How many jobs, this one included, may be trained together.
+    def group_size(self, run: TrialRun, share: int) -> int:
+        """How many runs, this one included, are trained together.
 
         Args:
-            share: what would give every slot the same number of the jobs that wait.
+            share: how many of the waiting runs would give every slot the same number.
         """
         if self._wanted == "never":
             return 1
-        alike, most = self._of(job)
-        if alike is None:
+        group, most = self._group_of(run)
+        if group is None:
             return 1
         if self._wanted != "auto":
             return max(1, min(self._wanted, share))
-        lesson = max(1, self._trials // LESSONS) if self._learns else most
-        return max(1, min(lesson, most, share))
+        update = max(1, self._trials // MIN_UPDATES) if self._learns else most
+        return max(1, min(update, most, share))
 
-    def like(self, job: TrialRun) -> Callable[[TrialRun], bool]:
-        """Whether another job can be trained together with this one."""
-        alike, _ = self._of(job)
-        return lambda other: self._of(other)[0] == alike
+    def matcher(self, run: TrialRun) -> Callable[[TrialRun], bool]:
+        """A function that says whether another run can be trained together with this one."""
+        group, _ = self._group_of(run)
+        return lambda other: self._group_of(other)[0] == group
 
-    def _of(self, job: TrialRun) -> tuple[Hashable, int]:
-        """What the job has in common with those it can be trained with (None: trained alone), and their number."""
-        if job.key in self._alone:
+    def _group_of(self, run: TrialRun) -> tuple[Hashable, int]:
+        """What a run shares with those it can be trained with (None: trained alone), and the size of a group."""
+        if run.key in self._unfused:
             return None, 1
-        if job.key not in self._alike:
-            self._alike[job.key] = _asked(job)
-        return self._alike[job.key]
+        if run.key not in self._groups:
+            self._groups[run.key] = _ask_project(run)
+        return self._groups[run.key]
 
 
-def _asked(job: TrialRun) -> tuple[Hashable, int]:
+def _ask_project(run: TrialRun) -> tuple[Hashable, int]:
     try:
-        project, config = catalog.configured(job.project, job.config, job.roots)
-    except SpecError:  # the space allows what the project does not: the trial fails by itself, and says why
+        project, config = catalog.configured(run.project, run.config, run.roots)
+    except SpecError:  # the space allows what the project refuses: the trial fails by itself, with the reason
         return None, 1
     if project.fusion is None:
         return None, 1

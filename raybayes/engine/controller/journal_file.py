@@ -1,4 +1,4 @@
-"""Where the study lives while a burst runs: in the sweep's folder, or (object store) in a copy that is uploaded."""
+"""Where the study's journal lies while a burst runs: in the sweep's folder, or (object store) in a copy here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ UPLOAD_EVERY_S = 5.0
 
 
 def journal_file(layout: Layout) -> Path:
-    """The journal as a file of this machine: the sweep's own, or (object store) a fetched copy."""
+    """The journal as a file of this machine: the sweep's own, or (object store) a downloaded copy."""
     if layout.storage.local:
         return layout.storage.local_path(layout.journal)
     copy = Path(tempfile.mkdtemp(prefix="raybayes-")) / "study.journal"
@@ -25,7 +25,7 @@ def journal_file(layout: Layout) -> Path:
 class JournalFile:
     """The study's journal while a burst writes it.
 
-    A journal grows by appending, which object stores cannot do. There the file is fetched at the start of the
+    A journal grows by appending, which object stores cannot do. There the file is downloaded at the start of the
     burst, and uploaded whole every few seconds and at the end.
     """
 
@@ -40,7 +40,12 @@ class JournalFile:
         return str(self._file)
 
     def flush(self, study: Study, sync: bool = True, last: bool = False) -> None:
-        """Make the study survive a crash of this process; on an object store of this machine too, every few seconds."""
+        """Store all that the study knows.
+
+        Args:
+            sync: whether it must survive a crash of this machine too, and not only of this process.
+            last: whether the burst ends: an object store gets the file now, and otherwise every few seconds.
+        """
         study.flush(sync)
         due = last or self._clock.elapsed() - self._uploaded >= UPLOAD_EVERY_S
         if due and not self._layout.storage.local:

@@ -1,4 +1,4 @@
-"""Population-based training within a burst: which member goes on, which waits, and which makes room for a child."""
+"""Population-based training within a burst: which member continues, which waits, which one a child replaces."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from raybayes.store.layout import Layout
 
 
 class Evolution:
-    """The members of one population; it opens and closes trials in the burst's books."""
+    """The members of one population; it opens and closes trials of the sweep."""
 
     def __init__(
         self, population: Population, layout: Layout, spec: SweepSpec, plan: Plan, state: SweepState, queue: TrialQueue
@@ -24,36 +24,36 @@ class Evolution:
         self._population, self._layout, self._spec, self._plan = population, layout, spec, plan
         self._state, self._queue = state, queue
 
-    def judge(self, number: int, step: int) -> Decision:
-        """What a member does after a report: it is ranked every few steps, once the others are as far."""
+    def decide(self, number: int, step: int) -> Decision:
+        """What a member does after a report: every few steps it is ranked, once the others are as far."""
         if step % self._population.interval:
             return Decision()
-        reached = self._queue.reached
         # The members that wait at this step are ranked again now that one more has reached it.
-        for other in [other for other in self._queue.trials if reached.get(other) == step and other != number]:
-            if self._replace(other, step):
-                self._state.close(other, step, {}, Outcome(State.PRUNED))
-                self._queue.drop(other)
+        for other in [t for t in self._queue.trials if t.paused_step == step and t.number != number]:
+            if self._replace(other.number, step):
+                self._state.close_trial(other.number, step, {}, Outcome(State.PRUNED))
+                self._queue.drop_trial(other.number)
         if self._replace(number, step):
             return Decision(Action.PRUNE)
-        behind = self._state.remaining or any(reached.get(other, 0) < step for other in self._queue.trials)
+        behind = self._state.remaining or any(other.paused_step < step for other in self._queue.trials)
         return Decision(Action.PAUSE if behind else Action.CONTINUE, checkpoint=True)
 
     def _replace(self, number: int, step: int) -> bool:
-        """Let a child of one of the best take the place of a member, if it is among the worst."""
+        """Open a child of one of the best members in place of this one, if it is among the worst."""
         state = self._state
-        parent = self._population.parent(state.curves, number, step, self._spec.seed, set(state.params))
-        if parent is None or state.asked >= self._spec.trials:
+        candidates = {trial.number for trial in state.open_trials}
+        parent = self._population.parent(state.curves, number, step, self._spec.seed, candidates)
+        if parent is None or state.count >= self._spec.trials:
             return False
         checkpoint = checkpoints.newest(self._layout, parent, 0)
-        if checkpoint is None or checkpoint.step > step:  # the parent is ahead already, or has nothing to give yet
+        if checkpoint is None or checkpoint.step > step:  # the parent is ahead already, or has stored nothing yet
             return False
-        seed = derive(self._spec.seed, "explore", state.asked)
-        moved = self._population.perturbed(self._plan.space, state.study.params(parent), seed)
-        child = state.ask({**moved, **self._plan.fixed_params}, parent)
-        self._queue.enter(child)
-        # A copy, because the parent's own goes when it writes the next.
-        checkpoints.clone(checkpoint, child, 0)
-        state.holders.add(child)
-        self._queue.reached[child] = checkpoint.step
+        seed = derive(self._spec.seed, "explore", state.count)
+        perturbed = self._population.perturbed(self._plan.space, state.params_of(parent), seed)
+        child = state.ask({**perturbed, **self._plan.fixed_params}, parent)
+        self._queue.add_trial(child)
+        # A copy, because the parent deletes its own when it writes the next one.
+        checkpoints.clone(checkpoint, child.number, 0)
+        state.add_checkpoint(child.number)
+        child.paused_step = checkpoint.step
         return True

@@ -1,43 +1,43 @@
-"""Whether a configuration is looked for before a slot asks for it, so that no slot waits for the sampler."""
+"""Decides whether to ask the sampler before a slot asks for a run, so that no slot waits for a suggestion."""
 
 from __future__ import annotations
 
 from raybayes.spec.sweep_spec import SweepSpec
 
-# What they suggest takes the trials that are running, or waiting to run, into account, or needs no trials at all.
-FORESEEING = ("tpe", "gp", "random", "grid")
-SHARE = 0.02  # of a trial's time: below it, looking for its configuration is not worth the older knowledge
-_WEIGHT = 0.1  # of the newest measurement in the means
+# Samplers that take running and waiting trials into account, or need no results at all.
+PREFETCHABLE = ("tpe", "gp", "random", "grid")
+WORTH = 0.02  # share of a run's time that a suggestion must take: below it, deciding on older results does not pay
+_WEIGHT = 0.1  # of the newest measurement in the running means
 
 
 class Prefetcher:
-    """Decides from what looking for a configuration and training it have taken so far."""
+    """Decides from how long suggestions and runs have taken so far."""
 
     def __init__(self, spec: SweepSpec) -> None:
-        self._mode, self._able = spec.ask_ahead, spec.sampler.name in FORESEEING
-        self._asking_s: float | None = None
+        self._mode, self._possible = spec.ask_ahead, spec.sampler.name in PREFETCHABLE
+        self._suggestion_s: float | None = None
         self._training_s: float | None = None
 
-    def asked(self, seconds: float) -> None:
-        """A configuration was found in so many seconds."""
-        self._asking_s = _mean(self._asking_s, seconds)
+    def on_suggestion(self, seconds: float) -> None:
+        """Take in how long a suggestion took."""
+        self._suggestion_s = _mean(self._suggestion_s, seconds)
 
-    def trained(self, seconds: float) -> None:
-        """A job was trained in so many seconds."""
+    def on_run_end(self, seconds: float) -> None:
+        """Take in how long a run has trained."""
         self._training_s = _mean(self._training_s, seconds)
 
-    def pays(self, live: int, waiting: int) -> bool:
-        """Whether to look for one more: one waits for each slot at work, if that saves a notable part of its time.
+    def pays(self, active: int, waiting: int) -> bool:
+        """Whether to ask for one more trial now: at most one waits per active run, and only if that saves time.
 
-        A single slot always waits: what it gets then depends on the seed alone.
+        With a single active run it never pays by itself: the sweep then depends on its seed alone.
         """
-        if self._mode == "never" or not self._able or waiting >= live:
+        if self._mode == "never" or not self._possible or waiting >= active:
             return False
         if self._mode == "always":
             return True
-        if live < 2 or self._asking_s is None or self._training_s is None:
+        if active < 2 or self._suggestion_s is None or self._training_s is None:
             return False
-        return self._asking_s > SHARE * self._training_s
+        return self._suggestion_s > WORTH * self._training_s
 
 
 def _mean(before: float | None, new: float) -> float:

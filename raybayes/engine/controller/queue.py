@@ -1,54 +1,75 @@
-"""The jobs of a burst that wait for a worker."""
+"""The runs of a burst that wait for a slot, in the order in which they will get one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from raybayes.engine.controller.state import SweepState
-from raybayes.engine.messages import Key, TrialRun
+from raybayes.engine.controller.trial_state import TrialState
+from raybayes.engine.messages import TrialRun
 from raybayes.search.plan import Plan
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.store.layout import Layout
 
 
+@dataclass(frozen=True)
+class _Waiting:
+    """A run that waits for a slot; until `not_before` (the controller's clock) it is not given out."""
+
+    run: TrialRun
+    trial: TrialState
+    not_before: float = 0.0
+
+
 class TrialQueue:
-    """Who comes next.
+    """The runs that wait for a slot.
 
     Args:
-        reached: for each trial that was put back into the line, the step at which it was.
+        layout: the sweep's paths.
+        spec: what is wanted now.
+        plan: the rules of the search.
+        roots: folders where workers find the project.
     """
 
-    def __init__(self, layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...], state: SweepState) -> None:
-        self._layout, self._spec, self._plan, self._roots, self._state = layout, spec, plan, roots, state
-        self._jobs: list[TrialRun] = []
-        self._resting: dict[Key, float] = {}  # jobs that were lost, and when they may go on
-        self.reached: dict[int, int] = {}
+    def __init__(self, layout: Layout, spec: SweepSpec, plan: Plan, roots: tuple[str, ...]) -> None:
+        self._layout, self._spec, self._plan, self._roots = layout, spec, plan, roots
+        self._waiting: list[_Waiting] = []
 
     def __len__(self) -> int:
-        return len(self._jobs)
+        return len(self._waiting)
 
     @property
-    def trials(self) -> list[int]:
-        """The trial of each job that waits."""
-        return [job.trial for job in self._jobs]
+    def trials(self) -> list[TrialState]:
+        """The trial of each waiting run."""
+        return [each.trial for each in self._waiting]
 
-    def repeats(self, number: int) -> set[int]:
+    def repeats_of(self, number: int) -> set[int]:
         """Which repeats of a trial wait."""
-        return {job.repeat for job in self._jobs if job.trial == number}
+        return {each.run.repeat for each in self._waiting if each.run.trial == number}
 
-    def enter(self, number: int) -> None:
-        """All repeats of a trial that are not done."""
+    def count(self, now: float) -> int:
+        """How many runs can be given out at this moment."""
+        return sum(each.not_before <= now for each in self._waiting)
+
+    def runs_of_new(self, trials: int) -> int:
+        """How many runs so many new trials add at first."""
+        return trials * (self._spec.repeats if self._spec.scheduler.name == "none" else 1)
+
+    def add_trial(self, trial: TrialState) -> None:
+        """Append the repeats of a trial that have no result; with a scheduler only the first, which it decides by."""
+        results = trial.results
         for repeat in range(self._spec.repeats):
-            if repeat not in self._state.done[number]:
-                self._jobs.append(self.job(number, repeat))
-                if self._spec.scheduler.name != "none" and not self._state.done[number]:
-                    return  # the scheduler judges the first repeat; the others follow if it survives
+            if repeat not in results:
+                self.add_repeat(trial, repeat)
+                if self._spec.scheduler.name != "none" and not results:
+                    return  # the others follow if the first one survives
 
-    def job(self, number: int, repeat: int) -> TrialRun:
-        return TrialRun(
+    def add_repeat(self, trial: TrialState, repeat: int) -> None:
+        """Append one repeat of a trial."""
+        run = TrialRun(
             project=self._spec.project,
-            config={**self._spec.config, **self._state.params[number]},
-            trial=number,
+            config={**self._spec.config, **trial.params},
+            trial=trial.number,
             repeat=repeat,
             seed=self._spec.seed,
             storage=self._layout.storage,
@@ -56,35 +77,23 @@ class TrialQueue:
             data=self._spec.data,
             roots=self._roots,
         )
+        self._waiting.append(_Waiting(run, trial))
 
-    def of(self, trials: int) -> int:
-        """How many jobs new trials will make at once."""
-        return trials * (self._spec.repeats if self._spec.scheduler.name == "none" else 1)
+    def put_back(self, run: TrialRun, trial: TrialState, not_before: float) -> None:
+        """Insert an interrupted run before all others; it is not given out before a time."""
+        self._waiting.insert(0, _Waiting(run, trial, not_before))
 
-    def append(self, job: TrialRun) -> None:
-        self._jobs.append(job)
+    def drop_trial(self, number: int) -> None:
+        """Remove the runs of a trial that has ended."""
+        self._waiting = [each for each in self._waiting if each.run.trial != number]
 
-    def put_back(self, job: TrialRun, until: float) -> None:
-        """The worker of a job was lost: it comes first, but not before `until`."""
-        self._jobs.insert(0, job)
-        self._resting[job.key] = until
-
-    def count(self, now: float) -> int:
-        """How many jobs may be taken."""
-        return sum(self._resting.get(job.key, now) <= now for job in self._jobs)
-
-    def drop(self, number: int) -> None:
-        """Forget the jobs of a trial that has ended."""
-        self._jobs = [job for job in self._jobs if job.trial != number]
-
-    def take(self, now: float, fits: Callable[[TrialRun], bool] = lambda job: True) -> TrialRun | None:
-        """The next job that may be taken and fits."""
-        if self._plan.race is not None:  # the first seed of each candidate before the second of any
-            self._jobs.sort(key=lambda job: (job.repeat, job.trial))
+    def take(self, now: float, fits: Callable[[TrialRun], bool] = lambda run: True) -> TrialRun | None:
+        """Remove and return the next run that can be given out and fits; None if there is none."""
+        if self._plan.race is not None:  # the first repeat of each candidate before the second of any
+            self._waiting.sort(key=lambda each: (each.run.repeat, each.run.trial))
         if self._plan.population is not None:  # the member that is furthest behind, so that all stay side by side
-            self._jobs.sort(key=lambda job: self.reached.get(job.trial, 0))
-        for place, job in enumerate(self._jobs):
-            if self._resting.get(job.key, now) <= now and fits(job):
-                self._resting.pop(job.key, None)
-                return self._jobs.pop(place)
+            self._waiting.sort(key=lambda each: each.trial.paused_step)
+        for place, each in enumerate(self._waiting):
+            if each.not_before <= now and fits(each.run):
+                return self._waiting.pop(place).run
         return None

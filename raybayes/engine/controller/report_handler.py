@@ -1,4 +1,4 @@
-"""What a report means for its trial: go on, stop, write a checkpoint."""
+"""Decides what a report means for its trial: continue, stop, write a checkpoint."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from raybayes.search.plan import Plan
 
 
 class ReportHandler:
-    """Decides by the plan's scheduler and what the books know of the other trials."""
+    """Decides by the plan's scheduler and the curves of all trials. This is where a trial is pruned."""
 
     def __init__(self, plan: Plan, state: SweepState, evolution: Evolution | None) -> None:
         self._plan, self._state, self._evolution = plan, state, evolution
 
     def decide(self, key: Key, report: Report, stopping: bool) -> Decision:
-        """The answer to a report, which the books know by now.
+        """The answer to a report.
 
         Args:
-            stopping: whether the burst is at its end.
+            stopping: whether the burst is about to end.
         """
         number, repeat = key
         if not_finite(report.metrics, self._plan.objectives):
             return Decision(Action.FAIL)
-        if number in self._state.closed:  # another repeat of the trial has failed or was pruned meanwhile
+        if self._state.is_closed(number):  # another repeat of the trial has failed or was pruned meanwhile
             return Decision(Action.PRUNE)
         if repeat == 0 and all(objective.name in report.metrics for objective in self._plan.objectives):
-            self._state.remember(number, report)
+            self._state.extend_curve(number, report)
             if not (report.last or report.early):
                 if self._evolution is not None and not stopping:
-                    return self._evolution.judge(number, report.step)
+                    return self._evolution.decide(number, report.step)
                 if not self._plan.scheduler.goes_on(self._state.curves, number, report.step):
                     return Decision(Action.PRUNE)
         if stopping and not report.last:

@@ -1,8 +1,8 @@
-"""Who trains what: the slots of a burst, and the job that each of them holds. It does not know Ray.
+"""The slots of a burst and the runs that each of them has. Independent of Ray.
 
-A slot is a process, or a group of processes that train together. It comes when there is work for it, takes one job
-after the other (or several at a time, see `fusion.py`), and leaves: when nothing is left to do, when it
-has trained enough for fresh processes to take over, or because it was lost.
+A slot is a process, or a group of processes that train together. It is opened when there is work for it, takes one run
+after the other (or several at a time, see `fusion.py`), and leaves: when nothing is left to do, when it has trained so
+much that a fresh process should take over, or because it was lost.
 """
 
 from __future__ import annotations
@@ -16,41 +16,39 @@ from raybayes.clock import WALL, Clock
 from raybayes.engine.controller.controller import SweepController
 from raybayes.engine.controller.failure_policy import FailurePolicy
 from raybayes.engine.controller.slot_limit import SlotLimit
-from raybayes.engine.controller.state import Process
-from raybayes.engine.messages import Key, RunResult, TrialRun
+from raybayes.engine.messages import Assignment, Key, Process, RunResult
 from raybayes.errors import ClusterError, RaybayesError, StoreError
 
-_STARTS = 2  # processes that could not even be made, until it is plain that none can
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """The desk's answer to a slot that is free: what to train at the same time; none: nothing for now, or ever."""
-
-    jobs: tuple[TrialRun, ...] = ()
-    over: bool = False
+_BROKEN_STARTS = 2  # processes that could not even be created, until no other one is tried
 
 
 @dataclass
 class Slot:
-    """What the desk knows of a slot."""
+    """What is known of a slot.
 
-    opened: float  # when it was called for, on the clock's elapsed time
-    keys: set[Key] = field(default_factory=set)  # the jobs that it holds
-    turned: bool = False  # whether it has said a word
-    start_s: float = 0.0  # that its processes took to start, until its first job has ended
+    Args:
+        opened: when it was requested, in seconds of the pool's clock.
+        keys: the runs that it has.
+        started: whether its processes have asked for work.
+        start_s: seconds that they took to start, until the first run has carried them.
+    """
+
+    opened: float
+    keys: set[Key] = field(default_factory=set)
+    started: bool = False
+    start_s: float = 0.0
 
 
 class SlotPool:
     """The slots of one burst.
 
     Args:
-        burst: what there is to do.
-        room: how many slots there may be.
-        note: gets where the time of a slot went with each job: the columns of `raybayes.store.logs.profile`.
+        controller: what there is to do.
+        slot_limit: how many slots there may be.
+        log_profile: gets where a slot's time went for each run: the columns of `raybayes.store.logs.profile`.
 
     Attributes:
-        problem: why the burst must end, once that is plain: no slot can be started at all, or the storage refuses.
+        problem: why the burst must end, once that is clear: no slot can be started, or the storage fails.
     """
 
     def __init__(
@@ -58,23 +56,30 @@ class SlotPool:
         controller: SweepController,
         slot_limit: SlotLimit,
         clock: Clock = WALL,
-        note: Callable[[Mapping[str, Any]], None] = lambda row: None,
+        log_profile: Callable[[Mapping[str, Any]], None] = lambda row: None,
     ) -> None:
-        self._controller, self.slot_limit, self._clock, self._note = controller, slot_limit, clock, note
+        self._controller, self.slot_limit, self._clock = controller, slot_limit, clock
+        self._log_profile = log_profile
         self._slots: dict[int, Slot] = {}
         self._opened = 0
-        self._starts = FailurePolicy()  # of slots that never said a word
+        self._start_failures = FailurePolicy()  # of slots that never asked for work
         self._next_start = 0.0
-        self._refused = False
+        self._storage_failed = False
         self.problem: RaybayesError | None = None
 
     @property
     def over(self) -> bool:
-        """Whether no slot is needed any more."""
+        """Whether no further slot is needed."""
         return self.problem is not None or self._controller.over
 
-    def open(self) -> int | None:
-        """The number of a new slot, if there is work for one more than those that are on their way."""
+    @property
+    def demand(self) -> int:
+        """How many slots this sweep would use now. One that is idle counts, as long as it has not left."""
+        busy = sum(bool(slot.keys) for slot in self._slots.values())
+        return 0 if self.over else min(self.slot_limit.wanted, max(len(self._slots), busy + self._controller.waiting))
+
+    def open_slot(self) -> int | None:
+        """The number of a new slot, if there is work for one more than those that are starting; else None."""
         if self.over or len(self._slots) >= self.slot_limit.slots or self._clock.elapsed() < self._next_start:
             return None
         free = sum(not slot.keys for slot in self._slots.values())
@@ -84,105 +89,105 @@ class SlotPool:
         self._slots[self._opened] = Slot(self._clock.elapsed())
         return self._opened
 
-    def turn(self, number: int, done: Sequence[RunResult]) -> Assignment:
-        """A slot has ended its jobs (`done`), if it had any, and takes the next."""
+    # -- what slots say --------------------------------------------------------------------------------------
+
+    def next_assignment(self, number: int, results: Sequence[RunResult]) -> Assignment:
+        """A slot has ended its runs in order, if it had any, and asks for the next."""
         slot = self._slots.get(number)
-        if slot is None:  # it was taken for dead, and has woken since
+        if slot is None:  # it was wrongly presumed dead
             return Assignment(over=True)
-        if not slot.turned:
+        if not slot.started:
             slot.start_s = self._clock.elapsed() - slot.opened
-        slot.turned, self._starts = True, FailurePolicy()
+        slot.started, self._start_failures = True, FailurePolicy()
         if len(self._slots) > self.slot_limit.slots:
-            self.leave(number, done)
+            self.on_slot_leave(number, results)
             return Assignment(over=True)
-        for one in done:
-            self._keep(number, slot, one)
+        for result in results:
+            self._profile(number, slot, result)
         slot.keys.clear()
-        jobs = self._controller.turn(done, self._share())
-        slot.keys.update(job.key for job in jobs)
-        return Assignment(tuple(jobs), over=not jobs and self._controller.over)
+        runs = self._controller.finish_and_take(results, self._share())
+        slot.keys.update(run.key for run in runs)
+        return Assignment(tuple(runs), over=not runs and self._controller.over)
 
     def _share(self) -> int:
-        """How many of the jobs that wait would give each slot without one the same number."""
+        """How many of the waiting runs would give each slot without one the same number."""
         busy = sum(bool(slot.keys) for slot in self._slots.values())
         return math.ceil(self._controller.waiting / max(1, self.slot_limit.slots - busy))
 
-    @property
-    def demand(self) -> int:
-        """How many slots this sweep would use now; one that is idle for a moment is kept, as long as it stays."""
-        busy = sum(bool(slot.keys) for slot in self._slots.values())
-        return 0 if self.over else min(self.slot_limit.wanted, max(len(self._slots), busy + self._controller.waiting))
-
-    def ended(self, number: int, done: RunResult) -> None:
-        """One of the jobs that a slot trains at the same time has ended before the others."""
+    def on_run_end(self, number: int, result: RunResult) -> None:
+        """One of the runs that a slot trains together has ended before the others."""
         slot = self._slots.get(number)
         if slot is not None:
-            self._keep(number, slot, done)
-            slot.keys.discard(done.key)
-            self._controller.finish(done.key, None, done.attempt)
+            self._profile(number, slot, result)
+            slot.keys.discard(result.key)
+            self._controller.finish(result.key, None, result.attempt)
 
-    def apart(self, number: int) -> None:
-        """To train the jobs of a slot at the same time has failed; it goes, and each of them goes on alone."""
+    def on_fusion_error(self, number: int) -> None:
+        """Training a slot's runs together has failed; the slot leaves, and each run is trained alone."""
         slot = self._slots.get(number)
         if slot is not None:
-            self._controller.apart(slot.keys)
+            self._controller.unfuse(slot.keys)
             slot.keys.clear()
 
-    def give_up_silent(self) -> list[Process]:
-        """End the jobs that have been silent for too long; the processes to stop."""
-        processes = self._controller.give_up_silent()
-        for slot in self._slots.values():
-            slot.keys = {key for key in slot.keys if self._controller.trains(key)}
-        return processes
-
-    def leave(self, number: int, done: Sequence[RunResult]) -> None:
-        """A slot goes; its last jobs have ended in order."""
+    def on_slot_leave(self, number: int, results: Sequence[RunResult]) -> None:
+        """A slot leaves; its last runs have ended in order."""
         slot = self._slots.pop(number, None)
         if slot is not None:
-            for one in done:
-                self._keep(number, slot, one)
-                self._controller.finish(one.key, None, one.attempt)
+            for result in results:
+                self._profile(number, slot, result)
+                self._controller.finish(result.key, None, result.attempt)
 
-    def refuse(self, reason: str) -> None:
-        """The storage has refused something (it is full, say). No other trial would fare better: the burst ends."""
-        self._refused = True
+    def on_storage_error(self, reason: str) -> None:
+        """The storage has failed (the disk is full, say). Every other trial would fail alike: the burst ends."""
+        self._storage_failed = True
         self.problem = StoreError(reason)
         self._controller.stop()
 
-    def _keep(self, number: int, slot: Slot, done: RunResult) -> None:
-        spent = {**vars(done.spent), "starting": done.spent.starting + slot.start_s}
+    def _profile(self, number: int, slot: Slot, result: RunResult) -> None:
+        times = {**vars(result.times), "starting": result.times.starting + slot.start_s}
         slot.start_s = 0.0
-        trial, repeat = done.key
-        place = {"slot": number, "node": done.node, "trial": trial, "repeat": repeat, "ended": self._clock.now()}
-        self._note({**place, **spent})
+        trial, repeat = result.key
+        place = {"slot": number, "node": result.node, "trial": trial, "repeat": repeat, "ended": self._clock.now()}
+        self._log_profile({**place, **times})
 
-    def close(self, number: int, reason: str = "", broken: bool = False) -> str | None:
-        """A slot has left or was lost; what it held goes on elsewhere, or fails.
+    # -- what the executor says ------------------------------------------------------------------------------
+
+    def on_slot_exit(self, number: int, reason: str = "", broken: bool = False) -> str | None:
+        """A slot's processes have exited; if it still had runs, other slots continue them, or they fail.
 
         Args:
-            reason: how the executor explains the loss.
-            broken: its process could not even be made.
+            reason: the executor's explanation.
+            broken: whether its process could not even be created.
 
         Returns:
-            A sentence for the log if jobs lost their worker.
+            A sentence for the log if runs have lost their worker.
         """
         slot = self._slots.pop(number, None)
         if slot is None:
             return None
-        if not slot.keys and not slot.turned:
-            self._not_started(reason, broken)
+        if not slot.keys and not slot.started:
+            self._on_failed_start(reason, broken)
         lost = []
         for key in sorted(slot.keys):
             error = self._controller.error_of(key)
             if error is not None:
                 self._controller.finish(key, error)
-            elif self._controller.lost(key, reason, False if self._refused else broken or None):
+            elif self._controller.on_worker_lost(key, reason, False if self._storage_failed else broken or None):
                 lost.append(str(key[0]))
         return f"trial {', '.join(lost)}: its worker was lost: {reason}" if lost else None
 
-    def _not_started(self, reason: str, broken: bool) -> None:
+    def _on_failed_start(self, reason: str, broken: bool) -> None:
         now = self._clock.elapsed()
-        error = self._starts.one_more(now, broken, _STARTS, reason)
-        self._next_start = now + self._starts.pause_s
+        error = self._start_failures.on_loss(now, broken, _BROKEN_STARTS, reason)
+        self._next_start = now + self._start_failures.pause_s
         if error is not None and not any(slot.keys for slot in self._slots.values()):
-            self.problem = ClusterError(f"no worker could be started: {reason}; all is stored, go on with resume.")
+            self.problem = ClusterError(
+                f"no worker could be started: {reason}. Everything is stored; continue with raybayes resume."
+            )
+
+    def fail_silent_runs(self) -> list[Process]:
+        """Fail the runs that have not reported within the limit; returns the processes to kill."""
+        processes = self._controller.fail_silent_runs()
+        for slot in self._slots.values():
+            slot.keys = {key for key in slot.keys if self._controller.is_active(key)}
+        return processes

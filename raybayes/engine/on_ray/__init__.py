@@ -1,1 +1,1 @@
-"""Places slots and the controller on a Ray cluster."""
+"""Runs a burst on Ray: the controller as an actor, slots as Tune trials or Train worker groups."""

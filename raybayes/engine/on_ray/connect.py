@@ -1,4 +1,4 @@
-"""The machines: what they have, whether a trial fits, how to reach them. A private local Ray unless one is given."""
+"""The machines: what they have, whether a trial fits, how to connect. A private local Ray unless one is given."""
 
 from __future__ import annotations
 
@@ -16,32 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raybayes.engine.controller.slot_limit import SlotLimit
-from raybayes.engine.on_ray.ray_settings import COMMON_VARIABLES, TRIAL_SLOT
+from raybayes.engine.on_ray.ray_internals import HEAD_RESOURCE, in_own_process_group
+from raybayes.engine.on_ray.ray_settings import DRIVER_VARIABLES, TRIAL_SLOT
 from raybayes.errors import ClusterError, ResourceError
+from raybayes.hardware import GIB
 from raybayes.spec.sweep_spec import Resources, SweepSpec
-
-_HEAD = "node:__internal_head__"
-GIB = 2.0**30
-
-# Set before ray is imported: reused workers, no per-trial loggers, no state snapshots (the study is the memory), and a
-# fast look at Train's workers, which costs 3-5 s per run at Ray's default of 2 s.
-_ENVIRONMENT = {
-    **COMMON_VARIABLES,
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-}
 
 
 @dataclass(frozen=True)
 class Node:
-    """CPU cores, GPUs, and the memory that Ray lets its workers have, of one machine."""
+    """One machine: CPU cores, GPUs, and the memory that Ray grants to workers."""
 
     cpus: float
     gpus: float
@@ -56,8 +40,8 @@ def this_machine() -> list[Node]:
     return [Node(cpus, torch.cuda.device_count())]
 
 
-def alive() -> list[Node]:
-    """The machines of the Ray that this process is in."""
+def alive_nodes() -> list[Node]:
+    """The machines of the Ray that this process is connected to."""
     import ray
 
     return [_node(node["Resources"]) for node in ray.nodes() if node["Alive"]]
@@ -68,7 +52,7 @@ def _node(resources: Mapping[str, float]) -> Node:
     return Node(resources.get("CPU", 0.0), resources.get("GPU", 0.0), resources.get("memory", 0.0) / GIB)
 
 
-def slots(nodes: Sequence[Node], need: Resources) -> int:
+def count_slots(nodes: Sequence[Node], need: Resources) -> int:
     """How many trials fit at once. A worker never spans machines; a trial's workers may."""
     capacity = sum(_workers_on(node, need) for node in nodes)
     return capacity // need.workers
@@ -85,26 +69,26 @@ def _workers_on(node: Node, need: Resources) -> int:
     return min(by_cpu, by_gpu)
 
 
-def slot_limit_of(nodes: Sequence[Node], spec: SweepSpec) -> SlotLimit:
-    """The room for a sweep's slots."""
-    most = slots(nodes, spec.resources)
+def make_slot_limit(nodes: Sequence[Node], spec: SweepSpec) -> SlotLimit:
+    """How many slots a sweep may have on these machines."""
+    most = count_slots(nodes, spec.resources)
     if spec.concurrency == "auto":
         return SlotLimit(most, [node.memory_gib for node in nodes], spec.resources.workers)
     return SlotLimit(min(most, spec.concurrency or most))
 
 
 def require_fit(nodes: Sequence[Node], need: Resources) -> int:
-    """The number of slots. Ray lets an impossible request wait for ever, so it is refused here.
+    """How many trials fit at once. Ray lets an impossible request wait for ever, so it is refused here.
 
     Raises:
         ResourceError: not even one trial fits.
     """
-    found = slots(nodes, need)
+    found = count_slots(nodes, need)
     if found:
         return found
     machines = ", ".join(f"{node.cpus:g} CPUs + {node.gpus:g} GPUs" for node in nodes)
     fitting = sum(_workers_on(node, need) for node in nodes)
-    advice = f"use --workers {fitting} or fewer" if fitting else "ask for less a worker, or for larger machines"
+    advice = f"use --workers {fitting} or fewer" if fitting else "request less per worker, or use larger machines"
     workers = f"{need.workers} worker{'s' if need.workers > 1 else ''}"
     raise ResourceError(
         f"a trial of {workers} with {need.cpus_per_worker:g} CPUs and {need.gpus_per_worker:g} GPUs each "
@@ -114,97 +98,95 @@ def require_fit(nodes: Sequence[Node], need: Resources) -> int:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A connected Ray.
+    """A Ray that this process is connected to.
 
     Args:
         nodes: its machines.
-        ticket: the resource that admits a trial of several workers. It is no CPU: a trial that held one while its
-            workers wait for theirs would wait for ever.
+        slot_bundle: the resources that a trial of several workers reserves for its slot.
         private: whether it was started here and ends with the burst.
     """
 
     nodes: tuple[Node, ...]
-    ticket: dict[str, float]
+    slot_bundle: dict[str, float]
     private: bool
 
 
 @contextlib.contextmanager
-def connected(need: Resources, about: Mapping[str, str] | None = None) -> Iterator[Cluster]:
-    """Join the cluster of RAY_ADDRESS (or the one this process is in already), else start a private local Ray.
+def connect(need: Resources, about: Mapping[str, str] | None = None) -> Iterator[Cluster]:
+    """Connect to the cluster of RAY_ADDRESS (or the one this process is in already), else start a private local Ray.
 
     Args:
-        about: what Ray's dashboard and jobs API say of this program, beside what a submitter said.
+        about: what Ray's dashboard and jobs API say about this program, beside what a submitter said.
 
     Raises:
         ClusterError: the cluster does not answer.
         ResourceError: no trial fits on it.
     """
-    for name, value in _ENVIRONMENT.items():
+    for name, value in DRIVER_VARIABLES.items():
         os.environ.setdefault(name, value)
-    with contextlib.ExitStack() as stack:
-        address = os.environ.get("RAY_ADDRESS")
-        if not address:
-            _private_token()
-        import ray
+    address = os.environ.get("RAY_ADDRESS")
+    if not address:
+        _use_private_token()
+    import ray
 
+    with contextlib.ExitStack() as stack:
         private = not (address or ray.is_initialized())
         if private:
-            nodes = this_machine()
-            tickets = require_fit(nodes, need)
-            with _spared_signals():
-                ray.init(
-                    address="local",
-                    num_cpus=int(nodes[0].cpus),
-                    num_gpus=int(nodes[0].gpus),
-                    resources={TRIAL_SLOT: tickets},
-                    include_dashboard=False,
-                    object_store_memory=256 * 1024**2,
-                    log_to_driver=False,
-                    logging_level="ERROR",
-                    namespace="raybayes",
-                )
+            _start_local(need)
             stack.callback(ray.shutdown)
         elif not ray.is_initialized():
-            try:
-                ray.init(
-                    address=address,
-                    log_to_driver=False,
-                    logging_level="ERROR",
-                    namespace="raybayes",
-                    job_config=ray.job_config.JobConfig(metadata=dict(about or {})),
-                )
-            except (ConnectionError, RuntimeError, ValueError) as error:
-                raise ClusterError(f"Ray at {address} does not answer ({error}); check RAY_ADDRESS.") from None
+            _join(str(address), about or {})
             stack.callback(ray.shutdown)
-        found = tuple(alive())
-        require_fit(found, need)
-        has_tickets = ray.cluster_resources().get(TRIAL_SLOT, 0.0) >= 1
-        yield Cluster(found, {TRIAL_SLOT: 1.0} if has_tickets else {_HEAD: 0.001}, private)
+        nodes = tuple(alive_nodes())
+        require_fit(nodes, need)
+        yield Cluster(nodes, slot_bundle_of(ray.cluster_resources()), private)
 
 
-@contextlib.contextmanager
-def _spared_signals() -> Iterator[None]:
-    """Start Ray's processes in a process group of their own; they end with this process all the same.
+def slot_bundle_of(resources: Mapping[str, float]) -> dict[str, float]:
+    """What a trial of several workers reserves for its slot; the head admits it where no cluster file made slots."""
+    return {TRIAL_SLOT: 1.0} if resources.get(TRIAL_SLOT, 0.0) >= 1 else {HEAD_RESOURCE: 0.001}
 
-    `timeout`, batch systems and shells send SIGTERM or SIGUSR1 to a whole group: it is for the driver, which ends the
-    burst in order, and needs its Ray until then.
-    """
-    from ray._private import services
 
-    whole = services.ConsolePopen
-    services.ConsolePopen = functools.partial(whole, process_group=0)
+def _start_local(need: Resources) -> None:
+    import ray
+
+    nodes = this_machine()
+    fitting = require_fit(nodes, need)
+    with in_own_process_group():
+        ray.init(
+            address="local",
+            num_cpus=int(nodes[0].cpus),
+            num_gpus=int(nodes[0].gpus),
+            resources={TRIAL_SLOT: fitting},
+            include_dashboard=False,
+            object_store_memory=256 * 1024**2,
+            log_to_driver=False,
+            logging_level="ERROR",
+            namespace="raybayes",
+        )
+
+
+def _join(address: str, about: Mapping[str, str]) -> None:
+    import ray
+
     try:
-        yield
-    finally:
-        services.ConsolePopen = whole
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            logging_level="ERROR",
+            namespace="raybayes",
+            job_config=ray.job_config.JobConfig(metadata=dict(about)),
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ClusterError(f"Ray at {address} does not answer ({error}); check RAY_ADDRESS.") from None
 
 
 @functools.cache
-def _private_token() -> None:
-    """A token for a private Ray, readable by its owner alone: others on this machine must not submit to it.
+def _use_private_token() -> None:
+    """Protect a private Ray by a token that its owner alone can read: others on this machine must not submit to it.
 
-    Made once a process and kept until its end, because Ray reads the token once. Whoever has imported ray before
-    (a notebook) keeps Ray's own choice, which is fixed at its import.
+    Made once per process and kept until its end, because Ray reads the token once. A process that has imported ray
+    before (a notebook) keeps Ray's own choice, which is fixed at its import.
     """
     if "ray" in sys.modules or "RAY_AUTH_MODE" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
         return

@@ -1,13 +1,12 @@
-"""The burst as a Ray actor: one process that all workers of a sweep report to, on the machine of the driver.
+"""The controller as a Ray actor: one process that all workers of a sweep report to, on the machine of the driver.
 
-Reports go from a worker straight to the desk and come back with a decision, about a millisecond each way. They do
-not pass through Tune's event loop, and Train's dropping of metrics without a checkpoint does not concern them.
+Reports go from a worker straight to the actor and come back with a decision, about a millisecond each way. They do
+not pass through Tune's event loop, and that Train drops metrics without a checkpoint does not concern them.
 """
 
 from __future__ import annotations
 
 import importlib.abc
-import os
 import sys
 import threading
 import uuid
@@ -20,9 +19,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raybayes.engine.controller.controller import SweepController
 from raybayes.engine.controller.slot_limit import SlotLimit
-from raybayes.engine.controller.slot_pool import Assignment, SlotPool
-from raybayes.engine.controller.state import Process
-from raybayes.engine.messages import Decision, Key, Report, RunResult, Start
+from raybayes.engine.controller.slot_pool import SlotPool
+from raybayes.engine.messages import Assignment, Decision, Key, Process, Report, RunResult, Start
+from raybayes.engine.on_ray.controller_client import ControllerClient
 from raybayes.engine.on_ray.fair_share import FairShareClient
 from raybayes.errors import RaybayesError, StoreError
 from raybayes.search.plan import Plan
@@ -32,42 +31,42 @@ from raybayes.store.layout import Layout
 from raybayes.store.logs.profile import ProfileLog
 from raybayes.store.logs.reports import next_burst
 
-_FIRST_ANSWER_S = 5.0  # that a sweep waits for what the others leave to it, before it calls for slots
+_FIRST_ANSWER_S = 5.0  # how long a sweep waits for its first fair share before it requests slots
 
 
-class _NoPandas(importlib.abc.MetaPathFinder):
-    """Answers like a machine without pandas."""
+class _WithoutPandas(importlib.abc.MetaPathFinder):
+    """Answers like a machine that has no pandas."""
 
     def find_spec(self, name: str, *_: Any) -> None:
         if name == "pandas":
             raise ModuleNotFoundError(name)
 
 
-def _leave_pandas_out() -> None:
+def keep_pandas_out() -> None:
     """Keep pyarrow from importing pandas into this process (0.3 s and 60 MB), which never has a DataFrame.
 
-    Before its first array of a list, pyarrow looks once whether pandas is there, to ask it whether that is a Series.
+    Before its first array of a list, pyarrow imports pandas once, to ask it whether the list is a Series.
     """
-    finder = _NoPandas()
+    finder = _WithoutPandas()
     sys.meta_path.insert(0, finder)
     pa.array([0])
     sys.meta_path.remove(finder)
 
 
 class ControllerActor:
-    """A burst behind an actor's door."""
+    """A `SweepController` and its `SlotPool` in a process of their own. Its methods are those of `ControllerClient`."""
 
     def __init__(self) -> None:
-        _leave_pandas_out()
+        keep_pandas_out()
         self._controller: SweepController | None = None
         self._pool: SlotPool | None = None
         self._profile: ProfileLog | None = None
-        self._agreement: FairShareClient | None = None
-        self._turned = threading.Event()
+        self._fair_share: FairShareClient | None = None
+        self._assigned = threading.Event()
 
     def __repr__(self) -> str:
         """What Ray's dashboard and logs call this actor."""
-        return "raybayes desk"
+        return "raybayes controller"
 
     def open(
         self,
@@ -79,132 +78,97 @@ class ControllerActor:
         wait_s: float,
         shared_as: str | None,
     ) -> None:
-        """Take the sweep; raises as `SweepController` does. Not in the constructor, so that errors come back whole."""
+        """Open the sweep; raises as `SweepController` does. Not in the constructor, so that errors come back whole.
+
+        Args:
+            shared_as: this sweep's name among those that share the cluster; None: it has the cluster for itself.
+        """
         self._controller = SweepController(layout, spec, plan, roots, wait_s)
         self._profile = ProfileLog(layout, next_burst(layout))
-        self._pool = SlotPool(self._controller, slot_limit, note=self._profile.append)
+        self._pool = SlotPool(self._controller, slot_limit, log_profile=self._profile.append)
         if shared_as is not None:
-            self._agreement = FairShareClient(shared_as, spec.weight, spec.resources, slot_limit)
-            self._agreement.renew(self._pool.demand, wait_s=_FIRST_ANSWER_S)
-        threading.Thread(target=self._look_ahead, args=(self._controller,), name="raybayes-ahead", daemon=True).start()
+            self._fair_share = FairShareClient(shared_as, spec.weight, spec.resources, slot_limit)
+            self._fair_share.renew(self._pool.demand, wait_s=_FIRST_ANSWER_S)
+        threading.Thread(target=self._ask_ahead, args=(self._controller,), name="raybayes-ahead", daemon=True).start()
 
-    def _look_ahead(self, controller: SweepController) -> None:
-        """While slots train, look for what they will ask for next."""
+    def _ask_ahead(self, controller: SweepController) -> None:
+        """While slots train, ask the sampler for what they will need next."""
         while True:
-            self._turned.wait()
-            self._turned.clear()
+            self._assigned.wait()
+            self._assigned.clear()
             while controller.ask_ahead():
                 pass
 
     @property
     def controller(self) -> SweepController:
-        assert self._controller is not None, "the desk was used before it was opened"
+        assert self._controller is not None, "the actor was used before `open`"
         return self._controller
 
     @property
     def pool(self) -> SlotPool:
-        assert self._pool is not None, "the desk was used before it was opened"
+        assert self._pool is not None, "the actor was used before `open`"
         return self._pool
 
+    def next_assignment(self, slot: int, results: Sequence[RunResult]) -> Assignment:
+        assignment = self.pool.next_assignment(slot, results)
+        self._assigned.set()
+        return assignment
+
+    def start_run(self, key: Key, node: str, process: Process) -> Start:
+        return self.controller.start_run(key, node, process)
+
+    def on_report(self, key: Key, report: Report) -> Decision:
+        self.pool.slot_limit.on_memory(report.memory_gib)
+        return self.controller.on_report(key, report)
+
+    def before_checkpoint(self, key: Key, step: int) -> None:
+        self.controller.before_checkpoint(key, step)
+
+    def on_run_end(self, slot: int, result: RunResult) -> None:
+        self.pool.on_run_end(slot, result)
+
+    def on_run_error(self, key: Key, error: str) -> None:
+        self.controller.on_run_error(key, error)
+
+    def on_fusion_error(self, slot: int) -> None:
+        self.pool.on_fusion_error(slot)
+
+    def on_storage_error(self, reason: str) -> None:
+        self.pool.on_storage_error(reason)
+
+    def on_slot_leave(self, slot: int, results: Sequence[RunResult]) -> None:
+        self.pool.on_slot_leave(slot, results)
+
     def open_slot(self) -> tuple[int | None, bool]:
-        """A new slot's number if one is needed now, and whether none will ever be."""
-        return self.pool.open(), self.pool.over
+        return self.pool.open_slot(), self.pool.over
 
-    def turn(self, slot: int, done: Sequence[RunResult]) -> Assignment:
-        turn = self.pool.turn(slot, done)
-        self._turned.set()
-        return turn
-
-    def leave(self, slot: int, done: Sequence[RunResult]) -> None:
-        self.pool.leave(slot, done)
-
-    def ended(self, slot: int, done: RunResult) -> None:
-        self.pool.ended(slot, done)
-
-    def apart(self, slot: int) -> None:
-        self.pool.apart(slot)
-
-    def close_slot(self, slot: int, reason: str, broken: bool = False) -> str | None:
+    def on_slot_exit(self, slot: int, reason: str, broken: bool) -> str | None:
         try:
-            return self.pool.close(slot, reason, broken)
+            return self.pool.on_slot_exit(slot, reason, broken)
         except StoreError as error:
-            self.pool.refuse(str(error))
+            self.pool.on_storage_error(str(error))
             return None
 
-    def refuse(self, reason: str) -> None:
-        self.pool.refuse(reason)
+    def fail_silent_runs(self) -> list[Process]:
+        return self.pool.fail_silent_runs()
 
     def problem(self) -> RaybayesError | None:
         return self.pool.problem
-
-    def start(self, key: Key, node: str, process: Process) -> Start:
-        return self.controller.start(key, node, process)
-
-    def report(self, key: Key, report: Report) -> Decision:
-        self.pool.slot_limit.seen(report.memory_gib)
-        return self.controller.report(key, report)
-
-    def saving(self, key: Key, step: int) -> None:
-        self.controller.saving(key, step)
-
-    def failed(self, key: Key, error: str) -> None:
-        self.controller.failed(key, error)
-
-    def give_up_silent(self) -> list[Process]:
-        return self.pool.give_up_silent()
 
     def stop(self) -> None:
         self.controller.stop()
 
     def progress(self) -> Progress:
-        if self._agreement is not None:
-            self._agreement.renew(self.pool.demand)
+        if self._fair_share is not None:
+            self._fair_share.renew(self.pool.demand)
         return self.controller.progress()
 
     def close(self) -> Progress:
-        if self._agreement is not None:
-            self._agreement.end()
+        if self._fair_share is not None:
+            self._fair_share.leave()
         if self._profile is not None:
             self._profile.flush()
         return self.controller.close()
-
-
-class ControllerClient:
-    """A worker's view of the desk: plain calls that wait for the answer. Pickles."""
-
-    def __init__(self, handle: Any) -> None:
-        self.handle = handle
-
-    def turn(self, slot: int, done: Sequence[RunResult]) -> Assignment:
-        answer: Assignment = ray.get(self.handle.turn.remote(slot, done))
-        return answer
-
-    def refuse(self, reason: str) -> None:
-        ray.get(self.handle.refuse.remote(reason))
-
-    def leave(self, slot: int, done: Sequence[RunResult]) -> None:
-        ray.get(self.handle.leave.remote(slot, done))
-
-    def ended(self, slot: int, done: RunResult) -> None:
-        ray.get(self.handle.ended.remote(slot, done))
-
-    def apart(self, slot: int) -> None:
-        ray.get(self.handle.apart.remote(slot))
-
-    def start(self, key: Key, node: str) -> Start:
-        process: Process = (ray.get_runtime_context().get_node_id(), os.getpid())
-        answer: Start = ray.get(self.handle.start.remote(key, node, process))
-        return answer
-
-    def report(self, key: Key, report: Report) -> Decision:
-        answer: Decision = ray.get(self.handle.report.remote(key, report))
-        return answer
-
-    def saving(self, key: Key, step: int) -> None:
-        ray.get(self.handle.saving.remote(key, step))
-
-    def failed(self, key: Key, error: str) -> None:
-        ray.get(self.handle.failed.remote(key, error))
 
 
 def start_controller(
@@ -215,21 +179,22 @@ def start_controller(
     slot_limit: SlotLimit,
     wait_s: float,
     shared: bool,
-) -> Any:
-    """Start the desk beside the driver and let it take the sweep.
+) -> ControllerClient:
+    """Start the controller's actor beside the driver and let it open the sweep.
 
     Args:
+        wait_s: how long to wait for a predecessor that is dying to release the sweep.
         shared: whether other sweeps may be on this Ray.
 
     Raises:
         StoreError: another burst works on the sweep.
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    name = f"raybayes {layout.name} {uuid.uuid4().hex[:6]}"  # told in Ray's dashboard; unique, as Ray wants it
+    name = f"raybayes {layout.name} {uuid.uuid4().hex[:6]}"  # shown in Ray's dashboard; it must be unique on the Ray
     options = {"num_cpus": 0, "scheduling_strategy": here, "max_restarts": 0, "name": name}
-    handle = ray.remote(ControllerActor).options(**options).remote()
+    actor = ray.remote(ControllerActor).options(**options).remote()
     try:
-        ray.get(handle.open.remote(layout, spec, plan, roots, slot_limit, wait_s, name if shared else None))
+        ray.get(actor.open.remote(layout, spec, plan, roots, slot_limit, wait_s, name if shared else None))
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
-    return handle
+    return ControllerClient(actor)

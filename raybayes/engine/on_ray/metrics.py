@@ -1,4 +1,4 @@
-"""A sweep's numbers as Ray metrics: every node's Prometheus endpoint and Ray's own Grafana boards know them.
+"""A sweep's numbers as Ray metrics, for every node's Prometheus endpoint and Ray's own Grafana boards.
 
 Prometheus sees each name with "ray_" in front. docs/watching.md lists them, docs/grafana-board.json draws them.
 """
@@ -13,7 +13,7 @@ from ray.util.metrics import Counter, Gauge
 from raybayes.search.progress import Progress
 from raybayes.store.logs.reports import FIXED, Row
 
-# name -> (what it says, labels)
+# name -> (description, labels)
 GAUGES = {
     "raybayes_trials": ("Trials of the sweep in a state.", ("sweep", "state")),
     "raybayes_trials_wanted": ("Trials that the sweep is to have.", ("sweep",)),
@@ -29,17 +29,20 @@ class RayMetrics:
     """The exporter of one sweep; lives in its driver.
 
     Args:
-        sweep: the sweep's name, the label that tells it from others on the cluster.
+        sweep: the sweep's name, the label that distinguishes it from others on the cluster.
         objective: the first objective.
+        gauge, counter: make a metric of a name, a description and labels.
     """
 
-    def __init__(self, sweep: str, objective: str) -> None:
+    def __init__(
+        self, sweep: str, objective: str, gauge: type[Gauge] = Gauge, counter: type[Counter] = Counter
+    ) -> None:
         self._sweep, self._objective = sweep, objective
-        self._gauges = {name: Gauge(name, doc, labels) for name, (doc, labels) in GAUGES.items()}
-        self._reports = Counter(REPORTS, "Reports of all trials of the sweep.", ("sweep",))
+        self._gauges = {name: gauge(name, doc, labels) for name, (doc, labels) in GAUGES.items()}
+        self._reports = counter(REPORTS, "Reports of all trials of the sweep.", ("sweep",))
 
-    def reports(self, rows: Sequence[Row]) -> None:
-        """Take in new reports; of several of one trial the last one counts."""
+    def on_reports(self, rows: Sequence[Row]) -> None:
+        """Export new reports; of several of one trial the last one counts."""
         for row in rows:
             labels = {"sweep": self._sweep, "trial": str(row["trial"]), "repeat": str(row["repeat"])}
             self._gauges["raybayes_step"].set(row["step"], labels)
@@ -49,10 +52,10 @@ class RayMetrics:
         if rows:
             self._reports.inc(len(rows), {"sweep": self._sweep})
 
-    def progress(self, progress: Progress) -> None:
-        """Take in the state of the burst."""
+    def on_progress(self, progress: Progress) -> None:
+        """Export the state of the burst."""
         sweep = {"sweep": self._sweep}
-        counts = {**progress.states, "RUNNING": len({job.trial for job in progress.running}), "PAUSED": 0}
+        counts = {**progress.states, "RUNNING": len({run.trial for run in progress.running}), "PAUSED": 0}
         if progress.stopping:
             counts["PAUSED"] = progress.paused
         for state in STATES:

@@ -1,37 +1,33 @@
-"""The Ray Tune loop of a burst: Tune places the slots and starts their processes; the desk decides all else.
+"""The Ray Tune loop of a burst: Tune places the slots and starts their processes; the controller decides all else.
 
 A Tune trial is a slot, which trains one of our trials after the other: Tune needs 40 ms to hand a process its next
-trial, and the slot asks the desk in 2. Tune restarts nothing either. A job whose process is gone goes back to the
-desk, which hands it to another slot: to a node that is dead but not yet known to be, Tune would send it again
-until all retries are spent.
+trial, and a slot gets it from the controller in 2. Tune restarts nothing either. A run whose process is lost goes back
+to the controller, which gives it to another slot: to a node that is dead but not yet known to be, Tune would send it
+again until all retries are used up.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import ray
-import ray.cloudpickle as cloudpickle
 import ray.exceptions
 import torch
 from ray import tune
-from ray.air.execution._internal import actor_manager
-from ray.tune.execution import tune_controller
-from ray.tune.execution.placement_groups import PlacementGroupFactory
 from ray.tune.search import Searcher
 
-from raybayes.engine.on_ray.connect import Cluster, slots
-from raybayes.engine.on_ray.controller_actor import ControllerClient
-from raybayes.engine.worker.context import SingleProcessGroup
-from raybayes.engine.worker.run_trial import threads_of
+from raybayes.engine.on_ray.connect import Cluster, count_slots
+from raybayes.engine.on_ray.controller_client import ControllerClient
+from raybayes.engine.on_ray.ray_internals import error_of_trial, memory_kills_as_actor_deaths, reason_of_trial
+from raybayes.engine.on_ray.ray_settings import MAX_PENDING_TRIALS
+from raybayes.engine.worker.process_group import SingleProcessGroup
+from raybayes.engine.worker.process_state import WorkerRecycler
+from raybayes.engine.worker.run_trial import threads_per_worker
 from raybayes.engine.worker.slot_loop import WorkerContext, serve
 from raybayes.errors import ClusterError
 from raybayes.spec.sweep_spec import Resources, SweepSpec
@@ -46,54 +42,56 @@ class SlotActor(tune.Trainable):  # type: ignore[misc]
     def setup(
         self,
         config: dict[str, Any],
-        controller: Any = None,
+        controller: ControllerClient | None = None,
         spec: SweepSpec | None = None,
         storage: Storage | None = None,
     ) -> None:
+        assert controller is not None
         assert spec is not None
         assert storage is not None
         # `_storage` is Tune's own name for something else.
-        self._slot, self._controller, self._spec, self._home = config["slot"], controller, spec, storage
+        self._slot, self._controller, self._spec, self._sweep_folder = config["slot"], controller, spec, storage
 
     def __repr__(self) -> str:
         """What Ray's dashboard and logs call this actor: its sweep, because it serves many trials."""
         return f"raybayes trials of {self._spec.name}" if hasattr(self, "_spec") else "raybayes trials"
 
     def step(self) -> dict[str, Any]:
-        need = self._spec.resources
-        if need.workers > 1:
+        """Serve the slot until it leaves; then Tune's trial is done."""
+        if self._spec.resources.workers > 1:
             from raybayes.engine.on_ray.train import serve_in_group
 
-            lost = serve_in_group(self._slot, self._controller, self._spec, self._home)
+            failure = serve_in_group(self._slot, self._controller, self._spec, self._sweep_folder)
         else:
-            lost = self._serve()
-        if lost is not None:
-            warning = ray.get(self._controller.close_slot.remote(self._slot, lost))
+            failure = self._serve()
+        if failure is not None:
+            warning = self._controller.on_slot_exit(self._slot, failure)
             if warning is not None:
                 _LOG.warning(warning)
         return {"done": True}
 
     def _serve(self) -> str | None:
-        need = self._spec.resources
+        """Serve the slot in this process; why it ended, if not in order."""
+        need, reuse = self._spec.resources, self._spec.reuse
         device = torch.device("cuda:0" if need.gpus_per_worker > 0 else "cpu")
-        worker_context = WorkerContext(self._slot, SingleProcessGroup(), device, threads_of(need.cpus_per_worker))
+        worker = WorkerContext(self._slot, SingleProcessGroup(), device, threads_per_worker(need.cpus_per_worker))
         try:
-            serve(worker_context, ControllerClient(self._controller), self._spec.reuse)
-        except Exception as error:  # the desk knows the reason; after it, the trial's process is not used again
+            serve(worker, self._controller, WorkerRecycler(reuse.trials, reuse.growth_gib))
+        except Exception as error:  # the controller knows the reason; this process is not used again
             return str(error)
         return None
 
 
 class SlotSearcher(Searcher):  # type: ignore[misc]
-    """Asks Tune for slots as the desk needs them. It remembers nothing: the study does."""
+    """Has Tune open slots as the controller needs them. It remembers nothing: the study does."""
 
-    def __init__(self, controller: Any) -> None:
+    def __init__(self, controller: ControllerClient) -> None:
         super().__init__(metric="done", mode="max")
         self._controller = controller
         self._slots: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> Any:
-        slot, over = ray.get(self._controller.open_slot.remote())
+        slot, over = self._controller.open_slot()
         if slot is None:
             return Searcher.FINISHED if over else None
         self._slots[trial_id] = slot
@@ -101,8 +99,8 @@ class SlotSearcher(Searcher):  # type: ignore[misc]
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         slot = self._slots.pop(trial_id, None)
-        if slot is not None and not error:  # else with the reason, below
-            ray.get(self._controller.close_slot.remote(slot, "its slot has left"))
+        if slot is not None and not error:  # else `SlotFailureCallback` says it, with the reason
+            self._controller.on_slot_exit(slot, "its slot has left")
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save."""
@@ -112,88 +110,59 @@ class SlotSearcher(Searcher):  # type: ignore[misc]
 
 
 class SlotFailureCallback(tune.Callback):  # type: ignore[misc]
-    """Tells the desk which slots are lost."""
+    """Tells the controller which slots are lost."""
 
-    def __init__(self, controller: Any) -> None:
+    def __init__(self, controller: ControllerClient) -> None:
         self._controller = controller
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        error = _error_of(trial)
+        error = error_of_trial(trial)
         broken = isinstance(error, ray.exceptions.RayActorError) and error.actor_init_failed
-        warning = ray.get(self._controller.close_slot.remote(trial.config["slot"], _reason(trial, error), broken))
+        warning = self._controller.on_slot_exit(trial.config["slot"], reason_of_trial(trial, error), broken)
         if warning is not None:
             _LOG.warning(warning)
 
 
-def _error_of(trial: Any) -> Exception | None:
-    """The exception that Tune has kept of a trial."""
-    if trial.pickled_error_file is None:
-        return None
-    with open(trial.pickled_error_file, "rb") as file:
-        error: Exception = cloudpickle.load(file)
-    return error
+def run_trials(controller: ControllerClient, spec: SweepSpec, storage: Storage, cluster: Cluster) -> None:
+    """Run slots until the controller needs none any more.
 
-
-def _reason(trial: Any, error: Exception | None) -> str:
-    """What Ray says of a death, without its names for the process (lines that begin with a tab) and its advice."""
-    if error is None and trial.error_file is not None:  # of a death by the memory monitor Tune keeps the text alone
-        lines = Path(trial.error_file).read_text("utf-8").splitlines()
-        return next((line for line in lines if "low on memory" in line), lines[-1] if lines else "no reason is known")
-    told = [line.strip() for line in str(error or "").splitlines() if line.strip() and not line.startswith("\t")]
-    return told[-1].partition(" Some common causes")[0] if told else "Ray does not say why"
-
-
-@contextlib.contextmanager
-def _told_of_killed_workers() -> Iterator[None]:
-    """Let Tune take a process that Ray's memory monitor has killed for what it is: dead.
-
-    Ray tells it with an OutOfMemoryError, which is no RayActorError. Tune (as of Ray 2.60) does not know that one, and
-    would end the whole run with all its trials.
-    """
-    whole = ray.exceptions.RayActorError
-    for module in (actor_manager, tune_controller):
-        module.RayActorError = (whole, ray.exceptions.OutOfMemoryError)  # all that they do with it is isinstance
-    try:
-        yield
-    finally:
-        for module in (actor_manager, tune_controller):
-            module.RayActorError = whole
-
-
-def run_trials(controller: Any, spec: SweepSpec, storage: Storage, cluster: Cluster) -> None:
-    """Work through a burst with Ray Tune, in as many slots as the desk asks for.
+    Args:
+        storage: the sweep's folder.
 
     Raises:
-        ClusterError: the cluster, or the desk's process, was lost, or no slot can be started. Everything is stored.
-        StoreError: the storage has refused something; the burst is at its end.
+        ClusterError: the cluster or the controller's process was lost, or no slot can be started; all is stored.
+        StoreError: the storage has failed; the burst ends.
     """
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it would call a sweep incomplete that lost a worker
-    # With Tune's default of one pending trial, a slot waits until the one before it has started.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(2, slots(cluster.nodes, spec.resources)))
+    os.environ[MAX_PENDING_TRIALS] = str(max(2, count_slots(cluster.nodes, spec.resources)))
     scratch = tempfile.mkdtemp(prefix="raybayes-tune-")
     lost = None
     try:
-        with _told_of_killed_workers():
-            _tuner(controller, spec, storage, cluster, scratch).fit()
-    except (ray.exceptions.RayError, tune.error.TuneError) as error:
+        with memory_kills_as_actor_deaths():
+            _make_tuner(controller, spec, storage, cluster, scratch).fit()
+    except (ray.exceptions.RayError, tune.TuneError) as error:
         reason = str(error).strip().splitlines()[-1]
-        lost = ClusterError(f"the Ray cluster was lost ({reason}); everything is stored, go on with resume.")
+        lost = ClusterError(
+            f"the Ray cluster was lost ({reason}). Everything is stored; continue with raybayes resume."
+        )
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     try:
-        problem = ray.get(controller.problem.remote()) or lost
-    except ray.exceptions.RayError:  # `lost` says so, or closing the desk will
+        problem = controller.problem() or lost
+    except ray.exceptions.RayError:  # `lost` says so, or closing the controller will
         problem = lost
     if problem is not None:
         raise problem
 
 
-def _tuner(controller: Any, spec: SweepSpec, storage: Storage, cluster: Cluster, scratch: str) -> tune.Tuner:
+def _make_tuner(
+    controller: ControllerClient, spec: SweepSpec, storage: Storage, cluster: Cluster, scratch: str
+) -> tune.Tuner:
     slot = tune.with_resources(
         tune.with_parameters(SlotActor, controller=controller, spec=spec, storage=storage),
-        _bundle(spec.resources, cluster),
+        _slot_bundle(spec.resources, cluster),
     )
-    # Tune keeps one class for each name; two sweeps of one process would serve the desk of the later one.
+    # Tune keeps one class for each name; of two sweeps in one process, both would get the controller of the later one.
     slot.__name__ = f"{SlotActor.__name__}-{uuid.uuid4().hex[:8]}"
     return tune.Tuner(
         slot,
@@ -219,8 +188,9 @@ def _slot_name(trial: Any) -> str:
     return f"slot-{trial.config['slot']}-{trial.trial_id}"
 
 
-def _bundle(need: Resources, cluster: Cluster) -> PlacementGroupFactory:
-    if need.workers > 1:  # the workers have their own bundles; this is their slot's ticket
-        return PlacementGroupFactory([cluster.ticket])
+def _slot_bundle(need: Resources, cluster: Cluster) -> tune.PlacementGroupFactory:
+    """What Tune reserves for a slot; the workers of a slot of several have their own bundles."""
+    if need.workers > 1:
+        return tune.PlacementGroupFactory([cluster.slot_bundle])
     bundle = {"CPU": need.cpus_per_worker, "GPU": need.gpus_per_worker}
-    return PlacementGroupFactory([{name: amount for name, amount in bundle.items() if amount}])
+    return tune.PlacementGroupFactory([{name: amount for name, amount in bundle.items() if amount}])

@@ -1,4 +1,4 @@
-"""How much of the machines is in use, as far as Ray tells: slots taken everywhere, load where its agents measure it."""
+"""How much of the machines is in use: resources taken everywhere, load where Ray's agents measure it."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _NAMES = {
 _LINE = re.compile(r"^(\w+)(?:\{.*\})? ([-+0-9.eE]+|NaN)$", re.MULTILINE)
 
 
-def usage(private: bool) -> dict[str, Any]:
+def measure_usage(private: bool) -> dict[str, Any]:
     """The document that `raybayes watch` shows.
 
     Args:
-        private: whether Ray runs on this machine alone, which then tells its own load.
+        private: whether Ray runs on this machine alone, whose load is then measured here.
 
     Returns:
         time (Unix epoch), nodes, taken and total of CPU and GPU, and `load`: means over nodes (cpu) and GPUs (gpu) in
-        percent; without what nobody measures.
+        percent. What is not measured is left out.
     """
     total, free = ray.cluster_resources(), ray.available_resources()
     kinds = [kind for kind in ("CPU", "GPU") if total.get(kind)]
@@ -40,18 +40,18 @@ def usage(private: bool) -> dict[str, Any]:
         "nodes": len(alive),
         "total": {kind: total[kind] for kind in kinds},
         "taken": {kind: total[kind] - free.get(kind, 0.0) for kind in kinds},
-        "load": this_load() if private else mean_load(_pages(alive)),
+        "load": local_load() if private else mean_load(_pages(alive)),
     }
 
 
-def this_load() -> dict[str, float]:
-    """Load of this machine in percent: of its CPUs since the last call, of its memory, of its GPUs if NVML is there."""
+def local_load() -> dict[str, float]:
+    """The load of this machine in percent: of its CPUs since the last call, its memory, and (with NVML) its GPUs."""
     load = {"cpu": psutil.cpu_percent(), "memory": psutil.virtual_memory().percent}
     try:
         import pynvml
 
         pynvml.nvmlInit()
-    except Exception:  # the extra is not installed, or there is no driver: nobody tells, so nothing is said
+    except Exception:  # the extra is not installed, or there is no driver
         return load
     cards = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
     if cards:
@@ -60,7 +60,11 @@ def this_load() -> dict[str, float]:
 
 
 def mean_load(pages: Iterable[str]) -> dict[str, float]:
-    """Means over nodes and GPUs of what the pages of Ray's agents say, in percent."""
+    """Means over nodes and GPUs of the metrics that Ray's agents serve, in percent.
+
+    Args:
+        pages: in Prometheus' text format, one per node.
+    """
     found: dict[str, list[float]] = {name: [] for name in _NAMES.values()}
     for page in pages:
         for name, value in _LINE.findall(page):
@@ -78,5 +82,5 @@ def _pages(nodes: Iterable[Mapping[str, Any]]) -> Iterable[str]:
         try:
             with urllib.request.urlopen(address, timeout=TIMEOUT_S) as answer:
                 yield answer.read().decode()
-        except OSError:  # an agent that is not there, or too busy, tells nothing
+        except OSError:  # there is no agent, or it is too busy to answer
             continue

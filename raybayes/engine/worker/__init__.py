@@ -1,1 +1,1 @@
-"""Runs trials inside a worker process. Imports torch, never Ray."""
+"""Trains runs inside a worker process. Imports torch, never Ray."""

@@ -1,8 +1,8 @@
-"""Writes a worker's checkpoints, most of them beside the training: only the copy of the state is made in its time.
+"""Writes a worker's checkpoints, most of them while it trains: only the copy of the state is made in its time.
 
-The state goes into a file of this machine (without a name, so that a process that is killed leaves none behind), and a
-thread carries it to the storage. There is one on its way at most; it is a checkpoint once the files of all ranks are
-there and it is published, like one that was waited for.
+The state goes into a file of this machine (without a name, so that a killed process leaves none behind), and a thread
+uploads it to the storage. At most one is being uploaded; it is a checkpoint once the files of all ranks are there and
+it is published, like one that was waited for.
 """
 
 from __future__ import annotations
@@ -11,21 +11,19 @@ import logging
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import IO, TYPE_CHECKING, TypeVar
+from typing import IO, TypeVar
 
 from raybayes.clock import Clock
 from raybayes.contract import State
 from raybayes.engine.messages import Controller, TrialRun
+from raybayes.engine.worker.process_group import ProcessGroup
 from raybayes.errors import StoreError
 from raybayes.store.checkpointing import checkpoints
 from raybayes.store.checkpointing.checkpoints import FileRecord
 from raybayes.store.layout import Layout
 
-if TYPE_CHECKING:
-    from raybayes.engine.worker.context import ProcessGroup
-
 Written = TypeVar("Written")
-COST = 0.03  # most of a trial's time that may go into checkpoints: where they take long, they come less often
+COST = 0.03  # largest share of a trial's time that may go into checkpoints: slow ones are written less often
 
 
 class _AbandonedError(Exception):
@@ -33,18 +31,18 @@ class _AbandonedError(Exception):
 
 
 class AsyncCheckpointer:
-    """The checkpoints of one job. What is said to be for every rank must be called on all of them, in the same order.
+    """The checkpoints of one run. A method "on every rank" must be called on all of them, in the same order.
 
     Args:
-        log: told of checkpoints that the storage has refused.
+        log: gets a warning for each checkpoint that the storage did not take.
     """
 
     def __init__(
-        self, job: TrialRun, controller: Controller, group: ProcessGroup, clock: Clock, log: logging.Logger
+        self, run: TrialRun, controller: Controller, group: ProcessGroup, clock: Clock, log: logging.Logger
     ) -> None:
-        self._job, self._controller, self._group, self._clock, self._log = job, controller, group, clock, log
-        self._layout = Layout(job.storage)
-        self._spacing_s = job.checkpoint_every
+        self._run, self._controller, self._group, self._clock, self._log = run, controller, group, clock, log
+        self._layout = Layout(run.storage)
+        self._spacing_s = run.checkpoint_every
         self._saved_at = clock.elapsed()
         self._thread: ThreadPoolExecutor | None = None
         self._upload: tuple[int, Future[FileRecord | None]] | None = None  # the step, and this rank's file
@@ -53,31 +51,31 @@ class AsyncCheckpointer:
 
     @property
     def due(self) -> bool:
-        """Whether it is time for a checkpoint, and the one before is through. Rank 0 decides it for all."""
+        """Whether it is time for a checkpoint and the one before is published. Rank 0 decides it for all."""
         busy = self._upload is not None or not (self._publication is None or self._publication.done())
         return not busy and self._clock.elapsed() - self._saved_at >= self._spacing_s
 
     def save(self, step: int, content: State, wait: bool) -> None:
-        """Store a state; with `wait` it is there when this returns. For every rank.
+        """Store a state, on every rank; with `wait` it is published when this returns.
 
         Raises:
-            StoreError: something in the state cannot be stored. A storage that refuses costs this checkpoint, and not
-                the trial.
+            StoreError: something in the state cannot be stored. A storage that fails costs this checkpoint, not the
+                trial.
         """
         began = self._clock.elapsed()
         self.settle()
-        if wait or not self._job.checkpoint_every:  # 0 asks for one at every report, whatever it costs
-            self._publish(step, self._group.gather(self._stored(step, lambda: self._write(step, content))))
+        if wait or not self._run.checkpoint_every:  # 0 asks for one at every report, whatever it costs
+            self._publish(step, self._group.gather(self._guarded(step, lambda: self._write(step, content))))
         else:
             staged = tempfile.TemporaryFile()  # noqa: SIM115 - the thread closes it
-            record = self._stored(step, lambda: self._stage(staged, step, content))
-            self._upload = step, self._beside(lambda: self._carry(staged, step, record))
+            record = self._guarded(step, lambda: self._stage(staged, step, content))
+            self._upload = step, self._in_thread(lambda: self._upload_staged(staged, step, record))
         self._saved_at = self._clock.elapsed()
-        if self._job.checkpoint_every:
-            self._spacing_s = max(self._job.checkpoint_every, (self._saved_at - began) / COST)
+        if self._run.checkpoint_every:
+            self._spacing_s = max(self._run.checkpoint_every, (self._saved_at - began) / COST)
 
     def poll(self) -> None:
-        """Publish what has been uploaded meanwhile. For every rank."""
+        """Publish what has been uploaded meanwhile, on every rank."""
         if self._upload is not None:
             step, future = self._upload
             ready = self._group.gather((future.done(), future.result() if future.done() else None))
@@ -85,10 +83,10 @@ class AsyncCheckpointer:
                 self._upload = None
                 records = [record for _, record in ready]
                 if self._group.rank == 0 and self._group.size > 1:
-                    self._publication = self._beside(lambda: self._publish(step, records))
+                    self._publication = self._in_thread(lambda: self._publish(step, records))
 
     def settle(self) -> None:
-        """Wait for the checkpoint that is on its way. For every rank."""
+        """Wait until the checkpoint that is being uploaded is published, on every rank."""
         if self._upload is not None:
             self._upload[1].result()
             self.poll()
@@ -97,43 +95,43 @@ class AsyncCheckpointer:
             self._publication = None
 
     def close(self) -> None:
-        """The trial has ended: what is still on its way is not needed. Each rank by itself."""
+        """Abandon what is still being uploaded: the trial has ended. Each rank by itself."""
         self._abandoned = True
         if self._thread is not None:
             self._thread.shutdown(wait=True)
 
-    def _beside(self, work: Callable[[], Written]) -> Future[Written]:
+    def _in_thread(self, work: Callable[[], Written]) -> Future[Written]:
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="raybayes-checkpoint")
         return self._thread.submit(work)
 
     def _write(self, step: int, content: State) -> FileRecord:
-        return checkpoints.save_rank(self._layout, *self._job.key, step, self._group.rank, content)
+        return checkpoints.save_rank(self._layout, *self._run.key, step, self._group.rank, content)
 
     def _stage(self, staged: IO[bytes], step: int, content: State) -> FileRecord:
-        return checkpoints.stage_rank(staged, self._job.key[0], step, self._group.rank, content)
+        return checkpoints.stage_rank(staged, self._run.key[0], step, self._group.rank, content)
 
-    def _carry(self, staged: IO[bytes], step: int, record: FileRecord | None) -> FileRecord | None:
-        """This rank's file, in the thread; a worker that is alone publishes it at once."""
+    def _upload_staged(self, staged: IO[bytes], step: int, record: FileRecord | None) -> FileRecord | None:
+        """Upload this rank's file, in the thread; a single worker publishes it at once."""
         with staged:
             if record is None:
                 return None
             try:
-                if not self._stored(step, lambda: self._uploaded(staged, step, record)):
+                if not self._guarded(step, lambda: self._upload_file(staged, step, record)):
                     return None
                 if self._group.size == 1:
-                    self._goes_on()
+                    self._require_wanted()
                     self._publish(step, [record])
             except _AbandonedError:
-                checkpoints.forget(self._layout, *self._job.key, step)
+                checkpoints.forget(self._layout, *self._run.key, step)
                 return None
         return record
 
-    def _uploaded(self, staged: IO[bytes], step: int, record: FileRecord) -> bool:
-        checkpoints.upload_rank(self._layout, *self._job.key, step, record.name, staged, self._goes_on)
+    def _upload_file(self, staged: IO[bytes], step: int, record: FileRecord) -> bool:
+        checkpoints.upload_rank(self._layout, *self._run.key, step, record.name, staged, self._require_wanted)
         return True
 
-    def _goes_on(self) -> None:
+    def _require_wanted(self) -> None:
         if self._abandoned:
             raise _AbandonedError
 
@@ -141,17 +139,17 @@ class AsyncCheckpointer:
         whole = [record for record in records if record is not None]
         if self._group.rank != 0 or len(whole) < len(records):
             return
-        self._controller.saving(self._job.key, step)
-        self._stored(step, lambda: self._put(step, whole))
+        self._controller.before_checkpoint(self._run.key, step)
+        self._guarded(step, lambda: self._put_in_place(step, whole))
 
-    def _put(self, step: int, records: list[FileRecord]) -> None:
-        place = (self._layout, *self._job.key)
+    def _put_in_place(self, step: int, records: list[FileRecord]) -> None:
+        place = (self._layout, *self._run.key)
         checkpoints.publish(*place, step, records, self._group.size)
-        # The one before stays too, for the case that this one is damaged.
+        # The one before stays too, in case this one is damaged.
         for older in [other for other in checkpoints.steps(*place) if other < step][:-1]:
             checkpoints.delete(*place, older)
 
-    def _stored(self, step: int, write: Callable[[], Written]) -> Written | None:
+    def _guarded(self, step: int, write: Callable[[], Written]) -> Written | None:
         try:
             return write()
         except StoreError as error:

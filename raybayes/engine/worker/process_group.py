@@ -1,8 +1,8 @@
-"""The workers of one trial, joined by torch.distributed."""
+"""The processes that train one run together: a single one, or several joined by torch.distributed."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
@@ -10,8 +10,54 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 
+class ProcessGroup(Protocol):
+    """The workers of one run. Every method must be called on all ranks, in the same order."""
+
+    rank: int
+    size: int
+
+    def broadcast(self, value: Any) -> Any:
+        """Rank 0's value, on every rank."""
+        ...
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every rank's value, in rank order, on every rank."""
+        ...
+
+    def mean(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The mean over ranks."""
+        ...
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model as all ranks train it together."""
+        ...
+
+
+class SingleProcessGroup:
+    """A group of one."""
+
+    rank = 0
+    size = 1
+
+    def broadcast(self, value: Any) -> Any:
+        return value
+
+    def gather(self, value: Any) -> list[Any]:
+        return [value]
+
+    def mean(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        return model
+
+
 class TorchProcessGroup:
-    """The default process group of torch.distributed; satisfies `raybayes.engine.worker.context.Group`."""
+    """The default process group of torch.distributed.
+
+    Args:
+        device: of this rank's tensors.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.rank, self.size, self.device = dist.get_rank(), dist.get_world_size(), device

@@ -1,8 +1,8 @@
-"""What keeps the trials of one process apart: each finds the process as the first one found it.
+"""Keeps the trials of one process apart: each finds the process as the first one found it.
 
 Trainables draw from `ctx.rng` and hold no state; this covers what they cannot reach (a library's dropout, a flag that
 a helper sets, a process group that was never destroyed), so that a trial's numbers do not depend on what its process
-did before.
+has trained before.
 """
 
 from __future__ import annotations
@@ -21,21 +21,23 @@ import psutil
 import torch
 import torch.distributed as dist
 
-GIB = 2.0**30
+from raybayes.engine.worker.torch_internals import process_groups
+from raybayes.hardware import GIB
+
 Undo = Callable[[], Any]
 
 
 @contextlib.contextmanager
-def isolated(seed: int, threads: int) -> Iterator[None]:
-    """Give a trial its own global generators and thread count, and put back all that it changed of the process.
+def isolate(seed: int, threads: int) -> Iterator[None]:
+    """Give a trial its own global generators and thread count; afterwards restore all that it changed of the process.
 
-    Put back: generators, threads, torch's and NumPy's global settings, environment, working folder, process groups.
+    Restored: generators, threads, torch's and NumPy's global settings, environment, working directory, process groups.
 
     Args:
         seed: of the global generators.
         threads: of one torch operation.
     """
-    undo = [_generators(), _torch_settings(), _folder(), _environment(), _process_groups()]
+    undo = [_keep_generators(), _keep_torch_settings(), _keep_directory(), _keep_environment(), _keep_process_groups()]
     devices = list(range(torch.cuda.device_count()))
     torch.set_num_threads(threads)
     try:
@@ -49,32 +51,32 @@ def isolated(seed: int, threads: int) -> Iterator[None]:
             each()
 
 
-def _generators() -> Undo:
+def _keep_generators() -> Undo:
     python_state, numpy_state = random.getstate(), np.random.get_state()
     errors: Any = np.geterr()
 
-    def back() -> None:
+    def restore() -> None:
         random.setstate(python_state)
         np.random.set_state(numpy_state)
         np.seterr(**errors)
 
-    return back
+    return restore
 
 
-def _torch_settings() -> Undo:
+def _keep_torch_settings() -> Undo:
     """Everything of torch that is one for the whole process and changes numbers or speed."""
-    before = _settings()
+    before = _torch_settings()
 
-    def back() -> None:
-        now = _settings()
+    def restore() -> None:
+        now = _torch_settings()
         for name, put in _PUT.items():
-            if now[name] != before[name]:  # not in vain: some of these import half of torch
+            if now[name] != before[name]:  # only then: some of these import half of torch
                 put(before[name])
 
-    return back
+    return restore
 
 
-def _settings() -> dict[str, Any]:
+def _torch_settings() -> dict[str, Any]:
     cudnn = torch.backends.cudnn
     return {
         "threads": torch.get_num_threads(),
@@ -105,69 +107,76 @@ _PUT: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _folder() -> Undo:
+def _keep_directory() -> Undo:
     here = os.getcwd()
     return lambda: os.chdir(here)
 
 
-def _environment() -> Undo:
+def _keep_environment() -> Undo:
     before = dict(os.environ)
 
-    def back() -> None:
+    def restore() -> None:
         for name in os.environ.keys() - before.keys():
             del os.environ[name]
         os.environ.update({name: value for name, value in before.items() if os.environ.get(name) != value})
 
-    return back
+    return restore
 
 
-def _process_groups() -> Undo:
+def _keep_process_groups() -> Undo:
     """Destroys the groups of torch.distributed that a trial has made beside the default one."""
     if not (dist.is_available() and dist.is_initialized()):
         return lambda: None
-    groups = dist.distributed_c10d._world.pg_map
+    groups = process_groups()
     before = set(groups)
 
-    def back() -> None:
+    def restore() -> None:
         for group in [group for group in groups if group not in before]:
             dist.destroy_process_group(group)
 
-    return back
+    return restore
 
 
 def peak_gib() -> float:
-    """Memory of this process at its largest so far."""
+    """The peak memory of this process so far."""
     unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB, macOS in bytes
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB
 
 
+def resident_gib() -> float:
+    """The memory of this process now."""
+    return float(psutil.Process().memory_info().rss) / GIB
+
+
 class WorkerRecycler:
-    """Looks after a process between its trials: frees what the last one left, and watches what cannot be freed.
+    """Cleans a process up between its trials, and says when a fresh one should take over.
 
     Args:
-        growth_gib: growth of the process's memory, since its first trial, above which it is worn out.
+        trials: after how many trials.
+        growth_gib: after how much growth of the process's memory since its first trial.
+        memory_gib: measures the memory of the process.
     """
 
-    def __init__(self, growth_gib: float) -> None:
-        self._growth_gib = growth_gib
-        self._process = psutil.Process()
-        self._first: float | None = None  # memory after the first trial, which imports and loads what all others use
+    def __init__(self, trials: int, growth_gib: float, memory_gib: Callable[[], float] = resident_gib) -> None:
+        self._trials, self._growth_gib, self._memory_gib = trials, growth_gib, memory_gib
+        self._trained = 0
+        self._first_gib: float | None = None  # after the first trial, which loads what all others use
 
-    def tidy(self) -> None:
-        """Collect garbage, give cached memory of the GPUs back."""
+    def clean_up(self, trained: int) -> None:
+        """Collect garbage and release cached memory of the GPUs, after so many trials that were trained together."""
+        self._trained += trained
         gc.collect()
-        if self._first is None:
+        if self._first_gib is None:
             # What is alive now stays alive: no later collection needs to look at it (0.1 s with torch imported).
             gc.freeze()
-            self._first = self._memory()
+            self._first_gib = self._memory_gib()
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
 
     @property
     def worn(self) -> bool:
-        """Whether the memory has grown beyond the limit."""
-        return self._first is not None and (self._memory() - self._first) / GIB > self._growth_gib
-
-    def _memory(self) -> float:
-        return float(self._process.memory_info().rss)
+        """Whether a fresh process should take over."""
+        if self._trained >= self._trials:
+            return True
+        return self._first_gib is not None and self._memory_gib() - self._first_gib > self._growth_gib

@@ -1,4 +1,4 @@
-"""Trains several jobs at the same time in this process, where their project offers it."""
+"""Trains several runs at the same time in this process, where their project supports it."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from raybayes.clock import WALL
+from raybayes.clock import WALL, Clock
 from raybayes.contract import Action, State, Stop
 from raybayes.engine.messages import Controller, RunResult, TrialRun
-from raybayes.engine.worker.context import SingleProcessGroup, TrialContext
-from raybayes.engine.worker.process_state import isolated
-from raybayes.engine.worker.run_trial import prepared
+from raybayes.engine.worker.context import TrialContext
+from raybayes.engine.worker.process_group import SingleProcessGroup
+from raybayes.engine.worker.process_state import isolate
+from raybayes.engine.worker.run_trial import prepare_context
 from raybayes.seeds import derive
 
-Ended = Callable[[RunResult], None]
+OnRunEnd = Callable[[RunResult], None]
 
 
 class FusedContext(TrialContext):
-    """The worker of one of several jobs: its end concerns no other.
+    """The context of one of several runs; that it ends does not end the others.
 
     Attributes:
-        left: called with this worker when its trial ends before its training function has returned.
+        on_stop: called with this context when its run is stopped before its training function has returned.
     """
 
-    left: Callable[[FusedContext], None]
+    on_stop: Callable[[FusedContext], None]
 
     def report(self, metrics: Mapping[str, float], state: Callable[[], State] | None = None) -> None:
         try:
@@ -33,80 +34,83 @@ class FusedContext(TrialContext):
         except Stop as stop:
             if stop.action is Action.PAUSE:
                 self.save()
-            self.left(self)
+            self.on_stop(self)
             raise
 
 
 class FusedContexts:
-    """The jobs of a process that are still in training, and what each of them has taken of its time.
+    """The runs of a process that are still in training, and each one's share of its time.
 
     Args:
-        ended: gets the jobs that end before the last ones, one by one.
+        on_run_end: gets the runs that end before the last ones, one by one.
     """
 
-    def __init__(self, ended: Ended) -> None:
-        self._ended = ended
-        self._at_work: dict[FusedContext, TrialRun] = {}
+    def __init__(self, on_run_end: OnRunEnd, clock: Clock = WALL) -> None:
+        self._on_run_end, self._clock = on_run_end, clock
+        self._training: dict[FusedContext, TrialRun] = {}
         self._all: list[FusedContext] = []
-        self._since = self._elsewhere = 0.0
+        self._since = self._not_training = 0.0
 
     def begin(self, members: Sequence[tuple[TrialRun, FusedContext]]) -> None:
-        self._at_work = {worker: job for job, worker in members}
-        self._all = list(self._at_work)
-        self._since = WALL.elapsed()
-        for worker in self._all:
-            worker.left = self._leave
+        """The training function is about to be called with these runs."""
+        self._training = {context: run for run, context in members}
+        self._all = list(self._training)
+        self._since = self._clock.elapsed()
+        for context in self._all:
+            context.on_stop = self._stop_one
 
-    def _leave(self, worker: FusedContext) -> None:
-        self._ended(self._done(worker))
+    def _stop_one(self, context: FusedContext) -> None:
+        self._on_run_end(self._end(context))
 
-    def rest(self) -> list[RunResult]:
-        """The end of all that are left: their functions have returned."""
-        for worker in self._at_work:
-            worker.save()
-        return [self._done(worker) for worker in list(self._at_work)]
+    def end_all(self) -> list[RunResult]:
+        """End the runs that are left: their training function has returned."""
+        for context in self._training:
+            context.save()
+        return [self._end(context) for context in list(self._training)]
 
-    def _done(self, worker: FusedContext) -> RunResult:
-        self._share()
-        job = self._at_work.pop(worker)
-        worker.close()
-        return RunResult(job.key, worker.attempt, worker.spent, worker.node)
+    def _end(self, context: FusedContext) -> RunResult:
+        self._share_time()
+        run = self._training.pop(context)
+        context.close()
+        return RunResult(run.key, context.attempt, context.times, context.node)
 
-    def _share(self) -> None:
-        """Divide the training since the last end equally among those that took part in it."""
-        now, elsewhere = WALL.elapsed(), sum(worker.spent.reporting + worker.spent.saving for worker in self._all)
-        training = now - self._since - (elsewhere - self._elsewhere)
-        for worker in self._at_work:
-            worker.spent.training += training / len(self._at_work)
-        self._since, self._elsewhere = now, elsewhere
+    def _share_time(self) -> None:
+        """Divide the training time since the last end equally among the runs that took part in it."""
+        now = self._clock.elapsed()
+        not_training = sum(context.times.reporting + context.times.saving for context in self._all)
+        training = now - self._since - (not_training - self._not_training)
+        for context in self._training:
+            context.times.training += training / len(self._training)
+        self._since, self._not_training = now, not_training
 
 
 def run_fused(
-    jobs: Sequence[TrialRun], controller: Controller, device: torch.device, threads: int, ended: Ended
+    runs: Sequence[TrialRun], controller: Controller, device: torch.device, threads: int, on_run_end: OnRunEnd
 ) -> list[RunResult]:
-    """Train jobs that their project can train at the same time; the ends of those that were trained to the end.
+    """Train runs that their project can train at the same time; what the training function raises passes through.
 
     Args:
-        ended: gets the end of each that was ended before by its sweep.
+        on_run_end: gets each run that the sweep stops early.
 
-    Whatever the training function raises passes through.
+    Returns:
+        The results of the runs that were trained until the training function returned.
     """
     began = WALL.elapsed()
-    companions, members, configs = FusedContexts(ended), [], []
+    fused, members, configs = FusedContexts(on_run_end), [], []
     with contextlib.ExitStack() as stack:
-        for job in jobs:
-            project, config, worker = prepared(job, controller, SingleProcessGroup(), device, FusedContext)
-            stack.callback(worker.close)
-            if worker.attempt:  # else the desk knows the end of this job
-                members.append((job, worker))
+        for run in runs:
+            project, config, context = prepare_context(run, controller, SingleProcessGroup(), device, FusedContext)
+            stack.callback(context.close)
+            if context.attempt:  # else the run has ended already
+                members.append((run, context))
                 configs.append(config)
         if not members:
             return []
         first = members[0][0]
-        stack.enter_context(isolated(derive(first.seed, "global", first.trial, first.repeat), threads))
-        for _, worker in members:
-            worker.spent.starting = (WALL.elapsed() - began) / len(members)
-        companions.begin(members)
-        assert project.fusion is not None, "the desk gives several jobs only where the project can train them together"
-        project.fusion.train(configs, [worker for _, worker in members])
-        return companions.rest()
+        stack.enter_context(isolate(derive(first.seed, "global", first.trial, first.repeat), threads))
+        for _, context in members:
+            context.times.starting = (WALL.elapsed() - began) / len(members)
+        fused.begin(members)
+        assert project.fusion is not None, "the controller fuses runs only where their project supports it"
+        project.fusion.train(configs, [context for _, context in members])
+        return fused.end_all()

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from raybayes.engine.on_ray.ray_internals import LONGEST_SOCKET
 from raybayes.errors import ClusterError
 from raybayes.launch.node.ports import PortLease, block_size
 
-# "/session_2026-01-31_14-25-01_123456_1234567" and "/sockets/dash_MetricsHead", the longest that Ray 2.60 makes.
-SESSION_AND_SOCKET = 43 + 25
+SESSION_AND_SOCKET = len(f"/{LONGEST_SOCKET}")
 MAX_SOCKET_PATH = 107  # bytes in the address of a Unix socket, without its final zero
 SCRATCH_FOLDER = len("/rb1234567-abcdefgh/r")
 _FEW_FILES, _TOO_FEW_FILES = 4096, 1024

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,23 +11,11 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from raybayes.search.optuna_internals import FinishedTrials, as_distinct_trials
+
 FEWEST = 4  # finished trials below which nothing can be said
 RESAMPLES = 32
 INTERVAL = (0.05, 0.95)
-
-
-class Drawn:
-    """Finished trials as PED-ANOVA reads a study, in memory."""
-
-    def __init__(self, trials: Sequence[FrozenTrial], direction: StudyDirection) -> None:
-        self._trials = list(trials)
-        self.directions = [direction]
-
-    def get_trials(self, deepcopy: bool = True, states: Sequence[TrialState] | None = None) -> list[FrozenTrial]:
-        return self._trials
-
-    def _is_multi_objective(self) -> bool:
-        return False
 
 
 def shares(trials: Sequence[FrozenTrial], direction: StudyDirection) -> dict[str, float]:
@@ -58,7 +45,7 @@ def intervals(
     names = shares(done, direction)
     generator = np.random.default_rng(seed)
     drawn = [
-        _evaluated(_renumbered([done[i] for i in generator.integers(0, len(done), len(done))]), direction)
+        _evaluated(as_distinct_trials([done[i] for i in generator.integers(0, len(done), len(done))]), direction)
         for _ in range(resamples if names else 0)
     ]
     found = {name: np.quantile([one.get(name, 0.0) for one in drawn], INTERVAL) for name in names}
@@ -69,16 +56,8 @@ def _finished(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     return [t for t in trials if t.state is TrialState.COMPLETE and t.values and np.isfinite(t.values).all()]
 
 
-def _renumbered(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    # PED-ANOVA tells trials apart by their ids, and a resample holds some trials several times.
-    copies = [copy.copy(trial) for trial in trials]
-    for i, trial in enumerate(copies):
-        trial._trial_id = i
-    return copies
-
-
 def _evaluated(done: Sequence[FrozenTrial], direction: StudyDirection) -> dict[str, float]:
-    study: Any = Drawn(done, direction)
+    study: Any = FinishedTrials(done, direction)
     evaluator = optuna.importance.PedAnovaImportanceEvaluator()
     with warnings.catch_warnings():  # few trials make Optuna warn at each resample; the intervals say it better
         warnings.simplefilter("ignore")

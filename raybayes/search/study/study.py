@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from raybayes.contract import Direction
 from raybayes.errors import StoreError
 from raybayes.search.objective import Objective
+from raybayes.search.optuna_internals import fix_params, forget_cached_trials, open_trial, share_search_space
 from raybayes.search.outcomes.importance import intervals, shares
 from raybayes.search.outcomes.outcome import Outcome, State
 from raybayes.search.samplers import Factory
@@ -32,7 +34,6 @@ from raybayes.space import Choice, Float, Space, Value
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 _NAME = "sweep"
-_METRICS = "study:metric_names"  # where Optuna and its dashboard look for them
 _FINAL = {State.COMPLETE: TrialState.COMPLETE, State.PRUNED: TrialState.PRUNED, State.FAIL: TrialState.FAIL}
 _SHOWN = {
     TrialState.COMPLETE: State.COMPLETE,
@@ -74,9 +75,11 @@ class Study:
             was = ", ".join(d.name.lower() for d in self._study.directions)
             now = ", ".join(f"{o.direction} {o.name}" for o in objectives)
             raise StoreError(f"{location}: the study was made to {was}, found {now}; start a new sweep for these.")
-        if writer and _METRICS not in self._storage.get_study_system_attrs(self._study._study_id):
-            names = [objective.name for objective in objectives]
-            self._storage.set_study_system_attr(self._study._study_id, _METRICS, names)
+        if writer and self._study.metric_names is None:  # Optuna's dashboard shows them
+            with warnings.catch_warnings():  # "experimental" for years
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                self._study.set_metric_names([objective.name for objective in objectives])
+        self._study_id = self._storage.get_study_id_from_name(_NAME)
         self._live: dict[int, Trial] = {}
         self._common = IntersectionSearchSpace(include_pruned=True)  # as TPESampler makes its own
 
@@ -117,18 +120,16 @@ class Study:
         """A new trial: its number and its configuration, drawn by `factory(number)` or as `given`."""
         number = len(self._trials())
         # Not `Study.ask`: it would hand out a trial that is put aside (WAITING) before it makes a new one.
-        trial_id = self._storage.create_new_trial(self._study._study_id)
+        trial_id = self._storage.create_new_trial(self._study_id)
         if given is not None:
-            self._storage.set_trial_system_attr(trial_id, "fixed_params", dict(given))
-        self._study._thread_local.cached_all_trials = None
+            fix_params(self._storage, trial_id, given)
+        forget_cached_trials(self._study)
         self._study.sampler = sampler = factory(number)
         if isinstance(sampler, TPESampler):
-            # It remembers which trials it has seen. A new one a suggestion would look at all of them again, which was a
-            # third of the time that a suggestion takes at 2,000 trials.
-            sampler._search_space = self._common
+            share_search_space(sampler, self._common)
         params: dict[str, Value] = {}
         self._study.informing = True
-        trial = Trial(self._study, trial_id)
+        trial = open_trial(self._study, trial_id)
         for name in self._space:
             if self._space.is_active(name, params):
                 params[name] = self._suggest(trial, name)
@@ -152,13 +153,13 @@ class Study:
         """Go on with an unfinished trial: RUNNING again, under the same number and configuration."""
         frozen = self._frozen(number)
         if frozen.state is TrialState.WAITING:
-            self._storage.set_trial_state_values(frozen._trial_id, TrialState.RUNNING)
-        self._live[number] = self._handle(frozen)
+            self._storage.set_trial_state_values(self._id(number), TrialState.RUNNING)
+        self._live[number] = self._handle(number)
         return dict(frozen.params)
 
-    def _handle(self, frozen: FrozenTrial) -> Trial:
+    def _handle(self, number: int) -> Trial:
         self._study.sampler = RandomSampler()  # a handle on an old trial must not cost a suggestion
-        return Trial(self._study, frozen._trial_id)
+        return open_trial(self._study, self._id(number))
 
     def params(self, number: int) -> dict[str, Value]:
         """The configuration of any trial."""
@@ -166,8 +167,10 @@ class Study:
 
     def _frozen(self, number: int) -> FrozenTrial:
         # By number, not from the list of all: a report of a long study must cost what one of a short study does.
-        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
-        return self._storage.get_trial(trial_id)
+        return self._storage.get_trial(self._id(number))
+
+    def _id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
 
     # -- telling ---------------------------------------------------------------------------------------------
 
@@ -185,7 +188,7 @@ class Study:
         """Close a trial, or (PAUSED) put it aside for a later burst."""
         trial = self._live.pop(number)
         if outcome.state is State.PAUSED:
-            self._storage.set_trial_state_values(self._frozen(number)._trial_id, TrialState.WAITING)
+            self._storage.set_trial_state_values(self._id(number), TrialState.WAITING)
             return
         if outcome.error is not None:
             trial.set_user_attr("error", outcome.error)
@@ -198,8 +201,8 @@ class Study:
         """Close a trial that a crash left without a whole configuration; it does not count."""
         frozen = self._frozen(number)
         if frozen.state is TrialState.WAITING:
-            self._storage.set_trial_state_values(frozen._trial_id, TrialState.RUNNING)
-        self._handle(frozen).set_user_attr("void", True)
+            self._storage.set_trial_state_values(self._id(number), TrialState.RUNNING)
+        self._handle(number).set_user_attr("void", True)
         self._study.tell(number, state=TrialState.FAIL)
 
     # -- reading ---------------------------------------------------------------------------------------------
@@ -209,11 +212,7 @@ class Study:
         return [self._record(frozen) for frozen in self._trials() if not frozen.user_attrs.get("void")]
 
     def _record(self, frozen: FrozenTrial) -> TrialRecord:
-        missed = {
-            name.partition(":")[2]: value
-            for name, value in frozen.system_attrs.items()
-            if name.startswith("constraints:")
-        }
+        missed = frozen.constraints
         return TrialRecord(
             number=frozen.number,
             state=_SHOWN[frozen.state],

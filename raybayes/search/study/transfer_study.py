@@ -7,13 +7,13 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from raybayes.search.objective import Objective
+from raybayes.search.optuna_internals import ExtendedStudy
 from raybayes.space import Choice, Float, Parameter, Space, Value
 
 
@@ -32,7 +32,7 @@ class Past:
     standing: tuple[float, ...]
 
 
-class TransferStudy(optuna.Study):
+class TransferStudy(ExtendedStudy):
     """An Optuna study that shows `past` to a sampler while `informing` is set."""
 
     def __init__(
@@ -44,16 +44,13 @@ class TransferStudy(optuna.Study):
         self._distributions = {name: distribution(space[name]) for name in space}
         self._shown: tuple[int, list[FrozenTrial]] | None = None
 
-    def _get_trials(
-        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
-    ) -> list[FrozenTrial]:
-        own = super()._get_trials(deepcopy, states, use_cache)
+    def extra_trials(self, own: Sequence[FrozenTrial], states: Container[TrialState] | None) -> list[FrozenTrial]:
         if not (self.informing and self._past) or (states is not None and TrialState.COMPLETE not in states):
-            return own
+            return []
         done = [trial for trial in own if trial.state is TrialState.COMPLETE]
         if self._shown is None or self._shown[0] != len(done):
             self._shown = len(done), self._on_the_scale_of(done)
-        return [*self._shown[1], *own]
+        return self._shown[1]
 
     def _on_the_scale_of(self, done: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         ladders = [

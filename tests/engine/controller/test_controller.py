@@ -139,14 +139,14 @@ class TestSearches:
     @pytest.mark.parametrize("scheduler", ["asha", "median", "hyperband", "pbt:size=6,interval=2"])
     def test_no_trial_is_stopped_before_its_first_report_that_tells(self, tmp_path, scheduler):
         sweep = rb.sweep(
-            "parabola", trials=30, scheduler=scheduler, config={"steps": 27, "grace": 6}, storage=str(tmp_path), **HERE
+            "parabola", trials=16, scheduler=scheduler, config={"steps": 12, "grace": 4}, storage=str(tmp_path), **HERE
         )
         stopped = [row["steps"] for row in sweep.trials.to_pylist() if row["state"] == "PRUNED"]
         assert stopped, "the scheduler still stops trials"
-        assert min(stopped) >= 6
-        early = rb.sweep("parabola", trials=30, scheduler=scheduler, config={"steps": 27}, storage=str(tmp_path),
+        assert min(stopped) >= 4
+        early = rb.sweep("parabola", trials=16, scheduler=scheduler, config={"steps": 12}, storage=str(tmp_path),
                          name="early", **HERE)  # fmt: skip
-        assert min(row["steps"] for row in early.trials.to_pylist() if row["state"] == "PRUNED") < 6
+        assert min(row["steps"] for row in early.trials.to_pylist() if row["state"] == "PRUNED") < 4
 
     def test_constraints_reach_the_sampler_and_the_winner(self, tmp_path):
         sweep = rb.sweep("parabola", trials=8, constraints={"loss": ">= 0.5"}, storage=str(tmp_path), **HERE)

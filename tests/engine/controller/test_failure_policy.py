@@ -1,7 +1,5 @@
 """A worker that is gone: its job goes on in another one, as the retries allow; a start on a dead node costs nothing."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from raybayes.clock import VirtualClock
@@ -34,11 +32,11 @@ class Told:
         )
 
     def take(self):
-        job = self.controller.next_job()
-        return None if job is None else job.key
+        run = self.controller.next_run()
+        return None if run is None else run.key
 
     def report(self, key, attempt, step=1, last=False):
-        return self.controller.report(key, Report(step, attempt, 1.0, {"loss": 1.0}, last))
+        return self.controller.on_report(key, Report(step, attempt, 1.0, {"loss": 1.0}, last))
 
     def rows(self):
         self.controller.close()
@@ -48,10 +46,10 @@ class Told:
 def test_a_lost_job_comes_first_and_its_attempts_are_counted(tmp_path):
     told = Told(tmp_path)
     first = told.take()
-    assert told.controller.start(first, "n", HERE).attempt == 1
-    assert told.controller.lost(first, "killed")
+    assert told.controller.start_run(first, "n", HERE).attempt == 1
+    assert told.controller.on_worker_lost(first, "killed")
     assert told.take() == first
-    assert told.controller.start(first, "n", THERE).attempt == 2
+    assert told.controller.start_run(first, "n", THERE).attempt == 2
     told.report(first, 2, last=True)
     told.controller.finish(first, None)
     assert [(row["state"], row["attempts"]) for row in told.rows()] == [("COMPLETE", 2)]
@@ -62,8 +60,8 @@ def test_the_retries_end_and_the_error_says_why(tmp_path, retries):
     told = Told(tmp_path, retries)
     key = told.take()
     for _ in range(retries + 1):
-        told.controller.start(key, "n", HERE)
-        told.controller.lost(key, "it took too much memory")
+        told.controller.start_run(key, "n", HERE)
+        told.controller.on_worker_lost(key, "it took too much memory")
         following = told.take()
     assert following != key, "the others go on"
     failed = told.rows()[0]
@@ -76,7 +74,7 @@ def test_a_worker_that_never_began_costs_no_retry_and_the_next_is_sent_later(tmp
     told = Told(tmp_path, retries=0)
     key, pauses = told.take(), []
     for _ in range(7):
-        told.controller.lost(key, "the node is dead")
+        told.controller.on_worker_lost(key, "the node is dead")
         if not pauses:
             assert told.take() != key, "another trial uses the slot meanwhile"
         before = told.clock.elapsed()
@@ -86,17 +84,17 @@ def test_a_worker_that_never_began_costs_no_retry_and_the_next_is_sent_later(tmp
         pauses.append(told.clock.elapsed() - before)
     assert pauses == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0, 5.0]
     assert pauses[-1] == LONGEST_PAUSE_S
-    assert told.controller.start(key, "n", HERE).attempt == 1
+    assert told.controller.start_run(key, "n", HERE).attempt == 1
 
 
 def test_where_no_worker_ever_begins_the_trial_fails_in_the_end(tmp_path):
     told = Told(tmp_path)
     key = told.take()
-    told.controller.lost(key, "the node is dead")
+    told.controller.on_worker_lost(key, "the node is dead")
     told.take()
     told.clock.advance(START_LIMIT_S + 1)
     assert told.take() == key
-    told.controller.lost(key, "the node is dead")
+    told.controller.on_worker_lost(key, "the node is dead")
     assert told.rows()[0]["failure"] == "no worker could be started for it in 121 s; the last time: the node is dead"
 
 
@@ -104,7 +102,7 @@ def test_a_worker_that_cannot_be_made_counts(tmp_path):
     told = Told(tmp_path, retries=1)
     key = told.take()
     for _ in range(2):
-        assert told.controller.lost(key, "ModuleNotFoundError: no module named torch", counts=True)
+        assert told.controller.on_worker_lost(key, "ModuleNotFoundError: no module named torch", counts=True)
         told.take()
     assert "no module named torch" in told.rows()[0]["failure"]
 
@@ -112,11 +110,11 @@ def test_a_worker_that_cannot_be_made_counts(tmp_path):
 def test_a_process_that_was_taken_for_dead_is_told_to_stop_and_not_listened_to(tmp_path):
     told = Told(tmp_path)
     key = told.take()
-    told.controller.start(key, "n", HERE)
-    told.controller.lost(key, "unavailable")
+    told.controller.start_run(key, "n", HERE)
+    told.controller.on_worker_lost(key, "unavailable")
     assert told.report(key, 1).action is Action.PRUNE
     assert told.take() == key
-    told.controller.start(key, "n", THERE)
+    told.controller.start_run(key, "n", THERE)
     assert told.report(key, 1).action is Action.PRUNE
     told.controller.finish(key, None, attempt=1)
     assert told.report(key, 2).action is Action.CONTINUE
@@ -129,11 +127,11 @@ def test_a_process_that_was_taken_for_dead_is_told_to_stop_and_not_listened_to(t
 def test_a_trial_that_was_lost_after_its_last_report_is_complete_without_another(tmp_path):
     told = Told(tmp_path)
     key = told.take()
-    told.controller.start(key, "n", HERE)
+    told.controller.start_run(key, "n", HERE)
     told.report(key, 1, last=True)
-    told.controller.lost(key, "killed")
+    told.controller.on_worker_lost(key, "killed")
     told.take()
-    told.controller.start(key, "n", THERE)
+    told.controller.start_run(key, "n", THERE)
     told.controller.finish(key, None, attempt=2)
     assert told.rows()[0]["state"] == "COMPLETE"
 
@@ -141,37 +139,8 @@ def test_a_trial_that_was_lost_after_its_last_report_is_complete_without_another
 def test_the_end_of_a_process_that_had_told_the_end_of_its_job_is_nothing(tmp_path):
     told = Told(tmp_path)
     key = told.take()
-    told.controller.start(key, "n", HERE)
+    told.controller.start_run(key, "n", HERE)
     told.report(key, 1, last=True)
     told.controller.finish(key, None)
-    assert not told.controller.lost(key, "killed")
+    assert not told.controller.on_worker_lost(key, "killed")
     assert told.rows()[0]["state"] == "COMPLETE"
-
-
-@pytest.mark.ray
-class TestTheMemoryMonitor:
-    """Ray tells a kill by its memory monitor with an exception that Tune does not know; it must stay a loss of one."""
-
-    def test_tune_takes_it_for_a_death(self):
-        from ray.air.execution._internal import actor_manager
-        from ray.exceptions import OutOfMemoryError, RayActorError
-        from ray.tune.execution import tune_controller
-
-        from raybayes.engine.on_ray.tune import _told_of_killed_workers
-
-        error = OutOfMemoryError("1 worker(s) were killed due to the node running low on memory.")
-        with _told_of_killed_workers():
-            for module in (actor_manager, tune_controller):
-                assert isinstance(error, module.RayActorError)
-                assert isinstance(RayActorError(), module.RayActorError)
-        assert actor_manager.RayActorError is tune_controller.RayActorError is RayActorError
-
-    def test_the_reason_is_what_ray_says_of_the_memory(self, tmp_path):
-        from raybayes.engine.on_ray.tune import _reason
-
-        told = "1 worker(s) were killed due to the node running low on memory. Memory on the node was 9GB / 10GB"
-        file = tmp_path / "error.txt"
-        file.write_text(f"Failure # 1 (occurred at noon)\n{told}\nOOM kill reason: ...\nRefer to the documentation\n")
-        trial = SimpleNamespace(error_file=str(file))
-        assert _reason(trial, None) == told
-        assert _reason(trial, ValueError("no\n\tpid: 3\n")) == "no"

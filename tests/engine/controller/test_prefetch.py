@@ -1,11 +1,8 @@
 """When a configuration is looked for before a slot asks, and that one slot's sweep depends on its seed alone."""
 
-from types import SimpleNamespace
-
 import pytest
 
 import raybayes as rb
-from raybayes.engine.controller import state
 from raybayes.engine.controller.prefetch import Prefetcher
 from raybayes.space import Float, Space
 from raybayes.spec.sweep_spec import SweepSpec
@@ -13,11 +10,11 @@ from raybayes.spec.sweep_spec import SweepSpec
 SPACE = Space({"x": Float(0.0, 1.0)})
 
 
-def foresight(asking, training, **wanted):
+def prefetcher(asking, training, **wanted):
     made = Prefetcher(SweepSpec(project="p", name="s", **wanted))
     for _ in range(5):
-        made.asked(asking)
-        made.trained(training)
+        made.on_suggestion(asking)
+        made.on_run_end(training)
     return made
 
 
@@ -34,12 +31,12 @@ def foresight(asking, training, **wanted):
     ],
 )
 def test_it_pays_where_asking_takes_a_notable_part_of_a_trial(mode, asking, training, live, waiting, pays):
-    assert foresight(asking, training, ask_ahead=mode).pays(live, waiting) == pays
+    assert prefetcher(asking, training, ask_ahead=mode).pays(live, waiting) == pays
 
 
 @pytest.mark.parametrize("sampler", ["cmaes", "nsga2", "optuna.samplers.QMCSampler"])
 def test_samplers_that_do_not_see_pending_trials_are_never_asked_ahead(sampler):
-    assert not foresight(0.02, 0.1, ask_ahead="always", sampler=sampler).pays(2, 0)
+    assert not prefetcher(0.02, 0.1, ask_ahead="always", sampler=sampler).pays(2, 0)
 
 
 def test_nothing_is_asked_ahead_before_anything_is_known():
@@ -67,11 +64,3 @@ def test_what_was_asked_ahead_is_not_lost_when_the_time_is_up(tmp_path):
     whole = rb.simulate(lambda config: config["x"], SPACE, **wanted).sweep.trials
     assert whole["config.x"].to_pylist()[: len(before)] == before
     assert set(whole["state"].to_pylist()) == {"COMPLETE"}
-
-
-def test_a_trial_starts_when_its_training_does_not_when_it_was_asked_for(tmp_path, monkeypatch):
-    times = iter(range(1000, 2000, 10))
-    clock = SimpleNamespace(now=lambda: next(times), elapsed=lambda: 0.0)
-    monkeypatch.setattr(state, "WALL", clock)
-    found = rb.simulate(lambda config: config["x"], SPACE, trials=4, workers=1, ask_ahead="always")
-    assert found.sweep.trials["started"].to_pylist() == [1000.0, 1010.0, 1020.0, 1030.0]

@@ -20,6 +20,6 @@ from raybayes.engine.controller.slot_limit import SlotLimit
 )
 def test_slots(memory, workers, peak, slots):
     slot_limit = SlotLimit(8, memory, workers)
-    slot_limit.seen(peak)
-    slot_limit.seen(peak / 2)
+    slot_limit.on_memory(peak)
+    slot_limit.on_memory(peak / 2)
     assert slot_limit.slots == slots

@@ -13,7 +13,14 @@ import raybayes as rb
 from raybayes.clock import VirtualClock
 from raybayes.engine.controller.slot_limit import SlotLimit
 from raybayes.engine.on_ray.connect import Node
-from raybayes.engine.on_ray.fair_share import SILENT_S, FairShareClient, FairShareLedger, ResourceClaim, fair
+from raybayes.engine.on_ray.fair_share import (
+    LEDGER,
+    SILENT_S,
+    FairShareClient,
+    FairShareLedger,
+    ResourceClaim,
+    fair_slots,
+)
 from raybayes.errors import SpecError
 from raybayes.spec.sweep_spec import Resources
 
@@ -43,7 +50,7 @@ def claim(weight=1.0, demand=99, workers=1, cpus=1.0, gpus=0.0):
     ],
 )
 def test_who_gets_how_many(nodes, claims, slots):
-    assert fair(nodes, claims) == slots
+    assert fair_slots(nodes, claims) == slots
 
 
 CLAIMS = st.lists(
@@ -67,7 +74,7 @@ def test_all_fits_and_nothing_that_fits_is_left_over(cpus, given_claims):
         str(number): claim(weight, demand, workers, need)
         for number, (weight, demand, workers, need) in enumerate(given_claims)
     }
-    slots = fair([Node(count, 0) for count in cpus], claims)
+    slots = fair_slots([Node(count, 0) for count in cpus], claims)
     workers = [c.need.cpus_per_worker for who, c in claims.items() for _ in range(slots[who] * c.need.workers)]
     assert fits(list(cpus), sorted(workers, reverse=True))
     assert all(slots[who] <= c.demand for who, c in claims.items())
@@ -82,7 +89,7 @@ def test_all_fits_and_nothing_that_fits_is_left_over(cpus, given_claims):
 def test_equal_needs_are_divided_as_the_weights_say(count, weights):
     """No other division of the slots brings the poorest sweep more for its weight (max-min), by enumeration."""
     claims = {str(number): claim(weight) for number, weight in enumerate(weights)}
-    slots = list(fair([Node(count, 0)], claims).values())
+    slots = list(fair_slots([Node(count, 0)], claims).values())
     poorest = min(have / weight for have, weight in zip(slots, weights, strict=True))
     every = [d for d in itertools.product(range(count + 1), repeat=len(weights)) if sum(d) == count]
     assert sum(slots) == count
@@ -93,14 +100,14 @@ def test_equal_needs_are_divided_as_the_weights_say(count, weights):
 def test_a_sweep_that_is_silent_is_forgotten():
     clock = VirtualClock()
     shares = FairShareLedger(lambda: [Node(4, 0)], clock)
-    assert shares.say("a", claim()) == 4
-    assert shares.say("b", claim()) == 2
-    assert shares.say("a", claim()) == 2
+    assert shares.update("a", claim()) == 4
+    assert shares.update("b", claim()) == 2
+    assert shares.update("a", claim()) == 2
     clock.advance(SILENT_S + 1)
-    assert shares.say("a", claim()) == 4
-    shares.say("b", claim())
-    shares.leave("a")
-    assert shares.say("b", claim()) == 4
+    assert shares.update("a", claim()) == 4
+    shares.update("b", claim())
+    shares.remove("a")
+    assert shares.update("b", claim()) == 4
 
 
 def test_the_room_is_what_the_others_leave():
@@ -133,10 +140,10 @@ def test_the_actor_may_die():
         return room.granted
 
     assert renewed() == 1
-    ray.kill(ray.get_actor("raybayes shares", namespace="raybayes"))
+    ray.kill(ray.get_actor(LEDGER, namespace="raybayes"))
     assert renewed() == 1
-    agreement.end()
-    ray.kill(ray.get_actor("raybayes shares", namespace="raybayes"))
+    agreement.leave()
+    ray.kill(ray.get_actor(LEDGER, namespace="raybayes"))
 
 
 @pytest.mark.ray

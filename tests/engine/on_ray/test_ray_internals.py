@@ -88,3 +88,59 @@ class TestRayUpFiles:
 
         path = str(getattr(ray_internals.ray_up_files("lab"), name))
         assert path.replace(os.path.expanduser("~"), "~") in inspect.getsource(commands)
+
+
+class TestTheMemoryMonitor:
+    """Ray raises an exception that Tune does not know when its memory monitor kills; it must stay a loss of one."""
+
+    def test_tune_takes_a_kill_for_a_death(self):
+        from ray.air.execution._internal import actor_manager
+        from ray.exceptions import OutOfMemoryError, RayActorError
+        from ray.tune.execution import tune_controller
+
+        assert not issubclass(OutOfMemoryError, RayActorError), "Tune takes it for a death by itself now"
+        error = OutOfMemoryError("1 worker(s) were killed due to the node running low on memory.")
+        with ray_internals.memory_kills_as_actor_deaths():
+            for module in (actor_manager, tune_controller):
+                assert isinstance(error, module.RayActorError)
+                assert isinstance(RayActorError(), module.RayActorError)
+        assert actor_manager.RayActorError is tune_controller.RayActorError is RayActorError
+
+    def test_tune_still_has_the_files_of_a_trials_error(self):
+        from ray.tune.experiment import Trial
+
+        assert isinstance(Trial.error_file, property)
+        assert isinstance(Trial.pickled_error_file, property)
+
+    def test_the_reason_is_what_ray_says_of_the_memory(self, tmp_path):
+        said = "1 worker(s) were killed due to the node running low on memory. Memory on the node was 9GB / 10GB"
+        file = tmp_path / "error.txt"
+        file.write_text(f"Failure # 1 (occurred at noon)\n{said}\nOOM kill reason: ...\nRefer to the documentation\n")
+        trial = SimpleNamespace(error_file=str(file), pickled_error_file=None)
+        assert ray_internals.error_of_trial(trial) is None
+        assert ray_internals.reason_of_trial(trial, None) == said
+        assert ray_internals.reason_of_trial(trial, ValueError("no\n\tpid: 3\n")) == "no"
+
+
+def test_ray_still_starts_its_processes_where_they_get_a_group_of_their_own():
+    import subprocess
+
+    from ray._private import services
+
+    whole = services.ConsolePopen
+    with ray_internals.in_own_process_group():
+        process = services.ConsolePopen(["sleep", "30"])
+    try:
+        assert os.getpgid(process.pid) == process.pid
+        assert services.ConsolePopen is whole
+        assert issubclass(whole, subprocess.Popen)
+        assert "ConsolePopen(" in inspect.getsource(services.start_ray_process)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_the_head_has_the_resource_that_admits_there():
+    from ray._common.constants import HEAD_NODE_RESOURCE_NAME
+
+    assert HEAD_NODE_RESOURCE_NAME == ray_internals.HEAD_RESOURCE

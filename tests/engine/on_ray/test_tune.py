@@ -25,7 +25,7 @@ def curves(sweep, trials):
     return [row for row in rows if row["trial"] < trials]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_reports_are_bit_equal_to_those_of_isolated_trials(tmp_path, workers):
     wanted = {"workers": workers, "concurrency": 1, "sampler": "random", "seed": 3, "storage": str(tmp_path)}
     config = {"noise": 0.3, "steps": 3, "log": str(tmp_path / "warm.log")}

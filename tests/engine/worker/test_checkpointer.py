@@ -12,7 +12,7 @@ from raybayes.clock import VirtualClock
 from raybayes.engine.messages import TrialRun
 from raybayes.engine.worker import checkpointer
 from raybayes.engine.worker.checkpointer import COST, AsyncCheckpointer
-from raybayes.engine.worker.context import SingleProcessGroup
+from raybayes.engine.worker.process_group import SingleProcessGroup
 from raybayes.errors import StoreError
 from raybayes.store.checkpointing import checkpoints
 from raybayes.store.filesystem import open_storage
@@ -27,7 +27,7 @@ class Controller:
     def __init__(self, layout):
         self.layout, self.announced = layout, []
 
-    def saving(self, key, step):
+    def before_checkpoint(self, key, step):
         self.announced.append((step, checkpoints.steps(self.layout, *key)))
 
 

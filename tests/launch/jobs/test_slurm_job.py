@@ -58,7 +58,7 @@ def test_ctrl_c_detaches(slurm_file, queue, programs, tmp_path, capsys, monkeypa
 
     monkeypatch.setattr(SlurmJobs, "follow", interrupted)
     assert submit(slurm_file()) == 130
-    assert "the job goes on" in capsys.readouterr().err
+    assert "the job continues" in capsys.readouterr().err
     assert not [call for call in programs.calls() if call.startswith("scancel")]
 
 

@@ -162,7 +162,6 @@ def few(finished):
     return some
 
 
-@pytest.mark.slow  # two processes import torch
 def test_rescoring_in_processes_changes_nothing(few):
     alone, many = (rescored(few, RescoreSettings(scores="main", processes=n)) for n in (1, 2))
     assert many.results.equals(alone.results)

@@ -11,7 +11,7 @@ import torch.multiprocessing as mp
 
 from raybayes import data as raybayes_data
 from raybayes.contract import Action, Stop
-from raybayes.engine.worker.process_group import TorchProcessGroup
+from raybayes.engine.worker.process_group import SingleProcessGroup, TorchProcessGroup
 from raybayes.errors import DataError
 from trainables.ensembles import Config, train
 
@@ -63,8 +63,6 @@ def _work(rank, size, folder, stop_at):
         dist.init_process_group("gloo", init_method=f"file://{folder}/meet-{stop_at}", rank=rank, world_size=size)
         group = TorchProcessGroup(torch.device("cpu"))
     else:
-        from raybayes.engine.worker.context import SingleProcessGroup
-
         group = SingleProcessGroup()
     worker = Worker(group, folder, stop_at)
     with contextlib.suppress(Stop):
