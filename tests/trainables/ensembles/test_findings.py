@@ -1,4 +1,4 @@
-"""What a sweep of ensembles has found: the comparison of methods, its figures, and the results anew."""
+"""What a sweep of ensembles has found: the comparison of methods, its figures, and rescored results."""
 
 import math
 from types import SimpleNamespace
@@ -145,12 +145,12 @@ def test_rescoring_gives_the_scores_of_the_runs_and_more(found, finished):
     assert again.tables == found.tables
     key = ("trial", "repeat", "split", "n_samples", "metric", "calibrated")
     known = {tuple(row[name] for name in key): row for row in found.results.to_pylist()}
-    anew = {tuple(row[name] for name in key): row for row in again.results.to_pylist()}
+    rescored_rows = {tuple(row[name] for name in key): row for row in again.results.to_pylist()}
     for name, row in known.items():
         if row["split"] == "test":
-            assert anew[name]["value"] == row["value"]
-            assert anew[name]["cost_epochs"] == row["cost_epochs"]
-    assert {"sce", "tace", "misclassified_auc"} <= {row["metric"] for row in anew.values()}
+            assert rescored_rows[name]["value"] == row["value"]
+            assert rescored_rows[name]["cost_epochs"] == row["cost_epochs"]
+    assert {"sce", "tace", "misclassified_auc"} <= {row["metric"] for row in rescored_rows.values()}
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ def lps(tables):
 def test_the_numbers_are_those_of_a_run_without_the_cache(case, run_in_memory, cache, trained):
     plain = run_in_memory(train, config(case))
     before = len(trained)
-    for _ in range(2):  # the first one stores, the second one takes up
+    for _ in range(2):  # the first one stores, the second one reuses
         again = run_in_memory(train, config(case, reuse_pretrained=True))
         assert again.reports == plain.reports
         assert lps(again.tables) == lps(plain.tables)
@@ -97,7 +97,7 @@ def test_another_training_is_not_mistaken_for_it(values, run_in_memory, cache, t
 def test_a_resumed_run_equals_an_uninterrupted_one(cut, gone, run_in_memory, cache):
     wanted = config("swag", reuse_pretrained=True)
     plain = run_in_memory(train, wanted)
-    stopped = run_in_memory(train, wanted, stop_at=cut)  # takes the training up
+    stopped = run_in_memory(train, wanted, stop_at=cut)  # reuses the training
     if gone:
         for file in cache.iterdir():
             file.unlink()
@@ -107,7 +107,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(cut, gone, run_in_memory, cac
     assert len(list(cache.iterdir())) == (1 if not gone or cut < 4 else 0)
 
 
-def test_a_file_that_is_not_whole_is_made_anew(run_in_memory, cache, caplog):
+def test_a_truncated_file_is_trained_again(run_in_memory, cache, caplog):
     wanted = config("laplace", reuse_pretrained=True)
     plain = run_in_memory(train, wanted)
     (file,) = cache.iterdir()

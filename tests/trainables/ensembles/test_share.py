@@ -22,7 +22,7 @@ VALUES = {
 
 
 class Worker:
-    """One of the workers of a run: a context that keeps its state in a file and stops where it is told to."""
+    """One of the workers of a run: a context that keeps its state in a file and stops at a given report."""
 
     def __init__(self, group, folder, stop_at):
         self.rank, self.world_size, self.device = group.rank, group.size, torch.device("cpu")
