@@ -1,7 +1,7 @@
-"""Where to search in cost-sensitive training: the method first, then only what that method reads.
+"""Search spaces of cost-sensitive training: the method first, then only the values that it uses.
 
-The objective is the task's metric on validation, never the loss: losses of different names are not comparable. Give
-`-s cpu_seconds=60` and every trial gets the same processor time, however many roll-outs it makes.
+The objective is the task's metric on validation, never the loss: different losses are not comparable. With
+`-s cpu_seconds=60` every trial gets the same processor time, however many roll-outs it makes.
 """
 
 from raybayes.space import Choice, Float, Int, Space
@@ -28,7 +28,7 @@ SPACE = Space(
     }
 )
 
-# The baselines beside each other, each with the values that it reads.
+# The baselines, each with the values that it uses.
 BASELINES = Space(
     {
         "method": Choice(
@@ -52,7 +52,7 @@ BASELINES = Space(
             200,
             500,
             when={"method": ("searnn", "reinforce", "self_critical", "mixer", "minimum_risk")},
-        ),  # sequence-level methods hardly start from random weights
+        ),  # sequence-level methods hardly learn from random weights
     }
 )
 
@@ -94,7 +94,7 @@ PAPER_OCR = Space(
 # The main claim at equal processor time, fold by fold (--sampler grid --trials 12):
 #   raybayes sweep autoregressive --space OCR_FOLDS --sampler grid --trials 12 --repeats 3 -s dataset=letters
 #       -s cpu_seconds=60 -s warm_start=500 -s test_every_report=true
-# On words never seen: -s ocr.split=words -s ocr.fold=0 --trials 4
+# On unseen words: -s ocr.split=words -s ocr.fold=0 --trials 4
 OCR_FOLDS = Space(
     {
         "ocr.fold": Choice(0, 1, 2),

@@ -1,7 +1,7 @@
-"""Where to search for semi-conditional flows: depth and width of both parts, the objective, the labelled share, noise.
+"""Search spaces of semi-conditional flows: depth and width of both parts, the objective, the labelled share, noise.
 
-SPACE takes moons or circles in seconds a trial; PCA32 full MNIST in 32 principal components, under a minute a trial on
-one core; MNIST16 and PAPER_MNIST100 the convolutional flows, the second on GPUs. COMPARE_* are no searches but grids
+SPACE takes moons or circles in seconds per trial; PCA32 full MNIST in 32 principal components, under a minute per trial
+on one core; MNIST16 and PAPER_MNIST100 the convolutional flows, the second on GPUs. COMPARE_* are grids, not searches
 (`--sampler grid`): objectives side by side, each on several label splits. A sweep improves (error, bpd) together;
 `--objective error` makes it a search for the error alone; `--constraint "gflops<=0.02"` bounds the cost of a trial.
 """
@@ -38,7 +38,7 @@ SPACE = Space(
     }
 )
 
-# Small nets and small batches first: what a processor's budget buys is updates.
+# Small nets and small batches first: on a CPU, they allow the most updates.
 PCA32 = Space(
     {
         "preset": Choice("pca32"),
@@ -73,7 +73,7 @@ _IMAGES: dict[str, Parameter] = {
     "schedule": Choice("linear", "cosine"),  # paper: linear
 }
 
-# 16 x 16 pictures, minutes a trial on one core.
+# 16 x 16 pictures, minutes per trial on one core.
 MNIST16 = Space(
     {
         "preset": Choice("cpu-16x16"),

@@ -1,7 +1,7 @@
-"""Where to search for control-variate settings, always at a fixed number of cost evaluations.
+"""Search spaces of control-variate settings, always at a fixed number of cost evaluations.
 
-A configuration that draws more samples an update gets fewer updates, so `evaluations` (50,000 by default) is what all
-trials share. Judge late: RELAX overtakes a moving-average baseline on the toy only after about 25,000 evaluations.
+A configuration that draws more samples per update gets fewer updates: all trials share `evaluations` (50,000 by
+default). Stop trials late: RELAX overtakes a moving-average baseline on the toy only after about 25,000 evaluations.
 """
 
 from raybayes.space import Choice, Float, Int, Space
@@ -31,7 +31,7 @@ SPACE = Space(
     }
 )
 
-# The samples that leave one out need at least two of them, so this family has a space of its own.
+# Leave-one-out baselines need at least two samples, so this family has a space of its own.
 LEAVE_ONE_OUT = Space(
     {
         "estimator": Choice("rloo", "e_reinforce_plus", "relax_centred"),
@@ -46,7 +46,7 @@ LEAVE_ONE_OUT = Space(
 )
 
 # The paper's figure (--sampler grid --trials 12): its four estimators at its settings, and those with a baseline, which
-# it left out. Those that leave one out draw K samples an update, hence make 1/K of the updates.
+# it left out. Leave-one-out estimators draw K samples per update, hence make 1/K of the updates.
 PAPER_TOY = Space(
     {
         "estimator": Choice(

@@ -1,4 +1,4 @@
-"""Cost-sensitive training of autoregressive models: learning to search, and the baselines that it must beat."""
+"""Cost-sensitive training of autoregressive models: learning to search, and its baselines."""
 
 from raybayes.contract import Direction, Load, Metric, Project
 from raybayes.data import is_path
@@ -15,35 +15,33 @@ _SCORES: tuple[tuple[str, Direction, str, str], ...] = (
     ("f1", "maximize", "%", "chunk F1 of {} (chunking)"),
 )
 METRICS = (
-    Metric(
-        "val_error", "minimize", "%", "the task's metric on validation: Hamming, CER, 100 - BLEU, Kendall, 100 - F1"
-    ),
-    Metric("val_sequence_error", "minimize", "%", "validation sentences that are not right as a whole"),
-    Metric("loss", "minimize", "", "mean training loss since the last report; not comparable between losses"),
+    Metric("val_error", "minimize", "%", "task metric on validation: Hamming, CER, 100 - BLEU, Kendall, 100 - F1"),
+    Metric("val_sequence_error", "minimize", "%", "validation sentences with any error"),
+    Metric("loss", "minimize", "", "mean training loss since the last report; not comparable across losses"),
     Metric("iteration", "minimize", "", "training steps so far"),
-    Metric("rollouts", "minimize", "", "sequences that the model has finished to find costs, all workers"),
-    Metric("rollout_steps", "minimize", "", "model steps in them, padding included"),
+    Metric("rollouts", "minimize", "", "sequences that the model completed to find costs, all workers"),
+    Metric("rollout_steps", "minimize", "", "model steps in roll-outs, padding included"),
     Metric("rollin_probability", "maximize", "", "probability of the reference in a mixed roll-in"),
     Metric("lr", "minimize", "", "step size"),
     *(
         Metric(f"val_{name}", way, unit, doc.format("the validation sentences"), False)
         for name, way, unit, doc in _SCORES
     ),
-    Metric("test_error", "minimize", "%", "the task's metric on the test sentences, last report", False),
-    Metric("test_sequence_error", "minimize", "%", "test sentences that are not right as a whole", False),
+    Metric("test_error", "minimize", "%", "task metric on the test sentences, last report", False),
+    Metric("test_sequence_error", "minimize", "%", "test sentences with any error", False),
     *(Metric(f"test_{name}", way, unit, doc.format("the test sentences"), False) for name, way, unit, doc in _SCORES),
 )
 
 
 def check(config: Config, data: Load) -> None:
-    """Whether a user's Parquet file fits its task: DataError names the column, the split or the row that does not."""
+    """Raise DataError if a user's Parquet file does not fit its task; it names the column, split or row."""
     if is_path(dataset_of(config)):
         read_task(config, data(dataset_of(config)))
 
 
 PROJECT = Project(
     name="autoregressive",
-    summary="Train encoder-decoders by what each token would cost: learning to search, beside MLE, smoothing and RL.",
+    summary="Train encoder-decoders by the cost of each token: learning to search, beside MLE, smoothing and RL.",
     paper=(
         "Rémi Leblond, Jean-Baptiste Alayrac, Anton Osokin, Simon Lacoste-Julien. SEARNN: Training RNNs with"
         " global-local losses. ICLR 2018, arXiv 1706.04499; Irina Saparina, Anton Osokin. Cost-Sensitive Training for"

@@ -11,14 +11,14 @@ from trainables.autoregressive.tasks.data import Split
 
 
 class Order:
-    """Every epoch in a new order; sentences of like length together where `pool` says so.
+    """A new order every epoch; sentences of similar length together if `pool` > 1.
 
-    The order is a function of (seed, iteration), so nothing of it needs saving. All workers see the same batches;
-    worker r of W takes sentences r, r + W, .. of each.
+    The order is a function of (seed, iteration), so it needs no state. All workers see the same batches; worker r of W
+    takes sentences r, r + W, .. of each.
 
     Args:
-        batch: sentences of all workers together.
-        pool: batches that are sorted by length together; 1: none are.
+        batch: sentences per step, over all workers.
+        pool: batches that are sorted by length together; 1: none.
     """
 
     def __init__(self, split: Split, batch: int, pool: int, ctx: Context) -> None:

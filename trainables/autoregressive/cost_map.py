@@ -1,4 +1,4 @@
-"""The costs of some sentences, to be looked at."""
+"""The costs of a few sentences, for the heat map."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from trainables.autoregressive.tasks.data import Data, Split
 
 CPU = torch.device("cpu")
 SENTENCES = 3
-_SHOWN = 64  # with a larger vocabulary the likeliest tokens only
+_SHOWN = 64  # of a larger vocabulary, only the likeliest tokens are tried
 _LIKELIEST = 15
 
 
 @torch.no_grad()
 def cost_map(model: Seq2Seq, split: Split, data: Data, config: Config) -> pa.Table:
-    """Cost of every tried token after a ground-truth prefix, finished by the model, one row each.
+    """Cost of every tried token after a ground-truth prefix, completed by the model, one row per token.
 
-    Beside it stand what the model decodes for the sentence, and the target.
+    Further columns: what the model decodes for the sentence, and the target.
     """
     part = split.thinned(SENTENCES)
     training = model.training
     model.eval()
     rolled = ground_truth(part.refs)
     scores, trace = model(part.source, rolled.fed(model.bos))
-    cells = torch.minimum(rolled.cells, part.limits.cap)  # a validation target may be longer than any of training
+    cells = torch.minimum(rolled.cells, part.limits.cap)  # a validation target may be longer than all training targets
     inside = torch.arange(rolled.tokens.shape[1], device=cells.device) < cells.unsqueeze(1)
     row, time = inside.nonzero(as_tuple=True)
     choice = TokenChoice() if data.vocabulary <= _SHOWN else TokenChoice("union", k=1, top=_LIKELIEST, reach=0)

@@ -1,7 +1,7 @@
-"""Random numbers that depend on what they are for, not on when they are drawn.
+"""Random numbers that depend on their purpose, not on when they are drawn.
 
-A draw is a hash of (seed, name, indices). So it is the same however the roll-outs are chunked, on whichever worker a
-sentence lands, and after a resume, and it touches no generator.
+A draw is a hash of (seed, name, indices). It does not depend on how roll-outs are chunked, on which worker has a
+sentence, or on a resume, and it uses no generator.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Draws:
 
     Args:
         seed: of the trial.
-        moment: of training, an iteration say.
+        moment: of training, for example an iteration.
 
     References:
         Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014 (the mixing function).

@@ -1,4 +1,4 @@
-"""The task's metric: decode a split, all workers together, and score the corpus."""
+"""The task's metric: decode a split on all workers, and score the corpus."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def readings(hyps: Tensor, split: Split, data: Data) -> tuple[list[list[str]], l
 
 
 def scores(hyps: Tensor, split: Split, data: Data, task: TaskName) -> dict[str, float]:
-    """The metrics of a task; `error` is the one that is minimised.
+    """The metrics of a task; `error` is minimised.
 
     `hamming`, `cer`, `kendall` in %, over all symbols (pairs) of the corpus or, for kendall, mean over sentences;
-    `bleu` of sacrebleu without tokenising; `f1` of chunks in %.
+    `bleu` by sacrebleu without tokenising; `f1` of chunks in %.
     """
     split = split.to(torch.device("cpu"))
     found, wanted = readings(hyps, split, data)
@@ -127,7 +127,7 @@ require_entries(TaskName, SCORES, "trainables/autoregressive/evaluation.py: SCOR
 
 
 def corpus_bleu(found: Sequence[Sequence[str]], wanted: Sequence[Sequence[str]]) -> float:
-    """BLEU-4 of sacrebleu, 0 .. 100, of texts that are tokenised already."""
+    """BLEU-4 of sacrebleu, 0 .. 100, of tokenised texts."""
     import sacrebleu
 
     hyps, refs = ([" ".join(words) for words in texts] for texts in (found, wanted))
@@ -135,7 +135,7 @@ def corpus_bleu(found: Sequence[Sequence[str]], wanted: Sequence[Sequence[str]])
 
 
 def predictions(hyps: Tensor, split: Split, data: Data) -> pa.Table:
-    """What was read and what was meant."""
+    """One row per sentence: hypothesis, target, and whether they agree."""
     found, wanted = readings(hyps, split, data)
     texts = [[data.joiner.join(text) for text in side] for side in (found, wanted)]
     right = [one == other for one, other in zip(found, wanted, strict=True)]

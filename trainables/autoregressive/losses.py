@@ -1,8 +1,8 @@
 """Losses of a cell: scores of the tried tokens against their costs.
 
 Every loss takes scores (N, k), costs (N, k) whose minimum over the tried tokens is 0 (`shifted`), the mask (N, k) of
-what was tried, and the column of the target (N,); it returns (N,). Tokens that were not tried get no gradient, but for
-`ll-all`, whose normaliser is the whole vocabulary's.
+what was tried, and the column of the target (N,); it returns (N,). Tokens that were not tried get no gradient, except
+in `ll-all`, which normalises over the whole vocabulary.
 
 References:
     Leblond et al., "SEARNN", ICLR 2018, arXiv 1706.04499 (ll, kl; hinge, l2, inv-kl and js are in its code).
@@ -36,7 +36,7 @@ _PAIRS_AT_ONCE = 1 << 22
 
 @dataclass(frozen=True)
 class Cells:
-    """What a loss sees.
+    """What a loss sees of some cells.
 
     Args:
         scores: (N, k) with gradient.
@@ -74,7 +74,7 @@ def shifted(costs: Tensor, mask: Tensor) -> Tensor:
 
 
 def transformed(costs: Tensor, mask: Tensor, kind: Transform) -> Tensor:
-    """Shifted costs as they are, their dense ranks 0, 1, 2, .., or 1[c > 0]: how much do the values matter?"""
+    """Shifted costs (raw), their dense ranks 0, 1, 2, .. (ranks), or 1[c > 0] (best-vs-rest)."""
     match kind:
         case "raw":
             return costs
@@ -94,7 +94,7 @@ def _ranks(costs: Tensor, mask: Tensor) -> Tensor:
 
 
 def target_column(costs: Tensor, mask: Tensor, noise: Tensor) -> Tensor:
-    """argmin of costs + noise over the tried tokens, (N,): noise of 1e-5 breaks ties by chance."""
+    """argmin of costs + noise over the tried tokens, (N,): noise of 1e-5 breaks ties at random."""
     return (costs + noise).masked_fill(~mask, torch.inf).argmin(1)
 
 
@@ -145,7 +145,7 @@ def _risk(cells: Cells, scale: float, top: int) -> Tensor:
 
 
 def _pairs(cells: Cells, of: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Sum over pairs c(a) < c(b) of `of(s_b - s_a, c_b - c_a)`, some cells at a time."""
+    """Sum over pairs c(a) < c(b) of `of(s_b - s_a, c_b - c_a)`, a few cells at a time."""
     k = cells.scores.shape[1]
     parts = []
     for rows in torch.arange(len(cells.scores), device=cells.scores.device).split(max(1, _PAIRS_AT_ONCE // (k * k))):
@@ -204,6 +204,6 @@ def cell_losses(name: LossName, cells: Cells, scale: float = 1.0, top: int = 1) 
     Args:
         name: one of LOSSES.
         scale: T_c, which multiplies costs; large = sharp.
-        top: how many of the best tokens listmle puts in order.
+        top: how many of the cheapest tokens listmle ranks.
     """
     return LOSSES[name](cells, scale, top)

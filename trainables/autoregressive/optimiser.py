@@ -1,4 +1,4 @@
-"""Adam and SGD on lists of tensors; torch.optim would load its compiler first, which takes seconds of every process."""
+"""Adam and SGD on lists of tensors; torch.optim would import PyTorch's compiler, seconds in every process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Optimiser:
 
     @torch.no_grad()
     def step(self, lr: float, clip: float) -> float:
-        """One step along the gradient, shortened to the norm `clip`; returns the norm that it had."""
+        """One step along the gradient, clipped to the norm `clip`; returns its norm before clipping."""
         found = [parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
                  for parameter in self._parameters]  # fmt: skip
         norm = torch.stack(torch._foreach_norm(found)).norm()

@@ -1,4 +1,4 @@
-"""What changes in the course of a run: the step size, and how often a mixed roll-in follows the reference."""
+"""What changes during a run: the step size, and how often a mixed roll-in follows the reference."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from trainables.autoregressive.config import Config
 
 
 def rollin_probability(config: Config, iteration: int) -> float:
-    """Of the reference in mixed roll-ins; the schedules of the SeaRNN code, and a linear one.
+    """Probability of the reference in mixed roll-ins; the schedules of the SeaRNN code, and a linear one.
 
     none: as configured; linear: from 1 to 0; sigmoid: 1/(1 + exp(12 i/(I - 1) - 6)); exponential: 0.9^(i / 1e5),
     0.9 from then on.
@@ -29,7 +29,7 @@ def rollin_probability(config: Config, iteration: int) -> float:
 
 
 def lr_factor(config: Config, iteration: int) -> float:
-    """Of the step size: a linear start, and a cosine to 0 where asked for."""
+    """Factor of the step size: a linear warm-up, then constant or a cosine to 0."""
     begin = min(1.0, (iteration + 1) / config.lr_warmup) if config.lr_warmup else 1.0
     if config.lr_decay != "cosine":
         return begin

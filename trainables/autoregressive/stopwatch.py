@@ -1,4 +1,4 @@
-"""Processor time by phase: what a comparison at equal processor time needs."""
+"""Processor time by phase, for comparisons at equal processor time."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ PHASES = ("rollin", "rollout", "backward", "training")
 
 
 class Stopwatch:
-    """Processor seconds of this process (all threads), added up by phase; "training" is the whole of every step."""
+    """Processor seconds of this process (all threads), summed by phase; "training" covers whole steps."""
 
     def __init__(self) -> None:
         self.seconds = dict.fromkeys(PHASES, 0.0)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Add what happens inside."""
+        """Add the time of the block to a phase."""
         began = time.process_time()
         try:
             yield

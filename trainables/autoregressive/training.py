@@ -1,4 +1,4 @@
-"""The training function: an encoder-decoder is trained by one of the methods; reads from top to bottom."""
+"""The training function: trains an encoder-decoder by one of the methods."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _PROGRESS = ("report", "iteration", "phase", "cost_seconds")
 def train(config: Config, ctx: Context) -> None:
     """Train, score the validation sentences at every report, and the test sentences at the last.
 
-    With several workers each takes its share of every batch, and losses are averaged over the whole batch, so that W
-    workers and one do the same. One report stands for an equal share of the iterations (or of the processor time).
+    Each of several workers takes its share of every batch, and losses are averaged over the whole batch, so any number
+    of workers computes the same. One report covers an equal share of the iterations (or of the processor time).
     """
     training = Training(config, ctx)
     if (saved := ctx.resume()) is not None:
@@ -45,15 +45,15 @@ def train(config: Config, ctx: Context) -> None:
 
 
 @dataclass
-class Now:
-    """How far a run has come.
+class Position:
+    """How far a run has got.
 
     Args:
         rows, row_steps: roll-outs of all workers, and model steps in them.
         baseline: what a sampled sequence costs on average.
         loss: mean over the steps before the last report.
-        lr_factor, best, waited: of the plateau rule: what it has made of the step size, the least validation error, and
-            the reports since then.
+        lr_factor, best, waited: of the plateau rule: the factor of the step size, the lowest validation error, and the
+            reports since then.
     """
 
     iteration: int = 0
@@ -68,7 +68,7 @@ class Now:
 
 
 class Training:
-    """One worker's side of a run: data, model, optimiser, and how far they have come."""
+    """One worker's part of a run: data, model, optimiser, and its position."""
 
     def __init__(self, config: Config, ctx: Context) -> None:
         self._config, self._ctx = config, ctx
@@ -81,7 +81,7 @@ class Training:
         self._model: Seq2Seq = unwrapped(self._wrapped)
         self._optimiser = Optimiser(config.optimiser, self._model.parameters())
         self._order = Order(self._train, config.batch, config.pool, ctx)
-        self._watch, self._now, self._reports = Stopwatch(), Now(), max_steps(config)
+        self._watch, self._now, self._reports = Stopwatch(), Position(), max_steps(config)
         self._progress: dict[str, list[Any]] = {name: [] for name in _PROGRESS}
 
     @property
@@ -89,15 +89,15 @@ class Training:
         return self._now.reported >= self._reports
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Go on from what `state` gave."""
+        """The inverse of `state`."""
         self._model.load_state_dict(saved["model"])
         self._optimiser.load(saved["optimiser"])
         self._noise.set_state(saved["noise"])
-        self._now, self._progress = Now(**saved["now"]), saved["progress"]
+        self._now, self._progress = Position(**saved["now"]), saved["progress"]
         self._watch.seconds = dict(saved["seconds"])
 
     def state(self) -> dict[str, Any]:
-        """All that a later attempt needs."""
+        """What a checkpoint holds."""
         return {
             "model": self._model.state_dict(),
             "optimiser": self._optimiser.state(),
@@ -108,13 +108,13 @@ class Training:
         }
 
     def describe(self) -> None:
-        """Keep the whole configuration, and what must be known of the data."""
+        """Store the whole configuration, and notes on the data."""
         if self._ctx.rank == 0:
             row = {"config": [self._config.model_dump_json()], "notes": [list(self._data.notes)]}
             self._ctx.save_table("setup", pa.table(row, _SETUP))
 
     def report_is_due(self) -> bool:
-        """With a budget of processor time worker 0's clock decides."""
+        """Whether to report now; with a budget of processor time, worker 0's clock decides."""
         config, share = self._config, (self._now.reported + 1) / self._reports
         if config.cpu_seconds is None:
             return self._now.iteration >= (self._now.reported + 1) * config.iterations // self._reports
@@ -142,12 +142,12 @@ class Training:
         return float(self._ctx.all_reduce(loss.detach().reshape(1).clone()))
 
     def measured(self, losses: list[float]) -> dict[str, float]:
-        """The metrics of the next report; tables are kept on the way."""
+        """The metrics of the next report; stores the tables too."""
         config, ctx, now = self._config, self._ctx, self._now
         now.reported += 1
         now.loss = sum(losses) / len(losses) if losses else now.loss
         found = scores(decoded(self._model, self._val, config, ctx), self._val, self._data, config.task)
-        self._wait_or_halve(found["error"])
+        self._halve_on_plateau(found["error"])
         metrics = {f"val_{name}": value for name, value in found.items()} | {
             "loss": math.nan if now.loss is None else now.loss,
             "iteration": float(now.iteration),
@@ -164,7 +164,7 @@ class Training:
         return metrics | self._tested()
 
     def _tested(self) -> dict[str, float]:
-        """Metrics of the test sentences, where this report has them; the last one keeps sentences and costs, too."""
+        """Test metrics, if this report has them; the last report stores predictions and costs, too."""
         config, ctx, last = self._config, self._ctx, self.finished
         if not last and not config.test_every_report:
             return {}
@@ -178,7 +178,7 @@ class Training:
         return self._config.lr * self._now.lr_factor * lr_factor(self._config, self._now.iteration)
 
     def _count(self, outcome: Outcome) -> None:
-        """Counters of all workers, and the running mean of sampled costs."""
+        """Update the counters of all workers, and the running mean of sampled costs."""
         ctx, now = self._ctx, self._now
         now.iteration += 1
         numbers = torch.tensor([float(outcome.rows), float(outcome.steps)], dtype=torch.float64, device=ctx.device)
@@ -190,8 +190,8 @@ class Training:
             kept = self._config.baseline_momentum
             now.baseline = cost if now.baseline is None else kept * now.baseline + (1 - kept) * cost
 
-    def _wait_or_halve(self, error: float) -> None:
-        """Halve the step size when the validation metric stands still."""
+    def _halve_on_plateau(self, error: float) -> None:
+        """Halve the step size when the validation metric stops improving."""
         now, config = self._now, self._config
         if config.lr_decay != "plateau":
             return

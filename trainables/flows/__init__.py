@@ -15,20 +15,22 @@ from trainables.flows.weights import Trained, load_trained
 
 METRICS = (
     Metric("error", "minimize", "", "share of wrong labels on the validation examples"),
-    Metric("bpd", "minimize", "bits/dim", "-log2 p(x) per dimension, validation; pictures: of whole brightness values"),
+    Metric(
+        "bpd", "minimize", "bits/dim", "-log2 p(x) per dimension, validation; pictures: of integer brightness values"
+    ),
     Metric("nll", "minimize", "nats", "-log p(x) of a validation example, density of what the flow sees"),
     Metric("ce", "minimize", "nats", "-log p(y|x) of a validation example"),
     Metric("imbalance", "minimize", "nats", "KL(mean of p(y|x) || p(y)), validation; large: collapsed to few classes"),
-    Metric("loss", "minimize", "nats", "the objective, mean over the updates since the last report"),
-    Metric("labelled_nll", "minimize", "nats", "-log p(x, y) of labelled training examples, likewise"),
-    Metric("unlabelled_nll", "minimize", "nats", "-log p(x) of unlabelled training examples, likewise", False),
-    Metric("grad_norm", "minimize", "", "norm of the gradient before clipping, likewise"),
+    Metric("loss", "minimize", "nats", "objective, mean over the updates since the last report"),
+    Metric("labelled_nll", "minimize", "nats", "-log p(x, y) of labelled training examples, same mean"),
+    Metric("unlabelled_nll", "minimize", "nats", "-log p(x) of unlabelled training examples, same mean", False),
+    Metric("grad_norm", "minimize", "", "norm of the gradient before clipping, same mean"),
     Metric("skipped", "minimize", "updates", "updates without a finite gradient since the last report"),
-    Metric("gflops", "minimize", "GFLOP", "floating-point operations of one example in a training step"),
+    Metric("gflops", "minimize", "GFLOP", "floating-point operations per example in a training step"),
     Metric("test_error", "minimize", "", "share of wrong labels on the test examples", False),
     Metric("test_bpd", "minimize", "bits/dim", "bpd on the test examples", False),
     Metric("test_nll", "minimize", "nats", "nll on the test examples", False),
-    Metric("logreg_error", "minimize", "", "test error of logistic regression on the labelled examples alone", False),
+    Metric("logreg_error", "minimize", "", "test error of logistic regression on the labelled examples", False),
     Metric("nn_error", "minimize", "", "test error of the nearest labelled example, raw features", False),
     Metric("true_nll", "minimize", "nats", "moons, circles: nll of the true density on the test points", False),
     Metric("bayes_error", "minimize", "", "moons, circles: test error of the true posterior", False),
@@ -36,7 +38,7 @@ METRICS = (
 
 
 def check(config: Config, data: Load) -> None:
-    """DataError if a user's Parquet file cannot be trained on, or the flow does not fit its examples; says why."""
+    """Raise DataError if a user's Parquet file cannot be trained on, or the flow does not fit its examples."""
     if not is_path(config.dataset):
         return
     found = fresh(config, data(config.dataset), torch.device("cpu"))

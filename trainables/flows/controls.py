@@ -1,4 +1,4 @@
-"""What the labelled examples alone are good for: logistic regression and the nearest neighbour, on raw features."""
+"""Controls that use only the labelled examples: logistic regression and the nearest neighbour, on raw features."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def nearest_label(x: Tensor, labels: Tensor, queries: Tensor) -> Tensor:
 
 
 def control_errors(labelled: Examples, test: Examples, classes: int) -> dict[str, float]:
-    """Test errors of the two, trained on the labelled examples."""
+    """Test errors of both controls, trained on the labelled examples."""
     x, queries = raw_features(labelled.raw), raw_features(test.raw)
     weight, bias = logistic_regression(x, labelled.labels, classes)
     guesses = {

@@ -1,4 +1,4 @@
-"""Scores of a flow on held-out examples: the same noise every time, so that reports and trials can be compared."""
+"""Scores of a flow on held-out examples, with the same noise every time, so that reports and trials are comparable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainables.flows.data.examples import Examples
 from trainables.flows.layers import dequantise
 from trainables.flows.models.flow import SemiConditionalFlow, bits_per_dim
 
-_CHUNK = 500  # examples scored at once; the noise belongs to the chunk, so it does not depend on the workers
+_CHUNK = 500  # examples scored at once; the noise depends on the chunk, not on the workers
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Scores:
 
 @torch.no_grad()
 def score(flow: SemiConditionalFlow, examples: Examples, draws: int, ctx: Context) -> Scores:
-    """Score every example; workers share the work and all get the result. The flow must be in evaluation mode.
+    """Score every example; workers share the work, and each gets the whole result. The flow must be in evaluation mode.
 
     Args:
-        draws: noise draws of a picture, over which its log-density and its posterior are averaged.
+        draws: noise draws per picture, over which its log-density and its posterior are averaged.
     """
     pieces = examples.x.split(_CHUNK)
     found = {}

@@ -1,4 +1,4 @@
-"""Which layer of a flow makes the first number that is not finite."""
+"""Which layer of a flow produces the first number that is not finite."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainables.flows.models.flow import SemiConditionalFlow
 
 @torch.no_grad()
 def first_non_finite(flow: SemiConditionalFlow, x: Tensor) -> str | None:
-    """A sentence that names the culprit, or None if all densities of a batch and all weights are finite."""
+    """A clause that names the layer, or None if all densities of a batch and all weights are finite."""
     for name, value in flow.named_parameters():
         if not value.isfinite().all():
             return f"parameter {name} is not finite"

@@ -1,4 +1,4 @@
-"""The optimiser and how its step size runs over the training."""
+"""The optimiser, and the step size of each update."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def make_optimiser(config: Config, flow: nn.Module) -> torch.optim.Optimizer:
 
 
 def step_size(config: Config, step: int) -> float:
-    """The step size of update `step`, from 0: it rises over the warm-up, then falls to 0 over the rest of the run."""
+    """The step size of update `step`, from 0: it rises during the warm-up, then follows the schedule."""
     if step < config.warmup:
         return config.lr * (step + 1) / config.warmup
     done = (step - config.warmup) / (config.steps - config.warmup)

@@ -33,7 +33,7 @@ def metrics_of(scores: Scores, log_prior: Tensor) -> dict[str, float]:
 
 
 def references(config: Config, data: FlowData) -> dict[str, float]:
-    """What the test scores stand beside: methods that see the labelled examples alone; the truth, where it is known."""
+    """What test scores are compared with: methods that use the labelled examples only, and the known truth."""
     found: dict[str, float] = {}
     if config.controls:
         found |= control_errors(data.train.at(data.labelled), data.test, data.classes)

@@ -1,8 +1,9 @@
 """Samples of a flow as tables and as pictures.
 
-from trainables.flows import load_trained, pictures_of
+from trainables.flows import load_trained
 trained = load_trained(raybayes.open_sweep("runs/mine"))
-digits = pictures_of(trained, trained.flow.sample(torch.full((16,), 7), torch.Generator().manual_seed(0)))
+x = trained.flow.sample(torch.full((16,), 7), torch.Generator().manual_seed(0))
+digits = as_pictures(x, pictures=False, projection=trained.projection)  # a run with pca
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from trainables.flows.models.flow import SemiConditionalFlow
 def class_samples(
     flow: SemiConditionalFlow, per_class: int, generator: torch.Generator, temperature: float = 1.0
 ) -> tuple[Tensor, Tensor]:
-    """`per_class` samples of every class, one class after the other: (n, ...) and labels (n,)."""
+    """`per_class` samples per class, one class after the other: (n, ...) and labels (n,)."""
     labels = torch.arange(flow.classes).repeat_interleave(per_class).to(flow.log_prior.device)
     return flow.sample(labels, generator, temperature), labels
 
 
 def as_pictures(x: Tensor, pictures: bool, projection: Projection | None) -> Tensor | None:
-    """uint8 pictures (n, channels, height, width) of what the flow sees, or None where examples are no pictures.
+    """uint8 pictures (n, channels, height, width) of what the flow sees, or None if examples are not pictures.
 
     Args:
         x: pictures in [0, 1) if `pictures`, else vectors.
@@ -40,7 +41,7 @@ def as_pictures(x: Tensor, pictures: bool, projection: Projection | None) -> Ten
 
 
 def samples_table(x: Tensor, labels: Tensor, pictures: bool, projection: Projection | None) -> pa.Table:
-    """One row a sample: label, number within its class, values as the flow sees them, picture and its size or null."""
+    """One row per sample: label, number within its class, values that the flow sees, picture and its size or null."""
     shown = as_pictures(x, pictures, projection)
     n = len(labels)
     values = x.detach().cpu().flatten(1).numpy().astype(np.float32)

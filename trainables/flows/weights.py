@@ -1,4 +1,4 @@
-"""A trained flow as a table, and back: what a sweep keeps, so that anyone can sample from it later."""
+"""A trained flow as a table, and back: what a sweep stores so that it can be sampled later."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _META = b"raybayes.flow"
 
 @dataclass(frozen=True)
 class Trained:
-    """A flow that was trained, with what its numbers stand for.
+    """A trained flow, with what turns its numbers into examples.
 
     Args:
         flow: in evaluation mode, on the CPU.
@@ -39,7 +39,7 @@ class Trained:
 def weights_table(
     flow: SemiConditionalFlow, projection: Projection | None, config: Config, shape: tuple[int, ...]
 ) -> pa.Table:
-    """One row a tensor: name, dtype, shape, its bytes. The schema's metadata hold the configuration as JSON."""
+    """One row per tensor: name, dtype, shape, its bytes. The schema's metadata hold the configuration as JSON."""
     tensors = {f"flow.{name}": value for name, value in flow.state_dict().items()}
     if projection is not None:
         tensors |= {f"projection.{name}": value for name, value in projection.state_dict().items()}
@@ -65,11 +65,11 @@ def trained_from(table: pa.Table) -> Trained:
     """The flow of a table that `weights_table` made.
 
     Raises:
-        DataError: the table is another one, or its tensors do not fit its configuration.
+        DataError: it is another table, or its tensors do not fit its configuration.
     """
     metadata = table.schema.metadata or {}
     if _META not in metadata:
-        raise DataError("this is no table of a flow's weights: its schema has no 'raybayes.flow'.")
+        raise DataError("not a table of a flow's weights: its schema metadata lack 'raybayes.flow'.")
     record = json.loads(metadata[_META])
     config = Config(**record["config"])
     tensors: dict[str, Tensor] = {}
@@ -86,7 +86,7 @@ def trained_from(table: pa.Table) -> Trained:
 
 
 def load(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Put tensors into a module of the same architecture; ActNorms that were set stay so.
+    """Load tensors into a module of the same architecture; initialised ActNorms stay initialised.
 
     Raises:
         DataError: the architectures differ; lists how.
@@ -96,13 +96,15 @@ def load(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     lines = [f"{name} is missing" for name in mine if name not in theirs]
     lines += [f"{name} {theirs[name]} is unknown" for name in theirs if name not in mine]
     lines += [
-        f"{name} has shape {theirs[name]}, wanted {mine[name]}"
+        f"{name} has shape {theirs[name]}, expected {mine[name]}"
         for name in mine
         if name in theirs and mine[name] != theirs[name]
     ]
     if lines:
         shown = "; ".join(lines[:8]) + (f"; and {len(lines) - 8} more" if len(lines) > 8 else "")
-        raise DataError(f"these weights are of another architecture: {shown}. Build the flow with their configuration.")
+        raise DataError(
+            f"the weights belong to another architecture: {shown}. Build the flow with their configuration."
+        )
     module.load_state_dict(dict(tensors))
 
 
@@ -110,21 +112,21 @@ def load_trained(finished: Finished, trial: int | None = None, repeat: int = 0) 
     """The trained flow of a run or of a sweep's trial: `load_trained(raybayes.open_sweep(path), 12)`.
 
     Args:
-        trial: its number; None: the one with the lowest validation error of those that kept their weights.
+        trial: its number; None: the trial with the lowest validation error among those that stored their weights.
 
     Raises:
-        DataError: no trial, or not this one, kept its weights.
+        DataError: no trial, or not this one, stored its weights.
     """
     if "weights" not in finished.tables:
-        raise DataError("no trial has kept its weights; train with keep_weights = true and let a trial end.")
+        raise DataError("no trial stored its weights; train with keep_weights = true until a trial finishes.")
     number = best_with_weights(finished) if trial is None else trial
     table = finished.table("weights", number, repeat)
     if not len(table):
-        raise DataError(f"trial {number}, repeat {repeat}, has kept no weights; name one that is complete.")
+        raise DataError(f"trial {number}, repeat {repeat}, stored no weights; name a finished trial.")
     return trained_from(table)
 
 
 def best_with_weights(finished: Finished) -> int:
-    """The trial with the lowest error on the validation examples among those that kept their weights."""
+    """The trial with the lowest validation error among those that stored their weights."""
     kept = [row for row in finished.table("run").to_pylist() if row["weights"]]
     return int(min(kept, key=lambda row: (row["error"], row["trial"]))["trial"])

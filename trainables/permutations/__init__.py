@@ -27,7 +27,7 @@ _KINDS = {"": "cost", "gap": "gap", "shd": "SHD", "excess": "cost above the opti
 
 
 def _controls() -> tuple[Metric, ...]:
-    """What the last report says of other methods, as `training` names it."""
+    """Metrics of the control methods, which the last report carries."""
     metrics = []
     for name, (meaning, kinds) in _METHODS.items():
         for kind in kinds:
@@ -44,9 +44,9 @@ METRICS = (
     Metric("log_grad_var", "minimize", "", "LogGradVar: 2 log of the gradient's mean deviation, median over runs"),
     Metric("best", "minimize", "", "lowest cost that was evaluated, mean over runs"),
     Metric("best_se", "minimize", "", "standard error of that mean over runs"),
-    Metric("mode", "minimize", "", "cost of the most probable order, ties broken by chance, mean over runs"),
-    Metric("evaluations", "minimize", "", "costs that each run has evaluated, all workers"),
-    Metric("relaxed_evaluations", "minimize", "", "relaxed costs that each run's control variate has evaluated"),
+    Metric("mode", "minimize", "", "cost of the most probable order, ties broken at random, mean over runs"),
+    Metric("evaluations", "minimize", "", "cost evaluations per run, all workers"),
+    Metric("relaxed_evaluations", "minimize", "", "relaxed cost evaluations per run, by its control variate"),
     Metric("tau", "minimize", "", "median temperature of the control variate", False),
     Metric("eta", "minimize", "", "median scale of the control variate's relaxed cost", False),
     Metric("gap", "minimize", "%", "best tour over the optimum, mean over runs", False),
@@ -54,7 +54,7 @@ METRICS = (
     Metric("gap_best", "minimize", "%", "best tour of all runs over the optimum", False),
     Metric("shd", "minimize", "edges", "structural Hamming distance of the best order's graph, mean over runs", False),
     Metric("shd_se", "minimize", "edges", "standard error of that mean over runs", False),
-    Metric("shd_mode", "minimize", "edges", "the same for the most probable order", False),
+    Metric("shd_mode", "minimize", "edges", "structural Hamming distance of the most probable order's graph", False),
     Metric("fdr", "minimize", "", "share of the found edges that are wrong", False),
     Metric("tpr", "maximize", "", "share of the true edges that were found", False),
     Metric("fpr", "minimize", "", "wrong edges over the pairs that are not connected", False),
@@ -70,13 +70,13 @@ METRICS = (
 
 
 def check(config: Config, data: Load) -> None:
-    """DataError if the data set has no tour of that name; a TSPLIB file is read with the configuration already."""
+    """Raise DataError if the data set has no tour of that name; a TSPLIB file was read with the configuration."""
     if config.task == "tsp" and not config.tsp.instance.endswith(".tsp"):
         load_instance(config.tsp.instance, data(config.dataset or "tsp-sample"), config.tsp.optimum)
 
 
 def _findings(finished: Finished) -> Findings:
-    from trainables.permutations.analysis.findings import findings  # it draws: training need not load matplotlib
+    from trainables.permutations.analysis.findings import findings  # imports matplotlib, which training does not need
 
     return findings(finished)
 

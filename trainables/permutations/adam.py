@@ -1,7 +1,7 @@
-"""Adam, as small as its formula.
+"""Adam without torch.optim.
 
-torch.optim loads PyTorch's compiler (three seconds) with its first optimiser, and a step of it takes longer than a
-whole gradient estimate on eight items; a search starts hundreds of short trials.
+torch.optim imports PyTorch's compiler (three seconds) with its first optimiser, and its step takes longer than a whole
+gradient estimate on eight items; a search starts hundreds of short trials.
 """
 
 from __future__ import annotations

@@ -51,13 +51,13 @@ class RelaxedValue:
 
 
 class Recorder:
-    """Evaluates a cost, checks what comes back, counts, and remembers the best ordering of each run.
+    """Evaluates a cost, checks its values, counts them, and keeps the best ordering of each run.
 
     Args:
         cost: what is minimised.
         runs: R.
         dtype: of the costs that come back.
-        restarts: how many of those runs share one budget; the counts here are those of one of them.
+        restarts: how many of those runs share one budget; counts are per run.
 
     Raises:
         SpecError: the cost has another shape than (R, S).
@@ -66,7 +66,9 @@ class Recorder:
 
     def __init__(self, cost: Cost, runs: int, dtype: torch.dtype, device: torch.device, restarts: int = 1) -> None:
         self.cost, self.runs, self.dtype, self.restarts = cost, runs, dtype, restarts
-        self._relaxable = cost if isinstance(cost, RelaxedCost) else None  # asking each time would cost more than f
+        self._relaxable = (
+            cost if isinstance(cost, RelaxedCost) else None
+        )  # checking at each call would cost more than f
         self.evaluations = 0
         self.relaxed_evaluations = 0
         self.best = torch.full((runs,), torch.inf, dtype=dtype, device=device)
@@ -77,13 +79,13 @@ class Recorder:
         return self.cost.n
 
     def look(self, order: Tensor) -> Tensor:
-        """Costs (R, S), neither counted nor remembered: for measuring, not for optimising."""
+        """Costs (R, S) that are neither counted nor kept as best: for measuring, not for optimising."""
         values = self.cost(order)
         if not isinstance(values, Tensor) or values.shape != order.shape[:-1]:
             found = tuple(values.shape) if hasattr(values, "shape") else type(values).__name__
             raise SpecError(
-                f"the cost of orderings of shape {tuple(order.shape)} came back as {found}; it must be a tensor of "
-                f"shape {tuple(order.shape[:-1])}, one number for each ordering."
+                f"the cost of orderings of shape {tuple(order.shape)} returned {found}; it must return a tensor of "
+                f"shape {tuple(order.shape[:-1])}, one number per ordering."
             )
         values = values.to(self.dtype)
         if not math.isfinite(float(values.sum())) and not (finite := torch.isfinite(values)).all():
@@ -91,12 +93,12 @@ class Recorder:
             example = order.reshape(-1, order.shape[-1])[where].tolist()
             raise TrialError(
                 f"the cost of ordering {example} is {float(values.flatten()[where])}; costs must be finite: give "
-                f"forbidden orderings a large number."
+                f"forbidden orderings a large cost."
             )
         return values
 
     def __call__(self, order: Tensor) -> Tensor:
-        """Costs (R, S), counted, the best one of each run remembered."""
+        """Costs (R, S), counted; the best ordering of each run is kept."""
         values = self.look(order)
         self.evaluations += order.shape[1]
         lowest, where = values.min(-1)
@@ -109,10 +111,10 @@ class Recorder:
         return values
 
     def relaxed(self, matrix: Tensor) -> RelaxedValue:
-        """The relaxed cost with its derivatives, counted apart."""
+        """The relaxed cost with its derivatives, counted separately."""
         if self._relaxable is None:
             raise SpecError(
-                f"{type(self.cost).__name__} is a black box without an extension to soft permutations; choose "
+                f"{type(self.cost).__name__} is a black box without a relaxation; choose "
                 f"critic.of = black_box, or an estimator without a relaxation (reinforce_ema, rloo)."
             )
         self.relaxed_evaluations += matrix.shape[1]

@@ -1,7 +1,7 @@
-"""Several trials of one sweep trained at the same time: their rows are stacked, and every update is one for all.
+"""Several trials of one sweep trained as one: their rows are stacked, and each update covers all of them.
 
-Trials of the tasks toy, tsp and causal can be trained together, but for the joint score of causal, whose weights are
-trained beside theta, and for ranking, whose runs share the weights of a network; those are trained alone.
+Trials of the tasks toy, tsp and causal can be fused, except for the joint score of causal, whose weights are trained
+beside theta; trials of ranking cannot, since their runs share the weights of a network.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from trainables.permutations.training import Trial, updates
 MOST = 256
 MEMORY = 2**30  # bytes of all trials' tensors in one update
 COPIES = 16  # tensors of the largest shape that an update holds at once, about
-LARGE = 1000  # cities of a tour whose instance does not say how many it has
+LARGE = 1000  # cities of a tour whose instance's name does not end in their number
 FREE: dict[str, Any] = {
     **dict.fromkeys(("lr", "momentum", "entropy", "init_scale", "eval_samples", "controls"), True),
     "critic": {"lr", "tau", "eta"},
@@ -35,8 +35,8 @@ FREE: dict[str, Any] = {
 
 
 def alike(config: Config) -> Hashable:
-    """What trials must share: all but seeds, lr, critic.lr, critic.tau, critic.eta, momentum, the entropy's weight
-    (where there is one), init_scale, eval_samples and controls. None for ranking and for causal's joint score.
+    """What fused trials share: all but seeds, lr, critic.lr, critic.tau, critic.eta, momentum, the entropy's weight
+    (if above 0), init_scale, eval_samples and controls. None for ranking and for causal's joint score.
     """
     if config.task == "ranking" or (config.task == "causal" and config.causal.score == "joint"):
         return None
@@ -46,7 +46,7 @@ def alike(config: Config) -> Hashable:
 def most(config: Config) -> int:
     """At most 256 trials, and no more than 1 GiB for the tensors of one update.
 
-    An update is taken to hold 16 tensors of rows · samples · n² numbers where permutations are relaxed or logits
+    An update is assumed to hold 16 tensors of rows · samples · n² numbers where permutations are relaxed or logits
     are (place, item) pairs, of rows · samples · n otherwise, of rows · n! for the exact gradient; and 5 times the
     critic's weights (themselves, a gradient, Adam's moments). n of a tour is the number at the end of its instance's
     name, as TSPLIB has it, and 1000 where there is none.
@@ -72,10 +72,10 @@ def _items(config: Config) -> int:
 
 
 def train(configs: Sequence[Config], contexts: Sequence[Context]) -> None:
-    """Train alike trials, each on one worker, from wherever they are.
+    """Train fused trials, each on one worker, from the step each of them has reached.
 
-    Those with the fewest reports go on to their next one together, so that trials that resume at different steps
-    catch up with each other. A trial that is stopped leaves with its rows.
+    The trials with the fewest reports advance together to their next one, so that trials resumed at different steps
+    catch up. A stopped trial leaves, with its rows.
     """
     trials = [Trial(config, ctx) for config, ctx in zip(configs, contexts, strict=True)]
     while trials := [trial for trial in trials if not trial.done]:
@@ -94,7 +94,7 @@ def train(configs: Sequence[Config], contexts: Sequence[Context]) -> None:
 
 @torch.no_grad()
 def _advance(trials: Sequence[Trial]) -> None:
-    """Train trials at the same update up to their next report: their states are stacked, and cut apart afterwards."""
+    """Train trials at the same update up to their next report: their states are stacked, then split again."""
     first, due = trials[0], trials[0].due
     optimiser = _stacked(trials)
     noise = Streams([trial.noise for trial in trials], first.problem.rows)
@@ -109,13 +109,13 @@ def _advance(trials: Sequence[Trial]) -> None:
 
 
 def _stacked(trials: Sequence[Trial]) -> OrderOptimiser:
-    """One optimiser on the rows of all trials, at their state."""
+    """One optimiser on the rows of all trials, in their current state."""
     first, rows = trials[0], trials[0].problem.rows
     theta = torch.cat([trial.policy.theta() for trial in trials])
     like = theta.flatten(1)[:, :1]
 
     def column(values: Sequence[float]) -> Tensor:
-        """One number a row, (all rows,)."""
+        """One number per row, (all rows,)."""
         return torch.tensor(values, dtype=theta.dtype, device=theta.device).repeat_interleave(rows)
 
     configs = [trial.config for trial in trials]
@@ -125,7 +125,7 @@ def _stacked(trials: Sequence[Trial]) -> OrderOptimiser:
         first.model,
         first.problem.n,
         like,
-        torch.Generator(),  # weights that the trials' own replace
+        torch.Generator(),  # replaced by the trials' own weights below
         column([config.momentum for config in configs]).unsqueeze(1),
         entropy,
     )
@@ -141,7 +141,7 @@ def _stacked(trials: Sequence[Trial]) -> OrderOptimiser:
         first.config.critic.updates,
     )
     optimiser.load(_joined([trial.optimiser.state() for trial in trials]))
-    if isinstance(estimator, ControlVariate):  # also where they are not learnt, and so no part of the state
+    if isinstance(estimator, ControlVariate):  # also if they are not learnt, and so not part of the state
         parts = [trial.estimator for trial in trials if isinstance(trial.estimator, ControlVariate)]
         estimator.log_tau.copy_(torch.cat([part.log_tau for part in parts]))
         estimator.eta.copy_(torch.cat([part.eta for part in parts]))
@@ -149,7 +149,7 @@ def _stacked(trials: Sequence[Trial]) -> OrderOptimiser:
 
 
 def _joined(states: Sequence[Any]) -> Any:
-    """Nested states as one: tensors one below the other; counts are those of any, as all have made the same updates."""
+    """Nested states as one: tensors concatenated by rows; counts are equal, since all made the same updates."""
     first = states[0]
     if isinstance(first, Tensor):
         return torch.cat(list(states))
@@ -161,7 +161,7 @@ def _joined(states: Sequence[Any]) -> Any:
 
 
 def _cut(state: Any, start: int, rows: int) -> Any:
-    """The inverse of `_joined` for one trial; copies, so that a checkpoint holds no other trial's rows."""
+    """The inverse of `_joined` for one trial; copies, so that a checkpoint does not keep other trials' rows alive."""
     if isinstance(state, Tensor):
         return state[start : start + rows].clone()
     if isinstance(state, dict):

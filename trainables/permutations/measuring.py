@@ -1,4 +1,4 @@
-"""What a report says about a run: E f, the variance of the gradient, the best order; from samples of their own."""
+"""What a report measures: E f, the variance of the gradient, the most probable order; from fresh samples."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from trainables.permutations.costs import Recorder
 from trainables.permutations.distributions.models import Model
 from trainables.permutations.estimators import Estimator, Exact
 
-GROUPS = 32  # at least so many whole updates are drawn for a variance: its logarithm is then good to about ± 0.25
-SMALLEST = 1e-12  # standard deviation below which its logarithm says nothing any more
+GROUPS = 32  # least number of whole updates per variance: its logarithm is then accurate to about ± 0.25
+SMALLEST = 1e-12  # standard deviations below it count as this, so that the logarithm is finite
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One number a row.
+    """One number per row.
 
     Args:
         expected: E f, from fresh samples (exact for the exact estimator).
         log_grad_var: 2 log of the mean over parameters of the gradient estimate's standard deviation.
-        mode: f of the most probable order, ties broken by chance.
+        mode: f of the most probable order, ties broken at random.
     """
 
     expected: Tensor
@@ -32,7 +32,7 @@ class Measured:
     mode_order: Tensor
 
     def of(self, rows: Tensor) -> Measured:
-        """The same of some of the rows."""
+        """The measurements of some of the rows."""
         return Measured(self.expected[rows], self.log_grad_var[rows], self.mode[rows], self.mode_order[rows])
 
 
@@ -48,7 +48,7 @@ def measure(
     mask: Tensor | None,
     reduce: Callable[[Tensor], Tensor],
 ) -> Measured:
-    """Draw at least `eval_samples` samples in at least 32 groups of `samples`, none counted, none remembered.
+    """Draw at least `eval_samples` samples in at least 32 groups of `samples`; none is counted or recorded as best.
 
     Args:
         generator: this worker's own.

@@ -1,4 +1,4 @@
-"""One update of a distribution over orderings: samples, gradient estimate, Adam; and of what lowers its variance."""
+"""One update of a distribution over orderings (samples, gradient estimate, Adam) and of its control variate."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Reduce = Callable[[Tensor], Tensor]
 
 
 def alone(tensor: Tensor) -> Tensor:
-    """The mean over the workers of a run that has one."""
+    """The mean over workers, for a single worker."""
     return tensor
 
 
@@ -31,7 +31,7 @@ class OrderOptimiser:
         f: the cost, counted.
         samples: N of each update.
         lr, critic_lr: step sizes; one number, or one for each row, (rows,).
-        critic_updates: variance steps per update; all but the first draw samples of their own.
+        critic_updates: variance steps per update; all but one draw their own samples.
         mask: (rows, n), False where theta must not move; None: everywhere it may.
         reduce: the mean over workers.
     """
@@ -72,7 +72,7 @@ class OrderOptimiser:
 
     @torch.no_grad()
     def train_critic(self, generator: Source) -> None:
-        """One step on the control variate alone, on samples of its own."""
+        """One step on the control variate only, on its own samples."""
         estimate = self.estimator.estimate(self.policy.theta(), self.f, self._samples, generator)
         self._learn_critic(estimate)
         self._observe(estimate)
@@ -95,7 +95,7 @@ class OrderOptimiser:
         self._critic_adam.step([self._reduce(flat)], self._critic_lr)
 
     def state(self) -> dict[str, Any]:
-        """All that the next update depends on, but for the generator."""
+        """All that the next update depends on, except for the generator."""
         return {
             "policy": [parameter.detach().clone() for parameter in self.policy.parameters()],
             "estimator": self.estimator.state(),
@@ -118,9 +118,9 @@ class OrderOptimiser:
 
 @torch.no_grad()
 def _in_one_piece(parameters: list[Tensor]) -> Tensor | None:
-    """Let the parameters, each with the rows in its first dimension, share the memory of one tensor (rows, all).
+    """Make the parameters, each with rows as its first dimension, views of one tensor (rows, all).
 
-    A step then is a handful of operations on one tensor instead of on each; small trials are made of such overheads.
+    A step is then a few operations on one tensor instead of on each; this overhead dominates small trials.
     """
     if not parameters:
         return None

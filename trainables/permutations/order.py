@@ -20,7 +20,7 @@ from trainables.permutations.tasks.problem import Free
 
 @dataclass(frozen=True)
 class BestOrder:
-    """What a search for an order has found.
+    """The result of a search for an order.
 
     Args:
         order: (n,), the item of each place; the order with the lowest cost that was evaluated.
@@ -40,7 +40,7 @@ class BestOrder:
 def minimise_order(
     f: Callable[[Tensor], Any], n: int, evaluations: int = 20_000, runs: int = 4, seed: int = 0, **settings: Any
 ) -> BestOrder:
-    """Look for an order of n items with a low cost, knowing nothing of the cost but its values.
+    """Search for an order of n items with a low cost, given only the cost's values.
 
     Each of `runs` independent searches trains a Plackett-Luce distribution by leave-one-out gradients and spends
     `evaluations / runs` evaluations; the best order of all is returned.
@@ -49,7 +49,7 @@ def minimise_order(
         f: maps orders (m, n) int64, each row a permutation of 0 .. n-1 with the first item first, to m finite numbers
             (a tensor, an array, a list).
         n: number of items, at least 2.
-        evaluations: how many orders f may be asked about, all runs together.
+        evaluations: number of orders to evaluate, all runs together.
         runs: independent searches.
         seed: of every random draw.
         settings: values of the project's configuration, e.g. `lr=0.05`, `samples=64`, `model="matching"`,
@@ -70,11 +70,11 @@ def minimise_order(
         ([0, 2, 1], 4.0)
     """
     if isinstance(n, bool) or not isinstance(n, int) or n < 2:
-        raise SpecError(f"found n = {n!r}; an order needs n >= 2 items.")
+        raise SpecError(f"found n = {n!r}; an order needs an integer n >= 2.")
     if runs < 1 or evaluations < runs:
         raise SpecError(f"found evaluations = {evaluations} for runs = {runs}; each run needs at least one evaluation.")
     if "restarts" in settings:
-        raise SpecError("found restarts; here the runs are the starts that share the evaluations: raise runs instead.")
+        raise SpecError("minimise_order has no option 'restarts'; its runs share the evaluations: raise runs instead.")
     config = _configured(evaluations // runs, runs, settings)
     model = build_model(config)
     generator = torch.Generator().manual_seed(seed)
@@ -122,20 +122,20 @@ def _configured(evaluations: int, runs: int, settings: dict[str, Any]) -> Config
         where = ".".join(str(part) for part in problem["loc"])
         message = problem["msg"].removeprefix("Value error, ").rstrip(".")
         if problem["type"] == "extra_forbidden":
-            message = f"{where} is no setting"
+            message = f"unknown setting {where!r}"
         elif where:
             message = f"{where}: found {problem['input']!r}; {message[0].lower()}{message[1:]}"
         raise SpecError(f"{message}; see `raybayes projects permutations`.") from None
     if config.traits.relaxed or (config.traits.control_variate and config.critic.of == "relaxed"):
         raise SpecError(
-            f"found estimator = {config.estimator}, which needs a relaxation of f; a black box takes relax or"
-            f" relax_centred with critic.of = black_box, rloo, reinforce_ema, or another without one."
+            f"found estimator = {config.estimator}, which needs a relaxation of f; for a black box use rloo,"
+            f" reinforce_ema, or relax or relax_centred with critic.of = black_box."
         )
     return config
 
 
 class _Rows:
-    """The user's function behind the seam of costs: (R, S, n) orders become rows."""
+    """The user's function as a `Cost`: (R, S, n) orders become rows."""
 
     def __init__(self, f: Callable[[Tensor], Any], n: int) -> None:
         self._f, self.n = f, n
@@ -146,10 +146,12 @@ class _Rows:
         try:
             values = torch.as_tensor(answer, dtype=torch.float64).detach()
         except (TypeError, ValueError, RuntimeError) as error:
-            raise SpecError(f"f returned {type(answer).__name__}, which is no row of numbers ({error}).") from None
+            raise SpecError(
+                f"f returned {type(answer).__name__}, which is not convertible to numbers ({error})."
+            ) from None
         if values.shape != rows.shape[:1]:
             raise SpecError(
-                f"f returned shape {tuple(values.shape)} for {len(rows)} orders; it must return one number for each "
+                f"f returned shape {tuple(values.shape)} for {len(rows)} orders; it must return one number per "
                 f"row, shape ({len(rows)},)."
             )
         return values.reshape(order.shape[:-1])

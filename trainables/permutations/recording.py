@@ -1,4 +1,4 @@
-"""What a run leaves behind: metrics of a report, and the tables `curves`, `scores` and `orders`."""
+"""What a run stores: metrics of a report, and the tables `curves`, `scores` and `orders`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def metrics_of(
 
     Args:
         found, best: of each run, or of each of its queries.
-        own: the task's, as `Problem.measure` gives them.
+        own: the task's scores, from `Problem.measure`.
     """
     cost, lowest = (values.reshape(runs, -1).mean(1) for values in (found.expected, best))
     metrics = {
@@ -62,7 +62,7 @@ WITH_ERROR = ("gap", "shd", "excess", "test_ndcg5", "test_ndcg10")
 
 
 def extend(curves: Curve, found: Measured, best: Tensor, update: int, evaluations: int, runs: int) -> None:
-    """One row a run; where a run has several distributions (queries), their mean."""
+    """Append one row per run; a run with several distributions (queries) gets their mean."""
     columns = {"cost": found.expected, "log_grad_var": found.log_grad_var, "best": best, "mode": found.mode}
     curves["run"] += [float(run) for run in range(runs)]
     curves["update"] += [float(update)] * runs
@@ -72,7 +72,7 @@ def extend(curves: Curve, found: Measured, best: Tensor, update: int, evaluation
 
 
 def curves_table(curves: Curve, config: Config) -> pa.Table:
-    """The curves, with what tells this run from others beside it."""
+    """The curves, with columns that distinguish this trial from others."""
     count = len(curves["run"])
     named = {"estimator": config.estimator, "model": config.model, "samples": config.samples, "place": config.place}
     return pa.table({**curves, **{name: [value] * count for name, value in named.items()}})
@@ -86,9 +86,9 @@ def orders_table(best: Tensor, order: Tensor, runs: int) -> pa.Table:
 
 
 class Scores:
-    """The table `scores`: what the trained distributions and the other methods reached, number by number.
+    """The table `scores`: what the trained distributions and the controls reached, value by value.
 
-    Columns: method, metric, run, unit (the query, 0 where there is one only), value, evaluations.
+    Columns: method, metric, run, unit (the query; 0 if there is only one), value, evaluations.
     """
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ class Scores:
                     column.append(cell)
 
     def add_controls(self, controls: Iterable[Control], ctx: Context) -> dict[str, float]:
-        """Log and keep what the other methods reached; the mean of each as a metric."""
+        """Log and record what the controls reached; returns the mean of each as a metric."""
         metrics: dict[str, float] = {}
         for control in controls:
             ctx.log.info("%s: %s %.6g ± %.2g (%d runs, lowest %.6g) with %d evaluations a run", control.name,

@@ -1,4 +1,4 @@
-"""The training function: an expectation over orders is minimised for many runs at once."""
+"""The training function: minimises an expectation over orders, for many runs at once."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from trainables.permutations.tasks.problem import Problem
 
 
 def train(config: Config, ctx: Context) -> None:
-    """Minimise E f for every run; at the end, give the same budget to searches without a gradient.
+    """Minimise E f for every run; at the end, run the controls with the same budget.
 
-    Workers draw samples of their own and average their gradients, so W workers spend W times the evaluations and their
-    gradient has 1/W of the variance. One report stands for an equal share of the updates.
+    Each worker draws its own samples and gradients are averaged, so W workers spend W times the evaluations, and the
+    gradient has 1/W of the variance. One report covers an equal share of the updates.
     """
     trial = Trial(config, ctx)
     while not trial.done:
@@ -34,12 +34,12 @@ def train(config: Config, ctx: Context) -> None:
 
 
 class Trial:
-    """A trial at one of its reports, the start being number 0; it goes on from its newest checkpoint.
+    """A trial at one of its reports, or at its start (report 0); it resumes from its newest checkpoint.
 
     Attributes:
         update: updates of theta so far.
         reported: reports so far.
-        noise: what the updates' samples are drawn from.
+        noise: generator of the updates' samples.
     """
 
     def __init__(self, config: Config, ctx: Context) -> None:
@@ -75,7 +75,7 @@ class Trial:
 
     @property
     def done(self) -> bool:
-        """Whether the last report was made."""
+        """Whether the last report has been made."""
         return self.reported >= max_steps(self.config)
 
     @property
@@ -103,7 +103,7 @@ class Trial:
         """Measure and report; with the last report, store the tables.
 
         Raises:
-            Stop: the sweep has seen enough of this trial.
+            Stop: the sweep ends this trial.
         """
         config, ctx, f, problem = self.config, self._ctx, self.f, self.problem
         theta = self.policy.theta().detach()
@@ -123,7 +123,7 @@ class Trial:
     def _store(
         self, found: Measured, best: Tensor, order: Tensor, scores: Mapping[str, Tensor], budget: int
     ) -> dict[str, float]:
-        """Store the tables; what other methods reached, as metrics."""
+        """Store the tables; returns what the controls reached, as metrics."""
         config, ctx, table = self.config, self._ctx, recording.Scores()
         expected = found.expected.reshape(config.runs, -1)
         for name, values in {"cost": best.reshape(config.runs, -1), "expected_cost": expected, **scores}.items():
@@ -142,7 +142,7 @@ class Trial:
 def updates(
     config: Config, optimiser: OrderOptimiser, estimator: Estimator, noise: Source, numbers: range, problem: Problem
 ) -> None:
-    """The updates of theta of these numbers; before the first of all, the control variate's warm-up."""
+    """Make the updates with these numbers; the control variate's warm-up precedes the very first."""
     if numbers.start == 0 and config.traits.control_variate:
         for _ in range(config.critic.warmup):
             optimiser.train_critic(noise)
@@ -151,7 +151,7 @@ def updates(
 
 
 def _winners(best: Tensor, order: Tensor, restarts: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Of each run's starts the one with the lowest cost: its cost (rows,), order (rows, n), and number (rows,)."""
+    """The start with the lowest cost of each run: its cost (rows,), order (rows, n), and number (rows,)."""
     start = best.reshape(-1, restarts).argmin(1) + restarts * torch.arange(len(best) // restarts, device=best.device)
     return best[start], order[start], start
 

@@ -1,4 +1,4 @@
-"""What a sweep of cost-sensitive training has found."""
+"""Findings of a sweep of cost-sensitive training."""
 
 from trainables.autoregressive.analysis.findings import findings
 

@@ -1,4 +1,4 @@
-"""The configurations of a sweep beside each other: one line each, folds and seeds pooled."""
+"""The configurations of a sweep compared: one row each, folds and seeds pooled."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from raybayes.contract import Finished
 
-# Values in which runs of one line may differ.
+# Values in which the runs of one row may differ.
 POOLED = ("ocr.fold",)
-# Values that a line's name is made of; all others that vary in the sweep stand behind it.
+# Values that form a row's name; other values that vary in the sweep follow it.
 NAMED = ("method", "label_smoothing", "rollin", "rollout", "loss")
 
 
@@ -62,7 +62,7 @@ class Line:
     folds: int
 
     def values(self, axis: str, where: float, metric: str) -> list[float]:
-        """Of the runs that got there."""
+        """The metric of the runs that reached `where`."""
         found = (run.at(axis, where, metric) for run in self.runs)
         return [value for value in found if value is not None]
 
@@ -94,13 +94,13 @@ def lines(finished: Finished) -> list[Line]:
         ordered = [newest[step] for step in sorted(newest)]
         spent = seconds.get((trial, repeat), {})
         if trial not in configs or any(report["step"] not in spent for report in ordered):
-            continue  # it has begun, but not saved its tables
+            continue  # it has started, but not stored its tables
         run = Run(trial, repeat, tuple(ordered), tuple(spent[report["step"]] for report in ordered))
         found_runs.append((trial, run))
     whole = [(trial, run) for trial, run in found_runs if len(run.reports) >= _steps(configs[trial])]
     groups: dict[str, list[tuple[int, Run]]] = {}
     names = names_of(configs)
-    for trial, run in whole or found_runs:  # stopped and unfinished runs would drag equal cost down to theirs
+    for trial, run in whole or found_runs:  # stopped and unfinished runs would lower the common cost
         groups.setdefault(names[trial], []).append((trial, run))
     found = [
         Line(
@@ -145,8 +145,8 @@ def _steps(config: Mapping[str, Any]) -> int:
 
 
 def names_of(configs: Mapping[int, Mapping[str, Any]]) -> dict[int, str]:
-    """trial -> SeaRNN with loss and roll-in/roll-out, MLE with its smoothing, or the method; then what else varies
-    between configurations of that name.
+    """trial -> SeaRNN with loss and roll-in/roll-out, MLE with its smoothing, or the method; then other values that
+    vary between configurations of that name.
     """
     groups: dict[str, list[int]] = {}
     for trial, config in configs.items():
@@ -179,7 +179,7 @@ def _short(value: Any) -> str:
 
 
 def as_table(rows: list[dict[str, Any]]) -> pa.Table:
-    """Rows with equal keys; a column of numbers that are all missing stays one of numbers."""
+    """Rows with equal keys; a column without values gets the type of numbers."""
     table = pa.Table.from_pylist(rows)
     fields = [pa.field(f.name, pa.float64()) if pa.types.is_null(f.type) else f for f in table.schema]
     return table.cast(pa.schema(fields))

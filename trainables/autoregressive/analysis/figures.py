@@ -1,4 +1,4 @@
-"""Curves of a sweep, and costs as a heat map."""
+"""Curves of a sweep, and a heat map of costs."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Array = npt.NDArray[np.float64]
 # Okabe and Ito, "Color Universal Design" (2008); the second round of colours is dashed.
 COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#8C8C8C")
 DASHES = ("-", "--", ":")
-_SHOWN = 12  # lines of a figure, the best ones
-_LEAST = 1e-2  # %, so that no error leaves the logarithmic axis
-_COLUMNS = 40  # tokens of a heat map, the cheapest ones
+_SHOWN = 12  # lines per figure, the best ones
+_LEAST = 1e-2  # %, so that every error fits the logarithmic axis
+_COLUMNS = 40  # tokens per heat map, the cheapest ones
 
 
 def curves(found: list[Line], axis: str) -> Figure:
-    """The test error, or that of validation where test was scored at the end only, against iterations or seconds."""
+    """Test error, or validation error if test was scored only at the end, against iterations or seconds."""
     figure = Figure(figsize=(8.0, 4.2), layout="constrained")
     axes = figure.subplots()
     metric = "test_error" if all(_everywhere(line, "test_error") for line in found) else "val_error"
@@ -50,7 +50,7 @@ def _everywhere(line: Line, metric: str) -> bool:
 
 
 def _curve(line: Line, axis: str, metric: str) -> tuple[Array, Array, Array]:
-    """x, mean and standard error at each report that all runs of a line have made; 0 for the error of a single run."""
+    """x, mean and standard error at each report that all runs of a row have; the error of a single run is 0."""
     points = []
     for number in range(min(len(run.reports) for run in line.runs)):
         reports = [run.reports[number] for run in line.runs]
@@ -63,7 +63,7 @@ def _curve(line: Line, axis: str, metric: str) -> tuple[Array, Array, Array]:
 
 
 def heat(costs: pa.Table) -> Figure:
-    """One panel a sentence: cells down, tokens across, the target framed.
+    """One panel per sentence: cells down, tokens across, the target framed.
 
     Args:
         costs: sentence, time, truth, token, cost, and per sentence decoded and target.
@@ -107,7 +107,7 @@ def _panel(ax: Axes, panel: list[dict[str, Any]], largest: float) -> AxesImage:
     ax.set_yticks(times, [f"{time}  {truth[time]}" for time in times], fontsize=7)
     ax.set_ylabel("cell, target", fontsize=8)
     ax.grid(visible=False)
-    if "decoded" in panel[0]:  # tables of earlier versions do not have it
+    if "decoded" in panel[0]:  # tables of earlier versions lack it
         decoded, target = (_cut(panel[0][side]) for side in ("decoded", "target"))
         ax.set_title(f"decoded: {decoded}     target: {target}", fontsize=8, loc="left")
     return image

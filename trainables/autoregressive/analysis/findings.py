@@ -1,4 +1,4 @@
-"""What a sweep has found: configurations at equal iterations, at equal processor time, and with what each has cost."""
+"""Findings of a sweep: configurations at equal iterations, at equal processor time, and with their costs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _GRID = ("rollin", "rollout", "loss")
 def findings(finished: Finished) -> Findings:
     """Tables of all configurations, folds and seeds pooled, and figures of their curves and costs.
 
-    A line "control" in the titles says whether the sweep holds MLE and label smoothing, without which a gain of
-    cost-sensitive training cannot be told from one of soft targets.
+    The first title says if MLE or label smoothing is missing: without these controls, a gain of cost-sensitive
+    training cannot be distinguished from one of soft targets.
     """
     found = lines(finished)
     if not found:
@@ -31,11 +31,11 @@ def findings(finished: Finished) -> Findings:
         where = _common(found, axis)
         rows = [_equal(line, axis, where) for line in found]
         if len(found) > 1 and any(row["n"] for row in rows):
-            tables[f"The same at equal cost: {where:.4g} {unit}"] = as_table(rows)
+            tables[f"Configurations at equal cost: {where:.4g} {unit}"] = as_table(rows)
     if grid := _grid(found):
-        tables["Roll-in × roll-out × loss, with the controls beside"] = as_table(grid)
+        tables["Roll-in × roll-out × loss, with the controls"] = as_table(grid)
     if notes := _notes(finished):
-        tables["What must be known of these numbers"] = pa.table({"note": notes})
+        tables["Notes on these numbers"] = pa.table({"note": notes})
     return Findings(
         tables, _figures(finished, found), as_table([_row(line, run) for line in found for run in line.runs])
     )
@@ -61,7 +61,7 @@ def _last(line: Line) -> dict[str, Any]:
 
 
 def _common(found: list[Line], axis: str) -> float:
-    """The largest iteration, or processor time, that every run has reached."""
+    """The largest iteration, or processor time, that every run reached."""
     ends = [
         run.reports[-1]["iteration"] if axis == "iteration" else run.seconds[-1] for line in found for run in line.runs
     ]
@@ -69,7 +69,7 @@ def _common(found: list[Line], axis: str) -> float:
 
 
 def _equal(line: Line, axis: str, where: float) -> dict[str, Any]:
-    """Test metrics where they were reported all along, else those of validation."""
+    """Test metrics if they were reported throughout, else those of validation."""
     test = bool(line.values(axis, where, "test_error")) and len(line.values(axis, where * 0.9, "test_error")) > 0
     prefix, title = ("test", "test") if test else ("val", "validation")
     errors = line.values(axis, where, f"{prefix}_error")
@@ -80,9 +80,9 @@ def _equal(line: Line, axis: str, where: float) -> dict[str, Any]:
 
 
 def _grid(found: list[Line]) -> list[dict[str, Any]]:
-    """One row a roll-in and roll-out, one pair of columns a loss; the controls, which have neither, below.
+    """One row per roll-in and roll-out, one pair of columns per loss; the controls, which have neither, below.
 
-    Of several configurations of one place and loss the one that is best on validation.
+    Of several configurations with one roll-in, roll-out and loss, the best on validation.
     """
     searnn = [line for line in found if line.config["method"] == "searnn"]
     if len({tuple(line.config[name] for name in _GRID) for line in searnn}) < 4:
@@ -94,7 +94,7 @@ def _grid(found: list[Line]) -> list[dict[str, Any]]:
         for loss in losses:
             mine = [line for line in searnn if (line.config["rollin"], line.config["rollout"]) == place]
             mine = [line for line in mine if line.config["loss"] == loss]
-            best = min(mine, key=_validation, default=None)  # never by the test error that is shown
+            best = min(mine, key=_validation, default=None)  # never by the test error, which is shown
             row[loss], row[f"{loss}.se"] = mean_and_error(best.last("test_error")) if best else (None, None)
             row["n"] = max(row["n"], len(best.runs) if best else 0)
         rows.append(row)
@@ -128,7 +128,7 @@ def _figures(finished: Finished, found: list[Line]) -> dict[str, Figure]:
     if "costs" in finished.tables:
         best = found[0]
         table = finished.table("costs", best.runs[0].trial, best.runs[0].repeat)
-        drawn[f"Cost of every tried token after a correct prefix, finished by the model: {best.name}"] = figures.heat(
+        drawn[f"Cost of every tried token after a correct prefix, completed by the model: {best.name}"] = figures.heat(
             table
         )
     return drawn

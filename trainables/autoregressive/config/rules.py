@@ -1,4 +1,4 @@
-"""Combinations of values that cannot run, each with the sentence that says so before anything is paid for."""
+"""Combinations of values that cannot run; each is refused with one sentence before a trial starts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DATA: dict[str, tuple[str, ...]] = {
     "ordering": ("multi30k-sample", "multi30k"),
     "chunking": (),
 }
-# task -> the costs that make sense for it, that of its metric first
+# task -> the costs that fit it, that of its metric first
 COSTS_OF: dict[TaskName, tuple[CostName, ...]] = {
     "ocr": ("hamming", "hamming_count"),
     "spelling": ("edit", "bleu", "bleu1", "bleu1_searnn", "gleu"),
@@ -50,17 +50,17 @@ def problem(config: Values) -> str | None:
 
 
 def cost_of(config: Values) -> CostName:
-    """The cost, that of the task's metric where none is named."""
+    """The cost; that of the task's metric by default."""
     return config.cost or COSTS_OF[config.task][0]
 
 
 def policy_of(config: Values) -> PolicyName:
-    """The reference policy, the usual one of the cost where none is named."""
+    """The reference policy; the cost's usual one by default."""
     return config.reference or FITTING[cost_of(config)][0]
 
 
 def dataset_of(config: Values) -> str:
-    """The data set, the embedded sample where none is named."""
+    """The data set; the task's embedded sample by default."""
     return config.dataset or DATA[_kind(config)][0]
 
 
@@ -77,21 +77,25 @@ def _data(config: Values) -> str | None:
     if config.dataset.endswith(".parquet") or config.dataset in allowed:
         return None
     named = " or ".join(allowed) + (" or " if allowed else "") + "the path of a Parquet file"
-    return f"dataset = {config.dataset} is not for this task, which takes {named}."
+    return f"dataset = {config.dataset} does not fit task = {config.task}; allowed: {named}."
 
 
 def _model(config: Values) -> str | None:
     model = config.model
     if (config.task == "ordering") != (model.kind == "pointer"):
         if config.task == "ordering":
-            return f"task = ordering answers with places of the source: set model.kind = pointer; found {model.kind}."
-        return f"model.kind = pointer goes with task = ordering only; for task = {config.task} use gru or transformer."
+            return (
+                f"task = ordering needs model.kind = pointer, whose outputs are places of the source; found"
+                f" {model.kind}."
+            )
+        return f"model.kind = pointer is for task = ordering only; for task = {config.task} use gru or transformer."
     if model.kind == "transformer" and model.attention != "none":
         return (
-            f"model.attention = {model.attention} is for GRUs; a transformer has its own: leave model.attention = none."
+            f"model.attention = {model.attention} applies to GRUs; a transformer has its own: use"
+            f" model.attention = none."
         )
     if model.kind == "transformer" and model.hidden % model.heads:
-        return f"model.hidden = {model.hidden} does not divide into model.heads = {model.heads}; change one of them."
+        return f"model.hidden = {model.hidden} is not a multiple of model.heads = {model.heads}; change one of them."
     if model.kind == "pointer" and model.attention == "none":
         return "model.kind = pointer needs attention; set model.attention = dot or additive."
     return None
@@ -101,7 +105,7 @@ def _cost(config: Values) -> str | None:
     allowed = COSTS_OF[config.task]
     if config.cost is None or config.cost in allowed:
         return None
-    return f"cost = {config.cost} does not fit task = {config.task}, for which there are {', '.join(allowed)}."
+    return f"cost = {config.cost} does not fit task = {config.task}; allowed: {', '.join(allowed)}."
 
 
 def _policy(config: Values) -> str | None:
@@ -109,40 +113,46 @@ def _policy(config: Values) -> str | None:
     if config.reference is None or config.reference in FITTING[cost]:
         return None
     fitting = ", ".join(FITTING[cost])
-    return f"reference = {config.reference} does not fit cost = {cost}; these do: {fitting}."
+    return f"reference = {config.reference} does not fit cost = {cost}; allowed: {fitting}."
 
 
 def _tokens(config: Values) -> str | None:
     tokens = config.tokens
     if config.loss == "ll-all" and config.task == "ordering":
-        return "loss = ll-all normalises over tokens that an order has used up; use ll."
+        return "loss = ll-all normalises over all tokens, including those already used in the order; use ll."
     if tokens.mode == "biased" and tokens.k < 2:
-        return "tokens.mode = biased gives the ground truth one of tokens.k places and needs tokens.k >= 2; found 1."
+        return (
+            "tokens.mode = biased reserves one of tokens.k places for the ground truth and needs tokens.k >= 2; found"
+            " 1."
+        )
     return None
 
 
 def _method(config: Values) -> str | None:
     if config.label_smoothing and config.method != "mle":
-        return f"label_smoothing belongs to method = mle; found {config.method}: set it to 0 or change the method."
+        return f"label_smoothing applies to method = mle; found {config.method}: set it to 0, or change the method."
     if config.label_smoothing and config.task == "ordering":
-        return "label_smoothing spreads over tokens that an order has used up; task = ordering cannot use it."
+        return (
+            "label_smoothing spreads over all tokens, including those already used in the order; set it to 0 for"
+            " task = ordering."
+        )
     if config.method == "ocd" and config.task not in ("ocr", "chunking", "spelling", "translation"):
-        return "method = ocd distils the edit distance and needs task = spelling, translation, ocr or chunking."
+        return (
+            "method = ocd distils the edit or Hamming distance and needs task = spelling, translation, ocr or chunking."
+        )
     return None
 
 
 def _length(config: Values) -> str | None:
     if config.warm_start >= config.iterations and config.cpu_seconds is None and config.method != "mle":
         return (
-            f"warm_start = {config.warm_start} leaves nothing of iterations = {config.iterations} to the method;"
-            f" lower warm_start or raise iterations."
+            f"warm_start = {config.warm_start} leaves no iterations to the method (iterations = {config.iterations});"
+            f" lower warm_start, or raise iterations."
         )
     return None
 
 
 def _progress(config: Values) -> str | None:
     if config.cpu_seconds is not None and config.lr_decay == "cosine":
-        return (
-            "lr_decay = cosine needs to know the last iteration, which cpu_seconds does not say; use plateau or none."
-        )
+        return "lr_decay = cosine needs a known last iteration, but cpu_seconds is set; use plateau or none."
     return None

@@ -1,6 +1,6 @@
-"""Every hyperparameter of the autoregressive study: what it means, its unit, its range, and where its value comes from.
+"""Every hyperparameter of the autoregressive project: its meaning, unit, range, and where its value comes from.
 
-"[C]" marks a value of the SeaRNN code (RemiLeblond/SeaRNN-open), "[S]" a suggestion of ours.
+"[C]" marks a value of the SeaRNN code (RemiLeblond/SeaRNN-open), "[S]" our suggestion.
 """
 
 from __future__ import annotations
@@ -88,27 +88,29 @@ class ModelValues(Group):
 
 
 class TokenValues(Group):
-    """Which tokens are tried in a cell."""
+    """Which tokens are tried in each cell."""
 
-    mode: TokenMode = Field("all", description="How they are chosen; union is the SeaRNN code's mixture")
+    mode: TokenMode = Field("all", description="How tokens are chosen; union is the SeaRNN code's mixture")
     k: int = Field(
-        5, ge=1, le=1000, description="Tokens drawn by uniform, policy, biased, topk; uniform share of union"
+        5, ge=1, le=1000, description="Tokens per cell of uniform, policy, biased, topk; uniform tokens of union"
     )
     top: int = Field(15, ge=0, le=1000, description="Likeliest tokens of union. [C] 15")
     reach: int = Field(5, ge=0, le=50, description="neighbours, union: ground truth tokens at t - n .. t + n. [C] 5")
-    threshold: float = Field(0.1, ge=0, le=1, description="targeted: within this of the cell's largest probability")
-    most: int = Field(500, ge=1, description="targeted: tokens a sentence, thinned at random")
+    threshold: float = Field(
+        0.1, ge=0, le=1, description="targeted: largest distance from the cell's largest probability"
+    )
+    most: int = Field(500, ge=1, description="targeted: most tokens per sentence; more are thinned at random")
 
 
 class OcrValues(Group):
     """Handwritten words, letter by letter."""
 
     split: Literal["fold", "words"] = Field(
-        "fold", description="Test on one fold (its words all occur in training), or on words never seen"
+        "fold", description="Test on one fold (its words all occur in training), or on unseen words"
     )
-    fold: int = Field(0, ge=0, le=8, description="The fold to test on (fold)")
-    held_out: int = Field(11, ge=1, le=40, description="Words to test on, of 55; half as many validate (words)")
-    split_seed: int = Field(0, ge=0, description="Which words are held out, which rows of fold validate")
+    fold: int = Field(0, ge=0, le=8, description="fold: the test fold")
+    held_out: int = Field(11, ge=1, le=40, description="words: test words, of 55; half as many validate")
+    split_seed: int = Field(0, ge=0, description="Chooses the held-out words, or the validating rows of fold")
 
 
 class SpellingValues(Group):
@@ -117,27 +119,27 @@ class SpellingValues(Group):
     errors: Literal["typos", "noise"] = Field(
         "typos", description="Real misspellings, or 10-character chunks with noise"
     )
-    longest: int = Field(16, ge=4, le=60, description="Longer words are left out (typos), characters")
-    noise: float = Field(0.3, ge=0, le=1, description="Probability that a character is replaced (noise)")
-    chunk: int = Field(10, ge=2, le=60, description="Characters of a chunk (noise)")
+    longest: int = Field(16, ge=4, le=60, description="typos: longer words, in characters, are left out")
+    noise: float = Field(0.3, ge=0, le=1, description="noise: probability that a character is replaced")
+    chunk: int = Field(10, ge=2, le=60, description="noise: characters per chunk")
 
 
 class TranslationValues(Group):
     """Captions from one language to the other."""
 
-    direction: Literal["en-de", "de-en"] = Field("en-de", description="From-to")
+    direction: Literal["en-de", "de-en"] = Field("en-de", description="Source and target language")
     min_count: int = Field(2, ge=1, le=100, description="Rarer words become <unk>. 2 leaves 7,855 de, 5,917 en")
-    longest: int = Field(50, ge=2, le=60, description="Longer training pairs are left out, words. [C] 50")
+    longest: int = Field(50, ge=2, le=60, description="Longer training pairs, in words, are left out. [C] 50")
     test: Literal["test_2016_flickr", "test_2017_flickr", "test_2017_mscoco", "test_2018_flickr"] = Field(
-        "test_2016_flickr", description="Split for the last report"
+        "test_2016_flickr", description="Test split of the last report"
     )
 
 
 class OrderingValues(Group):
     """The words of a caption, shuffled, back in order."""
 
-    language: Literal["en", "de"] = Field("en", description="Of the captions")
-    longest: int = Field(20, ge=3, le=40, description="Longer captions are left out, words. [S] 20")
+    language: Literal["en", "de"] = Field("en", description="Language of the captions")
+    longest: int = Field(20, ge=3, le=40, description="Longer captions, in words, are left out. [S] 20")
     min_count: int = Field(2, ge=1, le=100, description="Rarer words become <unk>")
 
 
@@ -150,61 +152,63 @@ class Values(BaseModel):
     dataset: str | None = Field(
         None, description="Data set of the task or a Parquet file with its columns; null: the task's embedded sample"
     )
-    train_rows: int | None = Field(None, ge=1, description="Use so many training rows only; null: all")
-    eval_rows: int | None = Field(None, ge=1, description="Score so many rows of validation and test only; null: all")
+    train_rows: int | None = Field(None, ge=1, description="Training rows to use; null: all")
+    eval_rows: int | None = Field(None, ge=1, description="Rows of validation and test to score; null: all")
     model: ModelValues = Field(default_factory=ModelValues, description="The encoder-decoder")
     method: Method = Field("searnn", description="Cost-sensitive training, or a baseline")
 
     rollin: RollInName = Field(
         "learned", description="searnn: what the decoder is fed. [C] learned for OCR, gt for translation"
     )
-    rollin_probability: float = Field(0.5, ge=0, le=1, description="Of the reference in mixed roll-ins. [C] 0.5")
+    rollin_probability: float = Field(
+        0.5, ge=0, le=1, description="Probability of the reference in mixed roll-ins. [C] 0.5"
+    )
     rollin_schedule: ScheduleName = Field(
-        "none", description="Course of that probability; none keeps it. [C] none, sigmoid, exponential"
+        "none", description="Schedule of that probability; none keeps it. [C] none, sigmoid, exponential"
     )
     rollout: RollOutName = Field("mixed", description="searnn: how tried tokens are finished. [C] mixed")
-    rollout_probability: float = Field(0.5, ge=0, le=1, description="Of the reference in mixed and matched. [C] 0.5")
-    focus_steps: int = Field(1, ge=0, le=100, description="focused: steps by the model before the reference goes on")
+    rollout_probability: float = Field(
+        0.5, ge=0, le=1, description="Probability of the reference in mixed and matched roll-outs. [C] 0.5"
+    )
+    focus_steps: int = Field(1, ge=0, le=100, description="focused: steps by the model before the reference continues")
     focus_growth: float = Field(0.0, ge=0, le=1, description="focused: steps added per iteration")
     reference: PolicyName | None = Field(None, description="Reference policy; null: the usual one of the cost")
     cost: CostName | None = Field(None, description="Cost of a sequence; null: that of the task's metric")
-    transform: Transform = Field("raw", description="What is kept of a cell's costs")
+    transform: Transform = Field("raw", description="Transform of a cell's costs")
     loss: LossName = Field("ll", description="searnn: loss of a cell. [C] ll for OCR, kl for translation")
     temperature: float = Field(
         50.0,
         gt=0,
         le=1e6,
-        description="Cost scale T_c, it multiplies costs: kl, llcas, hinge, inv-kl, js, l2, rank-margin",
+        description="Cost scale T_c, which multiplies costs in kl, llcas, hinge, inv-kl, js, l2, rank-margin",
     )
-    list_length: int = Field(5, ge=1, le=1000, description="listmle: how many of the cheapest tokens are put in order")
-    cells: int = Field(100, ge=1, le=1000, description="Cells a sentence that are trained. [C] 100, translation 20")
+    list_length: int = Field(5, ge=1, le=1000, description="listmle: number of cheapest tokens that are ranked")
+    cells: int = Field(100, ge=1, le=1000, description="Trained cells per sentence. [C] 100, translation 20")
     tokens: TokenValues = Field(default_factory=TokenValues, description="Tokens tried in a cell")
     averaging: Literal["sentences", "cells"] = Field(
         "sentences",
         description="Mean over a sentence's cells, then sentences; or over all cells. [C] cells for translation",
     )
     tie_noise: float = Field(1e-5, ge=0, le=1, description="Deviation of the noise that breaks ties. [C] 1e-5")
-    chunk: int = Field(8192, ge=1, le=1 << 22, description="Roll-outs in memory at once; changes no result")
+    chunk: int = Field(8192, ge=1, le=1 << 22, description="Roll-outs in memory at once; does not change results")
 
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="mle: share of the target spread over all tokens")
-    samples: int = Field(5, ge=1, le=100, description="reinforce, self_critical, minimum_risk: samples a sentence")
+    samples: int = Field(5, ge=1, le=100, description="reinforce, self_critical, minimum_risk: samples per sentence")
     sharpness: float = Field(0.005, gt=0, le=10, description="minimum_risk: exponent alpha of p")
     baseline_momentum: float = Field(
         0.95, ge=0, lt=1, description="reinforce, mixer: share of the past in the baseline"
     )
-    mixer_step: int = Field(2, ge=1, le=50, description="mixer: places that go over to REINFORCE at a time")
-    mixer_every: int = Field(100, ge=1, description="mixer: iterations between that")
+    mixer_step: int = Field(2, ge=1, le=50, description="mixer: places that switch to REINFORCE at a time")
+    mixer_every: int = Field(100, ge=1, description="mixer: iterations between switches")
     warm_start: int = Field(
-        0, ge=0, description="Iterations of MLE before the method begins; changes nothing for mle. [S] 0 .. 1000"
+        0, ge=0, description="Iterations of MLE before the method begins; no effect on mle. [S] 0 .. 1000"
     )
 
-    batch: int = Field(64, ge=1, le=4096, description="Sentences a step, all workers together. [C] 64")
-    pool: int = Field(
-        1, ge=1, le=10_000, description="Batches sorted by length together, for speed; 1: every batch is drawn freely"
-    )
+    batch: int = Field(64, ge=1, le=4096, description="Sentences per step, over all workers. [C] 64")
+    pool: int = Field(1, ge=1, le=10_000, description="Batches sorted by length together, for speed; 1: no sorting")
     iterations: int = Field(1000, ge=1, le=10_000_000, description="Training steps. [C] 10,000")
     cpu_seconds: float | None = Field(
-        None, gt=0, description="Stop after so much processor time of training instead of `iterations`; not repeatable"
+        None, gt=0, description="Stop after this processor time of training instead of `iterations`; not reproducible"
     )
     reports: int = Field(10, ge=1, le=10_000, description="Reports of a run, evenly spaced")
     test_every_report: bool = Field(False, description="Score the test sentences at every report, for curves")
@@ -214,9 +218,9 @@ class Values(BaseModel):
         0, ge=0, description="Iterations until the full step size, linearly. [S] 500 for Transformers"
     )
     lr_decay: Literal["none", "cosine", "plateau"] = Field(
-        "none", description="Course of the step size; plateau halves it when validation stands still. [C] plateau"
+        "none", description="Decay of the step size; plateau halves it when validation stops improving. [C] plateau"
     )
-    patience: int = Field(3, ge=0, le=1000, description="plateau: reports without progress before it halves")
+    patience: int = Field(3, ge=0, le=1000, description="plateau: reports without improvement before it halves")
     clip: float = Field(5.0, gt=0, le=1e6, description="Largest norm of the gradient. [C] 5")
 
     beam: int = Field(1, ge=1, le=100, description="Hypotheses kept in validation and test; 1: greedy. [C] 1, 10")
@@ -235,7 +239,7 @@ def max_steps(config: Values) -> int:
 
 
 def grace_period(config: Values) -> int:
-    """Learned roll-ins are bad at first, and so is everything before the warm start ends: judge after both."""
+    """Learned roll-ins are poor at first, and so are all methods before the warm start ends: stop trials after both."""
     slow = config.iterations // 3 if config.method in ("searnn", "ocd") and config.rollin != "gt" else 0
     begin = min(config.iterations, config.warm_start + slow)
     return 1 + begin * max_steps(config) // config.iterations

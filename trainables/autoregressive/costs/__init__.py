@@ -1,1 +1,1 @@
-"""What finished sequences cost, how the ground truth completes a prefix, and the cost of every tried token."""
+"""Costs of finished sequences, reference policies, and what tokens cost under them."""

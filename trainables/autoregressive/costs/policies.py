@@ -20,7 +20,7 @@ _SUFFIX_ROWS = 16384  # hypotheses that best-suffix scores at once
 
 
 class Policy(Protocol):
-    """How the ground truth goes on after a prefix."""
+    """How the ground truth completes a prefix."""
 
     def __call__(self, prefix: Tensor, length: Tensor, refs: References, sentence: Tensor) -> Tensor:
         """Finished sequences (R, W + W_ref), EOS at the end.
@@ -33,7 +33,7 @@ class Policy(Protocol):
 
 
 def _appended(prefix: Tensor, length: Tensor, refs: References, sentence: Tensor, start: Tensor) -> Tensor:
-    """Each prefix and then its reference from place `start` (R,) on."""
+    """Each prefix, followed by its reference from place `start` (R,) on."""
     width = prefix.shape[1] + refs.tokens.shape[1]
     places = torch.arange(width, device=prefix.device)
     behind = places - length.unsqueeze(1)
@@ -74,7 +74,7 @@ def best_suffix_cost(
 
 @dataclass(frozen=True)
 class BestSuffix:
-    """The suffix of the ground truth that scores best: after a missing or an extra word it finds the way back."""
+    """The suffix of the ground truth that scores best, which realigns after a missing or an extra word."""
 
     cost: Cost
 
@@ -149,7 +149,7 @@ def _used_places(prefix: Tensor, length: Tensor, refs: References, sentence: Ten
 
 @dataclass(frozen=True)
 class MaxF1:
-    """Go on with the chunk that the prefix has open as long as the ground truth is inside one, then copy."""
+    """Continue the prefix's open chunk while the ground truth is inside a chunk, then copy."""
 
     tags: Tags
 

@@ -19,7 +19,7 @@ from trainables.autoregressive.sequences.tried import Tried
 def reference_costs(
     policy: PolicyName, cost: CostName, tried: Tried, refs: References, tags: Tags | None = None
 ) -> Tensor:
-    """(N, k) float64: the cost of each token when the reference policy goes on after it."""
+    """(N, k) float64: the cost of each token when the reference policy completes the sequence after it."""
     if (policy, cost) in CLOSED_FORMS:
         return CLOSED_FORMS[policy, cost](tried, refs)
     return completed_costs(policy, cost, tried, refs, tags)
@@ -28,7 +28,7 @@ def reference_costs(
 def completed_costs(
     policy: PolicyName, cost: CostName, tried: Tried, refs: References, tags: Tags | None = None
 ) -> Tensor:
-    """The same by completing every prefix and scoring it; best-suffix by the scores that it has chosen by."""
+    """The same by completing and scoring every prefix; best-suffix reuses the scores of its choice."""
     cell, column = tried.mask.nonzero(as_tuple=True)
     sentence, time, token = tried.sentence[cell], tried.time[cell], tried.tokens[cell, column]
     prefix = tried.prefix[sentence]

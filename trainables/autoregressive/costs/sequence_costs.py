@@ -1,7 +1,7 @@
 """Costs of finished sequences: 1 - the task's score of a hypothesis against its reference, in float64.
 
-Every cost takes hypotheses (R, W) that are filled up with EOS and says what each of them costs against the reference
-`sentence` (R,). A hypothesis ends before its first EOS. The definitions are pinned by tests against slow versions,
+Every cost takes hypotheses (R, W) padded with EOS and returns what each costs against the reference `sentence`
+(R,). A hypothesis ends before its first EOS. The definitions are pinned by tests against slow versions,
 sacrebleu, NLTK's values and rapidfuzz.
 """
 
@@ -23,7 +23,7 @@ from trainables.autoregressive.sequences.chunks import Tags, matched_chunks
 from trainables.autoregressive.sequences.ngrams import ORDER, clipped_matches
 from trainables.autoregressive.sequences.references import References, lengths
 
-_FIRST_CHARACTER = 0x10000  # above the surrogates, which are no characters
+_FIRST_CHARACTER = 0x10000  # above the surrogates, which are not characters
 _PAIRS_AT_ONCE = 2048
 
 
@@ -41,7 +41,7 @@ def hamming(hyps: Tensor, refs: References, sentence: Tensor) -> Tensor:
 
 
 def hamming_count(hyps: Tensor, refs: References, sentence: Tensor) -> Tensor:
-    """Wrong places among 0 .. L: the cost that does not divide, so that a wrong letter costs 1 in every word."""
+    """Wrong places among 0 .. L, not divided, so that a wrong letter costs 1 in every word."""
     width = max(hyps.shape[1], refs.tokens.shape[1])
     if hyps.shape[1] < width:
         hyps = torch.nn.functional.pad(hyps, (0, width - hyps.shape[1]), value=refs.eos)
@@ -114,7 +114,7 @@ def kendall(hyps: Tensor, refs: References, sentence: Tensor) -> Tensor:
     """Pairs in the wrong order over n(n - 1)/2, for hypotheses that are orders of the reference's tokens.
 
     Raises:
-        DataError: a hypothesis is no order of its reference's tokens.
+        DataError: a hypothesis is not an order of its reference's tokens.
     """
     rank = order_ranks(hyps, refs, sentence)
     n = refs.length[sentence]
@@ -139,8 +139,8 @@ def order_ranks(hyps: Tensor, refs: References, sentence: Tensor) -> Tensor:
     if len(hyps) and (int(seen.max()) > 1 or int(seen[:, -1].max()) > 0):
         row = int(((seen.amax(1) > 1) | (seen[:, -1] > 0)).nonzero()[0])
         raise DataError(
-            f"hypothesis {row} is {hyps[row, : int(length[row])].tolist()}, which is no order of its reference's "
-            f"{int(wanted[row])} tokens; Kendall's tau needs each of them exactly once."
+            f"hypothesis {row} is {hyps[row, : int(length[row])].tolist()}, not an order of its reference's "
+            f"{int(wanted[row])} tokens; Kendall's tau needs each token exactly once."
         )
     return torch.where(inside, ranks, refs.tokens.shape[1])
 
@@ -189,7 +189,7 @@ def build_cost(name: CostName, tags: Tags | None = None) -> Cost:
 
 
 def checked(costs: Tensor, mask: Tensor) -> Tensor:
-    """The costs, if all that the mask shows are numbers.
+    """The costs, if all unmasked ones are finite.
 
     Raises:
         DataError: a cost is nan or infinite.

@@ -1,4 +1,4 @@
-"""Ways to train: cost-sensitive, and the baselines it must be compared with."""
+"""Training methods: cost-sensitive training and its baselines."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def searnn(step: Step) -> Outcome:
 
 
 def optimal_completion(step: Step) -> Outcome:
-    """Sampled roll-in; the target is uniform over the tokens that an optimal completion could go on with.
+    """Sampled roll-in; the target is uniform over the next tokens of optimal completions.
 
     The same as SeaRNN with the optimal reference policy as roll-out, all tokens, and kl with T_c → infinity.
     """
@@ -69,7 +69,7 @@ def optimal_completion(step: Step) -> Outcome:
 
 
 def roll_out_settings(step: Step) -> RollOutSettings:
-    """How the configuration wants roll-outs at this moment."""
+    """The settings of roll-outs at this iteration."""
     config = step.config
     method_began = step.iteration - config.warm_start
     return RollOutSettings(

@@ -59,7 +59,7 @@ def minimum_risk(step: Step) -> Outcome:
 
 
 def mixer(step: Step) -> Outcome:
-    """The first places by cross-entropy, the last ones by REINFORCE; these grow by `mixer_step` now and then."""
+    """The first places by cross-entropy, the last by REINFORCE; these grow by `mixer_step` every `mixer_every`."""
     config, batch = step.config, step.batch
     grown = config.mixer_step * (1 + (step.iteration - config.warm_start) // config.mixer_every)
     kept = (batch.refs.length + 1 - grown).clamp_min(0)  # places by cross-entropy
@@ -110,14 +110,14 @@ def _costs(step: Step, tokens: Tensor) -> Tensor:
 
 
 def _log_p(step: Step, tokens: Tensor) -> Tensor:
-    """log p of each token given those before, (B, n, T), 0 after EOS and where the rules leave no choice."""
+    """log p of each token given those before, (B, n, T), 0 after EOS and at places without a choice."""
     fed = torch.nn.functional.pad(tokens[:, :, :-1], (1, 0), value=step.model.bos)
     scores, _ = step.wrapped(step.batch.source, fed)
     return sequence_log_p(scores, tokens, step.batch.limits)
 
 
 def sequence_log_p(scores: Tensor, tokens: Tensor, limits: Limits) -> Tensor:
-    """log p (B, n, T) of tokens (B, n, T) from scores (B, n, T, V), under the rules that they were drawn by."""
+    """log p (B, n, T) of tokens (B, n, T) from scores (B, n, T, V), under the rules of their sampling."""
     eos, steps = limits.rules.eos, tokens.shape[2]
     places = torch.arange(steps, device=tokens.device)
     used = None
@@ -128,7 +128,7 @@ def sequence_log_p(scores: Tensor, tokens: Tensor, limits: Limits) -> Tensor:
     impossible = limits.impossible(scores.shape[3], length, used)
     free = places < limits.free[:, None, None]
     if impossible is not None:
-        # A place without a choice keeps its scores, which then do not count: nothing becomes log 0.
+        # A place without a choice keeps its scores, which are not used: no log 0 arises.
         scores = scores.masked_fill(impossible & free.unsqueeze(3), -torch.inf)
     found = scores.log_softmax(3).gather(3, tokens.unsqueeze(3)).squeeze(3)
     before_end = ((tokens == eos).cumsum(2) - (tokens == eos).long()) == 0

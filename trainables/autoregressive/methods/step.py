@@ -1,4 +1,4 @@
-"""What a training method is given, and what it gives back."""
+"""What a training method receives, and what it returns."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Step:
 
     Args:
         wrapped: the model as all workers train it together; the gradient comes from one call of it.
-        model: the same without its wrapping.
+        model: the same without DDP.
         batch: this worker's sentences.
         sentence: (B,) their numbers within the batch of all workers, for the draws.
         probability: of the reference in a mixed roll-in, now.
-        baseline: what a sequence costs on average, for REINFORCE; None before the first step.
+        baseline: mean cost of a sequence, for REINFORCE; None before the first step.
     """
 
     config: Config
@@ -48,7 +48,7 @@ class Step:
         return found
 
     def without_dropout(self, rolled: RollIn, trace: Trace) -> Trace:
-        """The trace that roll-outs start from: dropout is off in them, so it must be in their prefix."""
+        """The trace that roll-outs start from: they run without dropout, so their prefix must, too."""
         if not self.config.model.dropout:
             return trace
         self.model.eval()
@@ -58,7 +58,7 @@ class Step:
         return clean
 
     def repeated(self, n: int) -> tuple[Source, Split, Tensor, Tensor]:
-        """Every sentence n times in a row: source, batch, numbers of sentences and of samples (B n,)."""
+        """Every sentence repeated n times: source, batch, numbers of sentences and of samples (B n,)."""
         index = torch.arange(len(self.batch), device=self.sentence.device).repeat_interleave(n)
         sample = torch.arange(n, device=index.device).repeat(len(self.batch))
         picked = self.batch.pick(index)
@@ -72,7 +72,7 @@ class Outcome:
     Args:
         losses: (N,) with gradient, of cells or of whole sentences.
         row: (N,) the sentence of each within this worker's part of the batch.
-        by_cell: whether they are cells, which may be averaged over the whole batch.
+        by_cell: whether they are losses of cells, which may be averaged over the whole batch.
         rows, steps: roll-outs by the model and their steps.
         cost: mean cost of this worker's sampled sequences, for the baseline.
     """

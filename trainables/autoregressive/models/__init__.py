@@ -1,4 +1,4 @@
-"""Encoder-decoders that can be run from any of their states."""
+"""Encoder-decoders that can continue from any of their states."""
 
 from trainables.autoregressive.models.decoder import Rows, Seq2Seq, Source, Trace, initialise, set_generator
 from trainables.autoregressive.models.gru import GruEncoder, GruSeq2Seq, PointerGru

@@ -1,7 +1,7 @@
-"""What a model offers to roll-ins, roll-outs and searches.
+"""The interface of a model to roll-ins, roll-outs and decoding.
 
 Rows lie in a grid (G, M): G groups share what belongs to a sentence (memory, a prefix's cache), M rows each. A model
-that needs nothing of its sentence after the start takes all rows as one group.
+that does not use its sentence after the start takes all rows as one group.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ class Source:
 
 
 class Trace(NamedTuple):
-    """What a pass over fed tokens leaves for roll-outs, all detached.
+    """What a pass over fed tokens provides to roll-outs, all detached.
 
     Args:
-        shared: tensors of the sentences, (B, ...), and tables that all of them have in common, (1, ...).
+        shared: tensors of the sentences, (B, ...), and tables shared by all of them, (1, ...).
         states: (B, T, ...) after each fed token, or the caches of all of them.
     """
 
@@ -120,7 +120,7 @@ def taken(rows: Rows, index: Tensor) -> Rows:
 
 
 class Dropout(nn.Module):
-    """Dropout that draws from a generator of its own."""
+    """Dropout with its own generator."""
 
     def __init__(self, p: float) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ class Dropout(nn.Module):
 
 
 def set_generator(model: nn.Module, generator: torch.Generator) -> None:
-    """Let all dropout of a model draw from a generator, which must live on the model's device."""
+    """Make all dropout layers of a model draw from a generator, which must be on the model's device."""
     for module in model.modules():
         if isinstance(module, Dropout):
             module.generator = generator

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from trainables.autoregressive.models.decoder import Dropout, LayerList, Rows, Seq2Seq, Source, Trace
 
 Attention = Literal["none", "additive", "dot"]
-_OUT_OF_REACH = -1e9  # score of a source place that is none: finite, so that 0 * score stays 0
+_OUT_OF_REACH = -1e9  # score of a padding place: finite, so that 0 * score stays 0
 
 
 class GruEncoder(nn.Module):
@@ -20,7 +20,7 @@ class GruEncoder(nn.Module):
 
     Args:
         inputs: size of the source's vocabulary, or number of features of its real vectors.
-        tokens: whether the source is tokens, which are embedded, or real vectors, which are taken as they are.
+        tokens: whether the source is tokens, which are embedded, or real vectors, which are used directly.
         hidden: units of each direction.
     """
 
@@ -66,7 +66,7 @@ def _recurrent(layer: nn.GRU) -> tuple[Tensor, Tensor]:
 
 
 def _later(state: Tensor) -> Tensor:
-    """Stands for W_hh h + b_hh that the next step computes itself, for the rows that are still there then."""
+    """Placeholder for W_hh h + b_hh, which the next step computes for the rows that remain."""
     return state.new_empty(*state.shape[:-1], 0)
 
 
@@ -80,7 +80,7 @@ class GruSeq2Seq(Seq2Seq):
         attention: "none" (the encoder's final state is the only link), "additive" (v·tanh(W enc + U h)) or
             "dot" (enc·W h).
 
-    The attention's matrices are applied to the memory, once a sentence, and not to the states of all its roll-outs:
+    The attention's matrices are applied to the memory, once per sentence, not to the states of all its roll-outs:
     enc·(W h) is (W'enc)·h, and the context's part of the mixing layer C(sum_j a_j enc_j) is sum_j a_j C enc_j.
     """
 
@@ -102,7 +102,7 @@ class GruSeq2Seq(Seq2Seq):
         self._build_ends()
 
     def _build_ends(self) -> None:
-        """How tokens come in and go out."""
+        """The embedding and output layers."""
         self.embedding = nn.Embedding(self.vocabulary + 1, self.hidden)
         self.output = nn.Linear(self.hidden, self.vocabulary)
 
@@ -158,11 +158,11 @@ class GruSeq2Seq(Seq2Seq):
     def branch(self, trace: Trace, group: Tensor, sentence: Tensor, time: Tensor, cell: Tensor) -> tuple[Rows, Rows]:
         rows = []
         for layer, states in zip(self.layers, trace.states, strict=True):
-            state = states[sentence, time]  # (N, H): the recurrent half is computed once a cell, not once a row
+            state = states[sentence, time]  # (N, H): the recurrent half is computed once per cell, not per row
             rows += [state[cell], linear(state, *_recurrent(layer))[cell]]
         table, *others = trace.shared
         if self._own_tables:
-            table = table[group]  # the one table of the others is never copied
+            table = table[group]  # a table shared by all sentences is never copied
         return (table, *(part[group] for part in others)), tuple(rows)
 
     def advance(self, shared: Rows, rows: Rows, tokens: Tensor) -> tuple[Tensor, Rows]:
@@ -181,7 +181,7 @@ class GruSeq2Seq(Seq2Seq):
     _own_tables = False  # whether every sentence has embeddings of its own
 
     def _attended(self, shared: Rows, state: Tensor) -> Tensor:
-        """(B, M, H): states (B, M, H) mixed with their context; one bmm against what is never copied."""
+        """(B, M, H): states (B, M, H) mixed with their context; one bmm against tensors that are never copied."""
         _, keys, values, mask, *_ = shared
         if self.attention == "dot":
             scores = state @ keys.transpose(1, 2)
@@ -196,7 +196,7 @@ class GruSeq2Seq(Seq2Seq):
 
 
 class PointerGru(GruSeq2Seq):
-    """Tokens are places of the source: token a is embedded as what the encoder made of place a, and scored against it.
+    """Tokens are places of the source: token a is embedded by the encoder's output at place a, and scored against it.
 
     References:
         Vinyals, Fortunato, Jaitly, "Pointer networks", NeurIPS 2015, arXiv 1506.03134.
@@ -217,7 +217,7 @@ class PointerGru(GruSeq2Seq):
         return torch.cat([places, self.ends.weight.expand(len(memory), -1, -1)], 1)
 
     def _shared(self, source: Source, memory: Tensor, embeddings: Tensor) -> Rows:
-        """What all models share, and what places are matched by, (B, S, H)."""
+        """As in the base class, and the keys of places, (B, S, H)."""
         return (*super()._shared(source, memory, embeddings), memory @ self.match.weight)
 
     def _scores(self, shared: Rows, state: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """A small pre-norm Transformer whose roll-outs share the key-value cache of their prefix.
 
 A roll-out keeps keys and values of its own tokens only. Its attention is one softmax over the sentence's prefix
-(places after its cell are masked) and its own tokens, so a prefix is stored once, however many roll-outs it has.
+(places after its cell are masked) and its own tokens, so a prefix is stored once for all its roll-outs.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ class Transformer(Seq2Seq):
 def _attend(
     q: Tensor, keys: Tensor, values: Tensor, prefix_keys: Tensor, prefix_values: Tensor, time: Tensor
 ) -> Tensor:
-    """Attention of one query a row to its sentence's prefix up to its cell and to its own tokens, (G, M, heads, d).
+    """Attention of one query per row to its sentence's prefix up to its cell and to its own tokens, (G, M, heads, d).
 
     Args:
         q: (G, M, heads, d).

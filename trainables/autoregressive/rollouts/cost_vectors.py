@@ -1,4 +1,4 @@
-"""The costs of every tried token of every trained cell: the heart of learning to search."""
+"""The cost of every tried token of every trained cell: the core of learning to search."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class RollOutSettings:
 
 @dataclass(frozen=True)
 class CostVectors:
-    """What the tried tokens cost.
+    """The costs of the tried tokens.
 
     Args:
         tried: index (N, k) and mask (N, k).
         costs: (N, k) float64, 0 at masked places.
         rows: roll-outs by the model.
-        steps: model steps that they took.
+        steps: model steps in them.
     """
 
     tried: Tried
@@ -122,7 +122,7 @@ def _cells(tried: Tried, index: Tensor) -> Tried:
 
 
 def _completed(found: RollOuts, tried: Tried, refs: References, settings: RollOutSettings) -> Tensor:
-    """The reference policy goes on where the model stopped; ended sequences stay as they are."""
+    """The reference policy continues where the model stopped; ended sequences are unchanged."""
     sentence = tried.sentence[found.cell]
     length = lengths(found.hyps, refs.eos)
     ended = length < found.length

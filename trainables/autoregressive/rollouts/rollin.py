@@ -1,7 +1,7 @@
-"""Roll-in: which tokens the decoder is fed in training, and what the ground truth has to say about them.
+"""Roll-in: which tokens the decoder is fed in training.
 
 The model chooses in eval mode (without dropout) and without gradient; the gradient comes from one parallel pass over
-what was fed, so a chosen token is a constant.
+the fed tokens, so a chosen token is a constant.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from trainables.autoregressive.sequences.references import References, finish
 
 @dataclass(frozen=True)
 class RollIn:
-    """What was fed.
+    """The fed tokens.
 
     Args:
         tokens: (B, T), EOS at the end; token t is what followed the first t.
-        cells: (B,) how many places have a prediction: up to the one of EOS, or to the cap.
+        cells: (B,) number of predicted places: up to that of EOS, or to the cap.
         from_reference: (B,) sentences that follow the ground truth as a whole.
     """
 
@@ -41,16 +41,16 @@ class RollIn:
 
 
 def ground_truth(refs: References) -> RollIn:
-    """Teacher forcing: L + 1 cells, the one of EOS included."""
+    """Teacher forcing: L + 1 cells, that of EOS included."""
     return RollIn(refs.tokens, refs.length + 1, torch.ones(len(refs), dtype=torch.bool, device=refs.tokens.device))
 
 
-Choose = Callable[[int, Tensor, Tensor], Tensor]  # (place, tokens so far (B, T), scores (B, V) of what may come)
+Choose = Callable[[int, Tensor, Tensor], Tensor]  # (place, tokens so far (B, T), scores (B, V) of possible tokens)
 
 
 @torch.no_grad()
 def run(model: Seq2Seq, source: Source, limits: Limits, choose: Choose) -> RollIn:
-    """Let `choose` pick a token at every place, each from the model's scores after the tokens before."""
+    """Let `choose` pick a token at every place from the model's scores after the previous tokens."""
     training = model.training
     model.eval()
     shared, rows = model.begin(source)
@@ -91,7 +91,7 @@ def greedy(place: int, tokens: Tensor, scores: Tensor) -> Tensor:
 
 
 def sampler(draws: Draws, name: str, sentence: Tensor, sample: Tensor) -> Choose:
-    """Tokens drawn from the model: one uniform number for each (sentence, sample, place)."""
+    """Tokens drawn from the model: one uniform number per (sentence, sample, place)."""
 
     def choose(place: int, tokens: Tensor, scores: Tensor) -> Tensor:
         at = torch.full_like(sentence, place)
@@ -104,7 +104,7 @@ def drawn(scores: Tensor, uniform: Tensor) -> Tensor:
     """Tokens (R, k) of probability softmax(scores) (R, V), from uniform numbers (R, k)."""
     total = scores.double().softmax(1).cumsum(1)
     found = torch.searchsorted(total, uniform * total[:, -1:], right=True)
-    # Rounding may put a number behind the last token that has a probability.
+    # Rounding may place a number behind the last possible token.
     last = (scores > -torch.inf).long().cumsum(1).argmax(1, keepdim=True)
     return torch.minimum(found, last)
 
@@ -126,7 +126,7 @@ def roll_in(
         mode: "gt" (teacher forcing), "learned" (the model's arg-max), "mixed" (ground truth for a whole sentence with
             `probability`, else learned), "mixed-cells" (at each place: the reference policy's next token with
             `probability`, else the arg-max: scheduled sampling), "sampled" (from the model).
-        policy: for mixed-cells; asked with the prefix that came about, so that it does not copy blindly.
+        policy: for mixed-cells; given the actual prefix, so that it does not copy blindly.
         sentence: (B,) numbers of the sentences, for the draws.
     """
     match mode:

@@ -1,7 +1,7 @@
 """All roll-outs of a batch as one decode.
 
-(sentence, cell, token) rows are sorted by how many steps they have left, so the rows that go on are always the leading
-columns of the grid: no mask, no gather. What the k tokens of a cell share is computed once a cell, what the roll-outs
+(sentence, cell, token) rows are sorted by how many steps they have left, so the active rows are always the leading
+columns of the grid: no mask, no gather. What the k tokens of a cell share is computed once per cell; what the roll-outs
 of a sentence share (memory, prefix cache) is never copied. Chunks bound the memory and change nothing else.
 """
 
@@ -19,8 +19,8 @@ from trainables.autoregressive.sequences.limits import Limits, chosen
 from trainables.autoregressive.sequences.references import finish
 from trainables.autoregressive.sequences.tried import Tried
 
-COMPACT_EVERY = 4  # steps between two looks for rows that have ended early
-DEAD_SHARE = 0.3  # ended rows among the active ones that make a compaction pay
+COMPACT_EVERY = 4  # steps between two checks for rows that ended early
+DEAD_SHARE = 0.3  # share of ended rows above which a compaction pays off
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class RollOuts:
     """Finished sequences.
 
     Args:
-        hyps: (R, W) tokens, EOS at the end; one row for each token that was tried, cell by cell.
+        hyps: (R, W) tokens, EOS at the end; one row per tried token, cell by cell.
         length: (R,) how many tokens of them the prefix, the tried token and the roll-out have set.
         cell, column: (R,) where in the (N, k) of what was tried a row belongs.
         steps: model steps of all rows, padding included.
@@ -48,7 +48,7 @@ class _Plan:
     sentence: Tensor
     time: Tensor
     token: Tensor
-    left: Tensor  # steps that the model goes on
+    left: Tensor  # steps left for the model
     cell: Tensor
 
 
@@ -61,7 +61,7 @@ def roll_out(
     Args:
         model: in eval mode.
         trace: of the roll-in.
-        steps: roll out so many steps at most; None: to the end.
+        steps: most steps of the model; None: to the end.
         chunk: rows in memory at once; the result does not depend on it.
 
     Raises:
@@ -89,7 +89,7 @@ def roll_out(
 
 
 def _begun(prefix: Tensor, plan: _Plan, width: int, eos: int) -> Tensor:
-    """(R, width): prefix and tried token, EOS behind."""
+    """(R, width): prefix and tried token, then EOS."""
     padded = torch.nn.functional.pad(prefix, (0, max(0, width - prefix.shape[1])), value=eos)[:, :width]
     places = torch.arange(width, device=prefix.device)
     hyps = padded[plan.sentence].masked_fill(places >= plan.time.unsqueeze(1), eos)
@@ -97,7 +97,7 @@ def _begun(prefix: Tensor, plan: _Plan, width: int, eos: int) -> Tensor:
 
 
 def _grids(plan: _Plan, sentences: int, grouped: bool, chunk: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Grids (G, M) of row numbers, -1 where a group has fewer, and the sentence (G,) of each group.
+    """Grids (G, M) of row numbers, -1 as padding, and the sentence (G,) of each group.
 
     Rows without steps left are in no grid. One group, without a sentence, if the model does not need it.
     """
@@ -168,7 +168,7 @@ def _decode(
 
 
 def _used(hyps: Tensor, row: Tensor, vocabulary: int) -> Tensor:
-    """(G, M, V): the tokens of prefix and tried token; EOS, which fills up, among them."""
+    """(G, M, V): the tokens of prefix and tried token; includes EOS, the padding."""
     found = torch.zeros(*row.shape, vocabulary, dtype=torch.bool, device=hyps.device)
     return found.scatter(2, hyps[row], True)
 

@@ -1,4 +1,4 @@
-"""Which cells are trained, and which tokens are tried in them: padded (N, k) index tensors, never (T, B, V)."""
+"""Which cells are trained, and which tokens are tried in them, as padded (N, k) index tensors, never (T, B, V)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TokenChoice:
         top: likeliest tokens of "union".
         reach: n of the neighbours.
         threshold: of "targeted", a difference of probabilities.
-        most: tokens a sentence that "targeted" keeps, thinned at random, the ground truth apart.
+        most: tokens per sentence that "targeted" keeps at random, in addition to the ground truth.
     """
 
     mode: TokenMode = "all"
@@ -41,9 +41,9 @@ class TokenChoice:
 
 
 def choose_cells(rolled: RollIn, most: int, fixed: bool, draws: Draws, sentence: Tensor) -> tuple[Tensor, Tensor]:
-    """(sentence, time) of min(cells, most) cells a sentence, without replacement, in order.
+    """(sentence, time) of min(cells, most) cells per sentence, without replacement, in order.
 
-    Where the length is free, the cell of EOS and the one before it are always among them, in addition.
+    If the length is free, the cell of EOS and the one before it are added.
 
     Args:
         sentence: (B,) numbers of the sentences, for the draws.
@@ -94,7 +94,7 @@ def choose_tokens(
     tokens = tokens.clamp_max(vocabulary - 1)
     if possible is not None:
         mask &= possible.gather(1, tokens)
-        # An order may have used up all that was drawn; a cell without any token would have no loss.
+        # An order may have used all drawn tokens; a cell without tokens would have no loss.
         likeliest = scores.masked_fill(~possible, -torch.inf).argmax(1, keepdim=True)
         tokens = torch.cat([tokens, likeliest], 1)
         mask = torch.cat([mask, ~mask.any(1, keepdim=True)], 1)
@@ -102,9 +102,9 @@ def choose_tokens(
 
 
 def _possible(rolled: RollIn, row: Tensor, time: Tensor, limits: Limits, vocabulary: int) -> Tensor | None:
-    """(N, V): tokens that may come where each token is used once, EOS only at the end; None elsewhere.
+    """(N, V): possible tokens if each is used once, EOS only at the end; None otherwise.
 
-    Where only the length is given, EOS and letters are tried everywhere: a wrong one just costs.
+    If only the length is given, EOS and letters are tried everywhere: a wrong one just costs.
     """
     if not limits.rules.once:
         return None
@@ -119,7 +119,7 @@ def _possible(rolled: RollIn, row: Tensor, time: Tensor, limits: Limits, vocabul
 
 
 def _packed(rolled: RollIn, row: Tensor, time: Tensor, tokens: Tensor, mask: Tensor) -> Tried:
-    """Chosen tokens to the left, as narrow as possible."""
+    """Chosen tokens moved to the left, in as few columns as possible."""
     order = (~mask).long().argsort(dim=1, stable=True)[:, : max(int(mask.sum(1).max()), 1)]
     return Tried(rolled.tokens, row, time, tokens.gather(1, order), mask.gather(1, order))
 
@@ -135,7 +135,7 @@ def _drawn(
     sentence: Tensor,
     possible: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """Tokens (N, K) and which of them are meant, duplicates included."""
+    """Tokens (N, K), duplicates included, and which of them count."""
     vocabulary, cells = scores.shape[1], (sentence[row].unsqueeze(1), time.unsqueeze(1))
     if possible is not None:
         scores = scores.masked_fill(~possible, -torch.inf)
@@ -195,7 +195,7 @@ def _targeted(
 
 
 def _thresholds(key: Tensor, row: Tensor, sentences: int, most: int) -> Tensor:
-    """For each sentence the key below which `most` of its tokens lie."""
+    """The key of each sentence below which `most` of its tokens lie."""
     found = torch.full((sentences,), 2.0, dtype=key.dtype, device=key.device)
     for each in range(sentences):
         mine = key[row == each].flatten().sort().values

@@ -27,7 +27,7 @@ def decode(
         DataError: beam < 1.
     """
     if beam < 1:
-        raise DataError(f"beam = {beam} keeps no hypothesis; give 1 (greedy) or more.")
+        raise DataError(f"beam = {beam} must be 1 (greedy) or more.")
     if beam == 1:
         return run(model, source, limits, greedy).tokens
     training = model.training
@@ -38,7 +38,7 @@ def decode(
 
 
 def _beam(model: Seq2Seq, source: Source, limits: Limits, beam: int, length_penalty: float, scale: float) -> Tensor:
-    """A finished hypothesis stays in the beam, with EOS as its only continuation and at no cost."""
+    """A finished hypothesis stays in the beam, with EOS as its only continuation, at no cost."""
     shared, rows = model.begin(source)
     sentences, vocabulary, eos = len(source), model.vocabulary, limits.rules.eos
     device = limits.cap.device

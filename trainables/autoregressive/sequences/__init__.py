@@ -1,1 +1,1 @@
-"""Token sequences in rectangles: references, limits, n-grams, chunks."""
+"""Token sequences as rectangular tensors: references, limits, n-grams, chunks, tried tokens."""

@@ -15,12 +15,12 @@ OUTSIDE, BEGIN, INSIDE = 0, 1, 2
 
 @dataclass(frozen=True)
 class Tags:
-    """What each token of a tag vocabulary, EOS included, means.
+    """The meaning of each token of a tag vocabulary, EOS included.
 
     Args:
         kind: (V,) OUTSIDE, BEGIN or INSIDE; EOS is OUTSIDE.
         type: (V,) number of the chunk type, -1 for O and EOS.
-        inside: (V,) the I- tag of the same type; the token itself where there is none.
+        inside: (V,) the I- tag of the same type; the token itself if there is none.
     """
 
     kind: Tensor
@@ -32,14 +32,14 @@ class Tags:
         """From names like "O", "B-NP", "I-NP"; EOS comes after them.
 
         Raises:
-            DataError: a name is none of these.
+            DataError: another kind of name.
         """
         types: dict[str, int] = {}
         kinds, numbers = [], []
         for name in names:
             letter, _, of = name.partition("-")
             if not (name == "O" or (letter in ("B", "I") and of)):
-                raise DataError(f"tag {name!r} is neither O nor B-<type> nor I-<type>; rename it.")
+                raise DataError(f"tag {name!r} is not O, B-<type> or I-<type>; rename it.")
             kinds.append({"O": OUTSIDE, "B": BEGIN, "I": INSIDE}[letter])
             numbers.append(types.setdefault(of, len(types)) if of else -1)
         inside = [names.index(f"I-{name[2:]}") if f"I-{name[2:]}" in names else i for i, name in enumerate(names)]

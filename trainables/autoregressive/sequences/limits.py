@@ -1,4 +1,4 @@
-"""Which tokens may stand where."""
+"""Which tokens are possible at which place."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Limits:
     """The rules for some sentences.
 
     Args:
-        length: (B,) of the target where it is given, else not looked at.
-        cap: (B,) how many places a hypothesis has, EOS included if it comes.
+        length: (B,) of the target if it is given, else unused.
+        cap: (B,) most places of a hypothesis, EOS included.
     """
 
     rules: Rules
@@ -45,11 +45,11 @@ class Limits:
         return self.length if self.rules.fixed else self.cap
 
     def impossible(self, vocabulary: int, length: Tensor, used: Tensor | None) -> Tensor | None:
-        """Tokens that may not come at a free place, None or a mask that broadcasts to (..., V).
+        """Tokens that are impossible at a free place: None, or a mask that broadcasts to (..., V).
 
         Args:
             length: (...,) of the sentences.
-            used: (..., V) what was used before, where each token may be used once.
+            used: (..., V) tokens used before, if each may be used once.
         """
         if not self.rules.fixed:
             return None
@@ -61,5 +61,5 @@ class Limits:
 
 
 def chosen(scores: Tensor, impossible: Tensor | None) -> Tensor:
-    """arg-max over the tokens that are possible."""
+    """arg-max over the possible tokens."""
     return (scores if impossible is None else scores.masked_fill(impossible, -torch.inf)).argmax(-1)

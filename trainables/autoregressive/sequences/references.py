@@ -1,4 +1,4 @@
-"""Token sequences in rectangles: every row ends with EOS and is filled up with it."""
+"""Token sequences as rectangular tensors: every row ends with EOS and is padded with it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class References:
             if wrong := [token for token in sequence if not 0 <= token < eos]:
                 raise DataError(
                     f"{said}target sequence {row} has the token {wrong[0]}, which is outside the vocabulary; "
-                    f"allowed are 0 .. {eos - 1} (EOS is {eos} and is added here)."
+                    f"allowed: 0 .. {eos - 1} (EOS is {eos} and is added here)."
                 )
         width = max(map(len, sequences), default=0) + 1
         tokens = torch.full((len(sequences), width), eos)
@@ -69,14 +69,14 @@ class References:
         return References(self.tokens[index, : int(length.max()) + 1], length, self.eos)
 
     def padded(self, width: int) -> Tensor:
-        """The tokens (B, width), filled up with EOS or cut."""
+        """The tokens (B, width), padded with EOS or cut."""
         if (missing := width - self.tokens.shape[1]) > 0:
             return torch.nn.functional.pad(self.tokens, (0, missing), value=self.eos)
         return self.tokens[:, :width]
 
     @cached_property
     def first_place(self) -> Tensor:
-        """(B, W): where the token of a place stands for the first time; W from `length` on."""
+        """(B, W): the first place of each place's token; W from `length` on."""
         same = self.tokens.unsqueeze(2) == self.tokens.unsqueeze(1)
         places = torch.arange(self.tokens.shape[1], device=same.device)
         first = torch.where(same, places, self.tokens.shape[1]).min(2).values
@@ -84,7 +84,7 @@ class References:
 
     @cached_property
     def place_of_token(self) -> Tensor:
-        """(B, eos + 1): where a token stands for the first time; W for a token that the reference has not, and EOS."""
+        """(B, eos + 1): the first place of each token; W for EOS and for tokens that the reference lacks."""
         width = self.tokens.shape[1]
         table = torch.full((len(self), self.eos + 1), width, device=self.tokens.device)
         return table.scatter(1, self.tokens, self.first_place)

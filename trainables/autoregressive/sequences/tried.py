@@ -14,7 +14,7 @@ class Tried:
     Args:
         prefix: (B, T) the roll-in's tokens; cell t's prefix is the first t of them, none of which is EOS.
         sentence, time: (N,) where the cells are.
-        tokens: (N, k) what is tried in each; what stands at masked places is ignored.
+        tokens: (N, k) what is tried in each cell; masked places are ignored.
         mask: (N, k).
     """
 

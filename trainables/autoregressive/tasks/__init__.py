@@ -1,1 +1,1 @@
-"""What can be learned: OCR, spelling, translation, word ordering, chunking."""
+"""The tasks: OCR, spelling, translation, word ordering, chunking."""

@@ -1,4 +1,4 @@
-"""Words to chunk tags, one tag a word, from a Parquet file of the user's: no such corpus is embedded."""
+"""Words to chunk tags, one tag per word, from a user's Parquet file: no such corpus is embedded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainables.autoregressive.tasks.data import Data, Split, Vocabulary, split_
 
 COLUMNS = (
     Column("tokens", pa.list_(pa.string()), "words"),
-    Column("tags", pa.list_(pa.string()), "O, B-<type> or I-<type>, one a word"),
+    Column("tags", pa.list_(pa.string()), "O, B-<type> or I-<type>, one per word"),
 )
 
 
@@ -25,7 +25,7 @@ def load(tables: Mapping[str, pa.Table], where: str) -> Data:
     """From columns split, tokens and tags.
 
     Raises:
-        DataError: a column or a split is missing; words and tags differ in number; a tag that training has not.
+        DataError: a column or a split is missing; words and tags differ in number; a tag does not occur in training.
     """
     parts = {}
     for name in ("train", "val", "test"):
@@ -43,7 +43,9 @@ def load(tables: Mapping[str, pa.Table], where: str) -> Data:
     splits: list[Split] = []
     for name, rows in parts.items():
         if unknown := sorted({tag for _, tags in rows for tag in tags} - set(names)):
-            raise DataError(f"{where}: split {name!r} has the tag {unknown[0]!r}, which train has not; add it there.")
+            raise DataError(
+                f"{where}: split {name!r} has the tag {unknown[0]!r}, which split 'train' lacks; add it there."
+            )
         here = f"{where}, split {name!r}"
         source = token_source([words.numbers(tokens) for tokens, _ in rows], len(words), here)
         refs = References.of([[names.index(tag) for tag in tags] for _, tags in rows], rules.eos, here)

@@ -1,4 +1,4 @@
-"""A task's sentences as tensors, and how hypotheses read."""
+"""A task's sentences as tensors, and the symbols of its tokens."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Split:
     """Some sentences.
 
     Args:
-        texts: what the targets read, symbol by symbol, before rare ones became <unk>.
+        texts: the targets' symbols, before rare ones became <unk>.
     """
 
     source: Source
@@ -39,7 +39,7 @@ class Split:
         return Split(self.source.pick(index), self.refs.pick(index), self.limits.pick(index), texts)
 
     def thinned(self, rows: int | None) -> Split:
-        """At most `rows` of them, evenly spread; all for None."""
+        """At most `rows` of them, evenly spaced; all for None."""
         if rows is None or rows >= len(self):
             return self
         return self.pick(torch.arange(rows, device=self.refs.length.device) * len(self) // rows)
@@ -59,14 +59,13 @@ class Data:
     """A task.
 
     Args:
-        symbols: how each token reads, EOS excluded; an order's tokens read as the words at their places, so there the
-            list holds numbers.
+        symbols: the text of each token, EOS excluded; for orders, whose tokens are places, the places' numbers.
         inputs: size of the source's vocabulary, or number of features of its real vectors.
         tokens: whether the source is tokens.
-        joiner: what stands between symbols in a text.
+        joiner: the separator of symbols in a text.
         tags: meaning of the tokens where they are tags.
         words: of every test sentence's source, where tokens are its places.
-        notes: what a reader of the results must know, one sentence each.
+        notes: caveats for readers of the results, one sentence each.
     """
 
     train: Split
@@ -86,7 +85,7 @@ class Data:
 
     @property
     def longest(self) -> int:
-        """Places that a source, a target or a hypothesis may take."""
+        """Most places of a source, a target or a hypothesis."""
         parts = (self.train, self.val, self.test)
         ends = ((int(p.limits.cap.max()), p.source.values.shape[1], p.refs.tokens.shape[1]) for p in parts)
         return max(map(max, ends)) + 1
@@ -109,14 +108,14 @@ def split_of(tables: Mapping[str, pa.Table], name: str, where: str) -> pa.Table:
     """
     if name not in tables:
         raise DataError(
-            f"{where}: there is no split {name!r}; found {', '.join(tables)}. "
-            f"A Parquet file of your own needs a column `split` that says train, val or test."
+            f"{where}: split {name!r} is missing; found {', '.join(tables)}. "
+            f"A user's Parquet file needs a column `split` with the values train, val and test."
         )
     return tables[name]
 
 
 def token_source(sequences: Sequence[Sequence[int]], size: int, where: str) -> Source:
-    """Token sequences as a source, filled up with 0.
+    """Token sequences as a source, padded with 0.
 
     Args:
         where: the file and the split, for messages.
@@ -139,7 +138,7 @@ def token_source(sequences: Sequence[Sequence[int]], size: int, where: str) -> S
 
 
 def caps_by_source(train: Sequence[tuple[int, int]], lengths: Tensor) -> Tensor:
-    """Places of a hypothesis: the longest target seen for a source of that length or a shorter one, and one for EOS.
+    """Most places of a hypothesis: the longest training target of sources up to that length, plus EOS.
 
     Args:
         train: (source length, target length) of the training pairs.
@@ -153,10 +152,10 @@ def caps_by_source(train: Sequence[tuple[int, int]], lengths: Tensor) -> Tensor:
 
 
 class Vocabulary:
-    """Symbols by number; those that were not seen often enough share the last one, <unk>.
+    """Symbols by number; rare ones share the last number, <unk>.
 
     Args:
-        counts: how often each symbol was seen in training.
+        counts: number of occurrences of each symbol in training.
     """
 
     UNKNOWN = "<unk>"

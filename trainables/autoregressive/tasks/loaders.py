@@ -1,4 +1,4 @@
-"""From a configuration to its task and its model."""
+"""The task and the model that a configuration names."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def load_task(config: Config, ctx: Context) -> Data:
     """The task's data.
 
     Raises:
-        DataError: what the task's `load` finds wrong.
+        DataError: the data do not fit the task.
     """
     return read_task(config, ctx.data(dataset_of(config)))
 

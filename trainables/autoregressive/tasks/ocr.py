@@ -28,10 +28,10 @@ _VALIDATION = 0.1  # share of the training rows of a fold split
 
 
 def load(tables: Mapping[str, pa.Table], values: OcrValues, where: str) -> Data:
-    """The words of the test fold, or of held-out words, apart from the others.
+    """Training, validation and test words, by fold or by held-out words.
 
     Raises:
-        DataError: a column is missing; pictures do not fit letters; no word is left for a part.
+        DataError: a column is missing; pictures do not fit letters; a part gets no words.
     """
     table = pa.concat_tables(require(tables, "letters", where).values())
     letters = table["letters"].to_pylist()
@@ -43,7 +43,7 @@ def load(tables: Mapping[str, pa.Table], values: OcrValues, where: str) -> Data:
     part, notes = _by_fold(table, values) if values.split == "fold" else _by_word(table, values, where)
     for number, name in enumerate(("training", "validation", "test")):
         if not bool((part == number).any()):
-            raise DataError(f"{where}: no word is left for {name}; choose another ocr.fold or fewer ocr.held_out.")
+            raise DataError(f"{where}: no words are left for {name}; choose another ocr.fold, or lower ocr.held_out.")
     train, val, test = (whole.pick((part == number).nonzero().squeeze(1)) for number in range(3))
     return Data(train, val, test, list(LETTERS), PIXELS, False, rules, "", notes=notes)
 
@@ -55,8 +55,8 @@ def _pictures(table: pa.Table, length: Tensor, where: str) -> Tensor:
         n = int(length[row])
         if len(packed) * 8 != n * PIXELS:
             raise DataError(
-                f"{where}: row {row} has {len(packed)} bytes of pictures for {n} letters; wanted {n * PIXELS // 8}, "
-                f"16 a letter."
+                f"{where}: row {row} has {len(packed)} bytes of pictures for {n} letters; expected {n * PIXELS // 8}, "
+                f"16 per letter."
             )
         bits = np.unpackbits(np.frombuffer(packed, np.uint8)).reshape(n, PIXELS)
         found[row, :n] = torch.from_numpy(bits)
@@ -72,7 +72,7 @@ def _by_fold(table: pa.Table, values: OcrValues) -> tuple[Tensor, tuple[str, ...
     unseen = set(words[test]) - set(words[~test])
     note = (
         f"{len(set(words[test]) - unseen)} of the {len(set(words[test]))} words of the test fold also occur in "
-        f"training ({len(set(words))} distinct words in all): numbers measure memorised words; see ocr.split = words."
+        f"training ({len(set(words))} distinct words in all): scores measure memorised words; see ocr.split = words."
     )
     return torch.where(fold == values.fold, 2, (drawn < _VALIDATION).long()), (note,)
 
@@ -82,11 +82,11 @@ def _by_word(table: pa.Table, values: OcrValues, where: str) -> tuple[Tensor, tu
     distinct = sorted(set(words))
     if values.held_out + values.held_out // 2 >= len(distinct):
         raise DataError(
-            f"{where}: ocr.held_out = {values.held_out} and half as many for validation leave nothing of "
-            f"{len(distinct)} distinct words to train on; hold out fewer."
+            f"{where}: ocr.held_out = {values.held_out} and half as many for validation leave none of "
+            f"{len(distinct)} distinct words for training; lower it."
         )
     rank = Draws(values.split_seed).uniform("words", torch.arange(len(distinct))).argsort().argsort().tolist()
     held, checked = values.held_out, max(1, values.held_out // 2)
     part = {word: 2 if r < held else 1 if r < held + checked else 0 for word, r in zip(distinct, rank, strict=True)}
-    note = f"{held} of {len(distinct)} words are tested on and {checked} validate; no other part has them."
+    note = f"{held} of {len(distinct)} words are for test and {checked} for validation; they occur in no other part."
     return torch.tensor([part[word] for word in words]), (note,)

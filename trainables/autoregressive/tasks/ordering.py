@@ -25,7 +25,7 @@ def load(tables: Mapping[str, pa.Table], values: OrderingValues, where: str) -> 
     Equal words keep their order in the shuffle, so that a caption has one right answer.
 
     Raises:
-        DataError: a column or a split is missing, or nothing is left.
+        DataError: a column or a split is missing, or no data remain.
     """
     known = require(tables, "multi30k", where)
     captions = {}

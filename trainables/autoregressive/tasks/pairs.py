@@ -1,4 +1,4 @@
-"""Pairs of symbol sequences whose target length is free, as tensors."""
+"""Pairs of symbol sequences with free target length, as tensors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def parallel(parts: Mapping[str, Sequence[Pair]], shared: bool, min_count: int, 
     """
     for name, pairs in parts.items():
         if not pairs:
-            raise DataError(f"{where}: no pair of split {name!r} is left; allow longer sequences, or check the file.")
+            raise DataError(f"{where}: no pairs of split {name!r} remain; allow longer sequences, or check the file.")
     counts: tuple[Counter[str], Counter[str]] = Counter(), Counter()
     for pair in parts["train"]:
         for count, symbols in zip(counts, pair, strict=True):

@@ -19,10 +19,10 @@ _TEST = "test_2016_flickr"
 
 
 def load(tables: Mapping[str, pa.Table], values: SpellingValues, where: str) -> Data:
-    """Pairs of characters; characters not seen in training are <unk> and match nothing.
+    """Pairs of characters; characters that do not occur in training are <unk>, which matches nothing.
 
     Raises:
-        DataError: a column or a split is missing, or nothing is left.
+        DataError: a column or a split is missing, or no data remain.
     """
     parts = _typos(tables, values, where) if values.errors == "typos" else _noisy(tables, values, where)
     return parallel(parts, shared=True, min_count=1, joiner="", where=where)

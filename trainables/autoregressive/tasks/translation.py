@@ -16,7 +16,7 @@ def load(tables: Mapping[str, pa.Table], values: TranslationValues, where: str) 
     """Training pairs up to `longest` words, all pairs of validation and test (sources are cut to twice that).
 
     Raises:
-        DataError: a column or a split is missing, or nothing is left.
+        DataError: a column or a split is missing, or no data remain.
     """
     known = require(tables, "multi30k", where)
     source, target = values.direction.split("-")

@@ -1,1 +1,1 @@
-"""What a whole sweep of flows has found."""
+"""Findings of a whole sweep of flows: tables, curves, samples."""

@@ -1,4 +1,4 @@
-"""Runs that differ in the label split alone as one line: mean and standard error, beside what needs no flow."""
+"""Runs that differ only in the label split as one row: mean and standard error, beside methods without a flow."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pyarrow as pa
 Row = dict[str, Any]
 
 _MOST_LINES = 15
-# What makes a line; a column that is the same in all of them is not shown.
+# What distinguishes rows; a column with one value in all of them is not shown.
 _WHAT = ("dataset", "preset", "labels", "objective", "labelled_share", "trunk", "head", "steps", "batch")
 _SCORES = {"test_error": "test error", "test_bpd": "test bpd", "test_nll": "test nll", "seconds": "CPU s"}
 
 
 def comparison_table(runs: pa.Table) -> pa.Table:
-    """One line a setting, lowest validation error first, then the controls on the same labels.
+    """One row per setting, lowest validation error first, then the controls on the same labels.
 
     Args:
         runs: the table "run" of a sweep; a setting's other values are in its column `config`.
@@ -34,19 +34,19 @@ def comparison_table(runs: pa.Table) -> pa.Table:
 
 
 def settings(runs: pa.Table) -> list[tuple[str, list[Row]]]:
-    """What tells each line of the table from the others, in words, and its runs."""
+    """What distinguishes each row of the table from the others, in words, and its runs."""
     lines = _lines(runs)
     shown = _differing(lines)
-    told = [{name: value for name, value in _setting(rows, shown).items() if name != "trial"} for rows in lines]
-    return [(", ".join(map(_told, one, one.values())), rows) for one, rows in zip(told, lines, strict=True)]
+    named = [{name: value for name, value in _setting(rows, shown).items() if name != "trial"} for rows in lines]
+    return [(", ".join(map(_in_words, one, one.values())), rows) for one, rows in zip(named, lines, strict=True)]
 
 
-def _told(name: str, value: Any) -> str:
+def _in_words(name: str, value: Any) -> str:
     return value if isinstance(value, str) else f"{name.replace('_', ' ')} {value:g}"
 
 
 def _lines(runs: pa.Table) -> list[list[Row]]:
-    """Runs that differ in the label split alone, lowest mean validation error first."""
+    """Runs that differ only in the label split, lowest mean validation error first."""
     groups: dict[str, list[Row]] = {}
     for row in runs.to_pylist():
         groups.setdefault(row["config_without_split"], []).append(row)
@@ -73,7 +73,7 @@ def _scores(rows: Sequence[Row]) -> Row:
 
 
 def _same_labels(rows: Iterable[Row]) -> list[list[Row]]:
-    """Runs on the same data and number of labels, one for each label split."""
+    """Runs on the same data and number of labels, one per label split."""
     groups: dict[tuple[Any, ...], dict[int, Row]] = {}
     for row in rows:
         groups.setdefault((row["dataset"], row["preset"], row["labels"]), {}).setdefault(row["split_seed"], row)
@@ -102,7 +102,7 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def mean_and_error(values: Iterable[float]) -> tuple[float, float]:
-    """Mean and standard error; the error of a single value is not known (NaN)."""
+    """Mean and standard error; the error of a single value is unknown (NaN)."""
     known = list(values)
     mean = sum(known) / len(known)
     if len(known) < 2:

@@ -1,4 +1,4 @@
-"""Validation error and bits per dimension over training, one line a setting."""
+"""Validation error and bits per dimension over training, one line per setting."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def curves(reports: pa.Table, runs: pa.Table) -> Figure:
     panels = figure.subplots(1, len(known), squeeze=False)[0]
     for axes, (metric, label) in zip(panels, known, strict=True):
         for colour, (_, rows) in zip(_COLOURS, lines, strict=False):
-            _line(axes, [_course(newest, row, metric) for row in rows], colour)
+            _line(axes, [_curve(newest, row, metric) for row in rows], colour)
         axes.set(xlabel="interval", ylabel=label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     names = [f"{name} (n = {len(rows)})" for name, rows in lines]
@@ -44,17 +44,15 @@ def curves(reports: pa.Table, runs: pa.Table) -> Figure:
     return figure
 
 
-def _course(
-    newest: Mapping[tuple[int, int, int], dict[str, Any]], run: dict[str, Any], metric: str
-) -> dict[int, float]:
-    """Step -> value of one run."""
+def _curve(newest: Mapping[tuple[int, int, int], dict[str, Any]], run: dict[str, Any], metric: str) -> dict[int, float]:
+    """Value by step of one run."""
     mine = (row for (trial, repeat, _), row in newest.items() if (trial, repeat) == (run["trial"], run["repeat"]))
     return {row["step"]: row[metric] for row in mine if row[metric] is not None}
 
 
-def _line(axes: Axes, courses: list[dict[int, float]], colour: str) -> None:
-    steps = sorted(set.intersection(*map(set, courses)))
-    values = np.array([[course[step] for step in steps] for course in courses])
+def _line(axes: Axes, curves_of_runs: list[dict[int, float]], colour: str) -> None:
+    steps = sorted(set.intersection(*map(set, curves_of_runs)))
+    values = np.array([[curve[step] for step in steps] for curve in curves_of_runs])
     mean = values.mean(0)
     axes.plot(steps, mean, color=colour, linewidth=1.3, marker="o" if len(steps) < 20 else "", markersize=3)
     if len(values) > 1:

@@ -1,4 +1,4 @@
-"""Pictures of a trained flow: samples class by class, ways between two of them, and densities of the plane."""
+"""Pictures of a trained flow: samples by class, interpolations between samples, and densities in the plane."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _INCH = 0.42  # side of one picture
-_COLOURS = ("#0072B2", "#D55E00")  # blue and vermillion: told apart by colour-blind readers
+_COLOURS = ("#0072B2", "#D55E00")  # blue and vermillion, which colour-blind readers distinguish
 
 
 def picture_grid(pictures: Tensor, rows: int, names: list[str]) -> Figure:
@@ -23,7 +23,7 @@ def picture_grid(pictures: Tensor, rows: int, names: list[str]) -> Figure:
 
     Args:
         pictures: (rows x columns, channels, height, width) uint8, row by row; 1 or 3 channels.
-        names: one for each row.
+        names: one per row.
     """
     from matplotlib.figure import Figure
 
@@ -84,7 +84,7 @@ def _scatter(axes: Axes, x: Tensor, labels: Tensor) -> None:
 
 
 def between(trained: Trained, columns: int, generator: torch.Generator) -> Tensor:
-    """For each class, examples along a great circle between two random latents: (classes x columns, ...)."""
+    """Examples along a great circle between two random latents of each class: (classes x columns, ...)."""
     flow = trained.flow
     labels = torch.arange(flow.classes)
     first, last = (flow.sample(labels, generator) for _ in range(2))
@@ -92,5 +92,5 @@ def between(trained: Trained, columns: int, generator: torch.Generator) -> Tenso
 
 
 def rows_of(classes: int) -> list[str]:
-    """Names of the rows of a grid with one row a class."""
+    """Row names of a grid with one row per class."""
     return [f"y = {number}" for number in range(classes)]

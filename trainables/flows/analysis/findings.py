@@ -1,4 +1,4 @@
-"""What a whole sweep of flows has found, and new samples from the flows that it kept."""
+"""Findings of a whole sweep of flows, and new samples from its stored flows."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _SHOWN_CLASSES = 20
 
 
 class SampleSettings(BaseModel):
-    """Which flow is sampled, and how: `raybayes rescore PATH -s per_class=12 --figures FOLDER`."""
+    """Which flow is sampled and how: `raybayes rescore PATH -s per_class=12 --figures FOLDER`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     trial: int | None = Field(None, ge=0, description="Trial whose flow is used; null: lowest validation error")
-    repeat: int = Field(0, ge=0, description="Its repeat")
-    per_class: int = Field(10, ge=1, le=10_000, description="Samples of each class")
+    repeat: int = Field(0, ge=0, description="Repeat of that trial")
+    per_class: int = Field(10, ge=1, le=10_000, description="Samples per class")
     temperature: float = Field(1.0, ge=0, le=2, description="Deviation of the latents; below 1: closer to the mode")
-    seed: int = Field(0, ge=0, description="Of the latents")
+    seed: int = Field(0, ge=0, description="Random seed of the latents")
 
 
 def findings(finished: Finished) -> Findings:
-    """Settings side by side on the test examples, and pictures of the best trial's flow."""
+    """Settings compared on the test examples, and pictures of the best trial's flow."""
     if "run" not in finished.tables:
         return Findings()
     runs = finished.table("run")
@@ -59,10 +59,10 @@ def resampled(finished: Finished, settings: SampleSettings) -> Findings:
     """New samples of one trained flow; `results` has one row a sample.
 
     Raises:
-        DataError: no flow was kept, or not this one.
+        DataError: no flow was stored, or not this one.
     """
     if "run" not in finished.tables:
-        raise DataError("no flow is finished here; let a trial end.")
+        raise DataError("no trial has finished; let one finish, then try again.")
     trial = best_with_weights(finished) if settings.trial is None else settings.trial
     trained = load_trained(finished, trial, settings.repeat)
     table, drawn = pictures(trained, f"trial {trial}", settings)
@@ -76,7 +76,7 @@ def resampled(finished: Finished, settings: SampleSettings) -> Findings:
         }
     )
     return Findings(
-        {"Samples drawn (--figures FOLDER draws them, --parquet FILE keeps them)": drawn_counts}, drawn, table
+        {"Samples drawn (--figures FOLDER draws them, --parquet FILE stores them)": drawn_counts}, drawn, table
     )
 
 

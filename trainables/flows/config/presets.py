@@ -1,6 +1,6 @@
-"""Named sets of values, so that one word chooses a model of the right size with settings that suit it.
+"""Named sets of values, so that one word selects a model of the right size with settings that suit it.
 
-A preset is only a start: values that are given beside it win. The five picture presets are the architectures of the
+Values given explicitly override those of the preset. The five picture presets are the architectures of the
 table in docs/projects/flows.md. "[P]" in `config` marks the paper's value.
 """
 
@@ -78,19 +78,19 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 require_entries(PresetName, PRESETS, "trainables/flows/config/presets.py: PRESETS")
 
-# How many examples are held out for validation, where more than the default 400 are at hand.
+# How many examples are held out for validation, where the data set has enough for more than the default of 400.
 _VALIDATION = {"moons": 500, "circles": 500, "mnist": 2000, "cifar10": 2000, "cifar10-original": 2000}
 
 
 def completed(values: Mapping[str, Any]) -> dict[str, Any]:
     """Given values, and below them those of their preset and their data set.
 
-    Without a preset, the data decide: moons and circles are toys, `pca` and other Parquet files mean vectors, pictures
-    shrunk to half their size take cpu-16x16, others cpu.
+    Without a preset, the data set decides: moons and circles are toys, `pca` and other Parquet files mean vectors,
+    pictures shrunk to half their size take cpu-16x16, others cpu.
     """
     name = values.get("preset") or _guessed(values)
     if not isinstance(name, str) or name not in PRESETS:
-        return dict(values)  # the field's own check has the sentence for it
+        return dict(values)  # the field's own validation reports it
     merged = _over(PRESETS[name], values)
     merged["preset"] = name
     merged.setdefault("validation", _VALIDATION.get(str(merged.get("dataset")), 400))

@@ -1,4 +1,4 @@
-"""Combinations of values that cannot run, each with the sentence that says so before anything is paid for."""
+"""Combinations of values that cannot run; each is refused with one sentence before a trial starts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trainables.flows.config.values import Values
 
 def problem(config: Values) -> str | None:
     """Why a configuration cannot run, or None."""
-    for check in (_dataset, _batch, _labels, _course, _features, _augmentation, _objective, _model):
+    for check in (_dataset, _batch, _labels, _progress, _features, _augmentation, _objective, _model):
         if sentence := check(config):
             return sentence
     return None
@@ -23,18 +23,24 @@ def _dataset(config: Values) -> str | None:
     known = [name for name in names() if describe(name).pixels is not None and describe(name).classes]
     if config.dataset not in known:
         allowed = ", ".join([*TOYS, *known])
-        return f"dataset = {config.dataset} is no labelled set of pictures; use {allowed}, or the path of a .parquet."
+        return (
+            f"dataset = {config.dataset} is not a labelled image data set; use {allowed}, or the path of a .parquet"
+            f" file."
+        )
     return None
 
 
 def _batch(config: Values) -> str | None:
     if config.labelled_share < 1 and config.unlabelled < 1:
         return (
-            f"batch = {config.batch} with labelled_share = {config.labelled_share:g} leaves no unlabelled example;"
+            f"batch = {config.batch} with labelled_share = {config.labelled_share:g} leaves no unlabelled examples;"
             f" raise batch, or set labelled_share = 1 to train on labels only."
         )
     if config.class_chunk and config.classes and config.class_chunk > config.classes:
-        return f"class_chunk = {config.class_chunk} is more than the {config.classes} classes; use 0 for all at once."
+        return (
+            f"class_chunk = {config.class_chunk} is above the number of classes ({config.classes}); use 0 for all at"
+            f" once."
+        )
     return None
 
 
@@ -43,10 +49,10 @@ def _labels(config: Values) -> str | None:
     if classes is None:
         return None
     if classes < 2:
-        return f"classes = {classes} leaves nothing to tell apart; a semi-conditional flow needs 2 or more."
+        return f"classes = {classes} is too few; a semi-conditional flow needs 2 or more."
     if config.labels and config.labels < classes:
         return (
-            f"labels = {config.labels} is less than one for each of {classes} classes; use {classes} or more,"
+            f"labels = {config.labels} is less than one per class ({classes} classes); use {classes} or more,"
             f" or 0 for all."
         )
     return None
@@ -60,26 +66,27 @@ def _classes(config: Values) -> int | None:
     return None if pixels_of(config.dataset) is None else len(describe(config.dataset).classes)
 
 
-def _course(config: Values) -> str | None:
+def _progress(config: Values) -> str | None:
     if config.reports > config.steps:
-        return f"reports = {config.reports} is more than steps = {config.steps}; lower reports, or raise steps."
+        return f"reports = {config.reports} is above steps = {config.steps}; lower reports, or raise steps."
     if config.warmup >= config.steps:
-        return f"warmup = {config.warmup} leaves nothing of steps = {config.steps}; lower it."
+        return f"warmup = {config.warmup} must be below steps = {config.steps}; lower it."
     return None
 
 
 def _features(config: Values) -> str | None:
     if config.dataset in TOYS and (config.pca or config.shrink > 1 or config.pad):
-        return f"pca, shrink and pad are for pictures; dataset = {config.dataset} has points of the plane."
+        return f"pca, shrink and pad apply to pictures; dataset = {config.dataset} consists of points in the plane."
     if config.pca and (config.shrink > 1 or config.pad):
         return (
-            "pca replaces pixels by components, so shrink and pad have nothing to change; set pca = 0, or leave them."
+            "pca replaces pixels by components, so shrink and pad have no effect; set pca = 0, or leave shrink and pad"
+            " unset."
         )
     pixels = pixels_of(config.dataset)
     if pixels is None:
         return None
     if config.pca > (most := pixels.channels * pixels.height * pixels.width):
-        return f"pca = {config.pca} is more than the {most} pixels of {config.dataset}; lower it."
+        return f"pca = {config.pca} is above the {most} pixel values of {config.dataset}; lower it."
     try:
         data_shape(config)
     except DataError as error:
@@ -92,7 +99,10 @@ def _augmentation(config: Values) -> str | None:
     if shape is None:
         return None
     if len(shape) == 3 and config.input_noise:
-        return "input_noise is for vectors; pictures are dequantised instead; use crop, or set input_noise = 0."
+        return (
+            "input_noise applies to vectors, and this flow sees pictures, which are dequantised; use crop, or set"
+            " input_noise = 0."
+        )
     if len(shape) == 1 and config.crop:
         return "crop shifts pictures, and this flow sees vectors; use input_noise, or set crop = 0."
     if config.traits.two_views and not (config.input_noise or config.crop):
@@ -105,7 +115,7 @@ def _augmentation(config: Values) -> str | None:
 
 def _objective(config: Values) -> str | None:
     if config.traits.unlabelled and not config.unlabelled:
-        return f"objective = {config.objective} is about unlabelled examples; lower labelled_share below 1."
+        return f"objective = {config.objective} needs unlabelled examples; set labelled_share below 1."
     return None
 
 
@@ -115,12 +125,12 @@ def _model(config: Values) -> str | None:
 
 
 def model_problem(config: Values, shape: tuple[int, ...]) -> str | None:
-    """Why the flow does not fit data of this shape, or None; for the user's files, once their shape is known."""
+    """Why the flow does not fit data of this shape, or None; for a user's file, once its shape is known."""
     if sentence := trunk_problem(config.trunk, shape):
         return sentence
     deep = size(plan(config.trunk, shape).deep)
     if config.head.kind == "ode" and deep > 8:
-        return f"head.kind = ode takes the exact divergence, for 8 dimensions at most; found {deep}; use flow."
+        return f"head.kind = ode takes the exact divergence, which allows at most 8 dimensions; found {deep}; use flow."
     if config.head.kind == "flow":
         return head_problem(config.head.levels, True, deep)
     return None

@@ -1,4 +1,4 @@
-"""How the data's shape runs through the trunk: what leaves at each split, and what is left for the conditional part."""
+"""How the data's shape runs through the trunk: what each split removes, and what remains for the conditional part."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Plan:
     """Shapes of a trunk.
 
     Args:
-        deep: shape of what goes on to the conditional part.
-        gone: shapes of what leaves before, in order.
+        deep: shape of what the conditional part sees.
+        gone: shapes of what the splits remove, in order.
     """
 
     deep: Shape
@@ -44,7 +44,7 @@ def pixels_of(dataset: str) -> Pixels | None:
 
 
 def data_shape(config: Values) -> Shape | None:
-    """Shape of an example as the flow sees it; None where only the user's file knows it."""
+    """Shape of an example as the flow sees it; None where it depends on the user's file."""
     if config.dataset in TOYS:
         return (2,)
     if config.pca:
@@ -113,7 +113,10 @@ def trunk_problem(trunk: TrunkValues, shape: Shape) -> str | None:
         if trunk.kind == "couplings" and shape[0] < 2:
             return f"trunk.kind = couplings needs vectors of 2 or more dimensions, found {shape[0]}; use identity."
         if trunk.kind == "ode" and shape[0] > 8:
-            return f"trunk.kind = ode is for 8 dimensions at most (exact divergence), found {shape[0]}; use couplings."
+            return (
+                f"trunk.kind = ode takes the exact divergence, which allows at most 8 dimensions; found {shape[0]}; use"
+                f" couplings."
+            )
         return None
     if not TRUNKS[trunk.kind].pictures:
         return (
@@ -126,7 +129,7 @@ def trunk_problem(trunk: TrunkValues, shape: Shape) -> str | None:
             f" not allow (checkerboards take odd sizes, squeezes do not); levels that fit: {fit}."
         )
     if trunk.kind == "masked_glow" and trunk.levels == 1 and trunk.steps and shape[0] < 2:
-        return f"trunk.levels = 1 leaves {shape[0]} channel, which trunk.steps cannot split; use more levels, or glow."
+        return f"trunk.levels = 1 leaves {shape[0]} channel, which couplings cannot split; use more levels, or glow."
     return None
 
 

@@ -1,7 +1,7 @@
 """The examples of one run as tensors: what is labelled, what is held out, and what the flow sees of them.
 
-Validation and labelled examples are chosen by `split_seed` alone, so all trials of a sweep share them; the test split
-is scored once, at the end, and no search reads it.
+Validation and labelled examples depend on `split_seed` alone, so all trials of a sweep share them; the test split is
+scored once, at the end, and no search uses it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Projection(nn.Module):
 
 @dataclass(frozen=True)
 class Examples:
-    """Some examples: `x` as the flow sees them (uint8 pictures or float32 vectors), `raw` as they came, `labels`."""
+    """Some examples: `x` as the flow sees them (uint8 pictures or float32 vectors), `raw` as loaded, `labels`."""
 
     x: Tensor
     raw: Tensor
@@ -64,16 +64,16 @@ class Examples:
         return len(self.labels)
 
     def at(self, rows: Tensor) -> Examples:
-        """Those of some row numbers."""
+        """The examples with these row numbers."""
         return Examples(self.x[rows], self.raw[rows], self.labels[rows])
 
 
 @dataclass(frozen=True)
 class FlowData:
-    """All that a run knows of its data.
+    """The data of a run.
 
     Args:
-        train: training examples; only those in `labelled` show their label.
+        train: training examples; only the labels of those in `labelled` are used.
         labelled, unlabelled: row numbers of `train`.
         val, test: scored examples.
         classes: number of classes.
@@ -112,7 +112,7 @@ _KNOWN: list[tuple[object, tuple[object, ...], FlowData]] = []
 
 
 def prepare(config: Config, tables: Mapping[str, pa.Table] | None, device: torch.device) -> FlowData:
-    """The data of a run; a process that trains many trials on the same data prepares them once. Raises like `fresh`."""
+    """The data of a run, prepared once per process for trials that share it. Raises like `fresh`."""
     key = (device, *(getattr(config, name) for name in _FIELDS))
     data = next((data for of, known, data in _KNOWN if of is tables and known == key), None)
     if data is None:
@@ -123,9 +123,11 @@ def prepare(config: Config, tables: Mapping[str, pa.Table] | None, device: torch
 
 
 def require_unlabelled(config: Config, data: FlowData) -> None:
-    """DataError if batches want unlabelled examples and there are none."""
+    """DataError if batches need unlabelled examples and there are none."""
     if config.unlabelled and not len(data.unlabelled):
-        raise DataError(f"{config.dataset}: every example is labelled; set labelled_share = 1, or lower labels.")
+        raise DataError(
+            f"{config.dataset}: all training examples are labelled; set labelled_share = 1, or lower labels."
+        )
 
 
 def fresh(config: Config, tables: Mapping[str, pa.Table] | None, device: torch.device) -> FlowData:
@@ -166,9 +168,7 @@ def _checked(config: Config, tables: Mapping[str, pa.Table] | None) -> tuple[Ten
     for of, name in ((raw, "train"), (test_raw, "test")):
         _require_finite(of, f"{where}, {name}")
     if (test_labels < 0).any():
-        raise DataError(
-            f"{where}, test: {int((test_labels < 0).sum())} rows have no label; the test split needs them all."
-        )
+        raise DataError(f"{where}, test: {int((test_labels < 0).sum())} rows have no label; every test row needs one.")
     return raw, labels, test_raw, test_labels, classes
 
 
@@ -179,7 +179,7 @@ def _without_validation(labels: Tensor, config: Config) -> tuple[Tensor, Tensor]
     if len(scorable) <= config.validation or len(labels) - config.validation < 2:
         raise DataError(
             f"{config.dataset}: validation = {config.validation} of {len(scorable)} labelled training examples leaves"
-            f" none to train on; lower it."
+            f" none for training; lower it."
         )
     held_out = scorable[: config.validation].sort().values
     kept = torch.ones(len(labels), dtype=torch.bool)
@@ -208,8 +208,8 @@ def _require_finite(raw: Tensor, where: str) -> None:
     if len(wrong):
         row, column = wrong[0].tolist()
         raise DataError(
-            f"{where}: row {row}, column {column} is {raw.flatten(1)[row, column].item()}; all values must be finite,"
-            f" so replace or drop it."
+            f"{where}: row {row}, column {column} is {raw.flatten(1)[row, column].item()}; values must be finite:"
+            f" replace or drop it."
         )
 
 
@@ -237,7 +237,9 @@ def _projection(config: Config, raw: Tensor, where: str) -> Projection | None:
         flat = (deviation <= 1e-9 * (1 + mean.abs())).nonzero().flatten().tolist()
         if flat:
             names = ", ".join(map(str, flat[:10]))
-            raise DataError(f"{where}: column(s) {names} are constant, and have no density; drop them, or set pca > 0.")
+            raise DataError(
+                f"{where}: column(s) {names} are constant, which have no density; drop them, or set pca > 0."
+            )
         return Projection(mean, torch.diag(1 / deviation), torch.diag(deviation), shape)
     if config.pca > min(len(x) - 1, x.shape[1]):
         raise DataError(f"{where}: pca = {config.pca} of {len(x)} examples of {x.shape[1]} values; lower pca.")
@@ -245,10 +247,10 @@ def _projection(config: Config, raw: Tensor, where: str) -> Projection | None:
     variance, basis = variance.flip(0)[: config.pca], basis.flip(1)[:, : config.pca]
     if variance[-1] <= 1e-12 * variance[0]:
         found = int((variance > 1e-12 * variance[0]).sum())
-        raise DataError(f"{where}: only {found} components vary, and pca = {config.pca}; lower pca to {found}.")
+        raise DataError(f"{where}: pca = {config.pca}, but only {found} components vary; lower pca to {found}.")
     basis = (
         basis * basis.gather(0, basis.abs().argmax(0, keepdim=True)).sign()
-    )  # eigenvectors have no sign of their own
+    )  # the sign of an eigenvector is arbitrary
     scale = variance.pow(-config.whiten / 2)
     scale = scale / (variance * scale.square()).mean().sqrt()
     return Projection(mean * unit, (basis * scale).T / unit, basis / scale * unit, shape)

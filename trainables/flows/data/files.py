@@ -28,23 +28,23 @@ def own_examples(config: Config, tables: Mapping[str, pa.Table]) -> tuple[Tensor
     """Training and test examples, raw, with labels (-1: none), and the number of classes.
 
     Raises:
-        DataError: a column is missing or of a wrong kind, or the preset is for the other kind of data.
+        DataError: a column is missing or of a wrong kind, or the preset is for the other layout.
     """
     where = config.dataset
     parts = _parts(where, tables)
     pictures = [name for name in _PICTURES if name in parts[0].column_names]
     vectors_only = not TRUNKS[config.trunk.kind].pictures
     if pictures and vectors_only and not config.pca:
-        raise DataError(f"{where}: column {pictures[0]!r} holds pictures, and preset = {config.preset} is for vectors;"
-                        f" use preset = cpu or another for pictures, or pca.")  # fmt: skip
+        raise DataError(f"{where}: column {pictures[0]!r} holds pictures, but preset = {config.preset} is for vectors;"
+                        f" use preset = cpu or another for pictures, or set pca.")  # fmt: skip
     every = [_labels(table, where) for table in parts]
     largest = int(torch.cat([*every, torch.tensor([-1])]).max())
     if largest < 0:
-        raise DataError(f"{where}: column 'label' is empty in every row; give some examples of each class its number.")
+        raise DataError(f"{where}: column 'label' is empty in every row; label some examples of each class.")
     classes = 1 + largest if config.classes is None else config.classes
     read = _pictures if pictures else _vectors
     examples = [read(table, where) for table in parts]
-    if len(parts) == 1:  # divided only now, so that sentences count the rows of the file
+    if len(parts) == 1:  # divided only now, so that messages count the rows of the file
         (raw,), (labels,) = examples, every
         kept, test = _divided(labels, config.split_seed)
         return raw[kept], labels[kept], raw[test], labels[test], classes
@@ -61,7 +61,7 @@ def _parts(where: str, tables: Mapping[str, pa.Table]) -> list[pa.Table]:
     if "train" in tables and "test" in tables:
         return [tables["train"], tables["test"]]
     if len(tables) > 1:
-        raise DataError(f"{where}: found the splits {', '.join(tables)}; name two of them train and test.")
+        raise DataError(f"{where}: found splits {', '.join(tables)}; name two of them train and test.")
     return list(tables.values())
 
 
@@ -80,12 +80,12 @@ def _labels(table: pa.Table, where: str) -> Tensor:
         raise DataError(f"{where}: column 'label' is missing; found {', '.join(table.column_names)}.")
     column = table["label"]
     if not pa.types.is_integer(column.type):
-        raise DataError(f"{where}: column 'label' has type {column.type}, wanted integers from 0 (empty: no label).")
+        raise DataError(
+            f"{where}: column 'label' has type {column.type}; it must hold integers from 0 (empty: no label)."
+        )
     given = column.drop_null().to_numpy()
     if (given < 0).any():
-        raise DataError(
-            f"{where}: found label {given.min()}; labels must be 0 or more; leave the cell empty for no label."
-        )
+        raise DataError(f"{where}: found label {given.min()}; labels must be 0 or more; an empty cell means no label.")
     return torch.from_numpy(pc.fill_null(column.cast(pa.int64()), -1).to_numpy().copy())
 
 
@@ -97,8 +97,8 @@ def _pictures(table: pa.Table, where: str) -> Tensor:
             (width, height), channels = picture.size, 1 if picture.mode in ("1", "L") else 3
     except OSError as error:
         raise DataError(
-            f"{where}: column {column!r} does not begin with a JPEG or PNG file, and raw pixels do not say their size;"
-            f" encode the pictures."
+            f"{where}: column {column!r} does not start with a JPEG or PNG image; raw pixels do not carry their size,"
+            f" so encode the pictures."
         ) from error
     known = table.select([column]).append_column("label", pa.array(np.zeros(len(table), np.int64)))
     try:

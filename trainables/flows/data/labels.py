@@ -11,20 +11,18 @@ from raybayes.errors import DataError
 
 
 def check_labels(labels: Tensor, classes: int, where: str) -> None:
-    """Every label must be in 0..K-1 or -1 for none, and K at least 2.
+    """Require labels in 0..K-1, or -1 for none, and K of at least 2.
 
     Raises:
         DataError: names the first row that is wrong.
     """
     if classes < 2:
-        raise DataError(
-            f"{where}: {classes} class leaves nothing to tell apart; a semi-conditional flow needs 2 or more."
-        )
+        raise DataError(f"{where}: found {classes} class; a semi-conditional flow needs 2 or more.")
     wrong = ((labels < -1) | (labels >= classes)).nonzero().flatten()
     if len(wrong):
         row = int(wrong[0])
         raise DataError(
-            f"{where}: row {row} has label {int(labels[row])}, and labels must be 0 to {classes - 1} (empty: no label);"
+            f"{where}: row {row} has label {int(labels[row])}; labels must be 0 to {classes - 1} (empty: no label);"
             f" correct it, or set classes."
         )
 
@@ -37,11 +35,11 @@ def choose_labelled(
     Args:
         labels: (n,), -1 where there is none.
         count: how many; 0: all that have one.
-        split: "balanced": equally many a class, the first classes one more where it does not divide;
-            "proportional": as frequent as the classes are, rounded by largest remainder.
+        split: "balanced": equally many per class, one more for the first classes where it does not divide;
+            "proportional": in proportion to the classes, rounded by largest remainder.
 
     Raises:
-        DataError: a class would be without a labelled example, or has too few.
+        DataError: a class would get no labelled example, or has too few.
     """
     present = torch.stack([(labels == k).sum() for k in range(classes)])
     if count == 0:
@@ -55,8 +53,8 @@ def choose_labelled(
         of_class = (labels == k).nonzero().flatten()
         if len(of_class) < wanted[k]:
             raise DataError(
-                f"{where}: class {k} has {len(of_class)} labelled examples, and {int(wanted[k])} of labels = {count}"
-                f" are wanted; lower labels, or use split = proportional."
+                f"{where}: class {k} has {len(of_class)} labelled examples, but labels = {count} needs"
+                f" {int(wanted[k])}; lower labels, or use split = proportional."
             )
         rows.append(of_class[torch.randperm(len(of_class), generator=generator)[: wanted[k]]])
     return torch.cat(rows).sort().values

@@ -1,7 +1,7 @@
 """The batch of every step: fixed numbers of labelled and unlabelled examples, drawn with replacement.
 
-A batch depends on (seed, step) alone, so a run that is resumed needs no state of a sampler; and it is drawn whole on
-every worker, which then takes its share, so any number of workers computes the same numbers.
+A batch depends on (seed, step) alone, so a resumed run needs no sampler state. Every worker draws the whole batch and
+takes its share, so any number of workers computes the same numbers.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from trainables.flows.layers import dequantise
 
 @dataclass(frozen=True)
 class Batch:
-    """A worker's share of a step.
+    """A worker's share of a step's batch.
 
     Args:
         x: as the flow takes them, labelled rows first.
         labels: of the labelled rows.
-        again: the unlabelled rows under another augmentation; None where no objective compares them.
+        again: the unlabelled rows under a second augmentation; None unless the objective compares two views.
     """
 
     x: Tensor
@@ -38,7 +38,7 @@ class Stream:
     """Draws batches.
 
     Raises:
-        SpecError: the labelled or the unlabelled examples of a batch cannot be shared out evenly to the workers.
+        SpecError: the labelled or the unlabelled examples of a batch cannot be divided evenly among the workers.
     """
 
     def __init__(self, config: Config, data: FlowData, ctx: Context) -> None:
@@ -46,8 +46,9 @@ class Stream:
         for what, count in (("labelled", config.labelled), ("unlabelled", config.unlabelled)):
             if count % ctx.world_size:
                 raise SpecError(
-                    f"batch = {config.batch} with labelled_share = {config.labelled_share:g} has {count} {what} ones"
-                    f" a step, which {ctx.world_size} workers cannot share evenly; change batch or labelled_share."
+                    f"batch = {config.batch} with labelled_share = {config.labelled_share:g} has {count} {what}"
+                    f" examples per step, which {ctx.world_size} workers cannot share evenly; change batch or"
+                    f" labelled_share."
                 )
 
     def batch(self, step: int) -> Batch:
@@ -70,7 +71,7 @@ class Stream:
         return Batch(torch.cat(x), data.train.labels[rows[0]][mine], again)
 
     def first(self, least: int = 512) -> Tensor:
-        """The examples that the flow is set up on, the same on every worker; 256 or more make its statistics steady."""
+        """The examples that initialise the flow, the same on every worker; 256 or more give stable statistics."""
         rng = self.ctx.rng("initialise")
         x = self.data.train.x
         if self.config.unlabelled == 0:

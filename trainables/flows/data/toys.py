@@ -1,4 +1,4 @@
-"""Moons and circles: points of the plane with their true density, which no model's test NLL can stay below.
+"""Moons and circles: points in the plane with their true density, a lower bound of every model's expected test NLL.
 
 Both are a curve blurred by Gaussian noise, so log p(x) is an integral over the curve, taken by the midpoint rule.
 """

@@ -13,9 +13,8 @@ from trainables.flows.layers.layer import Layer
 class ActNorm(Layer):
     """y = (x - shift) * exp(log_scale) per channel, set on the first data to mean 0 and deviation 1 (Glow, 3.1).
 
-    The start is an explicit call (`initialising` below), made once, before compiling and before DDP; whether it
-    happened is a buffer, so a loaded model is never set anew. A constant channel keeps its scale and is listed in
-    `constant`.
+    Initialisation is an explicit call (`initialising` below), made once, before DDP wraps the model; a buffer records
+    it, so a loaded model is never initialised again. A constant channel keeps its scale and is listed in `constant`.
     """
 
     initialised: Tensor
@@ -50,10 +49,10 @@ class ActNorm(Layer):
 
 
 def initialising(model: nn.Module, run: Callable[[], object]) -> dict[str, list[int]]:
-    """Let every ActNorm of a model that was not set yet be set by one forward pass, from the first layer to the last.
+    """Initialise every ActNorm of a model that has not been initialised, in one forward pass from first layer to last.
 
     Args:
-        run: does the forward pass; at least 256 examples make the statistics steady.
+        run: does the forward pass; at least 256 examples give stable statistics.
 
     Returns:
         The constant channels by layer name, where there are any.

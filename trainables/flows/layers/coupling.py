@@ -33,7 +33,7 @@ def log_scale(raw: Tensor, bound: Bound) -> Tensor:
 
 
 class _WithNets(Layer):
-    """What couplings share: the bound of the scale, and nets whose inner values may be computed anew to save memory."""
+    """What couplings share: the bound of the scale, and nets that may be recomputed to save memory."""
 
     def __init__(self, pictures: bool, bound: Bound, recompute: bool) -> None:
         super().__init__(pictures)

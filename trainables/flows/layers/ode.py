@@ -136,7 +136,7 @@ class OdeFlow(Layer):
         duration = self.log_end.exp()
 
         def field(s: float, state: State) -> State:
-            # The divergence needs gradients of g even where the caller wants none.
+            # The divergence needs gradients of g even when the caller runs without.
             with torch.enable_grad():
                 at = state[0] if graph and state[0].requires_grad else state[0].detach().requires_grad_()
                 g = self.slope(at, (duration * s).view(1), labels)

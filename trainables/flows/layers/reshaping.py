@@ -25,14 +25,14 @@ class Squeeze(Layer):
 
 
 class Split(nn.Module):
-    """The first half of the channels leaves the flow, the second half goes on."""
+    """The first half of the channels leaves the flow, the second half continues."""
 
     def __init__(self, channels: int, pictures: bool) -> None:
         super().__init__()
         self.sizes, self.axis = halves(channels), -3 if pictures else -1
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What leaves, and what goes on."""
+        """What leaves, and what continues."""
         gone, rest = x.split(self.sizes, self.axis)
         return gone, rest
 
@@ -70,5 +70,5 @@ def dequantise(images: Tensor, noise: Tensor) -> Tensor:
 
 
 def quantise(x: Tensor) -> Tensor:
-    """The uint8 image that a point of [0, 1)^D stands for; what lies outside goes to the nearest value."""
+    """The uint8 image that a point of [0, 1)^D stands for; points outside map to the nearest value."""
     return (x * 256).floor().clamp(0, 255).to(torch.uint8)

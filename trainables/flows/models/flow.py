@@ -36,7 +36,7 @@ class Terms(NamedTuple):
 
     Args:
         joint: log p(x, y) of the labelled examples, (labelled,).
-        labelled: log p(x, k) of the same for every class, (labelled, classes), or None where nobody asked.
+        labelled: log p(x, k) of the same for every class, (labelled, classes), or None if not requested.
         unlabelled: log p(x, k) of the others, (unlabelled, classes).
     """
 
@@ -144,7 +144,7 @@ class SemiConditionalFlow(nn.Module):
         trunk: f.
         head: h.
         log_prior: log p(y), (classes,).
-        class_chunk: how many classes the head takes at once; 0: all.
+        class_chunk: how many classes the head evaluates at once; 0: all.
     """
 
     log_prior: Tensor
@@ -211,12 +211,12 @@ class SemiConditionalFlow(nn.Module):
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> dict[str, list[int]]:
-        """Set every ActNorm that was not set yet; returns constant channels by layer (see `layers.initialising`)."""
+        """Initialise every ActNorm that has not been; returns constant channels by layer (`layers.initialising`)."""
         return initialising(self, lambda: self.under_classes(self.encode(x)))
 
     @property
     def initialised(self) -> bool:
-        """Whether every ActNorm was set."""
+        """Whether every ActNorm has been initialised."""
         return all(bool(module.initialised) for module in self.modules() if isinstance(module, ActNorm))
 
     # -- from latents to examples ----------------------------------------------------------------------------

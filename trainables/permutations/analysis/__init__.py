@@ -1,1 +1,1 @@
-"""What a whole sweep or run says: tables with standard errors, and figures."""
+"""Findings of a whole sweep or run: tables with standard errors, and figures."""

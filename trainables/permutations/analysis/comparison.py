@@ -1,4 +1,4 @@
-"""The estimators of a sweep beside each other, and beside the methods that ran as controls, with standard errors."""
+"""The estimators of a sweep compared with each other and with the controls, with standard errors."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ import pyarrow as pa
 from raybayes.contract import Finished
 
 Array = npt.NDArray[np.float64]
-SHOWN = (0.1, 0.4, 1.0)  # of the evaluations: the paper's toy at 5,000, 20,000 and 50,000; more do not fit a terminal
+SHOWN = (
+    0.1,
+    0.4,
+    1.0,
+)  # of the evaluations: the paper's toy at 5,000, 20,000 and 50,000; more columns do not fit a terminal
 ROUNDING = 1e-12
-LEFT = 0.1  # a curve has arrived when this share of the way from its start to the optimum is left
+LEFT = 0.1  # a curve has converged when this share of the way from its start to the optimum remains
 SCORES = ("gap", "excess", "shd", "ndcg5", "ndcg10", "cost")  # the order of columns
-RIVAL = "listnet"  # what rankings are compared with, query by query
+RIVAL = "listnet"  # the control that rankings are compared with, query by query
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,12 @@ class Entry:
     """One estimator of a sweep, by its best trial.
 
     Args:
-        label: the estimator, with the model and the number of samples where they tell it from others.
+        label: the estimator, with the model and the number of samples where they distinguish it from others.
         trial: its number.
         evaluations: (reports,), of f, each run; updates for the exact gradient, which evaluates all orders once.
         curves: metric -> (runs, reports); repeats of the trial are more runs.
         scores: (method, metric) -> (runs, units).
-        spent: method -> evaluations a run.
+        spent: method -> evaluations per run.
     """
 
     label: str
@@ -99,7 +103,7 @@ def _label(row: dict[str, Any]) -> str:
 
 
 def curve_table(listed: Sequence[Entry]) -> pa.Table:
-    """E f along the way, and the evaluations until a tenth of the way from the start to the optimum was left."""
+    """E f during training, and the evaluations until a tenth of the way from the start to the optimum remained."""
     start = max(entry.curves["cost"][:, 0].mean() for entry in listed)
     lowest = min(float(np.nanmin(entry.curves["best"])) for entry in listed)
     goal = lowest + LEFT * (start - lowest)
@@ -112,7 +116,7 @@ def curve_table(listed: Sequence[Entry]) -> pa.Table:
 
 
 def variance_table(listed: Sequence[Entry]) -> pa.Table:
-    """LogGradVar along the way, of estimators whose gradient varies."""
+    """LogGradVar during training, of estimators whose gradient varies."""
     rows = [_along(entry, "log_grad_var", _last(listed)) for entry in listed if not entry.label.startswith("exact")]
     return pa.Table.from_pylist(rows)
 
@@ -132,7 +136,7 @@ def _along(entry: Entry, metric: str, last: float) -> dict[str, Any]:
 
 
 def score_table(listed: Sequence[Entry]) -> pa.Table | None:
-    """The trained distributions and the controls of one with the largest budget: mean and standard error over runs.
+    """The trained distributions, and the controls of that with the largest budget: mean and standard error over runs.
 
     Rankings are scored query by query: there n counts test queries, a query's value is its mean over runs, and the last
     column is the paired difference to ListNet on the same queries.

@@ -1,4 +1,4 @@
-"""The figures: E f and LogGradVar over evaluations, the best tour on its map, the learnt graph beside its reference."""
+"""The figures: E f and LogGradVar over evaluations, the best tour on a map, the learnt graph beside its reference."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _line(axes: Axes, x: Array, values: Array, style: dict[str, Any], label: str
 
 
 def tour(rows: Sequence[dict[str, Any]]) -> Figure:
-    """The best tour of all runs beside an optimal one, where that is known."""
+    """The best tour of all runs, and an optimal one beside it if known."""
     names = list(dict.fromkeys(row["tour"] for row in rows))
     figure = Figure(figsize=(4.2 * len(names), 4.2), layout="constrained")
     for axes, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
@@ -57,7 +57,7 @@ def tour(rows: Sequence[dict[str, Any]]) -> Figure:
 
 
 def graphs(rows: Sequence[dict[str, Any]]) -> Figure:
-    """The learnt graph beside the reference: right edges, reversed ones, wrong ones, and those that were missed."""
+    """The learnt graph beside the reference: correct, reversed, wrong and missed edges."""
     edges = {(row["source"], row["target"]): (row["found"], row["true"]) for row in rows}
     names = sorted({name for edge in edges for name in edge}, key=lambda name: (len(name), name))
     turn = {name: 2 * math.pi * i / len(names) for i, name in enumerate(names)}
@@ -71,7 +71,7 @@ def graphs(rows: Sequence[dict[str, Any]]) -> Figure:
         if true:
             _arrow(right, spots, edge, "#000000" if found else "#E69F00" if turned[0] else "#8C8C8C",
                    "-" if found or turned[0] else "--")  # fmt: skip
-    left.set_title("found: right (green), reversed (yellow), wrong (red)")
+    left.set_title("found: correct (green), reversed (yellow), wrong (red)")
     right.set_title("reference: found (black), reversed (yellow), missed (grey)")
     for axes in (left, right):
         for name, (x, y) in spots.items():

@@ -1,4 +1,4 @@
-"""What a sweep or run has found, from the tables that its trials saved."""
+"""Findings of a sweep or run, from the tables that its trials stored."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from trainables.permutations.analysis.comparison import Entry, curve_table, entr
 
 
 def findings(finished: Finished) -> Findings:
-    """The estimators by their best trials, beside the controls of the best one; for each task and instance apart."""
+    """The estimators by their best trials, with the controls; separately for each task and instance."""
     if not {"curves", "scores"} <= set(finished.tables):
         return Findings()
     tables: dict[str, pa.Table] = {}
     drawn: dict[str, Figure] = {}
     for place, listed in entries(finished).items():
-        tables[f"E f after so many evaluations, {place}"] = curve_table(listed)
-        tables[f"LogGradVar after so many evaluations, {place}"] = variance_table(listed)
+        tables[f"E f after given numbers of evaluations, {place}"] = curve_table(listed)
+        tables[f"LogGradVar after given numbers of evaluations, {place}"] = variance_table(listed)
         if (scores := score_table(listed)) is not None:
             tables[f"Methods, {place}"] = scores
         drawn[f"E f and LogGradVar, {place}: mean over runs, bands of one standard error"] = figures.curves(listed)

@@ -8,9 +8,12 @@ from pydantic import model_validator
 from trainables.permutations.config.estimators import ESTIMATORS, EstimatorName, Traits
 from trainables.permutations.config.rules import problem
 from trainables.permutations.config.values import (
+    CausalScore,
     CausalValues,
     CriticValues,
+    ModelName,
     RankingValues,
+    RelaxationName,
     RelaxationValues,
     TaskName,
     TourValues,
@@ -32,11 +35,14 @@ class Config(Values):
 
 __all__ = [
     "ESTIMATORS",
+    "CausalScore",
     "CausalValues",
     "Config",
     "CriticValues",
     "EstimatorName",
+    "ModelName",
     "RankingValues",
+    "RelaxationName",
     "RelaxationValues",
     "TaskName",
     "TourValues",

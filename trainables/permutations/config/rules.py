@@ -1,4 +1,4 @@
-"""Combinations of values that cannot run, each with the sentence that says so before anything is paid for."""
+"""Combinations of values that cannot run; each is refused with one sentence before a trial starts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from raybayes.errors import DataError
 from trainables.permutations.config.values import Values
-from trainables.permutations.tasks.tsplib import read_tsplib
+from trainables.permutations.tsplib import read_tsplib
 
 _TABLE_SCORES = ("bic", "discrete_bic", "bdeu")
 _DATA = {"tsp": ("tsp-sample", "tsp"), "ranking": ("ltr-sample", "ltr"), "sachs": ("sachs-sample", "sachs")}
@@ -23,8 +23,8 @@ def problem(config: Values) -> str | None:
 def _budget(config: Values) -> str | None:
     if config.updates < 1:
         return (
-            f"evaluations = {config.evaluations} does not pay for one update of {config.samples} samples in each of"
-            f" {config.restarts} starts after the critic's; raise evaluations, or lower samples, restarts,"
+            f"evaluations = {config.evaluations} does not allow one update of {config.samples} samples in each of"
+            f" {config.restarts} starts beside those of the critic; raise evaluations, or lower samples, restarts,"
             f" critic.warmup or critic.updates."
         )
     return None
@@ -34,13 +34,16 @@ def _samples(config: Values) -> str | None:
     if config.samples >= 2:
         return None
     if config.traits.leaves_one_out:
-        return f"estimator = {config.estimator} leaves one sample out and needs samples >= 2; found 1."
+        return f"estimator = {config.estimator} uses a leave-one-out baseline and needs samples >= 2; found 1."
     if config.estimator.endswith("_centred") and config.critic.centring == "loo":
-        return "critic.centring = loo leaves one sample out and needs samples >= 2, found 1; use ema, or raise samples."
+        return (
+            "critic.centring = loo is a leave-one-out baseline and needs samples >= 2; found 1; use ema, or raise"
+            " samples."
+        )
     if config.scale_by_std:
-        return "scale_by_std = true needs the deviation of several samples; found samples = 1."
+        return "scale_by_std = true needs the standard deviation of several samples; found samples = 1."
     if config.entropy:
-        return "entropy > 0 is measured by the deviation of an update's costs and needs samples >= 2; found 1."
+        return "entropy > 0 is scaled by the standard deviation of an update's costs and needs samples >= 2; found 1."
     return None
 
 
@@ -50,7 +53,7 @@ def _restarts(config: Values) -> str | None:
     if config.task == "ranking":
         return "restarts > 1 keeps the best order of several, but task = ranking trains scores; set restarts = 1."
     if config.task == "causal" and config.causal.score == "joint":
-        return "restarts > 1 compares costs, which causal.score = joint changes on the way; set restarts = 1."
+        return "restarts > 1 compares costs, which causal.score = joint changes during training; set restarts = 1."
     return None
 
 
@@ -58,9 +61,9 @@ def _model(config: Values) -> str | None:
     if config.model == "plackett_luce":
         return None
     if config.traits.own_model:
-        return f"estimator = {config.estimator} does not go with model = matching; leave model = plackett_luce."
+        return f"estimator = {config.estimator} is incompatible with model = matching; use model = plackett_luce."
     if config.traits.control_variate and (config.critic.of == "relaxed" or not config.critic.width):
-        return "model = matching has no soft sorting; use estimator = relax with critic.of = black_box and a network."
+        return "model = matching has no relaxation; use estimator = relax with critic.of = black_box and a network."
     if config.task == "ranking":
         return "task = ranking scores documents one by one, which model = matching cannot use; use plackett_luce."
     return None
@@ -71,7 +74,7 @@ def _critic(config: Values) -> str | None:
     if not config.traits.control_variate or critic.of == "relaxed":
         return None
     if not config.traits.critic:
-        return f"estimator = {config.estimator} is made of f's relaxation; set critic.of = relaxed, or use relax."
+        return f"estimator = {config.estimator} needs f's relaxation; set critic.of = relaxed, or use relax."
     if critic.width == 0:
         return "critic.of = black_box with critic.width = 0 leaves no control variate; raise critic.width."
     return None
@@ -81,13 +84,16 @@ def _relaxed(config: Values) -> str | None:
     needs = config.traits.relaxed or (config.traits.control_variate and config.critic.of == "relaxed")
     if needs and config.task == "causal" and config.causal.score != "joint":
         return (
-            f"causal.score = {config.causal.score} has no extension to soft permutations; use causal.score = joint,"
+            f"causal.score = {config.causal.score} has no relaxation; use causal.score = joint,"
             f" or estimator = relax with critic.of = black_box, or reinforce_ema or rloo."
         )
     if config.entropy and not config.traits.order_score:
-        return f"entropy > 0 goes with the score of the order (reinforce..., rloo), not with {config.estimator}."
+        return (
+            f"entropy > 0 needs an estimator with the score of the order (reinforce..., rloo); found"
+            f" {config.estimator}."
+        )
     if config.estimator == "sinkhorn" and config.task == "ranking":
-        return "estimator = sinkhorn needs a parameter for each (place, item), which task = ranking has not."
+        return "estimator = sinkhorn needs one parameter per (place, item), which task = ranking does not have."
     return None
 
 
@@ -95,8 +101,8 @@ def _data(config: Values) -> str | None:
     task = "sachs" if config.task == "causal" and config.causal.graph == "sachs" else config.task
     if config.dataset is None or config.dataset in _DATA.get(task, ()):
         return None
-    allowed = " or ".join(_DATA.get(task, ())) or "null: it makes its own data"
-    return f"dataset = {config.dataset} is not for this task, which takes {allowed}."
+    allowed = " or ".join(_DATA.get(task, ())) or "null (it generates its own data)"
+    return f"dataset = {config.dataset} does not fit task = {config.task}; allowed: {allowed}."
 
 
 def _tour(config: Values) -> str | None:
@@ -115,7 +121,7 @@ def _exact(config: Values) -> str | None:
     if config.items is None or config.items > 9:
         return "estimator = exact enumerates n! orderings and needs task = toy or causal with at most 9 items."
     if config.task == "causal" and config.causal.score == "joint":
-        return "estimator = exact needs a cost that stands still; causal.score = joint learns its weights on the way."
+        return "estimator = exact needs a fixed cost; causal.score = joint learns its weights during training."
     return None
 
 
@@ -127,12 +133,12 @@ def _causal(config: Values) -> str | None:
         if causal.score in _TABLE_SCORES and causal.d > 15:
             return f"causal.score = {causal.score} tabulates 2^d parent sets and needs d <= 15; found {causal.d}."
         if 2 * causal.edges > causal.d - 1:
-            return f"causal.edges = {causal.edges} edges a variable do not fit into d = {causal.d}; at most (d - 1)/2."
+            return f"causal.edges = {causal.edges} edges per variable exceed the (d - 1)/2 that d = {causal.d} allows."
         if causal.rows <= causal.d:
-            return f"causal.rows = {causal.rows} is not more than d = {causal.d}; the covariance would be singular."
+            return f"causal.rows = {causal.rows} must be above d = {causal.d}; otherwise the covariance is singular."
     elif causal.reference == "cdt18":
         return (
-            "causal.reference = cdt18 has the cycle plcg -> pip2 -> pip3 -> plcg, so that no order of the variables can"
+            "causal.reference = cdt18 has the cycle plcg -> pip2 -> pip3 -> plcg, so no order of the variables can"
             " recover it; choose reported17, consensus20 or cmu19."
         )
     elif causal.cells == "all" and config.dataset != "sachs":

@@ -26,7 +26,7 @@ _GONE = -torch.inf
 
 @dataclass(frozen=True)
 class Trace:
-    """What a race has shown.
+    """The outcome of a race.
 
     Args:
         pairs: (..., n), the matched pairs in the order of their arrival, each as row * n + column.
@@ -49,11 +49,9 @@ class Matching:
 
     def __init__(self, logits: Tensor) -> None:
         if logits.ndim < 2 or logits.shape[-1] != logits.shape[-2] or logits.shape[-1] < 2:
-            raise SpecError(
-                f"found logits of shape {tuple(logits.shape)}; a matching needs a square of n >= 2 places by n items."
-            )
+            raise SpecError(f"found logits of shape {tuple(logits.shape)}; a matching needs n >= 2 places by n items.")
         if not torch.isfinite(logits).all():
-            raise SpecError("found logits that are not finite; lower the learning rate or clip them.")
+            raise SpecError("found logits that are not finite; lower lr or clip them.")
         self.logits = logits
         self.n = logits.shape[-1]
 
@@ -82,7 +80,7 @@ class Matching:
         return score
 
     def posterior(self, trace: Trace, v: Tensor, rest: Tensor) -> Posterior:
-        """Perturbed logits given the trace. `v` (..., n) and `rest` (..., n, n) are uniform and drawn anew."""
+        """Perturbed logits given the trace. `v` (..., n) and `rest` (..., n, n) are fresh uniform draws."""
         return Posterior(self.logits, trace, v, rest)
 
 
@@ -90,7 +88,7 @@ class Posterior:
     """z~ = -log E~ given the trace, and the closed form of its Jacobian.
 
     The race's steps take independent exponential times with the rate of all pairs still in it; a pair that was never
-    matched goes on after its removal for an independent exponential time of its own rate.
+    matched takes, after its removal, an additional exponential time of its own rate.
     """
 
     def __init__(self, logits: Tensor, trace: Trace, v: Tensor, rest: Tensor) -> None:

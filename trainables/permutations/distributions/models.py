@@ -1,4 +1,4 @@
-"""The distributions over orderings that are trained, behind one seam: draw, score, posterior, and their pull-backs."""
+"""The families of distributions over orderings behind one interface: draw, score, posterior, and their pull-backs."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Draw(Protocol):
         ...
 
     def posterior(self, generator: Source) -> Posterior:
-        """z drawn anew, given the same order or trace."""
+        """A fresh z, given the same order or trace."""
         ...
 
 
@@ -77,7 +77,7 @@ class Model(Protocol):
         ...
 
     def mode(self, theta: Tensor, generator: Source) -> Tensor:
-        """A most probable ordering of each run, ties broken by chance; (R, n)."""
+        """A most probable ordering of each run, ties broken at random; (R, n)."""
         ...
 
 
@@ -167,7 +167,7 @@ class _MatchingDraw:
 
 def assignment(scores: Tensor) -> Tensor:
     """The ordering with the largest sum of scores[place, item], (..., n) from (..., n, n), by the Hungarian method."""
-    from scipy.optimize import linear_sum_assignment  # a second to import, which only this estimator should pay
+    from scipy.optimize import linear_sum_assignment  # takes a second to import; only sinkhorn needs it
 
     flat = scores.detach().cpu().reshape(-1, *scores.shape[-2:]).numpy()
     columns = np.stack([linear_sum_assignment(matrix, maximize=True)[1] for matrix in flat])
@@ -190,7 +190,7 @@ class MatchingModel:
 
 
 class _ReparameterisedDraw:
-    """Draws of a model whose gradient is not a score of the order; only `order`, `z` and `noise` have a meaning."""
+    """Draws of a model whose gradient is not a score of the order; only `order`, `z` and `noise` are defined."""
 
     def __init__(self, order: Tensor, z: Tensor, noise: Tensor) -> None:
         self.order, self.z, self.noise = order, z, noise

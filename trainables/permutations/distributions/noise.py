@@ -1,4 +1,4 @@
-"""Where random numbers come from: one generator, or one for the rows of each of several trials."""
+"""Sources of random numbers: one generator, or one per fused trial."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 class Streams:
-    """Generators side by side: each draws for its own rows what it would draw for them alone.
+    """Generators side by side: each draws for its rows what it would draw for them in a trial of its own.
 
     Args:
-        generators: one a trial, all on one device.
+        generators: one per trial, all on one device.
         rows: how many rows each one draws for, the same for all.
     """
 

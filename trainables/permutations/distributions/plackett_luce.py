@@ -126,7 +126,7 @@ class Placed:
         return torch.empty_like(by_place).scatter(-1, self.order.expand_as(by_place), by_place)
 
     def posterior(self, v: Tensor) -> Posterior:
-        """Gumbels given the ordering; v (..., n), uniform and drawn anew."""
+        """Gumbels given the ordering; v (..., n), fresh uniform draws."""
         return Posterior(self, v)
 
 
@@ -203,7 +203,7 @@ class PlackettLuce(Distribution):
                 f"found logits of shape {tuple(logits.shape)}; an ordering needs n >= 2 items in the last dimension."
             )
         if not torch.isfinite(logits).all():
-            raise SpecError("found logits that are not finite; lower the learning rate or clip them.")
+            raise SpecError("found logits that are not finite; lower lr or clip them.")
         self.logits = logits
         super().__init__(logits.shape[:-1], logits.shape[-1:], validate_args=validate_args)
 
@@ -217,7 +217,7 @@ class PlackettLuce(Distribution):
         return self.logits.argsort(dim=-1, descending=True, stable=True)
 
     def mode_at_random(self, generator: Source | None = None) -> Tensor:
-        """The most probable ordering, ties broken by chance.
+        """The most probable ordering, ties broken at random.
 
         At equal logits the plain `mode` is 0, 1, ..., n-1, which is the optimum of many test problems by construction.
         """
@@ -247,7 +247,7 @@ class PlackettLuce(Distribution):
         return self.logits + gumbel(self._extended_shape(torch.Size(sample_shape)), self.logits, generator)
 
     def sample(self, sample_shape: Any = (), generator: torch.Generator | None = None) -> Tensor:
-        """Orderings, sample_shape + batch + (n,), int64. Without a generator the global one is used, as torch does."""
+        """Orderings, sample_shape + batch + (n,), int64. Without a generator the global one is used, as in torch."""
         with torch.no_grad():
             return self.perturbed(sample_shape, generator).argsort(-1, descending=True)
 
@@ -259,7 +259,7 @@ class PlackettLuce(Distribution):
             return self.perturbed(sample_shape, generator).topk(k, -1).indices
 
     def posterior(self, value: Tensor, v: Tensor | None = None, generator: torch.Generator | None = None) -> Posterior:
-        """Gumbels given the ordering `value` (..., n). Draw `v` anew: the numbers that made `value` bias the result."""
+        """Gumbels given the ordering `value` (..., n). `v` must be fresh: what made `value` would bias the result."""
         if v is None:
             v = uniform(torch.broadcast_shapes(value.shape, self.logits.shape), self.logits, generator)
         return Placed(self.logits, value).posterior(v)

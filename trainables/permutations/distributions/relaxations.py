@@ -16,6 +16,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from raybayes.contract import require_entries
+from trainables.permutations.config import RelaxationName
+
 
 @dataclass(frozen=True)
 class Relaxed:
@@ -117,7 +120,11 @@ def softsort(z: Tensor, tau: Tensor) -> Relaxed:
     return Relaxed(scores.softmax(-1), scores, push, pull_scores)
 
 
-RELAXATIONS: dict[str, Callable[[Tensor, Tensor], Relaxed]] = {"neuralsort": neuralsort, "softsort": softsort}
+RELAXATIONS: dict[RelaxationName, Callable[[Tensor, Tensor], Relaxed]] = {
+    "neuralsort": neuralsort,
+    "softsort": softsort,
+}
+require_entries(RelaxationName, RELAXATIONS, "trainables/permutations/distributions/relaxations.py: RELAXATIONS")
 
 
 @functools.lru_cache(maxsize=16)

@@ -35,14 +35,14 @@ class RunningBaseline:
         """(R, S) or (R, 1), to be subtracted from values (R, S)."""
         if self.kind == "loo":
             return leave_one_out(values, samples)
-        if self.kind == "ema":  # corrected for its start at 0: one update with a = 0 is enough to slow Adam for long
+        if self.kind == "ema":  # corrected for its start at 0: even one update with a = 0 slows Adam for a long time
             return self._averages[:, :1] / (1 - self._momentum**self._seen) if self._seen else self._averages[:, :1]
         if self.kind == "best":
             return self._averages[:, 1:2] / self._averages[:, 2:3].clamp_min(1e-300)
         return self._averages[:, :1]  # never observed: 0
 
     def statistics(self, values: Tensor, score: Tensor) -> Tensor | None:
-        """(R, 3): means of f, f ‖s‖² and ‖s‖² of an update's samples; None if they are not wanted."""
+        """(R, 3): means of f, f ‖s‖² and ‖s‖² of an update's samples; None if the baseline learns nothing."""
         if self.kind not in _LEARNT:
             return None
         squares = score.flatten(2).square().sum(-1)
@@ -68,7 +68,7 @@ def leave_one_out(values: Tensor, samples: int) -> Tensor:
     """
     if samples < 2:
         raise SpecError(
-            f"found samples = {samples}; leaving one out (rloo, the + estimators, centring = loo) needs samples >= 2."
+            f"found samples = {samples}; leave-one-out (rloo, the plus estimators, centring = loo) needs samples >= 2."
         )
     grouped: Tensor = values.unflatten(-1, (-1, samples))
     return ((grouped.sum(-1, keepdim=True) - grouped) / (samples - 1)).flatten(-2)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from raybayes.contract import require_entries
 from raybayes.errors import SpecError
-from trainables.permutations.config import Config, EstimatorName
+from trainables.permutations.config import Config, EstimatorName, ModelName
 from trainables.permutations.distributions.models import (
     GaussianModel,
     MatchingModel,
@@ -35,13 +35,11 @@ def build_model(config: Config) -> Model:
         return SinkhornModel(config.relaxation.iterations, config.relaxation.noise)
     if config.estimator == "gaussian":
         return GaussianModel(config.relaxation.sigma)
-    match config.model:
-        case "matching":
-            return MatchingModel()
-        case "plackett_luce":
-            return PlackettLuceModel()
-        case _ as unknown:
-            assert_never(unknown)
+    return MODELS[config.model]()
+
+
+MODELS: dict[ModelName, Callable[[], Model]] = {"plackett_luce": PlackettLuceModel, "matching": MatchingModel}
+require_entries(ModelName, MODELS, "trainables/permutations/estimators/build.py: MODELS")
 
 
 @dataclass(frozen=True)

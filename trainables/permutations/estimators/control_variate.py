@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from raybayes.errors import SpecError
+from trainables.permutations.config import RelaxationName
 from trainables.permutations.costs import Recorder, RelaxedValue
 from trainables.permutations.distributions.models import Model
 from trainables.permutations.distributions.noise import Source
@@ -20,7 +21,7 @@ from trainables.permutations.estimators.estimate import Estimate, per_entry
 
 @dataclass(frozen=True)
 class _Control:
-    """c and dc/dz at z, with what they were made of."""
+    """c and dc/dz at z, with their parts."""
 
     z: Tensor
     value: Tensor
@@ -51,7 +52,7 @@ class ControlVariate:
     def __init__(
         self,
         model: Model,
-        relaxation: str | None,
+        relaxation: RelaxationName | None,
         tau: float,
         eta: float,
         critic: Critic | None,
@@ -61,7 +62,7 @@ class ControlVariate:
         learn_eta: bool = True,
     ) -> None:
         if relaxation is not None and not tau > 0:
-            raise SpecError(f"found tau = {tau}; a temperature must be above 0 (the paper starts at 1).")
+            raise SpecError(f"found tau = {tau}; a temperature must be above 0 (the paper's initial value is 1).")
         if relaxation is None and critic is None:
             raise SpecError("a control variate needs a relaxation of the cost or a critic; found neither.")
         self._model, self._critic, self._centring = model, critic, centring
@@ -85,7 +86,7 @@ class ControlVariate:
         gradient = per_entry(values - centre - c.value[:, values.shape[1] :], score) * score + inner
 
         def tune(direction: Tensor) -> list[Tensor]:
-            """A gradient holds -c(z~) s, and the slopes at z and z~ through linear maps: their transposes come here."""
+            """A gradient contains -c(z~) s, and the slopes at z and z~ through linear maps; here their transposes."""
             weight = -(direction * score).flatten(2).sum(-1)
             along = torch.cat([draw.push(direction), -posterior.jvp(direction)], 1)
             return self._sensitivity(c, torch.cat([torch.zeros_like(weight), weight], 1), along)

@@ -1,4 +1,4 @@
-"""The free part rho of a control variate: one small network for each run, with all its derivatives in closed form."""
+"""The free part rho of a control variate: one small network per run, with all its derivatives in closed form."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Critic:
     def sensitivity(self, x: Tensor, weight: Tensor, direction: Tensor) -> list[Tensor]:
         """The gradient of sum_s weight_s rho(x_s) + direction_s · drho/dx_s for `parameters()`, in their order.
 
-        Values and their derivatives along the direction go forward side by side, stacked as samples; then both go back.
+        Values and their derivatives along the direction pass forward together, stacked as samples; then both pass back.
 
         Args:
             x, direction: (R, S, d).

@@ -1,8 +1,8 @@
 """Estimators of the gradient of E f(b) for the parameters of a distribution over orderings.
 
-Each one draws N samples for each of R runs (and G independent groups of N, for measuring its variance), evaluates the
-cost, and returns one gradient a sample; their mean over the N samples is the estimate. Nothing is back-propagated
-through the cost. Control variates also say how their samples' gradients move with tau, eta and rho (`Estimate.tune`).
+Each draws N samples for each of R runs (and G independent groups of N, for measuring its variance), evaluates the
+cost, and returns one gradient a sample; their mean over the N samples is the estimate. The cost is never
+differentiated. Control variates also say how their samples' gradients move with tau, eta and rho (`Estimate.tune`).
 
     score function   f(b) s(b), with s the score of the order (or of the noise), less a baseline
     control variate  (f(b) - c(z~)) s(b) + d c(z)/dtheta - d c(z~)/dtheta,  c(z) = eta (f(sigma_tau(z)) - a) + rho(z)
@@ -30,13 +30,13 @@ from trainables.permutations.distributions.noise import Source
 
 @dataclass(frozen=True)
 class Estimate:
-    """One update's worth of samples.
+    """The samples of one update.
 
     Args:
         order: (R, S, n) with S = G · N.
         values: (R, S), costs; relaxed ones where nothing else was evaluated.
         gradient: (R, S, *shape), one gradient a sample.
-        statistics: (R, 3), what `observe` wants: means of f, f ‖s‖² and ‖s‖²; None if it learns nothing.
+        statistics: (R, 3), for `observe`: means of f, f ‖s‖² and ‖s‖²; None if it learns nothing.
         tune: from d loss / d gradient (R, S, *shape) to the loss's gradients for the estimator's `parameters()`; None
             if there are none.
     """
@@ -54,7 +54,7 @@ class Estimator(Protocol):
     def estimate(
         self, theta: Tensor, f: Recorder, samples: int, generator: Source, groups: int = 1, look: bool = False
     ) -> Estimate:
-        """Draw `groups` · `samples` samples a run. `look`: measure only; nothing is counted or remembered."""
+        """Draw `groups` · `samples` samples a run. `look`: measure only; nothing is counted or kept as best."""
         ...
 
     def observe(self, statistics: Tensor) -> None:
@@ -62,7 +62,7 @@ class Estimator(Protocol):
         ...
 
     def parameters(self) -> list[Tensor]:
-        """What is trained to lower the variance; empty for most."""
+        """What is trained to lower the variance; empty for most estimators."""
         ...
 
     def state(self) -> dict[str, Any]: ...
@@ -71,7 +71,7 @@ class Estimator(Protocol):
 
 
 class Stateless:
-    """An estimator that remembers nothing."""
+    """An estimator without a state."""
 
     def observe(self, statistics: Tensor) -> None:
         """Nothing to learn."""

@@ -25,7 +25,7 @@ class Exact(Stateless):
     def __init__(self, n: int, device: torch.device) -> None:
         self._orders = all_orderings(n, device)
         self._values: Tensor | None = None
-        self._counted = False  # a resumed run looks its costs up again without counting them twice
+        self._counted = False  # a resumed run evaluates the costs again without counting them twice
         self._left = [self._remaining(n, place) for place in range(n - 1)]
 
     def _remaining(self, n: int, place: int) -> Tensor:

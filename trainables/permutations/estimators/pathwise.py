@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from raybayes.errors import SpecError
+from trainables.permutations.config import RelaxationName
 from trainables.permutations.costs import Recorder
 from trainables.permutations.distributions.models import Model, SinkhornModel
 from trainables.permutations.distributions.noise import Source
@@ -21,7 +22,7 @@ class Relaxation(Stateless):
         SpecError: tau <= 0.
     """
 
-    def __init__(self, model: Model, relaxation: str, tau: float, hard: bool) -> None:
+    def __init__(self, model: Model, relaxation: RelaxationName, tau: float, hard: bool) -> None:
         if not tau > 0:
             raise SpecError(f"found tau = {tau}; a temperature must be above 0.")
         self._model, self._relax, self._tau, self._hard = model, RELAXATIONS[relaxation], tau, hard

@@ -28,7 +28,7 @@ class ScoreFunction:
             distribution broad. One number, or (R, 1).
 
     Attributes:
-        share: of that weight which is left; it falls during a run.
+        share: the share of that weight in force; it falls during a run.
     """
 
     def __init__(

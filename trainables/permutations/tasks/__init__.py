@@ -1,1 +1,1 @@
-"""What can be minimised, one module a task."""
+"""What can be minimised, one module per task."""

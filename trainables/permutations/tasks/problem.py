@@ -1,4 +1,4 @@
-"""The seam between a task and the training loop."""
+"""The interface between a task and the training loop."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from trainables.permutations.tasks.searches import Found, annealing, greedy_swap
 
 @dataclass(frozen=True)
 class Control:
-    """What another method reached with as many evaluations.
+    """What a control method reached with as many evaluations.
 
     Args:
         name: the method.
-        value: the lowest cost of each run, or a score of the same kind as `metric`; (runs,), or (runs, units) where
+        value: the lowest cost of each run, or a score of the same kind as `metric`; (runs,), or (runs, units) if
             a run is scored on several units (queries).
         metric: what `value` is: "cost", "gap", "shd", "ndcg5", ...
         evaluations: costs evaluated by each run; 0 for methods that never evaluate the cost.
@@ -33,7 +33,7 @@ class Control:
 
 
 class Policy(Protocol):
-    """Where the parameters of the distributions come from."""
+    """Where the distributions' parameters come from."""
 
     def theta(self) -> Tensor:
         """(rows, *shape), with a graph to `parameters` where they are not the same."""
@@ -70,7 +70,7 @@ class Problem:
         rows: independent distributions; a multiple of the number of runs.
         restarts: how many consecutive rows are starts of the same run.
         cost: what is minimised.
-        mask: (rows, n) booleans, False at padding; None where there is none.
+        mask: (rows, n) booleans, False at padding; None without padding.
         device: where the cost's tensors are.
         moves: annealing's neighbours: swaps of two items, or reversals of a segment.
     """
@@ -84,12 +84,12 @@ class Problem:
     moves: Literal["swap", "reverse"] = "swap"
 
     def policy(self, shape: tuple[int, ...], scale: float, like: Tensor, generator: torch.Generator) -> Policy:
-        """The parameters at the start: normal with standard deviation `scale`."""
+        """Initial parameters: normal with standard deviation `scale`."""
         noise = torch.randn((self.rows, *shape), dtype=torch.float64, generator=generator)
         return Free((scale * noise).to(like))
 
     def cost_with(self, others: Sequence[Problem]) -> Cost:
-        """The cost of this problem's rows followed by those of others, alike but for their data."""
+        """The cost of this problem's rows followed by those of other problems, which differ only in their data."""
         return self.cost
 
     def learn(self, order: Tensor) -> None:
@@ -110,7 +110,7 @@ class Problem:
         return {}
 
     def controls(self, budget: int, runs: int, generator: torch.Generator) -> Iterable[Control]:
-        """Other methods with `budget` evaluations a run."""
+        """Control methods with `budget` evaluations per run."""
         for name, found in self.searches(budget, generator):
             yield Control(name, found.value.reshape(runs, -1), "cost", found.evaluations)
 
@@ -123,7 +123,7 @@ class Problem:
 
 
 class _OnItsDevice:
-    """A cost for orders that lie on the CPU, where the controls work."""
+    """A cost for orders on the CPU, where the controls run."""
 
     def __init__(self, cost: Cost, device: torch.device) -> None:
         self._cost, self._device, self.n = cost, device, cost.n

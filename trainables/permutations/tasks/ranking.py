@@ -21,7 +21,7 @@ PADDING = -1e4  # logit of an absent document: no Gumbel noise lifts it, and sum
 
 @dataclass(frozen=True)
 class Queries:
-    """Documents by query, padded. Queries without a relevant document are dropped: every ranking of them is as good.
+    """Documents by query, padded. Queries without a relevant document are dropped: all their rankings are equally good.
 
     Args:
         features: (Q, n, F).
@@ -47,7 +47,9 @@ class Queries:
         groups = [rows for rows in groups if grades[rows].max() > 0]
         longest = max((len(rows) for rows in groups), default=0)
         if longest < 2:
-            raise DataError("no query has a relevant document and a second one to rank it against; check the table.")
+            raise DataError(
+                "no query has a relevant document and a second document to rank it against; check the table."
+            )
         n = length or longest
         mask = torch.zeros(len(groups), n, dtype=torch.bool)
         relevance = torch.zeros(len(groups), n, dtype=torch.float64)
@@ -182,7 +184,7 @@ class Ranking(Problem):
     """All training queries, for `runs` scorers; row = run · Q + query.
 
     Args:
-        updates, lr: of the scorer; the surrogate losses are trained as long, with the same optimiser.
+        updates, lr: of the scorer; the surrogate losses are trained for as long, with the same optimiser.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Searches that use no gradient, with a budget of cost evaluations: the controls of every task.
+"""Searches without gradients, with a budget of cost evaluations: the controls of every task.
 
-All take `runs` independent searches at once and return the best cost and order of each, having evaluated no more than
-`budget` costs a run.
+Each makes `runs` independent searches at once and returns the best cost and order of each run, with at most `budget`
+evaluations per run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BLOCK = 256  # orders evaluated together by random search; moves of annealing th
 
 @dataclass(frozen=True)
 class Found:
-    """The best order of each run: `value` (runs,), `order` (runs, n), and how many costs a run evaluated."""
+    """The best order of each run: `value` (runs,), `order` (runs, n), and the cost evaluations per run."""
 
     value: Tensor
     order: Tensor
@@ -46,7 +46,7 @@ def random_search(cost: Cost, runs: int, budget: int, generator: torch.Generator
 
 
 def greedy_swaps(cost: Cost, runs: int, budget: int, generator: torch.Generator) -> Found:
-    """Steepest descent by swaps of neighbours in the order, from a new random order whenever no swap helps."""
+    """Steepest descent by swaps of neighbours in the order, restarted from a random order whenever no swap helps."""
     n, rows = cost.n, torch.arange(runs)
     neighbours = torch.arange(n).repeat(n - 1, 1)
     for i in range(n - 1):
@@ -81,10 +81,10 @@ def greedy_swaps(cost: Cost, runs: int, budget: int, generator: torch.Generator)
 def annealing(
     cost: Cost, runs: int, budget: int, generator: torch.Generator, moves: Literal["swap", "reverse"] = "swap"
 ) -> Found:
-    """Simulated annealing: one chain a run, geometric cooling from the spread of random orders to 1/1000 of it.
+    """Simulated annealing: one chain per run, geometric cooling from the spread of random orders to 1/1000 of it.
 
     Args:
-        moves: "swap" exchanges two items; "reverse" turns a segment round (the 2-opt move of tours).
+        moves: "swap" exchanges two items; "reverse" reverses a segment (the 2-opt move of tours).
 
     References:
         Kirkpatrick, Gelatt, Vecchi, Optimization by simulated annealing, Science 1983.

@@ -13,14 +13,14 @@ from torch import Tensor
 from raybayes.errors import DataError
 from trainables.permutations.tasks.problem import Control, Problem
 from trainables.permutations.tasks.searches import Found
-from trainables.permutations.tasks.tsplib import Instance, read_tsplib
+from trainables.permutations.tsplib import Instance, read_tsplib
 
 
 class TourCost:
     """Length of a tour of n free cities and one fixed city, the last of the distance matrix.
 
-    A tour is a cycle: fixing one city takes away n equal copies of every tour, which a distribution would otherwise
-    have to choose from. The relaxed tour is sum_i P_i D P_{i+1}^T, with the fixed city's row before the first and
+    A tour is a cycle: fixing one city removes the n equal copies of every tour, among which a distribution would
+    otherwise have to choose. The relaxed tour is sum_i P_i D P_{i+1}^T, with the fixed city's row before the first and
     after the last place.
 
     Args:
@@ -52,10 +52,10 @@ class TourCost:
 
 
 def load_instance(name: str, tables: Mapping[str, pa.Table] | None, optimum: float | None) -> Instance:
-    """An instance of the data set by its name, or the TSPLIB file of that path.
+    """An instance of the data set by name, or the TSPLIB file at that path.
 
     Raises:
-        DataError: there is neither; lists the names.
+        DataError: neither exists; lists the names.
     """
     if name.endswith(".tsp"):
         found = read_tsplib(Path(name))
@@ -64,7 +64,10 @@ def load_instance(name: str, tables: Mapping[str, pa.Table] | None, optimum: flo
     table = tables["all"]
     names = table["name"].to_pylist()
     if name not in names:
-        raise DataError(f"tsp.instance = {name} is not in this data set, which has {', '.join(names)}; or name a file.")
+        raise DataError(
+            f"tsp.instance = {name} is not in this data set; it has {', '.join(names)}; or give the path of a"
+            f" .tsp file."
+        )
     row = table.slice(names.index(name), 1).to_pylist()[0]
     distance = torch.tensor(row["distance"], dtype=torch.float64).reshape(row["cities"], row["cities"])
     points = (
@@ -74,16 +77,16 @@ def load_instance(name: str, tables: Mapping[str, pa.Table] | None, optimum: flo
 
 
 def two_opt(distance: Tensor, budget: int, runs: int, generator: torch.Generator) -> Found:
-    """2-opt from random tours, again and again until the budget is spent.
+    """2-opt from random tours, restarted until the budget is spent.
 
-    Exchanges are looked at in random order, n at a time, and the best of those is made if it helps; each one looked at
-    counts as one evaluation, though it costs four look-ups instead of n.
+    Exchanges are tried in random order, n at a time, and the best of those is made if it helps; each tried exchange
+    counts as one evaluation, although it costs four look-ups instead of n.
     """
     n = len(distance)
     best = torch.full((runs,), torch.inf, dtype=torch.float64)
     orders = torch.zeros(runs, n, dtype=torch.long)
     low, high = torch.triu_indices(n, n, 1)
-    low, high = low[(high - low < n - 1)], high[(high - low < n - 1)]  # turning the whole tour round changes nothing
+    low, high = low[(high - low < n - 1)], high[(high - low < n - 1)]  # reversing the whole tour changes nothing
     for run in range(runs):
         used = 0
         while used + 1 <= budget:
@@ -105,7 +108,7 @@ def two_opt(distance: Tensor, budget: int, runs: int, generator: torch.Generator
 
 
 def _exchange(tour: Tensor, distance: Tensor, low: Tensor, high: Tensor) -> bool:
-    """Turn round the segment low .. high that shortens the tour most, in place; whether there was one."""
+    """Reverse, in place, the segment low .. high that shortens the tour most; returns whether there was one."""
     a, b, c, d = tour[low - 1], tour[low], tour[high], tour[(high + 1) % len(tour)]
     value, where = (distance[a, b] + distance[c, d] - distance[a, c] - distance[b, d]).max(0)
     if value <= 1e-9:
@@ -149,7 +152,7 @@ class Tour(Problem):
         return {"gap": gap, "gap_best": gap.min().reshape(1)}
 
     def pictures(self, best: Tensor, order: Tensor) -> Mapping[str, pa.Table]:
-        """`tour`: the best tour of all runs and, where it is known, an optimal one, on the map."""
+        """`tour`: the best tour of all runs and, if known, an optimal one, with coordinates."""
         points = self.instance.points
         if points is None:
             return {}

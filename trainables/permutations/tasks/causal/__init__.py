@@ -1,1 +1,1 @@
-"""Causal structure learning through orders: data, costs of orders, fitted graphs, and how graphs are scored."""
+"""Causal structure learning through orders: data, costs of orders, fitted graphs, and distances between graphs."""

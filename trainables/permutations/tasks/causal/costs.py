@@ -36,7 +36,7 @@ class LeastSquares:
 
 class Joint:
     """f(o, A) = 1/(2m) ‖X - X (M∘A)‖² + lambda ‖M∘A‖₁ with M = P^T U P, U strictly upper triangular: i -> j only if i
-    comes first. A is learnt on the way, by Adam at the sampled orders.
+    comes first. A is learnt during training, by Adam at the sampled orders.
 
     Only masked weights are penalised: those that the order forbids change nothing else. In terms of the covariance S,
     the first part is 1/2 tr((I - W)^T S (I - W)).

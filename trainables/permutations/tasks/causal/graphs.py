@@ -58,12 +58,12 @@ def from_edges(edges: Sequence[tuple[str, str]], names: Sequence[str]) -> Graph:
     graph = np.zeros((len(names), len(names)), dtype=bool)
     for source, target in edges:
         if source not in index or target not in index:
-            raise DataError(f"the edge {source} -> {target} names no variable of the data ({', '.join(names)}).")
+            raise DataError(f"the edge {source} -> {target} has an unknown variable; the data have {', '.join(names)}.")
         graph[index[source], index[target]] = True
     if cycle := find_cycle(graph):
         shown = " -> ".join(names[i] for i in [*cycle, cycle[0]])
         raise DataError(
-            f"the reference graph has the cycle {shown}, so that no order of the variables can recover it; choose an "
+            f"the reference graph has the cycle {shown}, so no order of the variables can recover it; choose an "
             f"acyclic reference (reported17, consensus20, cmu19)."
         )
     return graph

@@ -1,10 +1,10 @@
-"""Structure learning as a task: data for each run, the cost, the graph of an order, and what other methods find."""
+"""Structure learning as a task: data for each run, the cost, the graph of an order, and the control methods."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -49,11 +49,11 @@ def checked(rows: Rows, standardise: bool) -> Rows:
     """
     if not np.isfinite(rows.values).all():
         bad = [rows.names[i] for i in np.flatnonzero(~np.isfinite(rows.values).all(0))]
-        raise DataError(f"found numbers that are not finite in {', '.join(bad)}; remove those rows.")
+        raise DataError(f"found values that are not finite in {', '.join(bad)}; remove those rows.")
     deviation = rows.values.std(0)
     if (constant := np.flatnonzero(deviation <= 1e-12 * (1 + np.abs(rows.values).max(0)))).size:
         shown = ", ".join(rows.names[i] for i in constant)
-        raise DataError(f"found constant columns ({shown}); they say nothing about causes: leave them out.")
+        raise DataError(f"found constant columns ({shown}), which carry no causal information; remove them.")
     centred = rows.values - rows.values.mean(0)
     return Rows(centred / deviation if standardise else centred, rows.truth, rows.names)
 
@@ -124,15 +124,22 @@ class Causal(Problem):
 
     def _parent_tables(self) -> list[tables.ParentTable]:
         config = self._config
-        if config.score == "bic":
-            found = zip(self._covariances, self._data, strict=True)
-            return [tables.gaussian_bic(covariance, len(rows.values)) for covariance, rows in found]
-        if config.score in ("discrete_bic", "bdeu"):
-            codes = [levels_of(rows.values, config.levels) for rows in self._data]
-            if config.score == "bdeu":
-                return [tables.bdeu(code, config.levels, config.sample_size) for code in codes]
-            return [tables.discrete_bic(code, config.levels) for code in codes]
-        return []
+        match config.score:
+            case "least_squares" | "joint":
+                return []
+            case "bic":
+                found = zip(self._covariances, self._data, strict=True)
+                return [tables.gaussian_bic(covariance, len(rows.values)) for covariance, rows in found]
+            case "discrete_bic":
+                return [tables.discrete_bic(code, config.levels) for code in self._codes()]
+            case "bdeu":
+                return [tables.bdeu(code, config.levels, config.sample_size) for code in self._codes()]
+            case _ as unknown:
+                assert_never(unknown)
+
+    def _codes(self) -> list[npt.NDArray[np.int64]]:
+        """Each data set cut at its quantiles."""
+        return [levels_of(rows.values, self._config.levels) for rows in self._data]
 
     def _cost(self, like: Tensor) -> Cost:
         if self._tables:
@@ -230,7 +237,7 @@ def _column(distances: Sequence[Distance], name: str) -> Tensor:
 
 
 class _PerDataSet:
-    """A cost of its own for each data set; orders come in a multiple of their number of rows, equally many for each."""
+    """One cost per data set; orders come in a multiple of their number, equally many for each."""
 
     def __init__(self, costs: Sequence[Cost], n: int) -> None:
         self._costs, self.n = costs, n

@@ -134,7 +134,7 @@ def bdeu(codes: npt.NDArray[np.int64], levels: int, sample_size: float) -> Paren
 
 
 class TableCost:
-    """An order's cost by look-up; the best parents of each node among its predecessors."""
+    """An order's cost by table look-up: the best parents of each node among its predecessors."""
 
     def __init__(self, table: ParentTable, like: Tensor) -> None:
         self.n = len(table.best)

@@ -1,0 +1,92 @@
+"""A user's own function of an order."""
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from raybayes.errors import SpecError, TrialError
+from trainables.permutations import minimise_order
+from trainables.permutations.distributions.plackett_luce import all_orderings
+
+TIMES = torch.tensor([3.0, 1.0, 4.0, 1.5, 9.0, 2.6])
+DUES = torch.tensor([4.0, 20.0, 9.0, 6.0, 30.0, 7.0])
+
+
+def tardiness(orders):
+    return (TIMES[orders].cumsum(-1) - DUES[orders]).clamp_min(0).sum(-1)
+
+
+def test_it_finds_the_optimum_of_a_small_schedule():
+    found = minimise_order(tardiness, 6, evaluations=6000)
+    assert found.cost == pytest.approx(float(tardiness(all_orderings(6)).min()), abs=1e-5)
+    assert float(tardiness(found.order.unsqueeze(0))) == pytest.approx(found.cost, abs=1e-5)
+    assert found.evaluations <= 6000
+    assert found.history[-1].mean() < found.history[0].mean()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"estimator": "reinforce_ema"}, {"estimator": "relax"}, {"estimator": "relax_centred", "critic.width": 16},
+     {"estimator": "relax", "critic.warmup": 5}, {"entropy": 0.3, "lr_decay": "cosine"},
+     {"model": "matching"}, {"estimator": "gaussian", "samples": 4}, {"estimator": "rloo", "samples": 2}],
+)  # fmt: skip
+def test_other_settings_work_too(settings):
+    found = minimise_order(tardiness, 6, evaluations=800, runs=2, **settings)
+    assert sorted(found.order.tolist()) == list(range(6))
+    assert found.cost <= float(tardiness(all_orderings(6)).double().mean())
+
+
+def test_arrays_and_lists_are_numbers_too():
+    as_array = minimise_order(lambda b: tardiness(b).numpy().astype(np.float64), 6, evaluations=400)
+    as_list = minimise_order(lambda b: tardiness(b).tolist(), 6, evaluations=400)
+    assert as_array.order.tolist() == as_list.order.tolist()
+
+
+def test_one_seed_one_answer_and_the_global_generator_is_left_alone():
+    before = torch.random.get_rng_state()
+    one, two, three = (minimise_order(tardiness, 6, 400, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(one.theta, two.theta)
+    assert not torch.equal(one.theta, three.theta)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    ("n", "settings", "message"),
+    [
+        (1, {}, "n = 1; an order needs an integer n >= 2"),
+        (2.5, {}, "n = 2.5; an order needs an integer n >= 2"),
+        (4, {"evaluations": 2}, "each run needs at least one evaluation"),
+        (4, {"samples": 1}, "^estimator = rloo uses a leave-one-out baseline and needs samples >= 2; found 1"),
+        (4, {"estimator": "relax", "critic.tau": 0.0}, "critic.tau"),
+        (4, {"learning_rate": 0.1}, "^unknown setting 'learning_rate'; see"),
+        (4, {"critic.tau": -1.0}, r"^critic\.tau: found -1\.0; input should be greater than 0; see"),
+        (4, {"restarts": 3}, "raise runs instead"),
+        (4, {"estimator": "straight_through"}, "needs a relaxation of f"),
+        (4, {"estimator": "relax", "critic.of": "relaxed"}, "needs a relaxation of f"),
+    ],
+)
+def test_wrong_calls(n, settings, message):
+    with pytest.raises(SpecError, match=message):
+        minimise_order(lambda b: b[:, 0].double(), n, **settings)
+
+
+def test_wrong_answers():
+    with pytest.raises(SpecError, match=r"f returned shape \(128, 4\) for 128 orders; .* shape \(128,\)"):
+        minimise_order(lambda b: b.double(), 4)
+    with pytest.raises(SpecError, match="f returned str, which is not convertible to numbers"):
+        minimise_order(lambda b: "low", 4)
+    with pytest.raises(TrialError, match="is nan; costs must be finite"):
+        minimise_order(lambda b: torch.full((len(b),), math.nan), 4)
+
+
+def test_the_examples_of_the_page_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = Path(__file__).parents[3] / "docs" / "projects" / "permutations.md"
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, str(page), "exec"), {"__name__": "example"})
