@@ -38,7 +38,7 @@ SPACE = Space(
         "csgld.cycle_epochs": Int(8, 20, log=True, when={"method": "csgld"}),  # paper: 50; at least noise_epochs
         "csgld.samples": Choice(1, 3, 5, when={"method": "csgld"}),  # paper: 3; at most noise_epochs
         "csgld.noise_epochs": Int(5, 8, when={"method": "csgld"}),  # paper: 3 of 50; csgmcmc: 5
-        "csgld.temperature": Float(1e-3, 1.0, log=True, when={"method": "csgld"}),  # 1 = Bayes; paper: effectively 0.082
+        "csgld.temperature": Float(1e-3, 1.0, log=True, when={"method": "csgld"}),  # 1 = Bayes; paper: 0.082
         "csgld.momentum": Choice(0.0, 0.9, when={"method": "csgld"}),  # paper: 0; 0.9 is SGHMC
         "fge.pretrain": Float(0.5, 1.0, when={"method": "fge"}),  # paper: 160 of 300 epochs
         "fge.cycle_epochs": Choice(2, 4, 6, 8, when={"method": "fge"}),  # paper: 2 and 4; even numbers only
