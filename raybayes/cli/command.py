@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import typer
 from typer.core import TyperGroup
@@ -40,8 +40,8 @@ def _as_command(name: str, known: Sequence[str]) -> Any:
 def _project_command(name: str, known: Sequence[str]) -> Callable[..., int]:
     def call(
         ctx: typer.Context,
-        run: Annotated[Optional[str], typer.Option()] = None,  # noqa: UP045
-        out: Annotated[Optional[str], typer.Option()] = None,  # noqa: UP045
+        run: Annotated[str | None, typer.Option()] = None,
+        out: Annotated[str | None, typer.Option()] = None,
         json: options.Json = False,
     ) -> int:
         if run is None or {"-h", "--help"} & set(ctx.args):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,12 +37,12 @@ def show(
 def rescore(
     path: Path,
     settings: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option("-s", "--set", metavar="KEY=VALUE", help="Setting of the project's rescoring; may be repeated."),
     ] = None,
-    csv: Annotated[Optional[str], typer.Option(metavar="FILE", help="Write the long table as CSV.")] = None,  # noqa: UP045
-    parquet: Annotated[Optional[str], typer.Option(metavar="FILE", help="Write the long table as Parquet.")] = None,  # noqa: UP045
-    figures: Annotated[Optional[str], typer.Option(metavar="FOLDER", help="Write the figures as PNG.")] = None,  # noqa: UP045
+    csv: Annotated[str | None, typer.Option(metavar="FILE", help="Write the long table as CSV.")] = None,
+    parquet: Annotated[str | None, typer.Option(metavar="FILE", help="Write the long table as Parquet.")] = None,
+    figures: Annotated[str | None, typer.Option(metavar="FOLDER", help="Write the figures as PNG.")] = None,
     json: options.Json = False,
 ) -> int:
     """Recompute the results of a sweep from its stored tables, without training and without a GPU."""

@@ -233,15 +233,9 @@ class SweepState:
         missed = violations(self._spec.constraints, metrics) if outcome.state is State.COMPLETE else {}
         self._study.note(number, seconds=sum(trial.seconds.values()), steps=step)
         self._study.finish(number, outcome, missed)
-        trial.record = TrialRecord(
-            number,
-            outcome.state,
-            trial.params,
-            outcome.values,
-            curve={},
-            notes={"error": outcome.error, **(notes or {})},
-            feasible=all(distance <= 0 for distance in missed.values()),
-        )
+        feasible, kept = all(distance <= 0 for distance in missed.values()), {"error": outcome.error, **(notes or {})}
+        state, values = outcome.state, outcome.values
+        trial.record = TrialRecord(number, state, trial.params, values, curve={}, notes=kept, feasible=feasible)
         self._closed[number] = trial
         value = outcome.values[0] if outcome.values else metrics.get(self._plan.objectives[0].name)
         self._ended.append(Ended(number, str(outcome.state), value, outcome.error))

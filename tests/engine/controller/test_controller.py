@@ -1,4 +1,4 @@
-"""The brain of a burst, driven without Ray: population-based training, repeats, retention, what a crash may leave."""
+"""Whole bursts without Ray: population-based training, repeats, retention, samplers and schedulers."""
 
 import itertools
 from collections import Counter
