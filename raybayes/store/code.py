@@ -35,6 +35,6 @@ def read_stamps(layout: Layout) -> dict[int, dict[str, Any]]:
             found[int(number)] = dict(yaml.safe_load(layout.storage.read_bytes(path)))
         except (yaml.YAMLError, TypeError, ValueError) as error:
             raise StoreError(
-                f"{layout.storage.display_path(path)}: this is not a code stamp ({error}); delete the file to go without it."
+                f"{layout.storage.display_path(path)}: not a code stamp ({error}); delete the file to do without it."
             ) from None
     return dict(sorted(found.items()))
