@@ -26,6 +26,7 @@ METRICS = (
     Metric("unlabelled_nll", "minimize", "nats", "-log p(x) of unlabelled training examples, same mean", False),
     Metric("grad_norm", "minimize", "", "norm of the gradient before clipping, same mean"),
     Metric("skipped", "minimize", "updates", "updates without a finite gradient since the last report"),
+    Metric("inverse_error", "minimize", "", "largest |decode(encode(x)) - x| of 64 test examples; 1e9: not finite"),
     Metric("gflops", "minimize", "GFLOP", "floating-point operations per example in a training step"),
     Metric("test_error", "minimize", "", "share of wrong labels on the test examples", False),
     Metric("test_bpd", "minimize", "bits/dim", "bpd on the test examples", False),
