@@ -58,7 +58,8 @@ def _perform(name: str, arguments: Sequence[str], run: str, out: str, as_json: b
     from raybayes.sweeps.results import SweepResult
 
     found = SweepResult(run)
-    offered = {command.name: command for command in catalog.load_project(found.spec.project).commands}
+    own = found.spec.training is not None  # then `found.command` says that there is none
+    offered = {} if own else {command.name: command for command in catalog.load_project(found.spec.project).commands}
     inputs, settings = split_arguments(arguments, offered[name]) if name in offered else (list(arguments), {})
     made = found.command(name, inputs, settings)
     files = _write(made, Path(out), name)
@@ -120,11 +121,11 @@ def _write(made: Findings, folder: Path, name: str) -> list[str]:
 
     from raybayes.cli.printing import plain
     from raybayes.cli.show import findings_rows
-    from raybayes.reporting.figures.style import rendered
+    from raybayes.reporting.figures.style import render_figure
     from raybayes.reporting.tables.findings import file_name
 
     files = {f"{name}.json": json.dumps(plain(findings_rows(made)), indent=2, default=str).encode()}
-    files |= {f"{file_name(caption)}.png": rendered(figure, "png") for caption, figure in made.figures.items()}
+    files |= {f"{file_name(caption)}.png": render_figure(figure, "png") for caption, figure in made.figures.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, content in files.items():

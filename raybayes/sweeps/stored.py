@@ -16,7 +16,7 @@ from raybayes.store.documents import read_spec
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
 from raybayes.store.logs.reports import read_reports
-from raybayes.store.tables import read_table, table_names
+from raybayes.store.tables import list_tables, read_table
 
 if TYPE_CHECKING:
     from raybayes.search.objective import Objective
@@ -49,7 +49,7 @@ class StoredSweep:
     def spec(self) -> SweepSpec:
         """What was asked for, every default written out."""
         known = {name: value for name, value in self.document.items() if name in SweepSpec.model_fields}
-        return build(SweepSpec, known, self.layout.storage.shown(self.layout.spec))
+        return build(SweepSpec, known, self.layout.storage.display_path(self.layout.spec))
 
     @cached_property
     def space(self) -> Space:
@@ -86,6 +86,16 @@ class StoredSweep:
         """One row per report: trial, repeat, attempt, step, seconds, time, node, and the metrics."""
         return read_reports(self.layout)
 
+    @property
+    def code(self) -> dict[int, dict[str, Any]]:
+        """Which code each burst ran with: commit, diff, sources, packages, and the numbers of the trials it trained."""
+        from raybayes.store.code import read_stamps
+        from raybayes.store.logs.reports import trials_of_bursts
+
+        trained = trials_of_bursts(self.layout)
+        stamps = read_stamps(self.layout)
+        return {burst: {**stamp, "trials": trained.get(burst, [])} for burst, stamp in stamps.items()}
+
     def profile(self) -> pa.Table:
         """Where the time of each slot went, one row per run: slot, node, trial, repeat, ended, seconds of each part."""
         from raybayes.store.logs.profile import read_profile
@@ -95,7 +105,7 @@ class StoredSweep:
     @property
     def tables(self) -> list[str]:
         """Names of the tables that trials saved."""
-        return table_names(self.layout)
+        return list_tables(self.layout)
 
     def table(self, name: str, trial: int | None = None, repeat: int | None = None) -> pa.Table:
         """What trials saved under `name`, with the columns trial, repeat and part."""
@@ -114,9 +124,9 @@ class StoredSweep:
         """
         from raybayes.store.checkpointing import checkpoints, retention
 
-        ref = checkpoints.newest(self.layout, trial, repeat)
+        ref = checkpoints.find_newest(self.layout, trial, repeat)
         if ref is None:
-            kept = sorted(retention.holders(self.layout))
+            kept = sorted(retention.list_trials_with_checkpoints(self.layout))
             raise StoreError(
                 f"{self.path}: trial {trial} has no stored state; "
                 + (f"trials with one: {', '.join(map(str, kept))}." if kept else "let it make its first checkpoint.")

@@ -380,7 +380,7 @@ def test_a_picture_that_does_not_decode_is_named_by_file_and_row():
     buffer = io.BytesIO()
     Image.new("L", (8, 8)).save(buffer, "PNG")
     table = pa.table({"image": [buffer.getvalue()] * 9 + [b"no picture"], "label": [0, 1] * 5})
-    said = r"^mine\.parquet: column 'image', row 9: the picture does not decode \(of no known format\); replace it"
+    said = r"^mine\.parquet: column 'image', row 9: the picture cannot be decoded \(unknown format\); replace it"
     with pytest.raises(DataError, match=said):
         own_examples(Config(dataset="mine.parquet", preset="cpu"), {"all": table})
 
