@@ -29,5 +29,5 @@ def reliability(confidence: Sequence[float], right: Sequence[bool]) -> pa.Table:
 def calibration_error(confidence: Sequence[float], right: Sequence[bool]) -> float:
     """Expected calibration error (Guo et al. 2017): mean |right - confidence| over tenths of confidence."""
     table = reliability(confidence, right).to_pylist()
-    total = sum(row["n"] for row in table))
+    total = sum(row["n"] for row in table)
     return float(sum(row["n"] / total * abs(row["right"] - row["mean confidence"]) for row in table))
