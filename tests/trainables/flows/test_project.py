@@ -116,6 +116,10 @@ def test_new_samples_come_from_the_command_line(finished, tmp_path, capsys):
     first, *_, last = finished.findings().figures
     assert first.startswith("Validation error and bits/dim over training")
     assert last.startswith("Density and samples")
+    left, right, *_ = finished.findings().figures[last].axes
+    assert right.images[0].get_clim() == (0, 1), "a probability's colours do not depend on the run"
+    first, second, ringed = (len(drawn.get_offsets()) for drawn in left.collections)
+    assert (first + second, ringed) == (100, 10), "the labelled points are ringed"
     assert main(["rescore", finished.path, "--csv", str(tmp_path / "x.csv")]) == 2
     assert "CSV cannot hold the column 'values'" in capsys.readouterr().err
     assert main(["rescore", finished.path, "-s", "trial=4"]) == 2

@@ -252,6 +252,10 @@ def test_weight_decay_spares_all_but_matrices():
     assert {value.dim() for value in decayed["params"]} == {2}
     assert {value.dim() for value in spared["params"]} == {1}
     assert (decayed["weight_decay"], spared["weight_decay"]) == (config.weight_decay, 0.0)
+    shift = build_flow(Config(head={"kind": "shift"}), (2,), 2, torch.Generator().manual_seed(0))
+    assert any(
+        value is shift.head.levels[0][0].means for value in make_optimiser(config, shift).param_groups[1]["params"]
+    )
 
 
 def test_a_layer_that_breaks_is_named(perturbed, alone):

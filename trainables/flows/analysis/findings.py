@@ -112,8 +112,10 @@ def pictures(trained: Trained, name: str, settings: SampleSettings) -> tuple[pa.
         way = as_pictures(figures.between(trained, 10, generator), seen_as_pictures, trained.projection)
         assert way is not None, "what samples are, the way between two of them is too"
         return table, {
-            f"Samples by class, {name}": figures.picture_grid(first, rows, figures.rows_of(trained.names[:rows])),
-            f"Between two samples of a class, {name}": figures.picture_grid(
+            f"Samples by class (a row per class, temperature {settings.temperature:g}), {name}": figures.picture_grid(
+                first, rows, figures.rows_of(trained.names[:rows])
+            ),
+            f"Between two samples of a class (a row per class), {name}": figures.picture_grid(
                 way[: rows * 10], rows, figures.rows_of(trained.names[:rows])
             ),
         }
