@@ -1,7 +1,7 @@
 """A training state as a file: plain values and tensors, read back without running any foreign code.
 
-torch is imported where a state is in hand: who only names and removes checkpoints, as the desk does, starts 2 s sooner
-and with 200 MB less.
+torch is imported where a state is in hand: who only names and removes checkpoints, as the controller does,
+starts 2 s sooner and with 200 MB less.
 """
 
 from __future__ import annotations
