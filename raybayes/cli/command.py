@@ -120,11 +120,11 @@ def _write(made: Findings, folder: Path, name: str) -> list[str]:
 
     from raybayes.cli.printing import plain
     from raybayes.cli.show import findings_rows
-    from raybayes.reporting.figures.style import rendered
+    from raybayes.reporting.figures.style import render_figure
     from raybayes.reporting.tables.findings import file_name
 
     files = {f"{name}.json": json.dumps(plain(findings_rows(made)), indent=2, default=str).encode()}
-    files |= {f"{file_name(caption)}.png": rendered(figure, "png") for caption, figure in made.figures.items()}
+    files |= {f"{file_name(caption)}.png": render_figure(figure, "png") for caption, figure in made.figures.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, content in files.items():

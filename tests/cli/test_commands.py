@@ -270,7 +270,7 @@ MISTAKES = {
     "unknown sampler": ([*PARABOLA, "--sampler", "tpee"], ["unknown sampler 'tpee'", "did you mean 'tpe'"]),
     "unknown scheduler": ([*PARABOLA, "--scheduler", "asah"], ["unknown scheduler 'asah'", "did you mean 'asha'"]),
     "bad option": ([*PARABOLA, "--scheduler", "asha:eta=1"], ["eta = 1", "above 1"]),
-    "pbt with a sampler": ([*PARABOLA, "--scheduler", "pbt", "--sampler", "gp"], ["pbt searches by itself"]),
+    "pbt with a sampler": ([*PARABOLA, "--scheduler", "pbt", "--sampler", "gp"], ["pbt is also the sampler"]),
     "grid without steps": ([*PARABOLA, "--sampler", "grid"], ["infinitely many values", "step="]),
     "trials": ([*PARABOLA, "--trials", "0"], ["trials: found 0", "greater than or equal to 1"]),
     "name": ([*PARABOLA, "--name", "a/b"], ["name: found 'a/b'", "letters, digits"]),

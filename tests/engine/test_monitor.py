@@ -7,7 +7,7 @@ import raybayes as rb
 from raybayes.engine.monitor import Monitor
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
-from raybayes.store.logs.reports import ReportLog
+from raybayes.store.logs.report_log import ReportLog
 
 
 def report(step):

@@ -28,7 +28,7 @@ class Controller:
         self.layout, self.announced = layout, []
 
     def before_checkpoint(self, key, step):
-        self.announced.append((step, checkpoints.steps(self.layout, *key)))
+        self.announced.append((step, checkpoints.list_steps(self.layout, *key)))
 
 
 class Gate:
@@ -78,7 +78,7 @@ def wait_until(condition):
 
 
 def stored(layout):
-    return checkpoints.steps(layout, 3, 0)
+    return checkpoints.list_steps(layout, 3, 0)
 
 
 def test_training_goes_on_while_a_checkpoint_is_on_its_way_and_the_next_is_not_due(layout, monkeypatch):
@@ -97,7 +97,7 @@ def test_training_goes_on_while_a_checkpoint_is_on_its_way_and_the_next_is_not_d
     gate.open.set()
     wait_until(lambda: stored(layout) == [4])
     wait_until(lambda: checkpointer.poll() or checkpointer.due)
-    assert float(checkpoints.load(checkpoints.newest(layout, 3, 0))[0]["w"].sum()) == 0.0
+    assert float(checkpoints.load(checkpoints.find_newest(layout, 3, 0))[0]["w"].sum()) == 0.0
     checkpointer.close()
 
 
@@ -133,9 +133,9 @@ def test_a_process_that_dies_on_the_way_leaves_the_checkpoint_before(layout, mon
         with pytest.raises(SystemExit):
             checkpointer.settle()
     assert stored(layout) == [2]
-    checkpoints.stale_parts(layout)
+    checkpoints.remove_stale_parts(layout)
     assert layout.storage.list(layout.trial(3, 0)) == ["00000002"]
-    assert checkpoints.load(checkpoints.newest(layout, 3, 0))[0] == {"w": 2}
+    assert checkpoints.load(checkpoints.find_newest(layout, 3, 0))[0] == {"w": 2}
 
 
 def test_the_end_of_a_trial_breaks_off_what_is_on_its_way_and_leaves_nothing(layout, monkeypatch):
@@ -168,7 +168,7 @@ def test_a_storage_that_refuses_costs_the_checkpoint_and_not_the_trial(layout, m
 
 
 def test_a_state_that_cannot_be_stored_fails_the_trial(layout):
-    with pytest.raises(StoreError, match="which a checkpoint does not hold"):
+    with pytest.raises(StoreError, match="which a checkpoint cannot hold"):
         checkpointer_of(layout).save(4, {"w": object()}, wait=False)
 
 
@@ -221,7 +221,7 @@ def test_two_ranks_are_one_checkpoint(layout, monkeypatch):
     for thread in threads:
         thread.join(30)
     assert stored(layout) == [6, 8]
-    assert [state["rank"] for state in checkpoints.load(checkpoints.newest(layout, 3, 0))] == [0, 1]
+    assert [state["rank"] for state in checkpoints.load(checkpoints.find_newest(layout, 3, 0))] == [0, 1]
     assert [step for step, _ in checkpointers[0]._controller.announced] == [4, 6, 8]
     assert checkpointers[1]._controller.announced == []
 
@@ -240,4 +240,4 @@ def test_a_whole_trial_with_checkpoints_beside_it(tmp_path, monkeypatch):
     found = rb.resume(sweep.path, executor="local", time_budget=None)
     plain = rb.sweep("parabola", config=config, name="w", **{**options, "checkpoint_every": 0.0})
     assert found.reports["loss"].to_pylist() == plain.reports["loss"].to_pylist()
-    assert len(checkpoints.steps(found.layout, 0, 0)) == 1
+    assert len(checkpoints.list_steps(found.layout, 0, 0)) == 1

@@ -184,11 +184,11 @@ class TestBadInput:
 
     def test_pictures_that_do_not_decode_are_named(self, shop):
         (shop / "one.jpg").write_bytes(b"no picture")
-        self.refused(shop, "one.jpg: the picture does not decode (of no known format). Correct", "skip_bad = true")
+        self.refused(shop, "one.jpg: the picture cannot be decoded (of no known format). Correct", "skip_bad = true")
 
     def test_class_images_that_do_not_decode_are_named(self, shop):
         (shop / "classes" / "cup.png").write_bytes(b"no picture")
-        self.refused(shop, "cup.png: the picture does not decode")
+        self.refused(shop, "cup.png: the picture cannot be decoded")
 
     def test_bad_rows_and_pictures_are_skipped_if_asked_and_noted(self, shop):
         torn = (shop / "one.jpg").read_bytes()

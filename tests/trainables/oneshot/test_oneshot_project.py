@@ -563,7 +563,7 @@ class TestDetect:
             (["shelf.jpg"], {}, ["needs a picture of each class", "--class-image"]),
             (["none.jpg"], {"class_image": ["yogurt_berry_balls.jpg"]}, ["scene: there is no file none.jpg"]),
             (["shelf.jpg"], {"class_image": ["none.png"]}, ["class image: there is no file none.png"]),
-            (["shelf.jpg"], {"class_image": ["shelf.csv"]}, ["shelf.csv: the picture does not decode"]),
+            (["shelf.jpg"], {"class_image": ["shelf.csv"]}, ["shelf.csv: the picture cannot be decoded"]),
             (["shelf.csv"], {"class_image": ["yogurt_berry_balls.jpg"]}, ["shelf.csv: the picture", "--skip-bad true"]),
             (
                 ["shelf.jpg"],
