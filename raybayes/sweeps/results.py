@@ -142,7 +142,7 @@ class SweepResult(StoredSweep):
 
         numbers = find_pareto_front(eligible_records(self.records, self.confirmed), self.objectives)
         rows = {number: i for i, number in enumerate(self.trials["trial"].to_pylist())}
-        return self.trials.take([rows[number] for number in numbers])
+        return self.trials.take(pa.array([rows[number] for number in numbers], pa.int64()))
 
     def config(self, trial: int | None = None) -> dict[str, Any]:
         """The whole configuration of a trial (the best one by default), dotted names, ready for `rb.train`."""
