@@ -14,6 +14,7 @@ from raybayes.contract import Direction, Project
 from raybayes.errors import SpecError
 from raybayes.space import Space
 from raybayes.training import digest, function, script
+from raybayes.training.command_words import patterns_of
 from raybayes.training.reference import load_reference, source_file
 
 Kind = Literal["function", "reference", "command"]
@@ -53,7 +54,7 @@ class OwnTraining:
     def project(self) -> Project:
         """The project. Raises SpecError with what is wrong with the training."""
         if self.kind == "command":
-            patterns = script.patterns_of(self.metrics)
+            patterns = patterns_of(self.metrics)
             return script.project_of(
                 self.command, self.space, self.objective, self.constants, patterns, self.checkpoint_every
             )

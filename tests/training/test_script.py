@@ -14,7 +14,8 @@ import pytest
 from raybayes.contract import Stop
 from raybayes.errors import SpecError, TrialError
 from raybayes.space import Choice, Float, Space
-from raybayes.training.script import ScriptTraining, Template, patterns_of, project_of
+from raybayes.training.command_words import Template, patterns_of
+from raybayes.training.script import ScriptTraining, project_of
 
 SPACE = Space({"lr": Float(0.1, 1.0), "layers": Choice("64", "64,64"), "nesterov": Choice(True, False)})
 MINIMIZE = {"val_loss": "minimize"}
