@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from raybayes.contract import Command, Context, Findings, Fusion, Metric, Project, Rescore, Stop
     from raybayes.search.progress import Progress
     from raybayes.space import Choice, Float, Int, Space
-    from raybayes.sweeps.simulation import Recorded, simulate
+    from raybayes.sweeps.recorded import Recorded
+    from raybayes.sweeps.simulation import simulate
 
 __all__ = [
     "Choice",
@@ -76,7 +77,8 @@ _HOMES = {
     "raybayes.contract": ("Command", "Context", "Findings", "Fusion", "Metric", "Project", "Rescore", "Stop"),
     "raybayes.search.progress": ("Progress",),
     "raybayes.space": ("Choice", "Float", "Int", "Space"),
-    "raybayes.sweeps.simulation": ("Recorded", "simulate"),
+    "raybayes.sweeps.recorded": ("Recorded",),
+    "raybayes.sweeps.simulation": ("simulate",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

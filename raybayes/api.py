@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Unpack
 
+from raybayes.clock import WALL
 from raybayes.errors import SpecError
 from raybayes.search.progress import Watch
-from raybayes.spec.options import Path, options_at, require_known
+from raybayes.spec.options import OPTIONS, Path, options_at, require_known
 from raybayes.spec.reading import parse_confirm
 from raybayes.spec.signatures import (
     ConfirmOptions,
@@ -23,10 +24,9 @@ from raybayes.spec.signatures import (
 )
 from raybayes.spec.sweep_spec import SweepSpec, make_spec
 from raybayes.spec.validation import build
-from raybayes.store.layout import Layout
 from raybayes.sweeps import confirmation
-from raybayes.sweeps.execution import Executor, deadline, run, silent
-from raybayes.sweeps.preparation import Prepared, prepare, require_same_space, require_same_sweep
+from raybayes.sweeps.execution import Executor, run, silent
+from raybayes.sweeps.preparation import Prepared, prepare_resume, prepare_start
 from raybayes.sweeps.results import SweepResult
 
 
@@ -118,10 +118,8 @@ def start(spec: SweepSpec, executor: Executor = "ray", watch: Watch = silent, wa
         SpecError: a sweep of that name exists and is another one; the message says what differs.
         ResourceError: a trial needs more than the machines have.
     """
-    until = deadline(walltime)  # the limit counts from here: preparing loads torch
-    prepared = prepare(spec)
-    require_same_sweep(prepared)
-    return _execute(prepared, executor, watch, until)
+    until = _deadline(walltime)  # the limit counts from here: preparing loads torch
+    return _execute(prepare_start(spec), executor, watch, until)
 
 
 def _execute(prepared: Prepared, executor: Executor, watch: Watch, until: float | None) -> Sweep:
@@ -154,13 +152,11 @@ def resume(path: Path, *, watch: Watch = silent, **options: Unpack[ResumeOptions
         ResourceError: a trial needs more than the machines have.
     """
     changes, executor, walltime = _apart(options)
-    until, found = deadline(walltime), SweepResult(path)
+    until, found = _deadline(walltime), SweepResult(path)
     if found.spec.kind == "confirm":
         require_known("confirm", changes)
         return Sweep(confirmation.resume_stage(found, changes, executor, watch, until))
-    prepared = prepare(_changed(found, changes), Layout(found.layout.storage))
-    require_same_space(found, prepared.plan.space)
-    return _execute(prepared, executor, watch, until)
+    return _execute(prepare_resume(_changed(found, changes), found), executor, watch, until)
 
 
 @takes("extend")
@@ -202,9 +198,15 @@ def confirm(
         StoreError: the sweep has no finished trial that satisfies its constraints, or a burst still works on it.
     """
     changes, executor, walltime = _apart(options)
-    until, found = deadline(walltime), SweepResult(path)
+    until, found = _deadline(walltime), SweepResult(path)
     confirmation.confirm(found, top, repeats, changes, executor, watch, until)
     return Sweep(path)
+
+
+def _deadline(walltime: Any) -> float | None:
+    """When a wall-clock limit that starts now is reached, on WALL's elapsed time; None: never. Raises SpecError."""
+    seconds: float | None = OPTIONS["walltime"].value(walltime)
+    return None if seconds is None else WALL.elapsed() + seconds
 
 
 def _apart(options: Mapping[str, Any]) -> tuple[dict[str, Any], Executor, Any]:

@@ -163,12 +163,14 @@ class Selection:
         config: the user's fixed values by dotted names, in the types of the project's Config.
         space: the declared search space; an empty one where nothing is searched.
         defaults: the whole default configuration by dotted names, with what is fixed.
+        roots: folders that hold projects, to be added in other processes.
     """
 
     project: Project
     config: Mapping[str, Any]
     space: Space
     defaults: Mapping[str, Any]
+    roots: tuple[str, ...]
 
 
 def select(name: str, config: Mapping[str, Any], space: str | None) -> Selection:
@@ -185,7 +187,7 @@ def select(name: str, config: Mapping[str, Any], space: str | None) -> Selection
     project = load_project(name)
     fixed = fixed_values(project, config)
     chosen = Space({}) if space is None else load_space(project, space)
-    return Selection(project, fixed, chosen, filled(project, {**chosen.constants(), **fixed}))
+    return Selection(project, fixed, chosen, filled(project, {**chosen.constants(), **fixed}), roots())
 
 
 def defaults(project: Project) -> dict[str, Any]:

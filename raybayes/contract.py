@@ -57,7 +57,7 @@ class Metric:
         timing: whether it is a measured time, which two equal runs do not share.
 
     Raises:
-        SpecError: the name is that of a column which every table of trials or reports has.
+        SpecError: the name is a column of every table of trials or reports.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Metric:
     def __post_init__(self) -> None:
         if self.name in COLUMNS or self.name.endswith((".se", ".searched")) or self.name.startswith("config."):
             raise SpecError(
-                f"a metric cannot be called {self.name!r}, because the tables of every sweep use this name themselves; "
+                f"a metric cannot be called {self.name!r}: every table of trials or reports has a column of that name; "
                 f"choose another one, such as {self.name.replace('.', '_')}_value."
             )
 
@@ -81,10 +81,10 @@ class Action(enum.StrEnum):
     CONTINUE = "continue"
     PRUNE = "prune"  # the scheduler has seen enough
     FAIL = "fail"  # the objective is not a finite number: training on would burn time
-    PAUSE = "pause"  # write a checkpoint, then end; the same trial goes on later
+    PAUSE = "pause"  # write a checkpoint, then end; a later burst resumes the trial
 
 
-class Stop(Exception):  # noqa: N818 - not an error: the ordinary end of a trial that the sweep has seen enough of
+class Stop(Exception):  # noqa: N818 - not an error: the ordinary end of a trial that is stopped early
     """Raised by `ctx.report` when the trial must end now. Let it pass through; `finally` blocks run as usual."""
 
     def __init__(self, action: Action) -> None:
@@ -93,7 +93,7 @@ class Stop(Exception):  # noqa: N818 - not an error: the ordinary end of a trial
 
 
 class Context(Protocol):
-    """The sweep's side of a training function, one object a worker.
+    """The sweep's side of a training function, one object per worker.
 
     Attributes:
         rank: this worker's number, 0 .. world_size - 1.
@@ -169,12 +169,12 @@ class Finished(Protocol):
 
     @property
     def trials(self) -> pa.Table:
-        """One row a trial: trial, state, steps, objectives, config.*, seconds, ..."""
+        """One row per trial: trial, state, steps, objectives, config.*, seconds, ..."""
         ...
 
     @property
     def reports(self) -> pa.Table:
-        """One row a report: trial, repeat, attempt, step, seconds, time, node, and the metrics."""
+        """One row per report: trial, repeat, attempt, step, seconds, time, node, and the metrics."""
         ...
 
     @property
@@ -208,7 +208,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class Rescore:
-    """How a project computes its results anew from what a sweep has stored, without training and without a device.
+    """How a project recomputes its results from what a sweep has stored, without training and without a device.
 
     Args:
         Settings: a frozen pydantic model of what may be set, checked like a `Config`.
@@ -221,10 +221,10 @@ class Rescore:
 
 @dataclass(frozen=True)
 class Command:
-    """What a finished run is good for: `raybayes <name> INPUT... --run PATH [--<setting> VALUE ...]`.
+    """A command on a finished run: `raybayes <name> INPUT... --run PATH [--<setting> VALUE ...]`.
 
     Args:
-        name: a verb that is none of raybayes' own.
+        name: a verb; not a command of raybayes itself.
         summary: one sentence.
         inputs: what the arguments are, for the help: "SCENE".
         Settings: a frozen pydantic model, checked like a `Config`; each field is an option ("--class-image" sets
@@ -245,8 +245,8 @@ class Fusion:
 
     Args:
         alike: given a config, what trials must have in common to be trained together; None: this one is trained alone.
-        most: given a config, how many trials at most gain from it, or fit into memory; "auto" takes no more, and who
-            gives a number knows better.
+        most: given a config, how many trials at most gain from it, or fit into memory. `--fuse auto` never exceeds it;
+            an explicit `--fuse N` overrides it.
         train: `train(configs, contexts)`: what `Project.train` does, for each config with its own context. All that a
             trial reports and stores is what it would be alone, up to rounding. The report of a trial may raise `Stop`,
             which ends this trial and no other; the function returns when none is left. The trials may go on from
@@ -285,7 +285,7 @@ class Project:
             that is bad before its first cycle ends, by design, says so here.
         findings: what a whole sweep has found: tables to print below its trials, figures for its page.
         rescore: how the results follow from the stored tables, for other settings than those of the run.
-        commands: what a finished run is good for.
+        commands: what can be done with a finished run.
         fusion: how several trials are trained at the same time, if that is faster than one after the other.
     """
 

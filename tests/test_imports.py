@@ -7,7 +7,7 @@ from pathlib import Path
 
 import import_graph
 import pytest
-from import_graph import Import, arrows_of, circles_of, imports_of, modules_of
+from import_graph import Import, arrows_of, circles_by_folder, circles_of, imports_of, modules_of
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("raybayes", "trainables", "search_spaces")
@@ -160,12 +160,15 @@ def test_imports_follow_the_arrows(home):
 
 @pytest.mark.parametrize("package", opened(["raybayes", *PROJECTS, "search_spaces"], CIRCLES_TO_CUT))
 def test_imports_run_in_no_circle(package):
-    modules = [name for name in MODULES if f"{name}.".startswith(f"{package}.")]
-    arrows = arrows_of([found for found in IMPORTS if f"{found.module}.".startswith(f"{package}.")], modules)
-    circles = circles_of(arrows)
+    """Neither from module to module, nor among the files and folders of a folder, so that each has its own level."""
+    modules = {name: file for name, file in MODULES.items() if f"{name}.".startswith(f"{package}.")}
+    folders = [name for name, file in modules.items() if file.name == "__init__.py"]
+    arrows = arrows_of([found for found in IMPORTS if found.module in modules], modules)
+    circles, sides = circles_of(arrows), circles_by_folder(arrows, folders)
     count = sum(len(targets) for targets in arrows.values())
-    print(f"\n{package}: {len(modules)} modules, {count} arrows, {len(circles)} circles")
+    print(f"\n{package}: {len(modules)} modules in {len(folders)} folders, {count} arrows, {len(circles)} circles")
     assert circles == []
+    assert sides == {}
 
 
 @pytest.mark.parametrize(
@@ -229,6 +232,12 @@ def test_a_right_arrow_is_let_through(module, source):
 )
 def test_a_circle_is_seen(arrows, circles):
     assert circles_of(arrows) == circles
+
+
+def test_a_circle_of_folders_is_seen_where_modules_have_none():
+    arrows = {"p.a.one": ["p.b.two"], "p.b.two": [], "p.b.three": ["p.a.four"], "p.a.four": ["p.c"], "p.c": []}
+    assert circles_of(arrows) == []
+    assert circles_by_folder(arrows, ["p", "p.a", "p.b"]) == {"p": [["a", "b"]]}
 
 
 _ALL_OF = """

@@ -19,7 +19,7 @@ from benchmarks.multi_fidelity.record import FILE
 from benchmarks.multi_fidelity.space import SPACE
 from benchmarks.quality import Found, write
 from raybayes.contract import Direction
-from raybayes.sweeps.simulation import Recorded
+from raybayes.sweeps.recorded import Recorded
 
 WORKERS, TRIALS = 8, 128
 CLAIM = "Epochs of training until a network within 1 % of the best recorded error was trained to its end"

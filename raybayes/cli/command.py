@@ -1,6 +1,6 @@
 """Commands that projects offer on their runs: `raybayes <name> INPUT... --run PATH [--<setting> VALUE ...]`.
 
-raybayes knows none of them: a word that is no command of its own is looked up in the project of the run.
+raybayes itself knows none of them: an unknown word is looked up among the commands of the run's project.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _HOUSE_OPTIONS = ("--run PATH", "--out DIR", "--json")
 
 
 class Nouns(TyperGroup):
-    """The commands of raybayes; every other word is a command of the project whose run is given."""
+    """The commands of raybayes; every other word is a command of the run's project."""
 
     def get_command(self, ctx: Any, name: str) -> Any:
         return super().get_command(ctx, name) or _as_command(name, self.list_commands(ctx))
@@ -110,7 +110,7 @@ def _option(field: str) -> str:
 
 
 def _value_name(kind: Any) -> str:
-    """What the help calls an option's value: there are no flags, so what is yes or no takes true or false."""
+    """The placeholder of an option's value in the help; yes or no is true or false, as there are no flags."""
     return "true|false" if bool in (kind, *get_args(kind)) else "VALUE"
 
 
@@ -135,7 +135,7 @@ def _write(made: Findings, folder: Path, name: str) -> list[str]:
 
 
 def _explain(name: str, known: Sequence[str], asked: bool) -> int:
-    """The help of a project's command; without --help, the sentence that says what is missing."""
+    """Print the help of a project's command; without --help, raise the sentence that says what is missing."""
     from raybayes import catalog
     from raybayes.cli.printing import console, plain_table
 

@@ -11,12 +11,14 @@ import typer
 
 
 def dashboard(
-    path: Annotated[str, typer.Argument(help="The folder of a sweep.")],
-    port: Annotated[int, typer.Option(help="Port of this machine; 0 takes a free one.")] = 8080,
-    host: Annotated[str, typer.Option(help="Address; 0.0.0.0 lets the whole network in.")] = "127.0.0.1",
-    browser: Annotated[bool, typer.Option("--browser", help="Open a browser of this machine.")] = False,
+    path: Annotated[str, typer.Argument(help="Folder or URI of a sweep.")],
+    port: Annotated[int, typer.Option(help="Port to serve on; 0 chooses a free one.")] = 8080,
+    host: Annotated[
+        str, typer.Option(help="Address to serve on; 0.0.0.0 accepts connections from the whole network.")
+    ] = "127.0.0.1",
+    browser: Annotated[bool, typer.Option("--browser", help="Open a browser on this machine.")] = False,
 ) -> int:
-    """Serve Optuna's dashboard, the report and the figures of a sweep. It only reads; Ctrl-C ends it."""
+    """Serve Optuna's dashboard, the report and the figures of a sweep. It only reads; Ctrl-C stops it."""
     from raybayes.sweeps.dashboard import Site, serve
 
     with serve(Site(path), host, port) as server:
@@ -33,7 +35,7 @@ def dashboard(
 
 
 def announcement(path: str, host: str, port: int) -> list[str]:
-    """Where what is to be seen."""
+    """The addresses to open."""
     root = f"http://{host}:{port}/"
     return [
         f"{root}            {path}: report and figures",
@@ -52,7 +54,7 @@ def opened(address: str, port: int) -> str:
     """Open a browser, or say how to reach the address from a machine that has one."""
     try:
         if webbrowser.get().open(address):
-            return "a browser was opened"
+            return "opened a browser"
     except webbrowser.Error:
         pass
-    return f"there is no browser on this machine; on yours, run {tunnel(port)} and open http://127.0.0.1:{port}/"
+    return f"this machine has no browser; on yours, run {tunnel(port)} and open http://127.0.0.1:{port}/"

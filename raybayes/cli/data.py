@@ -11,13 +11,13 @@ from raybayes.cli import options
 if TYPE_CHECKING:
     from raybayes.data import Check
 
-app = typer.Typer(help="Data sets: what there is, where it lies, how to get it.", no_args_is_help=True)
+app = typer.Typer(help="List, check and download data sets.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="See `raybayes data list`.")]
 
 
 @app.command("list")
 def list_(data: options.Data = None, json: options.Json = False) -> int:
-    """Every data set, and where it was found."""
+    """List the data sets and where each was found."""
     from dataclasses import asdict
 
     from raybayes.cli.printing import console, plain_table, print_json
@@ -36,7 +36,7 @@ def list_(data: options.Data = None, json: options.Json = False) -> int:
 
 @app.command()
 def check(name: Name, data: options.Data = None, json: options.Json = False) -> int:
-    """Read a data set (or a Parquet file) and compare it with what is declared."""
+    """Read a data set (or a Parquet file) and compare it with its declaration."""
     from raybayes import data as sets
 
     return _answer(sets.check(name, data), json)
@@ -44,7 +44,7 @@ def check(name: Name, data: options.Data = None, json: options.Json = False) -> 
 
 @app.command()
 def fetch(name: Name, data: options.Data = None, json: options.Json = False) -> int:
-    """Download a data set from its public source, and check it."""
+    """Download a data set from its public source and check it."""
     from raybayes import data as sets
 
     return _answer(sets.fetch(name, data), json)
@@ -72,7 +72,7 @@ def _answer(found: Check, json: bool) -> int:
     out.print(f"fingerprint: {found.fingerprint}", markup=False)
     for problem in found.problems:
         out.print(f"problem: {problem}", markup=False)
-    out.print("as it should be" if found.ok else f"{len(found.problems)} problem(s)", markup=False)
+    out.print("no problems" if found.ok else f"{len(found.problems)} problem(s)", markup=False)
     return 0 if found.ok else 2
 
 

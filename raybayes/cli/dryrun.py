@@ -1,4 +1,4 @@
-"""`--dry-run`: the plan of a sweep, and a refusal of what the machines can never give."""
+"""`--dry-run`: prints the plan of a sweep, and refuses what the machines can never provide."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from raybayes.sweeps.preparation import prepare
 
 
 def print_plan(spec: SweepSpec, as_json: bool) -> None:
-    """Trials, resources a trial, how many at once, the first five configurations. Starts and writes nothing."""
+    """Print trials, resources per trial, trials at once, the first five configurations. Starts and writes nothing."""
     prepared = prepare(spec)
     need = prepared.spec.resources
     if os.environ.get("RAY_ADDRESS"):
@@ -26,7 +26,7 @@ def print_plan(spec: SweepSpec, as_json: bool) -> None:
         "sweep": prepared.layout.storage.display,
         "trials": spec.trials if prepared.plan.grid is None else min(spec.trials, len(prepared.plan.grid)),
         "repeats": spec.repeats,
-        "resources a trial": f"{need.workers} worker(s) x {need.cpus_per_worker:g} CPU + {need.gpus_per_worker:g} GPU",
+        "resources per trial": f"{need.workers} x ({need.cpus_per_worker:g} CPU + {need.gpus_per_worker:g} GPU)",
         "at once": at_once,
         "sampler": str(spec.sampler),
         "scheduler": str(spec.scheduler),
@@ -40,11 +40,11 @@ def print_plan(spec: SweepSpec, as_json: bool) -> None:
         out.print(f"{name:>18}  {value}", markup=False)
     if prepared.plan.remark:
         out.print(f"{'note':>18}  {prepared.plan.remark}", markup=False)
-    out.print("\nfirst configurations, as asked for before any result:", markup=False)
+    out.print("\nfirst configurations, sampled before any result:", markup=False)
     table = plain_table("trial", "configuration")
     for number, params in enumerate(first):
         table.add_row(
             str(number), ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in params.items())
         )
     out.print(table, markup=False)
-    out.print("dry run: nothing was started, nothing was written", markup=False)
+    out.print("dry run: nothing was started or written", markup=False)

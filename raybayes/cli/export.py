@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -10,10 +10,12 @@ from raybayes.cli import options
 
 
 def export(
-    path: Annotated[str, typer.Argument(help="The folder of a sweep or run.")],
-    format: Annotated[str, typer.Option(help="csv, parquet or json.")] = "csv",
-    what: Annotated[str, typer.Option(help="trials, reports, or the name of a stored table.")] = "trials",
-    out: Annotated[Optional[str], typer.Option(metavar="FILE", help="Where to; - prints. [default: by name]")] = None,  # noqa: UP045
+    path: Annotated[str, typer.Argument(help="Folder or URI of a sweep or run.")],
+    format: Annotated[str, typer.Option(help="File format: csv, parquet or json.")] = "csv",
+    what: Annotated[
+        str, typer.Option(help="Table to write: trials, reports, or the name of a stored table.")
+    ] = "trials",
+    out: Annotated[str | None, typer.Option(metavar="FILE", help="Output file; - prints. [default: by name]")] = None,
     json: options.Json = False,
 ) -> int:
     """Write the trials, the reports or a stored table of a sweep as CSV, Parquet or JSON."""

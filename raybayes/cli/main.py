@@ -24,6 +24,7 @@ from raybayes.cli import (
 )
 from raybayes.cli.command import Nouns
 from raybayes.errors import RaybayesError
+from raybayes.spec.options import unknown_option
 
 # Typer carries its own copy of click, whose errors it does not export: this is the base class of the one that it does.
 ClickError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
@@ -57,8 +58,11 @@ app.add_typer(jobs.app, name="jobs")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command line; returns the exit code: 0 done, 1 failed trials, 2 wrong input, 3 cluster,
-    75 time is over, 130 interrupted."""
+    """Run a command line.
+
+    Returns:
+        The exit code: 0 done, 1 failed trials, 2 wrong input, 3 cluster, 75 out of time, 130 interrupted.
+    """
     as_json = "--json" in arguments
     try:
         answer = app(list(arguments), standalone_mode=False, prog_name="raybayes")
@@ -69,10 +73,20 @@ def main(arguments: Sequence[str]) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             error.show()
             return 2
-        message = error.format_message()
-        return _fail(f"{message}{'' if message.endswith(('.', '?', '!')) else '.'} See --help.", 2, as_json)
+        return _fail(f"{_sentence(error)} See --help.", 2, as_json)
     except (typer.Abort, KeyboardInterrupt):
-        return _fail("interrupted at once; what was reported is stored, go on with raybayes resume.", 130, as_json)
+        return _fail(
+            "interrupted at once; everything reported so far is stored. Resume with: raybayes resume PATH", 130, as_json
+        )
+
+
+def _sentence(error: Any) -> str:
+    """What typer says of a wrong command line; of an unknown option what Python says of an unknown argument."""
+    if type(error).__name__ == "NoSuchOption" and error.ctx is not None:
+        flags = [flag for parameter in error.ctx.command.params for flag in parameter.opts if flag.startswith("--")]
+        return unknown_option(error.option_name, flags, error.ctx.command.name)
+    message: str = error.format_message()
+    return message if message.endswith((".", "?", "!")) else f"{message}."
 
 
 def _fail(message: str, code: int, as_json: bool) -> int:

@@ -10,11 +10,10 @@ from typing import Annotated, Any, Optional
 import typer
 
 from raybayes.spec.options import OPTIONS, Door, Option, options_at
-from raybayes.spec.signatures import described
 
 Name = Optional[str]  # noqa: UP045 - typer reads it at run time
 Config = Annotated[Name, typer.Option("--config", metavar="FILE", help="YAML file of configuration values.")]
-Data = Annotated[Name, typer.Option("--data", metavar="DIR", help=described(OPTIONS["data"]))]
+Data = Annotated[Name, typer.Option("--data", metavar="DIR", help=OPTIONS["data"].described("sweep"))]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
@@ -33,7 +32,7 @@ def of(door: Door) -> Callable[[Callable[..., int]], Callable[..., int]]:
             found = {name: _value(option, named.pop(name)) for name, option in offered.items()}
             return command(**named, given={name: value for name, value in found.items() if value is not None})
 
-        added = [_parameter(option) for option in offered.values()]
+        added = [_parameter(option, door) for option in offered.values()]
         others = {name: one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for name, one in own.items()}
         whole = [each for name in own for each in (added if name == "given" else [others[name]])]
         called.__signature__ = inspect.Signature(whole, return_annotation=int)  # type: ignore[attr-defined]
@@ -43,11 +42,10 @@ def of(door: Door) -> Callable[[Callable[..., int]], Callable[..., int]]:
     return decorated
 
 
-def _parameter(option: Option) -> inspect.Parameter:
-    """An option as typer declares it; without a default, so that what was not given can be told apart."""
-    flag = f"--{option.name.replace('_', '-')}"
-    spelled = option.flags or ((f"{flag}/--no-{flag[2:]}",) if option.accepts is bool else (flag,))
-    info = typer.Option(*spelled, metavar=option.metavar or None, help=described(option))
+def _parameter(option: Option, door: Door) -> inspect.Parameter:
+    """An option as typer declares it; without a default, so that an option that was not given is None."""
+    spelled = ("/".join(option.spelled),) if option.accepts is bool else option.spelled
+    info = typer.Option(*spelled, metavar=option.metavar or None, help=option.described(door))
     if option.words is not None:
         kind: Any = list[str]
     elif option.flag_value or option.accepts is bool:

@@ -21,12 +21,12 @@ def console() -> Console:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document; NaN and infinities become null, which JSON knows."""
+    """Print one JSON document; NaN and infinities become null."""
     print(json.dumps(plain(value), indent=2, default=str))
 
 
 def plain(value: Any) -> Any:
-    """The value in types that JSON has."""
+    """The value in the types of JSON."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Live progress: a moving view on a terminal, one plain line an event in a log."""
+"""Live progress: a moving view on a terminal, one plain line per event in a log."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from raybayes.wording import in_five_digits, with_error
 
 
 class ProgressView(logging.Handler):
-    """Shows what a burst is doing; use it as a context manager and hand `show` to the call that works.
+    """Shows the progress of a burst; use it as a context manager and pass `show` as `watch`.
 
     Args:
         quiet: show nothing.
-        trial_log: also what training functions in this process write into `ctx.log`.
+        trial_log: also show what training functions in this process write to `ctx.log`.
     """
 
     def __init__(self, title: str, quiet: bool, trial_log: bool = False) -> None:
@@ -76,7 +76,7 @@ class ProgressView(logging.Handler):
         self._seen = len(progress.ended)
         if progress.stopping and not self._stopping:
             self._stopping = True
-            self._line("stopping: running trials write a checkpoint at their next report (Ctrl-C again: at once)")
+            self._line("stopping: running trials write a checkpoint at their next report (Ctrl-C again stops at once)")
         if self._live is not None:
             self._bar.update(self._task, total=progress.wanted, completed=sum(progress.states.values()))
             self._live.update(Group(self._bar, *self._running(progress)))

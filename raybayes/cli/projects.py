@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def projects(
-    name: Annotated[Optional[str], typer.Argument(help="One project in full.")] = None,  # noqa: UP045
+    name: Annotated[Optional[str], typer.Argument(help="Show this project in full.")] = None,  # noqa: UP045
     json: options.Json = False,
 ) -> int:
     """List the projects, or show one: its configuration, search spaces, metrics and data sets."""
@@ -66,7 +66,10 @@ def _print(project: Project, spaces: dict[str, Space]) -> None:
     out = console()
     out.print(f"[bold]{project.name}[/bold]: {project.summary}")
     out.print(f"paper: {project.paper}", markup=False)
-    out.print(f"a report is one {project.fidelity}; more workers: parallel = {project.parallel}", markup=False)
+    out.print(
+        f"one report per {project.fidelity}; workers share the {project.parallel} (parallel = {project.parallel})",
+        markup=False,
+    )
     out.print(f"data sets: {', '.join(project.data)}", markup=False)
     metrics = plain_table("metric", "better", "unit", "meaning")
     for i, metric in enumerate(project.metrics):

@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from raybayes.contract import Findings
     from raybayes.sweeps.results import SweepResult
 
-Path = Annotated[str, typer.Argument(help="The folder of a sweep or run.")]
+Path = Annotated[str, typer.Argument(help="Folder or URI of a sweep or run.")]
 
 
 def show(
     path: Path,
-    findings: Annotated[bool, typer.Option("--findings", help="Also what the project makes of it all.")] = False,
-    profile: Annotated[bool, typer.Option("--profile", help="Where the time of each slot went instead.")] = False,
+    findings: Annotated[bool, typer.Option("--findings", help="Also print the findings of the project.")] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Print where the time of each slot went instead.")] = False,
     json: options.Json = False,
 ) -> int:
-    """The table of a sweep or a run. Reads the folder alone; works while it runs."""
+    """Print the table of a sweep or run. Reads only its folder; works while it runs."""
     from raybayes.sweeps.results import SweepResult
 
     found = SweepResult(path)
@@ -38,14 +38,14 @@ def rescore(
     path: Path,
     settings: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option("-s", "--set", metavar="KEY=VALUE", help="A setting of the project's rescoring."),
+        typer.Option("-s", "--set", metavar="KEY=VALUE", help="Setting of the project's rescoring; may be repeated."),
     ] = None,
     csv: Annotated[Optional[str], typer.Option(metavar="FILE", help="Write the long table as CSV.")] = None,  # noqa: UP045
     parquet: Annotated[Optional[str], typer.Option(metavar="FILE", help="Write the long table as Parquet.")] = None,  # noqa: UP045
     figures: Annotated[Optional[str], typer.Option(metavar="FOLDER", help="Write the figures as PNG.")] = None,  # noqa: UP045
     json: options.Json = False,
 ) -> int:
-    """Compute a sweep's results anew from its stored tables, without training and without a GPU."""
+    """Recompute the results of a sweep from its stored tables, without training and without a GPU."""
     from raybayes.cli.printing import console, print_json
     from raybayes.reporting.export import Kind, write_figures, write_long
     from raybayes.spec.yaml_files import parse_settings
@@ -80,7 +80,7 @@ def report(path: Path, json: options.Json = False) -> int:
 
 
 def print_sweep(found: SweepResult, as_json: bool, findings: bool = True) -> None:
-    """All trials, best first, the best marked; below them what the project makes of them; the path last."""
+    """All trials, best first, the best marked; then the findings of the project; the path last."""
     from raybayes.cli.printing import console, print_json
     from raybayes.reporting.tables.trials_table import best, trials_table
 
@@ -112,7 +112,7 @@ def print_profile(found: SweepResult, as_json: bool) -> None:
         return
     out = console()
     if not len(found_shares):
-        out.print("no job has ended in a slot yet (a sweep with --local has none)", markup=False)
+        out.print("no run has finished in a slot yet (a sweep with --local has no slots)", markup=False)
         return
     rows = in_percent(found_shares)
     table = plain_table(*rows.column_names)

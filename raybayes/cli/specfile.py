@@ -27,7 +27,7 @@ def sweep_spec(
     if project is not None:
         values["project"] = project
     if not values.get("project"):
-        raise SpecError("no project was named; write raybayes sweep PROJECT (raybayes projects lists them).")
+        raise SpecError("no project given; write raybayes sweep PROJECT (raybayes projects lists them).")
     executor, walltime = values.pop("executor", "ray"), values.pop("walltime", None)
     return make_spec("sweep", values, spec_file or "sweep", lines), executor, walltime
 

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def watch(
-    path: Annotated[str, typer.Argument(help="The folder of a sweep or run.")],
-    every: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 2.0,
-    once: Annotated[bool, typer.Option("--once", help="Look once and end.")] = False,
+    path: Annotated[str, typer.Argument(help="Folder or URI of a sweep or run.")],
+    every: Annotated[float, typer.Option(min=0.2, help="Seconds between two updates.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Print the current state and exit.")] = False,
     json: options.Json = False,
 ) -> int:
-    """Watch a sweep until it is finished, through interruptions and restarts. Reads its folder alone; Ctrl-C leaves."""
+    """Watch a sweep until it is finished, through interruptions and restarts. Reads only its folder; Ctrl-C exits."""
     from raybayes.cli.printing import console, print_json
     from raybayes.reporting.terminal.view import screen
     from raybayes.sweeps.live import LiveSweep
@@ -36,7 +36,7 @@ def watch(
         return 0
     try:
         (_live if out.is_terminal else _log)(follower, view, every)
-    except KeyboardInterrupt:  # one look is like another: leaving early loses nothing
+    except KeyboardInterrupt:  # it only reads: leaving early loses nothing
         return 0
     return 0
 
@@ -62,7 +62,7 @@ def _live(follower: LiveSweep, view: View, every: float) -> None:
 def _log(follower: LiveSweep, view: View, every: float) -> None:
     from raybayes.reporting.terminal.log_lines import news
 
-    before, told = None, ""
+    before, reported = None, ""
     while True:
         for line in news(before, view):
             _line(line)
@@ -70,13 +70,13 @@ def _log(follower: LiveSweep, view: View, every: float) -> None:
             return
         before = view
         view, problem = _next(follower, view, every)
-        if problem and problem != told:
+        if problem and problem != reported:
             _line(problem)
-        told = problem
+        reported = problem
 
 
 def _next(follower: LiveSweep, view: View, every: float) -> tuple[View, str]:
-    """The next look, or the last one and why there is no newer one: a shared disk may be away for a while."""
+    """The next view, or the last one and the reason: a shared disk may be unavailable for a while."""
     from raybayes.errors import StoreError
 
     time.sleep(every)

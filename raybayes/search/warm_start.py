@@ -15,7 +15,7 @@ from typing import Any
 
 from raybayes.search.objective import Objective
 from raybayes.search.outcomes.ranking import ranked
-from raybayes.search.study.records import TrialRecord
+from raybayes.search.outcomes.records import TrialRecord
 from raybayes.search.study.transfer_study import Past
 from raybayes.space import Choice, Parameter, Space, Value
 

@@ -21,6 +21,14 @@ Duration = str | float
 Path = str | PathLike[str]
 
 
+class _Unchanged:
+    def __repr__(self) -> str:
+        return "unchanged"
+
+
+UNCHANGED = _Unchanged()  # in the signatures of the calls that work on a sweep which has a value already
+
+
 @dataclass(frozen=True, kw_only=True)
 class Option:
     """One option of a sweep or run.
@@ -60,8 +68,13 @@ class Option:
     stored: bool = True
 
     def default_at(self, door: Door) -> Any:
-        """What it is at a door where nobody gives it."""
-        return self.defaults.get(door, self.default)
+        """What it is at a door where nobody gives it; `UNCHANGED` where the sweep has a value already."""
+        return UNCHANGED if door in _LATER and self.stored else self.defaults.get(door, self.default)
+
+    def described(self, door: Door) -> str:
+        """The help, with the default where a call without it takes that."""
+        text = "" if self.default_at(door) is UNCHANGED else self.default_text
+        return f"{self.help} [default: {text}]" if text else self.help
 
     def value(self, given: Any) -> Any:
         """The value of what was given. Raises SpecError where it is not readable."""
@@ -71,13 +84,23 @@ class Option:
             raise SpecError(f"{self.name}: found {given!r}; {error}.") from None
 
     @property
+    def spelled(self) -> tuple[str, ...]:
+        """How the command line spells it."""
+        flag = f"--{self.name.replace('_', '-')}"
+        return self.flags or ((flag, f"--no-{flag[2:]}") if self.accepts is bool else (flag,))
+
+    @property
     def default_text(self) -> str:
         """The default as help and docs show it; "" for none."""
         if self.shown_default or self.default is None or self.default in ((), ""):
             return self.shown_default
-        return str(self.default).lower() if isinstance(self.default, bool) else f"{self.default}"
+        if isinstance(self.default, bool):
+            return str(self.default).lower()
+        return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
 
 
+_CHANGING = ("resume", "extend")
+_LATER = (*_CHANGING, "confirm")
 _NEW: tuple[Door, ...] = ("sweep", "train")
 _SEARCH: tuple[Door, ...] = ("sweep", "simulate")
 _BURSTS: tuple[Door, ...] = ("sweep", "resume", "extend")  # what a later burst may do in another way
@@ -87,12 +110,12 @@ _EVERYWHERE: tuple[Door, ...] = ("sweep", "train", "resume", "extend", "confirm"
 _DECLARED = (
     Option(
         name="space", accepts=str, default="SPACE", doors=("sweep",), identity=True,
-        help="Name of the space in search_spaces/<project>.py.",
+        help="Name of the space in search_spaces/PROJECT.py.",
     ),
     Option(
         name="config", accepts=Mapping[str, Any] | None, doors=_NEW, identity=True, read=reading.table,
         flags=("-s", "--set"), metavar="KEY=VALUE", words=reading.settings,
-        help="Fixed configuration values by dotted name, e.g. -s lr=0.1 -s sse.max_lr=0.2.",
+        help="Fixed configuration values by dotted name: -s lr=0.1 -s sse.max_lr=0.2; --config FILE reads YAML.",
     ),
     Option(
         name="trials", accepts=int, default=10, defaults={"simulate": 100}, doors=("sweep", "resume", "simulate"),
@@ -166,7 +189,8 @@ _DECLARED = (
     ),
     Option(
         name="checkpoint_every", accepts=Duration, default=10.0, doors=_EVERYWHERE, read=reading.duration,
-        bounds={"ge": 0}, metavar="TIME", help="Least time of training between two checkpoints: 30s, 5m, or seconds.",
+        bounds={"ge": 0}, metavar="TIME", shown_default="10s",
+        help="Least time of training between two checkpoints: 30s, 5m, or seconds.",
     ),
     Option(
         name="ask_ahead", accepts=Literal["auto", "always", "never"], default="auto", doors=(*_BURSTS, "simulate"),
@@ -222,7 +246,7 @@ _DECLARED = (
     ),
     Option(
         name="executor", accepts=Literal["ray", "local"], default="ray", doors=_EVERYWHERE, flags=("--local",),
-        flag_value="local", stored=False, help="Where trials run: ray, or local (in this process, without Ray).",
+        flag_value="local", stored=False, help="Run in this process, without Ray (local), or on Ray (ray).",
     ),
 )  # fmt: skip
 OPTIONS: Mapping[str, Option] = {option.name: option for option in _DECLARED}
@@ -247,10 +271,20 @@ def require_known(door: Door, given: Iterable[Any], own: Sequence[str] = (), whe
     Raises:
         SpecError: the nearest valid name, and all of them.
     """
-    valid = [*own, *(option.name for option in options_at(door))]
+    offered = [option.name for option in options_at(door)]
+    shown = offered if door in _CHANGING else [*own, *offered]
     for name in given:
-        if name not in valid and not (door in ("resume", "extend") and name in OPTIONS):
-            hint = did_you_mean(str(name), valid) or ";"
-            takes = "can change" if door in ("resume", "extend") else "takes"
+        if name not in (*own, *offered) and not (door in _CHANGING and name in OPTIONS):
             place = f"{where}: " if where else ""
-            raise SpecError(f"{place}unknown option {name!r}{hint} {door} {takes}: {', '.join(valid)}.")
+            raise SpecError(f"{place}{unknown_option(str(name), shown, door)}")
+
+
+def unknown_option(name: str, valid: Sequence[str], door: str) -> str:
+    """The sentence for an option that a call or command does not have.
+
+    Example:
+        >>> unknown_option("time_bugdet", ["trials", "time_budget"], "resume")
+        "unknown option 'time_bugdet'; did you mean 'time_budget'? resume can change: trials, time_budget."
+    """
+    verb = "can change" if door in _CHANGING else "takes"
+    return f"unknown option {name!r}{did_you_mean(name, valid) or ';'} {door} {verb}: {', '.join(valid)}."

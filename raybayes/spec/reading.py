@@ -14,10 +14,10 @@ _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "": 1.0}
 
 
 def duration(value: Any) -> Any:
-    """`"90"`, `"90s"`, `"30m"`, `"2h"`, `"1d"` or `"1h30m"` in seconds; what is no text is seconds already.
+    """`"90"`, `"90s"`, `"30m"`, `"2h"`, `"1d"` or `"1h30m"` in seconds; a number is seconds already.
 
     Raises:
-        ValueError: the text is no duration.
+        ValueError: the text is not a duration.
     """
     if not isinstance(value, str):
         return value

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypedDict, TypeVar
 
-from raybayes.spec.options import Door, Duration, Option, Path, options_at, require_known
+from raybayes.spec.options import Door, Duration, Path, options_at, require_known
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 
@@ -134,16 +133,8 @@ def takes(door: Door) -> Callable[[Call], Call]:
         called.__signature__ = inspect.signature(function).replace(  # type: ignore[attr-defined]
             parameters=[*first, *added, *keywords]
         )
-        called.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\nOptions:\n{_listed(offered)}\n"
+        listed = "\n".join(f"    {option.name}: {option.described(door)}" for option in offered)
+        called.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\nOptions:\n{listed}\n"
         return called  # type: ignore[return-value]
 
     return decorated
-
-
-def _listed(options: Sequence[Option]) -> str:
-    return "\n".join(textwrap.indent(f"{option.name}: {described(option)}", "    ") for option in options)
-
-
-def described(option: Option) -> str:
-    """The help of an option with its default."""
-    return f"{option.help} [default: {option.default_text}]" if option.default_text else option.help

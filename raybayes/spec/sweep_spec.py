@@ -145,7 +145,7 @@ def make_spec(
         door: the call or command that takes the options.
         values: `project`, and options by name.
         where, lines: as in `validation.build`, for the messages.
-        internal: fields that are no options: kind.
+        internal: fields that are not options: kind.
 
     Raises:
         SpecError: an option that the door does not have, or a value out of range, one sentence a mistake.

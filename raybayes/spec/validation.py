@@ -1,4 +1,4 @@
-"""Records of values that a user gives: checked, with one sentence a mistake; nested, or flat with dotted names."""
+"""Records of values that a user gives: checked, with one sentence per mistake; nested, or flat with dotted names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Frozen(BaseModel):
 
 
 def build(model: type[Model], values: Mapping[str, Any], where: str, lines: Mapping[str, int] | None = None) -> Model:
-    """A checked record, or a SpecError with one sentence a mistake.
+    """A checked record, or a SpecError with one sentence per mistake.
 
     Args:
         where: what the values are, for the message: "sweep", "ensembles config", a file name.
@@ -35,7 +35,7 @@ def build(model: type[Model], values: Mapping[str, Any], where: str, lines: Mapp
 def refused(
     error: ValidationError, model: type[BaseModel], where: str, lines: Mapping[str, int] | None = None
 ) -> SpecError:
-    """What pydantic says of a record, in one sentence a mistake; the rest as in `build`."""
+    """A SpecError with one sentence per mistake that pydantic found; the arguments are those of `build`."""
     return SpecError("\n".join(_explain(model, problem, where, lines or {}) for problem in error.errors()))
 
 
@@ -45,7 +45,7 @@ def _explain(model: type[BaseModel], problem: Any, where: str, lines: Mapping[st
     if problem["type"] == "extra_forbidden":
         return f"{place}: {unknown_key(model, problem['loc'])}"
     if problem["type"] == "missing":
-        return f"{place}: {path} is missing; it has no default, so give it a value."
+        return f"{place}: {path} is missing and has no default; give it a value."
     message = problem["msg"].removeprefix("Value error, ").rstrip(".")
     if not path:
         return f"{place}: {message}."
@@ -109,9 +109,7 @@ def nest(values: Mapping[str, Any]) -> dict[str, Any]:
         for group in groups:
             branch = branch.setdefault(group, {})
             if not isinstance(branch, dict):
-                raise SpecError(
-                    f"{name}: {group} already has the value {branch!r}, so it can have no {leaf!r} below it."
-                )
+                raise SpecError(f"{name}: {group} already has the value {branch!r}, so it cannot contain {leaf!r}.")
         _put(branch, leaf, value, name)
     return tree
 
@@ -121,11 +119,11 @@ def _put(branch: dict[str, Any], leaf: str, value: Any, name: str) -> None:
         inner = branch.setdefault(leaf, {})
         if not isinstance(inner, dict):
             raise SpecError(
-                f"{name}: it already has the value {inner!r}, so it cannot be the group {dict(value)!r} too."
+                f"{name}: it already has the value {inner!r}, so it cannot also be the group {dict(value)!r}."
             )
         for key, below in value.items():
             _put(inner, key, below, f"{name}.{key}")
     elif isinstance(branch.get(leaf), dict):
-        raise SpecError(f"{name}: it already has {', '.join(branch[leaf])} below it, so it cannot be {value!r}.")
+        raise SpecError(f"{name}: it already contains {', '.join(branch[leaf])}, so it cannot be {value!r}.")
     else:
         branch[leaf] = value

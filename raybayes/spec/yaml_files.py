@@ -45,7 +45,7 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
         try:
             settings[name.strip()] = yaml.load(text, _Loader)
         except yaml.YAMLError:
-            raise SpecError(f"setting {name.strip()}: {text!r} is no readable value; quote it.") from None
+            raise SpecError(f"setting {name.strip()}: {text!r} is not valid YAML; quote it.") from None
     return settings
 
 
@@ -58,18 +58,18 @@ def read_yaml(path: str) -> tuple[dict[str, Any], dict[str, int]]:
     except OSError as error:
         raise SpecError(f"{path}: cannot be read ({error.strerror}); check the path.") from None
     except UnicodeDecodeError:
-        raise SpecError(f"{path}: this is no text in UTF-8; give a YAML file.") from None
+        raise SpecError(f"{path}: not UTF-8 text; give a YAML file.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else path
-        raise SpecError(f"{place}: this is no YAML: {getattr(error, 'problem', None) or error}.") from None
+        raise SpecError(f"{place}: not valid YAML: {getattr(error, 'problem', None) or error}.") from None
     if not isinstance(values, dict):
         found = "nothing" if values is None else type(values).__name__
         raise SpecError(f"{path}: found {found}; the file must be a table of key: value lines.")
     lines: dict[str, int] = {}
     for name, line in _key_lines(tree, ""):
         if name in lines:
-            raise SpecError(f"{path}:{line}: {name} stands in line {lines[name]} already; keep one of the two.")
+            raise SpecError(f"{path}:{line}: {name} is already set in line {lines[name]}; keep one of them.")
         lines[name] = line
     return values, lines
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from raybayes.reporting.page.make_page import Page
 
 SHOWN = ("history", "curves", "importances", "timeline")  # figures on the first page
-FRESH_S = 60.0  # a page of a running sweep is drawn anew at most this often
+FRESH_S = 60.0  # the page of a running sweep is redrawn at most this often
 Answer = Iterable[bytes]
 Start = Callable[..., Any]
 _STYLE = (
@@ -52,10 +52,10 @@ class Site:
         self._drawn = 0.0
 
     def __call__(self, environ: Mapping[str, Any], start: Start) -> Answer:
-        """Answer one request; a mistake of ours is a page with one sentence, never a traceback."""
+        """Answer one request; an error is a page with one sentence, never a traceback."""
         path, method = environ.get("PATH_INFO", "/"), environ["REQUEST_METHOD"]
         if method not in ("GET", "HEAD"):
-            reason = {"reason": "This dashboard only reads; the sweep's own command line changes it."}
+            reason = {"reason": "The dashboard is read-only; use the command line to change the sweep."}
             return _answer(start, "403 Forbidden", "application/json", json.dumps(reason).encode())
         try:
             if path in ("", "/"):
@@ -90,7 +90,7 @@ class Site:
         stem, _, kind = name.rpartition(".")
         files = self._fresh().figures
         if stem not in files or kind not in ("svg", "png"):
-            return _answer(start, "404 Not Found", "text/plain", b"There is no such figure.")
+            return _answer(start, "404 Not Found", "text/plain", b"No such figure.")
         mime = "image/svg+xml" if kind == "svg" else "image/png"
         return _answer(start, "200 OK", mime, files[stem][0 if kind == "svg" else 1])
 
@@ -98,7 +98,7 @@ class Site:
         if self._optuna is None:
             study = SweepResult(self._path).study()
             if not study.begun:
-                text = "<p>No trial has started yet; load this page again later."
+                text = "<p>No trial has started yet; reload this page later."
                 return _answer(start, "200 OK", "text/html", _page(self._name, text))
             self._optuna = self._wsgi(study.storage)
         answer: Answer = self._optuna(environ, start)
@@ -110,8 +110,8 @@ def _optuna_dashboard() -> Callable[[Any], Any]:
         from optuna_dashboard import wsgi
     except ImportError:
         raise SpecError(
-            "optuna-dashboard is not installed; pip install 'raybayes[dashboard]' (raybayes report and raybayes watch "
-            "work without it)."
+            "optuna-dashboard is not installed; run pip install 'raybayes[dashboard]' (raybayes report and raybayes "
+            "watch work without it)."
         ) from None
     made: Callable[[Any], Any] = wsgi
     return made
@@ -141,7 +141,7 @@ def serve(site: Site, host: str, port: int) -> WSGIServer:
     """A server that is bound to its port; `serve_forever` runs it, in as many threads as a browser asks for.
 
     Raises:
-        SpecError: the port is in use, is none, or may not be taken; the host is not this machine's.
+        SpecError: the port is in use, out of range or forbidden; the host is not an address of this machine.
     """
     if not 0 <= port <= 65535:
         raise SpecError(f"--port: found {port}; use a number from 1024 to 65535.")
@@ -151,14 +151,14 @@ def serve(site: Site, host: str, port: int) -> WSGIServer:
         if error.errno == errno.EADDRINUSE:
             advice = f"choose another one, e.g. --port {free_port(host)}"
         elif error.errno == errno.EACCES:
-            advice = "only the system's administrator may take ports below 1024; choose a higher one"
+            advice = "ports below 1024 need administrator rights; choose a higher one"
         else:
             advice = "choose an address of this machine with --host"
-        raise SpecError(f"{host}:{port} cannot be served: {error.strerror or error}; {advice}.") from None
+        raise SpecError(f"cannot serve on {host}:{port}: {error.strerror or error}; {advice}.") from None
 
 
 def free_port(host: str) -> int:
-    """A port of this machine that nobody uses now."""
+    """A port of this machine that is free now."""
     with contextlib.closing(socket.socket()) as probe:
         probe.bind((host, 0))
         number: int = probe.getsockname()[1]

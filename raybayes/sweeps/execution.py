@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import platform
 import signal
-from typing import Literal, get_args
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal, get_args
 
-from raybayes import catalog
-from raybayes.clock import WALL
+from raybayes._version import __version__
 from raybayes.errors import DataError, Interrupted, OutOfTime, RefusedDataError, SpecError, TrialError
+from raybayes.hardware import describe_machine
 from raybayes.search.progress import Progress, Watch
-from raybayes.spec.options import OPTIONS
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.store.documents import write_spec
 from raybayes.store.lock import BurstLock
-from raybayes.sweeps.preparation import Prepared, describe
+from raybayes.sweeps.preparation import Prepared
 from raybayes.sweeps.results import SweepResult
-from raybayes.sweeps.warm_start import store_warm_start
 
 Executor = Literal["ray", "local"]
 _REFUSED = f"{DataError.__module__}.{DataError.__name__}: "  # how a stored error starts that is about the data
@@ -23,12 +23,6 @@ _REFUSED = f"{DataError.__module__}.{DataError.__name__}: "  # how a stored erro
 
 def silent(progress: Progress) -> None:
     """Show nothing."""
-
-
-def deadline(walltime: str | float | None) -> float | None:
-    """When a wall-clock limit that starts now is reached, on WALL's elapsed time; None: never. Raises SpecError."""
-    seconds = OPTIONS["walltime"].value(walltime)
-    return None if seconds is None else WALL.elapsed() + seconds
 
 
 def run(prepared: Prepared, executor: Executor, watch: Watch, until: float | None = None) -> Progress:
@@ -50,19 +44,50 @@ def run(prepared: Prepared, executor: Executor, watch: Watch, until: float | Non
         lock = BurstLock(layout)
         lock.acquire(wait_s=PREDECESSOR_S)  # a burst that is refused must not have changed the other's folder
         try:
-            write_spec(layout, describe(prepared))
-            store_warm_start(layout, prepared.plan.prior)
+            write_down(prepared)
         finally:
             lock.release()
 
-    roots = catalog.roots()
     if executor == "local":
         write()
-        last, ended_by = run_locally(layout, spec, prepared.plan, roots, watch, until)
+        last, ended_by = run_locally(layout, spec, prepared.plan, prepared.roots, watch, until)
     else:
-        last, ended_by = run_on_ray(layout, spec, prepared.plan, roots, watch, before=write, until=until)
+        last, ended_by = run_on_ray(layout, spec, prepared.plan, prepared.roots, watch, before=write, until=until)
     require_success(SweepResult(layout.storage.display), last, ended_by)
     return last
+
+
+def write_down(prepared: Prepared) -> None:
+    """Write sweep.yaml, and, the first time, what the sweep starts from."""
+    layout, known = prepared.layout, prepared.plan.prior
+    write_spec(layout, describe(prepared))
+    if known.sources and not layout.storage.exists(layout.prior):
+        layout.storage.write_bytes(layout.prior, known.to_json())
+
+
+def describe(prepared: Prepared) -> dict[str, Any]:
+    """The document of sweep.yaml: the spec with every default, the space, the objectives, versions, the machine."""
+    spec, plan = prepared.spec, prepared.plan
+    return {
+        **spec.model_dump(mode="json"),
+        "parameters": plan.space.describe(),
+        "objectives": [{"name": o.name, "direction": o.direction, "unit": o.unit} for o in plan.objectives],
+        "fidelity": prepared.project.fidelity,
+        **({"candidates": list(prepared.candidates)} if prepared.candidates else {}),
+        "versions": {
+            "python": platform.python_version(),
+            "raybayes": __version__,
+            **{package: _version(package) for package in ("ray", "torch", "optuna", "pyarrow")},
+        },
+        "machine": describe_machine(),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # without Ray, the in-process executor still works
+        return "not installed"
 
 
 def _require_executor(executor: Executor, spec: SweepSpec) -> None:
@@ -100,8 +125,9 @@ def require_success(found: SweepResult, last: Progress, ended_by: signal.Signals
         over = "wall-clock limit reached" if ended_by == signal.SIGALRM else f"out of time ({ended_by.name})"
         kind, reason = (Interrupted, "interrupted") if ended_by == signal.SIGINT else (OutOfTime, over)
         raise kind(
-            f"{reason}: {sum(last.states.values())} of {last.wanted} trials finished; {last.paused} were checkpointed "
-            f"and paused. Resume with: raybayes resume {found.path}"
+            f"{reason}: {sum(last.states.values())} of {last.wanted} trials finished; {last.paused} "
+            f"{'was' if last.paused == 1 else 'were'} checkpointed and paused. "
+            f"Resume with: raybayes resume {found.path}"
         )
     failed = last.states.get("FAIL", 0)
     ended = sum(last.states.values())

@@ -1,4 +1,4 @@
-"""A sweep as it is now, again and again: each look reads only what is new, from its folder alone."""
+"""Follows a sweep while it runs: each look reads only what is new, from its folder alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COPY_EVERY_S = 10.0  # an object store's journal is fetched whole, so not at eac
 
 
 class LiveSweep:
-    """Looks at a sweep or run, running or not, through interruptions and restarts. It never writes.
+    """A sweep or run, running or not, followed through interruptions and restarts. It never writes.
 
     Args:
         path: its folder or URI.
@@ -43,7 +43,7 @@ class LiveSweep:
         Raises:
             StoreError: the storage cannot be read at the moment; look again later.
         """
-        sweep = SweepResult(self._path)  # read anew: a later burst may want more trials
+        sweep = SweepResult(self._path)  # reread: a later burst may want more trials
         objective = sweep.objectives[0].name
         for _, row in self._reports.news():
             key = row["trial"], row["repeat"]
@@ -90,6 +90,6 @@ class LiveSweep:
 def _usage(sweep: SweepResult) -> Mapping[str, Any]:
     try:
         found: Mapping[str, Any] = json.loads(sweep.layout.storage.read_bytes(sweep.layout.usage))
-    except (StoreError, ValueError):  # nobody has told
+    except (StoreError, ValueError):  # no burst writes it now
         return {}
     return found

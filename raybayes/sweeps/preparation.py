@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from pydantic import BaseModel
 
 from raybayes import catalog, data
-from raybayes._version import __version__
 from raybayes.contract import Project
 from raybayes.errors import SpecError
-from raybayes.hardware import describe_machine
 from raybayes.search.plan import Plan, make_plan
 from raybayes.search.preview import preview
 from raybayes.space import Choice, Space
@@ -37,6 +33,7 @@ class Prepared:
         project: what is trained.
         plan: the rules of the search.
         layout: where the sweep lies.
+        roots: folders that hold projects, to be added in other processes.
         candidates: of a confirmation, the trials that it repeats.
     """
 
@@ -44,6 +41,7 @@ class Prepared:
     project: Project
     plan: Plan
     layout: Layout
+    roots: tuple[str, ...] = ()
     candidates: Sequence[Mapping[str, Any]] = ()
 
 
@@ -71,7 +69,31 @@ def prepare(spec: SweepSpec, layout: Layout | None = None) -> Prepared:
     if layout is None:
         _require_possible(spec, attempts)
     layout = layout or Layout(open_storage(spec.storage).child(spec.name))
-    return Prepared(spec, project, replace(plan, prior=warm_start_of(spec, plan, layout)), layout)
+    return Prepared(spec, project, replace(plan, prior=warm_start_of(spec, plan, layout)), layout, selected.roots)
+
+
+def prepare_start(spec: SweepSpec) -> Prepared:
+    """Prepare a new sweep, or the same one named again.
+
+    Raises:
+        SpecError: a sweep of that name exists and is another one, key by key; or it is a finished run.
+        RaybayesError: as `prepare`.
+    """
+    prepared = prepare(spec)
+    _require_same_sweep(prepared)
+    return prepared
+
+
+def prepare_resume(spec: SweepSpec, found: SweepResult) -> Prepared:
+    """Prepare what is left of a sweep.
+
+    Raises:
+        SpecError: its search space has changed.
+        RaybayesError: as `prepare`.
+    """
+    prepared = prepare(spec, Layout(found.layout.storage))
+    _require_same_space(found, prepared.plan.space)
+    return prepared
 
 
 @dataclass(frozen=True)
@@ -135,13 +157,8 @@ def _require_possible(spec: SweepSpec, attempts: Sequence[_Attempt]) -> None:
         )
 
 
-def require_same_sweep(prepared: Prepared) -> None:
-    """Refuse to write over another sweep of that name, or over a finished run; a storage that cannot be written to.
-
-    Raises:
-        SpecError: what differs, key by key.
-        StoreError: the storage refuses.
-    """
+def _require_same_sweep(prepared: Prepared) -> None:
+    """SpecError if another sweep has that name, or a finished run; StoreError if the storage cannot be written to."""
     layout, spec = prepared.layout, prepared.spec
     if not layout.storage.exists(layout.spec):
         ensure_writable(open_storage(spec.storage))
@@ -155,10 +172,10 @@ def require_same_sweep(prepared: Prepared) -> None:
         )
     if found.spec.kind == "train" and "COMPLETE" in found.trials["state"].to_pylist():
         raise SpecError(f"{found.path} is finished; choose another --name to train again.")
-    require_same_space(found, prepared.plan.space)
+    _require_same_space(found, prepared.plan.space)
 
 
-def require_same_space(found: SweepResult, space: Space) -> None:
+def _require_same_space(found: SweepResult, space: Space) -> None:
     """SpecError with the differences if a sweep's space has changed since its last burst."""
     if found.space != space:
         shown = "; ".join(found.space.differences(space))
@@ -166,28 +183,3 @@ def require_same_space(found: SweepResult, space: Space) -> None:
             f"{found.path}: the search space has changed since its last burst: {shown}. Restore it, or start a new "
             "sweep."
         )
-
-
-def describe(prepared: Prepared) -> dict[str, Any]:
-    """The document of sweep.yaml: the spec with every default, the space, the objectives, versions, the machine."""
-    spec, plan = prepared.spec, prepared.plan
-    return {
-        **spec.model_dump(mode="json"),
-        "parameters": plan.space.describe(),
-        "objectives": [{"name": o.name, "direction": o.direction, "unit": o.unit} for o in plan.objectives],
-        "fidelity": prepared.project.fidelity,
-        **({"candidates": list(prepared.candidates)} if prepared.candidates else {}),
-        "versions": {
-            "python": platform.python_version(),
-            "raybayes": __version__,
-            **{package: _version(package) for package in ("ray", "torch", "optuna", "pyarrow")},
-        },
-        "machine": describe_machine(),
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # without Ray, the in-process executor still works
-        return "not installed"

@@ -16,6 +16,7 @@ from raybayes.seeds import derive
 from raybayes.store.logs.reports import FIXED, next_burst
 from raybayes.store.trials import read_trials
 from raybayes.sweeps.stored import StoredSweep
+from raybayes.wording import unknown
 
 if TYPE_CHECKING:
     import pandas
@@ -59,8 +60,7 @@ class SweepResult(StoredSweep):
             found: pa.Table = getattr(self, what)
             return found
         if what not in self.tables:
-            names = ", ".join(["trials", "reports", *self.tables])
-            raise StoreError(f"{self.path}: there is no table {what!r}; it has {names}.")
+            raise StoreError(f"{self.path}: {unknown('table', what, ['trials', 'reports', *self.tables])}")
         return self.table(what)
 
     def to_pandas(self, what: str = "trials") -> pandas.DataFrame:
@@ -69,7 +69,9 @@ class SweepResult(StoredSweep):
             return self.frame(what).to_pandas()
         except ImportError:
             table = f".frame({what!r})"
-            raise SpecError(f"pandas is not installed; pip install pandas, or use {table}, a pyarrow.Table.") from None
+            raise SpecError(
+                f"pandas is not installed; run pip install pandas, or use {table}, a pyarrow.Table."
+            ) from None
 
     @cached_property
     def stages(self) -> list[Self]:
@@ -128,7 +130,7 @@ class SweepResult(StoredSweep):
         """
         front = self.pareto.to_pylist()
         if not front:
-            raise StoreError(f"{self.path}: there is no best trial. {self.best_summary}")
+            raise StoreError(f"{self.path}: no best trial. {self.best_summary}")
         row: dict[str, Any] = front[0]
         return row
 
@@ -147,7 +149,7 @@ class SweepResult(StoredSweep):
         number = self.best["trial"] if trial is None else trial
         record = next((r for r in self.records if r.number == number), None)
         if record is None:
-            raise StoreError(f"{self.path}: there is no trial {number}; it has 0 to {len(self.records) - 1}.")
+            raise StoreError(f"{self.path}: unknown trial {number}; valid trials: 0 to {len(self.records) - 1}.")
         if self.spec.kind == "replay":
             return dict(record.params)
         project = catalog.load_project(self.spec.project)
@@ -234,7 +236,7 @@ class SweepResult(StoredSweep):
 
     @property
     def summary(self) -> Summary:
-        """The facts that stand above a report."""
+        """The facts at the top of a report."""
         from raybayes.reporting.summary import Summary
 
         document, need = self.document, self.spec.resources

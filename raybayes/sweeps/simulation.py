@@ -19,9 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, SupportsFloat, Unpack, get_args
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from raybayes.clock import VirtualClock
@@ -33,21 +31,20 @@ from raybayes.errors import SpecError
 from raybayes.search.outcomes.confirm import candidates
 from raybayes.search.plan import make_plan
 from raybayes.seeds import derive
-from raybayes.space import Choice, Space
+from raybayes.space import Space
 from raybayes.spec.options import OPTIONS
 from raybayes.spec.reading import parse_confirm
 from raybayes.spec.signatures import SimulateOptions, takes
 from raybayes.spec.sweep_spec import SweepSpec, differences, make_spec
 from raybayes.store import parquet
-from raybayes.store.documents import write_spec
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
 from raybayes.store.logs.reports import read_reports
 from raybayes.sweeps.confirmation import as_stage, stage_spec
-from raybayes.sweeps.execution import require_success
-from raybayes.sweeps.preparation import Prepared, describe
+from raybayes.sweeps.execution import require_success, write_down
+from raybayes.sweeps.preparation import Prepared
 from raybayes.sweeps.results import SweepResult
-from raybayes.sweeps.warm_start import store_warm_start, warm_start_of
+from raybayes.sweeps.warm_start import warm_start_of
 
 Reports = float | Mapping[str, float] | Iterable[Mapping[str, float]]
 Function = Callable[..., Reports]
@@ -158,7 +155,7 @@ def _require_directions(objective: Mapping[str, Direction]) -> None:
 
 def _prepared(spec: SweepSpec, space: Space, objective: Mapping[str, Direction], first: Mapping[str, Any]) -> Prepared:
     if spec.scheduler.name == "pbt":
-        raise SpecError("scheduler pbt hands on checkpoints, which a simulated training has not; use another one.")
+        raise SpecError("scheduler pbt copies checkpoints, and a simulated training has none; use another scheduler.")
     known = [Metric(name, direction) for name, direction in objective.items()]
     known += [Metric(name, "minimize") for name in spec.constraints if name not in objective]
     plan = make_plan(spec, space, known, first)
@@ -193,9 +190,9 @@ def _curves(function: Function, objective: tuple[str, ...]) -> Curves:
     """The function as the executor wants it."""
     seeded = len(inspect.signature(function).parameters) > 1
 
-    def curve(job: TrialRun) -> Iterator[Mapping[str, float]]:
-        seed = derive(job.seed, "trial", job.trial, job.repeat)
-        answer = function(dict(job.config), seed) if seeded else function(dict(job.config))
+    def curve(run: TrialRun) -> Iterator[Mapping[str, float]]:
+        seed = derive(run.seed, "trial", run.trial, run.repeat)
+        answer = function(dict(run.config), seed) if seeded else function(dict(run.config))
         if isinstance(answer, Mapping):
             yield _checked(answer)
         elif isinstance(answer, Iterable) and not isinstance(answer, str | bytes):
@@ -228,11 +225,10 @@ def _run(
     folder: Any,
 ) -> Simulated:
     layout = prepared.layout
-    write_spec(layout, describe(prepared))
-    store_warm_start(layout, prepared.plan.prior)
-    told = read_reports(layout).to_pylist()
-    reached = {(row["trial"], row["repeat"]): (row["step"], row["seconds"]) for row in told}
-    clock = VirtualClock(max((row["time"] for row in told), default=0.0))
+    write_down(prepared)
+    stored = read_reports(layout).to_pylist()
+    reached = {(row["trial"], row["repeat"]): (row["step"], row["seconds"]) for row in stored}
+    clock = VirtualClock(max((row["time"] for row in stored), default=0.0))
     began = clock.elapsed()
     burst = SweepController(layout, prepared.spec, prepared.plan, clock=clock)
     replay = Replay(burst, clock, function, workers, reached, charge)
@@ -265,76 +261,3 @@ def _as_table(events: list[Event]) -> pa.Table:
         "step": pa.array([e.step for e in events], pa.int64()),
     }
     return pa.table(columns | {n: pa.array([e.values.get(n) for e in events], pa.float64()) for n in names})
-
-
-class Recorded:
-    """Recorded curves in place of a training: a configuration gets the curve of the nearest recorded one.
-
-    Args:
-        table: one row a report: config.<name> for every parameter of the space, step, the metrics, and perhaps
-            seconds of that report. Rows with the same configuration are one curve, ordered by step.
-        space: its scales say what near is: a number's distance is a share of its range (of the logarithm, if the range
-            is one), a choice that differs counts 1; conditional parameters are not supported.
-
-    Raises:
-        SpecError: a column is missing, or the space has conditions.
-    """
-
-    def __init__(self, table: pa.Table, space: Space) -> None:
-        missing = [c for c in (*(f"config.{name}" for name in space), "step") if c not in table.column_names]
-        if missing or space.conditional:
-            reason = f"the table has no {', '.join(missing)}" if missing else "a conditional parameter has no distance"
-            raise SpecError(f"recorded curves: {reason}; record a value of every parameter for every curve.")
-        self.__name__ = "recorded"
-        self._space = space
-        self._curves: dict[tuple[Any, ...], list[dict[str, float]]] = {}
-        for row in sorted(table.to_pylist(), key=lambda row: row["step"]):
-            key = tuple(row[f"config.{name}"] for name in space)
-            self._curves.setdefault(key, []).append(
-                {n: v for n, v in row.items() if n not in ("step", "run") and not n.startswith("config.")}
-            )
-        self._places = np.array([self._place(dict(zip(space, key, strict=True))) for key in self._curves])
-
-    @classmethod
-    def of(cls, sweep: SweepResult) -> Recorded:
-        """The curves of a real sweep's complete trials (first seed), to be replayed with other search methods."""
-        rows = sweep.trials.to_pylist()
-        configs = {
-            r["trial"]: {f"config.{name}": r[f"config.{name}"] for name in sweep.space}
-            for r in rows if r["state"] == "COMPLETE"
-        }  # fmt: skip
-        names = [o["name"] for o in sweep.document["objectives"]]
-        reports: list[dict[str, Any]] = []
-        before: dict[int, float] = {}
-        for row in sweep.reports.to_pylist():
-            if row["trial"] in configs and row["repeat"] == 0:
-                seconds = row["seconds"] - before.get(row["trial"], 0.0)
-                before[row["trial"]] = row["seconds"]
-                values = {name: row[name] for name in names}
-                reports.append({**configs[row["trial"]], "step": row["step"], **values, SECONDS: seconds})
-        return cls(pa.Table.from_pylist(reports), sweep.space)
-
-    def __len__(self) -> int:
-        return len(self._curves)
-
-    @property
-    def curves(self) -> dict[tuple[Any, ...], list[dict[str, float]]]:
-        """Every curve by its configuration, values in the order of the space."""
-        return self._curves
-
-    def __call__(self, config: Mapping[str, Any]) -> list[dict[str, float]]:
-        distances = np.abs(self._places - self._place(config)).sum(axis=1)
-        return list(self._curves.values())[int(np.argmin(distances))]
-
-    def _place(self, config: Mapping[str, Any]) -> NDArray[np.float64]:
-        parts: list[float] = []
-        for name in self._space:
-            parameter = self._space[name]
-            if isinstance(parameter, Choice):
-                parts += [0.5 * (config[name] == value) for value in parameter.values]
-            else:
-                low, high, value = (
-                    float(np.log(x) if parameter.log else x) for x in (parameter.low, parameter.high, config[name])
-                )
-                parts.append((value - low) / (high - low) if high > low else 0.0)
-        return np.array(parts)

@@ -20,7 +20,7 @@ from raybayes.store.tables import read_table, table_names
 
 if TYPE_CHECKING:
     from raybayes.search.objective import Objective
-    from raybayes.search.study.records import TrialRecord
+    from raybayes.search.outcomes.records import TrialRecord
     from raybayes.search.study.study import Study
 
 
@@ -83,7 +83,7 @@ class StoredSweep:
 
     @cached_property
     def reports(self) -> pa.Table:
-        """One row a report: trial, repeat, attempt, step, seconds, time, node, and the metrics."""
+        """One row per report: trial, repeat, attempt, step, seconds, time, node, and the metrics."""
         return read_reports(self.layout)
 
     def profile(self) -> pa.Table:

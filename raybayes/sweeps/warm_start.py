@@ -28,21 +28,19 @@ def warm_start_of(spec: SweepSpec, plan: Plan, layout: Layout) -> WarmStart:
     if spec.warm_start == "none":
         return WarmStart()
     if spec.sampler.name == "grid":
-        raise SpecError("a grid tries every point in its own order; drop --warm-start or choose another sampler.")
+        raise SpecError(
+            "sampler grid tries every point in a fixed order; drop --warm-start, or choose another sampler."
+        )
     if spec.scheduler.name == "pbt":
-        raise SpecError("scheduler pbt begins with a random population; drop --warm-start or choose another scheduler.")
+        raise SpecError(
+            "scheduler pbt starts from a random population; drop --warm-start, or choose another scheduler."
+        )
     if spec.warm_start == "auto":
         sources = _all(spec, plan, layout)
     else:
         sources = [_named(path.strip(), spec, plan) for path in spec.warm_start.split(",")]
     known = [Source(sweep.path, sweep.spec.config == spec.config, sweep.records) for sweep in sources]
     return learn(known, plan.space, plan.objectives, plan.first, most=min(MOST, max(1, spec.trials // 3)))
-
-
-def store_warm_start(layout: Layout, prior: WarmStart) -> None:
-    """Write down what the sweep starts from, once."""
-    if prior.sources and not layout.storage.exists(layout.prior):
-        layout.storage.write_bytes(layout.prior, prior.to_json())
 
 
 def _named(path: str, spec: SweepSpec, plan: Plan) -> SweepResult:
@@ -62,7 +60,7 @@ def _all(spec: SweepSpec, plan: Plan, layout: Layout) -> list[SweepResult]:
                 found = SweepResult(storage.shown(name))
                 if foreign(found, spec, plan) is None and not _unfinished(found):
                     sweeps.append(found)
-            except (StoreError, SpecError):  # of another version, or damaged: it is not what was asked for
+            except (StoreError, SpecError):  # of another version, or damaged: not what was asked for
                 continue
     return sweeps
 
@@ -72,7 +70,7 @@ def _unfinished(found: SweepResult) -> bool:
 
 
 def foreign(found: SweepResult, spec: SweepSpec, plan: Plan) -> str | None:
-    """Why a sweep's trials say nothing about a new one, or None if they do."""
+    """Why a sweep cannot inform a new one, or None if it can."""
     if found.spec.kind != spec.kind:
         return f"it is a {found.spec.kind}, this one is a {spec.kind}"
     if found.spec.kind == "sweep" and found.spec.project != spec.project:
@@ -82,7 +80,7 @@ def foreign(found: SweepResult, spec: SweepSpec, plan: Plan) -> str | None:
     if found.objectives != plan.objectives:
         there = ", ".join(f"{o.direction} {o.name}" for o in found.objectives)
         here = ", ".join(f"{o.direction} {o.name}" for o in plan.objectives)
-        return f"its objective is another: {there} there, {here} here"
+        return f"its objective differs: {there} there, {here} here"
     if not any(record.values is not None and record.feasible for record in found.records):
-        return "it has no finished trial" if not found.spec.constraints else "it has no finished, feasible trial"
+        return "it has no complete trial" if not found.spec.constraints else "it has no complete, feasible trial"
     return None

@@ -16,8 +16,8 @@ from raybayes.engine.messages import Decision, Key, Report, Start, TrialRun
 from raybayes.engine.run import work_through
 from raybayes.search.progress import Progress
 from raybayes.spec.sweep_spec import make_spec
-from raybayes.store.documents import write_spec
-from raybayes.sweeps.preparation import describe, prepare
+from raybayes.sweeps.execution import write_down
+from raybayes.sweeps.preparation import prepare
 
 NODE = "test"
 
@@ -65,7 +65,7 @@ class ControllerHarness:
         self._controller = _ObservedController(
             prepared.layout, prepared.spec, prepared.plan, catalog.roots(), clock=self.clock
         )
-        write_spec(prepared.layout, describe(prepared))
+        write_down(prepared)
         self._workers: dict[Key, _Worker] = {}
         self._last: Progress | None = None  # once the burst is closed
 

@@ -232,7 +232,7 @@ class TestDoors:
 
 MISTAKES = {
     "unknown project": (["sweep", "parabole"], ["unknown project 'parabole'", "did you mean 'parabola'", "ensembles"]),
-    "no project": (["sweep"], ["no project was named", "raybayes projects"]),
+    "no project": (["sweep"], ["no project given", "raybayes projects"]),
     "unknown key": ([*PARABOLA, "-s", "stpes=1"], ["unknown key 'stpes'", "did you mean 'steps'", "steps (default 4)"]),
     "unknown nested key": ([*PARABOLA, "-s", "momentum.betta=1"], ["momentum.betta", "momentum.beta (default 0.9)"]),
     "wrong type": ([*PARABOLA, "-s", "lr=fast"], ["lr: found 'fast'", "number"]),
@@ -283,8 +283,11 @@ MISTAKES = {
         ["train", "parabola", "--local", "--gpus-per-worker", "64"],
         ["64 GPUs each never fits"],
     ),
-    "unknown option": (["sweep", "parabola", "--foo"], ["raybayes: No such option: --foo. See --help.\n"]),
-    "option like another": (["sweep", "parabola", "--tirals", "3"], ["--tirals", "--trials", " See --help.\n"]),
+    "unknown option": (["sweep", "parabola", "--foo"], ["raybayes: unknown option '--foo'; sweep takes: --space, --"]),
+    "option like another": (
+        ["sweep", "parabola", "--tirals", "3"],
+        ["unknown option '--tirals'; did you mean '--trials'? sweep takes: ", " See --help.\n"],
+    ),
     "sampler like no other": ([*PARABOLA, "--sampler", "zzz"], ["unknown sampler 'zzz'; valid samplers: tpe, "]),
     "scheduler like no other": (
         [*PARABOLA, "--scheduler", "zzz"],

@@ -145,7 +145,10 @@ MISTAKES = {
     "watch nothing": (["watch", "nowhere"], ["nowhere", "does not exist"]),
     "export no sweep": (["export", "."], ["not a sweep"]),
     "export as something": (["export", "runs/a", "--format", "xls"], ["found 'xls'", "csv, parquet, json"]),
-    "export what is not there": (["export", "runs/a", "--what", "pth"], ["no table 'pth'", "trials, reports, path"]),
+    "export what is not there": (
+        ["export", "runs/a", "--what", "pth"],
+        ["unknown table 'pth'; did you mean 'path'?", "trials, reports, path"],
+    ),
     "parquet to a terminal": (["export", "runs/a", "--format", "parquet", "--out", "-"], ["not text", "--out"]),
     "export to nowhere": (["export", "runs/a", "--out", "no/such/x.csv"], ["no/such/x.csv cannot be written"]),
     "report of no sweep": (["report", "."], ["not a sweep"]),

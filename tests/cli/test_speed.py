@@ -29,7 +29,7 @@ def test_the_profile_says_where_the_time_went_and_without_slots_that_there_is_no
     assert run(*LOCAL)[0] == 0
     code, output, _ = run("show", "runs/s", "--profile")
     assert code == 0
-    assert "no job has ended in a slot yet" in output
+    assert "no run has finished in a slot yet" in output
     log = ProfileLog(rb.open_sweep("runs/s").layout, 0)
     for trial in range(2):
         times = {**dict.fromkeys(PARTS, 0.0), "training": 9.0, "asking": 1.0}

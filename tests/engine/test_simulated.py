@@ -149,7 +149,7 @@ def test_repeats_and_the_drivers_time():
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"scheduler": "pbt"}, "hands on checkpoints"), ({"workers": 0}, "simulate 1 or more"),
+    [({"scheduler": "pbt"}, "copies checkpoints"), ({"workers": 0}, "simulate 1 or more"),
      ({"sampler": "tpr"}, "did you mean 'tpe'"),
      ({"space": {"x": (0, 1)}}, "found a dict; give a raybayes.space.Space"),
      ({"objective": {"loss": "down"}}, "loss: found 'down'; give maximize or minimize"),

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from raybayes.search.objective import Objective
 from raybayes.search.outcomes.outcome import State
+from raybayes.search.outcomes.records import TrialRecord
 from raybayes.search.samplers import sampler_factory
-from raybayes.search.study.records import TrialRecord
 from raybayes.search.study.study import Study
 from raybayes.search.study.transfer_study import Past, quantile
 from raybayes.search.warm_start import APART, Source, WarmStart, distance, learn

@@ -231,7 +231,7 @@ def test_the_last_of_equal_settings_counts():
     [
         ("lr", ["'lr'", "no '='", "name=value", "-s lr=0.1"]),
         ("=3", ["'=3'", "name=value"]),
-        ("lr=[1, 2", ["lr", "'[1, 2'", "no readable value", "quote it"]),
+        ("lr=[1, 2", ["lr", "'[1, 2'", "not valid YAML", "quote it"]),
     ],
 )
 def test_a_wrong_setting_is_named(pair, words):
@@ -343,12 +343,12 @@ def test_groups_and_dotted_names_mix_in_any_order():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"sse": 5, "sse.rate": 1}, ["sse.rate", "already has the value 5", "no 'rate' below it"]),
-        ({"sse.rate": 1, "sse": 5}, ["sse", "already has rate below it", "cannot be 5"]),
+        ({"sse": 5, "sse.rate": 1}, ["sse.rate", "already has the value 5", "cannot contain 'rate'"]),
+        ({"sse.rate": 1, "sse": 5}, ["sse", "already contains rate", "cannot be 5"]),
         ({"sse": 5, "sse.inner.depth": 1}, ["sse.inner.depth", "already has the value 5"]),
         (
             {"sse.rate": 1, "sse": {"rate": {"x": 2}}},
-            ["sse.rate", "already has the value 1", "cannot be the group {'x': 2}"],
+            ["sse.rate", "already has the value 1", "cannot also be the group {'x': 2}"],
         ),
     ],
 )
@@ -372,14 +372,14 @@ def test_a_yaml_file_knows_its_lines(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"trials: [1, 2\nname: x\n", ["s.yaml:2:", "this is no YAML", "expected ',' or ']'"]),
-        (b"a: b: c\n", ["s.yaml:1:5", "this is no YAML"]),
+        (b"trials: [1, 2\nname: x\n", ["s.yaml:2:", "not valid YAML", "expected ',' or ']'"]),
+        (b"a: b: c\n", ["s.yaml:1:5", "not valid YAML"]),
         (b"- one\n- two\n", ["s.yaml", "found list", "table of key: value lines"]),
         (b"", ["s.yaml", "found nothing", "table of key: value lines"]),
-        (b"\xff\xfe\x00k", ["s.yaml", "no text in UTF-8", "give a YAML file"]),
-        (b"trials: 3\nseed: 1\ntrials: 4\n", ["s.yaml:3", "trials", "line 1 already", "keep one"]),
-        (b"config:\n  lr: 1\n  lr: 2\n", ["s.yaml:3", "config.lr", "line 2 already"]),
-        (b"a: !!python/object/apply:os.getcwd []\n", ["s.yaml:1:4", "this is no YAML"]),
+        (b"\xff\xfe\x00k", ["s.yaml", "not UTF-8 text", "give a YAML file"]),
+        (b"trials: 3\nseed: 1\ntrials: 4\n", ["s.yaml:3", "trials", "already set in line 1", "keep one"]),
+        (b"config:\n  lr: 1\n  lr: 2\n", ["s.yaml:3", "config.lr", "already set in line 2"]),
+        (b"a: !!python/object/apply:os.getcwd []\n", ["s.yaml:1:4", "not valid YAML"]),
     ],
 )
 def test_a_wrong_file_is_named_with_its_line(tmp_path, content, words):

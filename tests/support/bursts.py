@@ -10,9 +10,9 @@ from raybayes.engine.run import work_through
 from raybayes.engine.simulated import Function, Replay
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.spec.validation import build
-from raybayes.store.documents import write_spec
 from raybayes.store.logs.reports import read_reports
-from raybayes.sweeps.preparation import Prepared, describe, prepare
+from raybayes.sweeps.execution import write_down
+from raybayes.sweeps.preparation import Prepared, prepare
 
 Kind = Callable[..., SweepController]
 
@@ -21,7 +21,7 @@ def prepare_sweep(folder: Any, name: str = "s", **options: Any) -> Prepared:
     """A sweep of parabola, written to its folder; the same again if it is there."""
     values = {"project": "parabola", "sampler": "random", "storage": str(folder), "name": name, **options}
     prepared = prepare(build(SweepSpec, values, "test"))
-    write_spec(prepared.layout, describe(prepared))
+    write_down(prepared)
     return prepared
 
 

@@ -124,15 +124,42 @@ def circles_of(arrows: Mapping[str, Iterable[str]]) -> list[list[str]]:
     return found
 
 
+def circles_by_folder(arrows: Mapping[str, Iterable[str]], folders: Iterable[str]) -> dict[str, list[list[str]]]:
+    """For each folder the circles among its files and folders, each of which counts as one with all that it holds."""
+    found = {}
+    for folder in folders:
+        children: dict[str, set[str]] = {}
+        for module, targets in arrows.items():
+            if mine := _child(folder, module):
+                theirs = {child for target in targets if (child := _child(folder, target)) and child != mine}
+                children.setdefault(mine, set()).update(theirs)
+                for child in theirs:
+                    children.setdefault(child, set())
+        if circles := circles_of(children):
+            found[folder] = circles
+    return found
+
+
+def _child(folder: str, module: str) -> str | None:
+    """The file or folder directly in `folder` that a module is, or lies in."""
+    inner = module.removeprefix(f"{folder}.")
+    return None if inner == module else inner.split(".")[0]
+
+
 def main(root: Path) -> None:
     for package in ("raybayes", "trainables", "search_spaces"):
         modules = modules_of(root, package)
-        arrows = arrows_of(read(root, package), modules)
-        circles = circles_of(arrows)
+        folders = [name for name, file in modules.items() if file.name == "__init__.py"]
+        arrows = arrows_of(read(root, package, modules), modules)
+        circles, sides = circles_of(arrows), circles_by_folder(arrows, folders)
         count = sum(len(targets) for targets in arrows.values())
-        print(f"{package}: {len(modules)} modules, {count} arrows, {len(circles)} circles")
+        sums = f"{len(circles)} circles of modules, {sum(map(len, sides.values()))} circles within folders"
+        print(f"{package}: {len(modules)} modules in {len(folders)} folders, {count} arrows, {sums}")
         for circle in circles:
-            print(f"  circle of {len(circle)}: {', '.join(circle)}")
+            print(f"  circle of {len(circle)} modules: {', '.join(circle)}")
+        for folder, found in sides.items():
+            for circle in found:
+                print(f"  circle in {folder}: {', '.join(circle)}")
 
 
 if __name__ == "__main__":

@@ -160,8 +160,8 @@ class TestWarmStart:
         ("options", "words"),
         [
             ({"config": {"method": "plain"}}, "its space differs: method: .*-> absent"),
-            ({"objective": "size"}, "its objective is another: minimize loss there, minimize size here"),
-            ({"sampler": "grid", "space": "GRID"}, "a grid tries every point"),
+            ({"objective": "size"}, "its objective differs: minimize loss there, minimize size here"),
+            ({"sampler": "grid", "space": "GRID"}, "grid tries every point"),
             ({"scheduler": "pbt"}, "random population"),
         ],
     )

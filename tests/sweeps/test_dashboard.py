@@ -61,7 +61,7 @@ def test_every_page_of_a_sweep(path):
 def test_nothing_can_be_changed_through_it(path, method):
     status, _, body = ask(Site(path), "/api/studies/0", method)
     assert status == "403 Forbidden"
-    assert "only reads" in json.loads(body)["reason"]
+    assert "is read-only" in json.loads(body)["reason"]
 
 
 def test_before_the_first_trial_it_says_so(path, tmp_path):
@@ -138,6 +138,6 @@ def test_a_machine_without_a_browser_says_how_to_reach_it(monkeypatch):
 
     monkeypatch.setattr(webbrowser, "get", none)
     said = opened("http://127.0.0.1:8080/", 8080)
-    assert "there is no browser on this machine" in said
+    assert "this machine has no browser" in said
     assert "ssh -L 8080:127.0.0.1:8080" in said
     assert any("ssh -L 8080:127.0.0.1:8080" in line for line in announcement("runs/a", "127.0.0.1", 8080))

@@ -14,7 +14,6 @@ from typing import Annotated
 import pyarrow as pa
 from pydantic import Field, field_validator, model_validator
 
-from raybayes.data.downloads import builds
 from raybayes.data.files.cifar import read_batches
 from raybayes.data.files.folders import read_folders
 from raybayes.data.files.mnist import read_mnist
@@ -22,6 +21,7 @@ from raybayes.data.files.oneshot import read_cards, read_logos, read_shelf
 from raybayes.data.files.sachs import read_sachs
 from raybayes.data.files.tables import read_tables
 from raybayes.data.records import Column, DataSet, Download, File, Pixels, Reader, Source
+from raybayes.data.registry import builds
 from raybayes.spec.validation import Frozen
 from raybayes.wording import unknown
 

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from raybayes.engine.controller.trial_state import TrialProgress
 from raybayes.engine.messages import Key
 from raybayes.search.objective import Objective
+from raybayes.search.outcomes.records import TrialRecord
 from raybayes.search.schedulers.nondominated import NondominatedCurves
-from raybayes.search.study.records import TrialRecord
 from raybayes.store.layout import Layout
 from raybayes.store.logs.reports import FIXED, read_reports
 

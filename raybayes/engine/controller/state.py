@@ -15,11 +15,11 @@ from raybayes.engine.messages import Key, Report, TrialRun
 from raybayes.search.outcomes.confirm import samples
 from raybayes.search.outcomes.outcome import Outcome, State, ended, mean_and_error, violations
 from raybayes.search.outcomes.ranking import front, ranked
+from raybayes.search.outcomes.records import TrialRecord
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Ended, Progress, Running
 from raybayes.search.schedulers.nondominated import NondominatedCurves
 from raybayes.search.schedulers.rungs import Curves
-from raybayes.search.study.records import TrialRecord
 from raybayes.search.study.study import Study
 from raybayes.search.study.trials_table import trials_table
 from raybayes.spec.sweep_spec import SweepSpec

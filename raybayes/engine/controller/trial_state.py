@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from raybayes.contract import Action
 from raybayes.engine.controller.failure_policy import FailurePolicy
 from raybayes.engine.messages import Key, Process, Report, TrialRun
-from raybayes.search.study.records import TrialRecord
+from raybayes.search.outcomes.records import TrialRecord
 
 
 class TrialProgress(NamedTuple):

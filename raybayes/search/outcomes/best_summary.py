@@ -9,7 +9,7 @@ import pyarrow as pa
 from raybayes.search.objective import Objective
 from raybayes.search.outcomes.confirm import Confirmation, judged
 from raybayes.search.outcomes.ranking import front
-from raybayes.search.study.records import TrialRecord
+from raybayes.search.outcomes.records import TrialRecord
 from raybayes.wording import in_five_digits, with_error
 
 

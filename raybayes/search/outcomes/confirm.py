@@ -15,7 +15,7 @@ from typing import Any
 from raybayes.search.objective import Objective
 from raybayes.search.outcomes.outcome import mean_and_error
 from raybayes.search.outcomes.ranking import ranked
-from raybayes.search.study.records import TrialRecord
+from raybayes.search.outcomes.records import TrialRecord
 
 Losses = tuple[float, ...]  # one run: a loss an objective
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from raybayes.search.objective import Objective
 from raybayes.search.outcomes.pareto import count_dominating
-from raybayes.search.study.records import TrialRecord
+from raybayes.search.outcomes.records import TrialRecord
 
 
 def ranked(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> list[int]:

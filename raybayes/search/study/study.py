@@ -24,10 +24,10 @@ from raybayes.search.objective import Objective
 from raybayes.search.optuna_internals import fix_params, forget_cached_trials, open_trial, share_search_space
 from raybayes.search.outcomes.importance import intervals, shares
 from raybayes.search.outcomes.outcome import Outcome, State
+from raybayes.search.outcomes.records import TrialRecord
 from raybayes.search.samplers import Factory
 from raybayes.search.schedulers.rungs import Curves
 from raybayes.search.study.journal import GroupedJournal
-from raybayes.search.study.records import TrialRecord
 from raybayes.search.study.transfer_study import Past, TransferStudy
 from raybayes.space import Choice, Float, Space, Value
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from raybayes.search.objective import Objective
-from raybayes.search.study.records import TrialRecord
+from raybayes.search.outcomes.records import TrialRecord
 from raybayes.space import Float, Int, Parameter, Space, Value
 
 

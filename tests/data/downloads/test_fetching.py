@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 import raybayes.data as data
-from raybayes.data.downloads import builds, fetching
+from raybayes.data.downloads import fetching
 from raybayes.data.records import DataSet, Download, Source
+from raybayes.data.registry import builds
 from raybayes.data.registry.catalogue import DATA_SETS
 from raybayes.errors import DataError
 

@@ -26,7 +26,7 @@ def test_every_key_has_a_meaning():
 
 
 def test_no_yaml_says_line_and_column(refused):
-    assert refused("kind: local\nname: [a\n").startswith("c.yaml:3:1: this is no YAML")
+    assert refused("kind: local\nname: [a\n").startswith("c.yaml:3:1: not valid YAML")
 
 
 def test_no_kind_lists_them(refused):

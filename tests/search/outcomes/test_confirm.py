@@ -12,7 +12,7 @@ from raybayes.search.objective import Objective
 from raybayes.search.outcomes.best_summary import best_summary
 from raybayes.search.outcomes.confirm import Confirmation, Race, Stage, candidates, judged, pooled
 from raybayes.search.outcomes.outcome import State
-from raybayes.search.study.records import TrialRecord
+from raybayes.search.outcomes.records import TrialRecord
 
 LOSS, SCORE = Objective("loss", "minimize"), Objective("score", "maximize")
 numbers = st.floats(-10, 10, allow_nan=False).map(lambda x: round(x, 3))

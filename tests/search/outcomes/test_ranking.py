@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from raybayes.search.objective import Objective
 from raybayes.search.outcomes.outcome import State
 from raybayes.search.outcomes.ranking import front, ranked
-from raybayes.search.study.records import TrialRecord
+from raybayes.search.outcomes.records import TrialRecord
 
 LOSS = Objective("loss", "minimize")
 SCORE = Objective("score", "maximize")

@@ -14,8 +14,8 @@ from raybayes.contract import COLUMNS, Action, Metric
 from raybayes.errors import SpecError, StoreError
 from raybayes.search.objective import Objective
 from raybayes.search.outcomes.outcome import Outcome, State, ended, violations
+from raybayes.search.outcomes.records import TrialRecord
 from raybayes.search.samplers import sampler_factory
-from raybayes.search.study.records import TrialRecord
 from raybayes.search.study.study import Study
 from raybayes.search.study.trials_table import trials_table
 from raybayes.space import Choice, Float, Int, Space

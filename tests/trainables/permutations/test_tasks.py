@@ -22,7 +22,7 @@ from trainables.permutations.tasks.ranking import NdcgCost, Queries, Scorer, lam
 from trainables.permutations.tasks.searches import annealing, greedy_swaps, random_search
 from trainables.permutations.tasks.toy import ToyCost
 from trainables.permutations.tasks.tsp import TourCost, load_instance, nearest_neighbour, two_opt
-from trainables.permutations.tasks.tsplib import read_tsplib
+from trainables.permutations.tsplib import read_tsplib
 
 F64 = torch.float64
 LIKE = torch.zeros(1, dtype=F64)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from raybayes.errors import DataError
 from trainables.permutations.config.values import Values
-from trainables.permutations.tasks.tsplib import read_tsplib
+from trainables.permutations.tsplib import read_tsplib
 
 _TABLE_SCORES = ("bic", "discrete_bic", "bdeu")
 _DATA = {"tsp": ("tsp-sample", "tsp"), "ranking": ("ltr-sample", "ltr"), "sachs": ("sachs-sample", "sachs")}

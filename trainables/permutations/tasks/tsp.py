@@ -13,7 +13,7 @@ from torch import Tensor
 from raybayes.errors import DataError
 from trainables.permutations.tasks.problem import Control, Problem
 from trainables.permutations.tasks.searches import Found
-from trainables.permutations.tasks.tsplib import Instance, read_tsplib
+from trainables.permutations.tsplib import Instance, read_tsplib
 
 
 class TourCost:
