@@ -15,14 +15,16 @@ import torch
 from torch import Tensor
 
 from raybayes.contract import Context, Stop
+from trainables.permutations.collapse import row_seeds
 from trainables.permutations.config import Config
 from trainables.permutations.costs import Recorder
 from trainables.permutations.distributions.noise import Streams
 from trainables.permutations.estimators import ControlVariate
 from trainables.permutations.estimators.build import apply_schedules, build_estimator
+from trainables.permutations.memory import Memory
 from trainables.permutations.optimiser import OrderOptimiser
 from trainables.permutations.tasks.problem import Free
-from trainables.permutations.training import Trial, updates
+from trainables.permutations.training import Trial, new_collapse, updates
 
 MOST = 256
 MEMORY = 2**30  # bytes of all trials' tensors in one update
@@ -106,6 +108,7 @@ def _advance(trials: Sequence[Trial]) -> None:
             trial.config, trial.estimator, due - 1
         )  # the measuring sees the entropy's weight of the last update
         trial.update = due
+        trial.finish()
 
 
 def _stacked(trials: Sequence[Trial]) -> OrderOptimiser:
@@ -130,15 +133,21 @@ def _stacked(trials: Sequence[Trial]) -> OrderOptimiser:
         entropy,
     )
     cost = first.problem.cost_with([trial.problem for trial in trials[1:]])
-    f = Recorder(cost, len(theta), theta.dtype, theta.device, first.config.restarts)
+    seen = [seen for trial in trials if trial.f.memory is not None for seen in trial.f.memory.seen]
+    rowwise = bool(getattr(cost, "rowwise", False))
+    memory = Memory(cost.n, seen, rowwise, theta.device) if seen else None
+    f = Recorder(cost, len(theta), theta.dtype, theta.device, first.config.restarts, memory)
+    policy = Free(theta)
+    seeds = [seed for trial in trials for seed in row_seeds(trial.seed, rows)]
     optimiser = OrderOptimiser(
-        Free(theta),
+        policy,
         estimator,
         f,
         first.config.samples,
         column([config.lr for config in configs]),
         column([config.critic.lr for config in configs]),
         first.config.critic.updates,
+        collapse=new_collapse(first.config, policy, seeds),
     )
     optimiser.load(_joined([trial.optimiser.state() for trial in trials]))
     if isinstance(estimator, ControlVariate):  # also if they are not learnt, and so not part of the state

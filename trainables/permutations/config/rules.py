@@ -14,7 +14,7 @@ _DATA = {"tsp": ("tsp-sample", "tsp"), "ranking": ("ltr-sample", "ltr"), "sachs"
 
 def problem(config: Values) -> str | None:
     """Why a configuration cannot run, or None."""
-    for check in (_budget, _samples, _restarts, _model, _critic, _relaxed, _data, _tour, _exact, _causal):
+    for check in (_budget, _samples, _restarts, _search, _model, _critic, _relaxed, _data, _tour, _exact, _causal):
         if sentence := check(config):
             return sentence
     return None
@@ -54,6 +54,13 @@ def _restarts(config: Values) -> str | None:
         return "restarts > 1 keeps the best order of several, but task = ranking trains scores; set restarts = 1."
     if config.task == "causal" and config.causal.score == "joint":
         return "restarts > 1 compares costs, which causal.score = joint changes during training; set restarts = 1."
+    return None
+
+
+def _search(config: Values) -> str | None:
+    changes = config.task == "ranking" or (config.task == "causal" and config.causal.score == "joint")
+    if (config.memory or config.descent) and (changes or config.estimator == "exact"):
+        return "memory and descent search for one order at a fixed cost; leave them out for ranking, joint and exact."
     return None
 
 

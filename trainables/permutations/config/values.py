@@ -134,6 +134,25 @@ class Values(BaseModel):
         description="Weight of log p(b) added to the cost, in deviations of the first update's costs; falls to 0",
     )
     init_scale: float = Field(0.0, ge=0, le=100, description="Initial standard deviation of theta. [P] 0")
+    spread: float = Field(
+        2.0,
+        ge=0,
+        le=100,
+        description="Initial standard deviation of theta in all starts but the first; init_scale if that is larger",
+    )
+    memory: bool | None = Field(
+        None, description="Orders seen are not evaluated again; null: where an order is searched, not in toy, ranking"
+    )
+    collapse: float = Field(
+        0.9, gt=0, le=1, description="Share of repeated orders at which a start begins anew (with memory); 1: never"
+    )
+    descent: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Share of the evaluations for a final descent by insertions and swaps, which also gets what"
+        " repeats have saved; null: 0.25 where an order is searched, 0 in toy and ranking",
+    )
     precision: Literal["float64", "float32"] = Field("float64", description="Number format. [P] float64")
     reports: int = Field(100, ge=1, le=10_000, description="Reports of a run, evenly spaced. [P] every 500 updates")
     eval_samples: int = Field(
@@ -155,9 +174,26 @@ class Values(BaseModel):
         return ESTIMATORS[self.estimator]
 
     @property
+    def searches(self) -> bool:
+        """Whether the best order is what counts, and its cost is the same whenever it is evaluated."""
+        fixed = self.task != "causal" or self.causal.score != "joint"
+        return self.task not in ("toy", "ranking") and fixed and self.estimator != "exact"
+
+    @property
+    def remembers(self) -> bool:
+        """Whether orders that were seen are not evaluated again."""
+        return self.searches if self.memory is None else self.memory
+
+    @property
+    def kept_back(self) -> int:
+        """Evaluations that the final descent has at least."""
+        share = (0.25 if self.searches else 0.0) if self.descent is None else self.descent
+        return int(share * self.evaluations)
+
+    @property
     def updates(self) -> int:
         """Updates of theta that the budget allows."""
-        updates = self.evaluations // (self.samples * self.restarts)
+        updates = (self.evaluations - self.kept_back) // (self.samples * self.restarts)
         if not self.traits.control_variate:
             return updates
         return (updates - self.critic.warmup) // self.critic.updates

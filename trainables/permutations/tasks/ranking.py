@@ -197,7 +197,9 @@ class Ranking(Problem):
         self.cost = NdcgCost(self._train.relevance.repeat(runs, 1), config.k)
         self._scorer: Scorer | None = None
 
-    def policy(self, shape: tuple[int, ...], scale: float, like: Tensor, generator: torch.Generator) -> Policy:
+    def policy(
+        self, shape: tuple[int, ...], scale: float, spread: float, like: Tensor, generator: torch.Generator
+    ) -> Policy:
         self._scorer = Scorer(self._train, self._runs, self._config.hidden, scale, generator)
         return self._scorer
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from trainables.permutations.costs import Cost
+from trainables.permutations.descent import Moves, descend
 
 BLOCK = 256  # orders evaluated together by random search; moves of annealing that are drawn together
 
@@ -76,6 +77,17 @@ def greedy_swaps(cost: Cost, runs: int, budget: int, generator: torch.Generator)
         order = torch.where(better.unsqueeze(-1), order, fresh)
         current = torch.where(better, current, math.inf)
     return Found(best, best_order, used)
+
+
+def insertion_descent(cost: Cost, runs: int, budget: int, generator: torch.Generator, moves: Moves = "swap") -> Found:
+    """Descent by insertions and swaps (tours: and reversals) from random orders, again and again."""
+
+    def evaluate(order: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
+        return cost(order), torch.ones(order.shape[:-1], dtype=torch.bool)
+
+    left = torch.full((runs,), budget)
+    value, order = descend(evaluate, _random_orders(runs, 1, cost.n, generator), left, generator, moves, kicks=None)
+    return Found(value, order, budget)
 
 
 def annealing(
