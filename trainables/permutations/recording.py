@@ -60,7 +60,7 @@ def metrics_of(
     return metrics
 
 
-WITH_ERROR = ("gap", "shd", "excess", "test_ndcg5", "test_ndcg10")
+WITH_ERROR = ("gap", "shd", "skeleton_shd", "cpdag_shd", "sid", "excess", "test_ndcg5", "test_ndcg10")
 
 
 def extend(curves: Curve, found: Measured, best: Tensor, update: int, evaluations: int, runs: int) -> None:

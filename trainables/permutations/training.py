@@ -22,6 +22,8 @@ from trainables.permutations.optimiser import OrderOptimiser
 from trainables.permutations.tasks.loaders import load_problem
 from trainables.permutations.tasks.problem import Free, Policy, Problem
 
+DRAWS = 100  # orders of the learnt distribution, for the tables
+
 
 def train(config: Config, ctx: Context) -> None:
     """Minimise E f for every run; at the end, run the controls with the same budget.
@@ -71,6 +73,7 @@ class Trial:
         )
         self.noise = ctx.rng(f"samples/{ctx.rank}")
         self.update = self.reported = 0
+        self._learnt: Tensor | None = None
         self._curves: recording.Curve = {name: [] for name in recording.CURVES}
         if (saved := ctx.resume()) is not None:
             self.optimiser.load(saved["optimiser"])
@@ -113,6 +116,8 @@ class Trial:
         if self.update < self.config.updates or not self.config.kept_back:
             return
         kind, runs = self.problem.moves, self.config.runs
+        if self.optimiser.collapse is not None:  # what was learnt, before the descent finds something better
+            self._learnt = self.optimiser.collapse.shown(self.policy.theta().detach(), self.f.best).clone()
         spent = self.f.memory.spent if self.f.memory is not None else [int(self.f.spent)] * runs
         left = self.config.evaluations - torch.tensor(spent)
         self.f.improve(left, self._ctx.rng(f"descent/{self._ctx.rank}"), kind)
@@ -127,7 +132,9 @@ class Trial:
         """
         config, ctx, f, problem = self.config, self._ctx, self.f, self.problem
         theta = self.policy.theta().detach()
-        if self.optimiser.collapse is not None:
+        if self._learnt is not None:
+            theta = self._learnt
+        elif self.optimiser.collapse is not None:
             theta = self.optimiser.collapse.shown(theta, f.best)
         own, shared = ctx.rng(f"evaluation/{self.reported}/{ctx.rank}"), ctx.rng(f"mode/{self.reported}")
         found = measure(theta, self.estimator, self.model, f, config.samples, config.eval_samples, own, shared,
@@ -135,14 +142,15 @@ class Trial:
         best, best_order, start = _winners(*_best_of_all(ctx, f), config.restarts)
         found = found.of(start)
         self.reported += 1
-        scores = problem.measure(best_order, found.mode_order, theta)
+        scores = problem.measure(best_order, found.mode_order, theta, self.done)
         metrics = recording.metrics_of(found, best, f, ctx.world_size, self.estimator, config.runs, scores)
         if self.optimiser.collapse is not None:
             metrics["restarted"] = float(self.optimiser.collapse.restarted.sum()) / config.runs
             self._tell()
         recording.extend(self._curves, found, best, self.update, int(metrics["evaluations"]), config.runs)
         if self.done and ctx.rank == 0:
-            metrics |= self._store(found, best, best_order, scores, int(metrics["evaluations"]))
+            draws = self.model.draw(theta[start], DRAWS, ctx.rng("draws")).order
+            metrics |= self._store(found, best, best_order, draws, scores, int(metrics["evaluations"]))
         ctx.report(metrics, self.state)
 
     def _tell(self) -> None:
@@ -154,7 +162,7 @@ class Trial:
                 int(collapse.restarted.sum()), 100 * memory.repeats)  # fmt: skip
 
     def _store(
-        self, found: Measured, best: Tensor, order: Tensor, scores: Mapping[str, Tensor], budget: int
+        self, found: Measured, best: Tensor, order: Tensor, draws: Tensor, scores: Mapping[str, Tensor], budget: int
     ) -> dict[str, float]:
         """Store the tables; returns what the controls reached, as metrics."""
         config, ctx, table = self.config, self._ctx, recording.Scores()
@@ -168,7 +176,7 @@ class Trial:
         ctx.save_table("scores", table.table())
         ctx.save_table("curves", recording.curves_table(self._curves, config))
         ctx.save_table("orders", recording.orders_table(best, order, config.runs))
-        for name, kept in self.problem.pictures(best, order).items():
+        for name, kept in self.problem.pictures(best, order, draws).items():
             ctx.save_table(name, kept)
         return metrics
 

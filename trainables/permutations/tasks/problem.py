@@ -114,12 +114,17 @@ class Problem:
     def load(self, state: dict[str, Any]) -> None:
         """The inverse of `state`."""
 
-    def measure(self, best: Tensor, mode: Tensor, theta: Tensor) -> Mapping[str, Tensor]:
-        """Task-specific scores, (runs,) or (runs, units), from each run's best and most probable order (runs, n)."""
+    def measure(self, best: Tensor, mode: Tensor, theta: Tensor, last: bool = False) -> Mapping[str, Tensor]:
+        """Task-specific scores, (runs,) or (runs, units), from each run's best and most probable order (runs, n).
+
+        Args:
+            last: whether it is the last report, which may also have scores that take long.
+        """
         return {}
 
-    def pictures(self, best: Tensor, order: Tensor) -> Mapping[str, pa.Table]:
-        """Tables behind the task's figures, from each run's best cost (runs,) and its order (runs, n)."""
+    def pictures(self, best: Tensor, order: Tensor, draws: Tensor) -> Mapping[str, pa.Table]:
+        """Tables behind the task's figures, from each run's best cost (runs,), its order (runs, n), and orders that its
+        learnt distribution draws (runs, S, n)."""
         return {}
 
     def controls(self, budget: int, runs: int, generator: torch.Generator) -> Iterable[Control]:
