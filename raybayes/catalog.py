@@ -1,7 +1,7 @@
 """Finds projects and their search spaces by file name, and in other packages by entry point. There is no list to edit.
 
-Looked at, in this order: `trainables/` and `search_spaces/` beside raybayes, the same two folders below the
-current directory, and the entry points of the groups `raybayes.projects` and `raybayes.spaces`.
+Searched in this order: `trainables/` and `search_spaces/` next to raybayes, the same two folders in the current
+directory, and the entry points of the groups `raybayes.projects` and `raybayes.spaces`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _GROUPS = {"trainables": "raybayes.projects", "search_spaces": "raybayes.spaces"
 
 
 def add_root(folder: str) -> None:
-    """Let `folder/trainables` and `folder/search_spaces` take part in the catalogue."""
+    """Add `folder/trainables` and `folder/search_spaces` to the catalogue."""
     for package in _GROUPS:
         inner = str(Path(folder).resolve() / package)
         if Path(inner).is_dir():
@@ -38,7 +38,7 @@ def add_root(folder: str) -> None:
 
 
 def roots() -> tuple[str, ...]:
-    """Folders that hold projects, to be added on other machines of the same file system."""
+    """Folders that hold projects; workers on other machines of the same file system add them too."""
     add_root(str(Path.cwd()))
     return tuple(str(Path(path).parent) for path in importlib.import_module("trainables").__path__)
 
@@ -59,7 +59,7 @@ def project_names() -> list[str]:
 
 
 def load_project(name: str) -> Project:
-    """The project of that name. SpecError with all names, the nearest first, if there is none."""
+    """The project of that name. SpecError with the nearest and all valid names if it is unknown."""
     if name in _modules("trainables"):
         place = f"trainables/{name}"
         project = getattr(_import(f"trainables.{name}", place), "PROJECT", None)
@@ -69,14 +69,14 @@ def load_project(name: str) -> Project:
     else:
         raise SpecError(unknown("project", name, project_names()))
     if not isinstance(project, Project):
-        raise SpecError(f"{place}: found PROJECT = {project!r}; it must be a raybayes.contract.Project.")
+        raise SpecError(f"{place}: found PROJECT = {project!r}; it must be a raybayes Project.")
     if project.name != name:
-        raise SpecError(f"{place}: found PROJECT.name = {project.name!r}; it must be {name!r}, like its folder.")
+        raise SpecError(f"{place}: found PROJECT.name = {project.name!r}; it must be {name!r}, the name of its folder.")
     return project
 
 
 def load_projects() -> tuple[list[Project], dict[str, str]]:
-    """Every project that loads, and why the others do not: one broken project must not hide the rest."""
+    """Every project that loads, and why each of the others does not: one broken project must not hide the rest."""
     found, broken = [], {}
     for name in project_names():
         try:
@@ -113,12 +113,12 @@ def load_spaces(name: str) -> dict[str, Space]:
     elif name in (points := _entry_points("search_spaces")):
         module = points[name].load()
     else:
-        raise SpaceError(f"search_spaces/{name}.py does not exist; write it with SPACE = Space({{...}}).")
+        raise SpaceError(f"search_spaces/{name}.py does not exist; create it with SPACE = Space({{...}}).")
     return {key: value for key, value in vars(module).items() if isinstance(value, Space)}
 
 
 def load_space(project: Project, space: str = "SPACE") -> Space:
-    """One space of a project, every name of it checked against the project's Config."""
+    """One space of a project, each parameter checked against the project's Config."""
     spaces = load_spaces(project.name)
     if space not in spaces:
         raise SpaceError(unknown("space", space, spaces, owner=f"search_spaces/{project.name}.py"))
@@ -133,7 +133,7 @@ def load_space(project: Project, space: str = "SPACE") -> Space:
 
 
 def _refused(model: type[BaseModel], name: str, parameter: Parameter) -> str | None:
-    """Which end of a range, or which alternative, the project's Config would refuse, and why."""
+    """Which bound of a range, or which choice, the project's Config refuses, and why; None if it refuses none."""
     field = _field(model, name.split("."))
     kind: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
     check: TypeAdapter[Any] = TypeAdapter(kind)
@@ -142,7 +142,7 @@ def _refused(model: type[BaseModel], name: str, parameter: Parameter) -> str | N
             check.validate_python(value)
         except ValidationError as error:
             message = error.errors()[0]["msg"]
-            return f"{parameter!r} takes {value!r}, which the project refuses: {message[0].lower()}{message[1:]}"
+            return f"{parameter!r} takes {value!r}, which its Config refuses: {message[0].lower()}{message[1:]}"
     return None
 
 
@@ -201,7 +201,7 @@ def configure(project: Project, values: Mapping[str, Any]) -> BaseModel:
 
 
 def configured(name: str, values: Mapping[str, Any], roots: Sequence[str] = ()) -> tuple[Project, BaseModel]:
-    """A project, which may lie below `roots`, and its Config with some dotted names set; raises what its parts do."""
+    """A project, which may be in one of the `roots`, and its Config with some dotted names set."""
     for root in roots:
         add_root(root)
     project = load_project(name)
@@ -209,7 +209,7 @@ def configured(name: str, values: Mapping[str, Any], roots: Sequence[str] = ()) 
 
 
 def filled(project: Project, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The whole configuration, by dotted names, when some values are set: others may follow from them."""
+    """The whole configuration by dotted names when some values are set; others may depend on them."""
     return flatten(configure(project, values))
 
 
@@ -220,7 +220,7 @@ def fixed_values(project: Project, settings: Mapping[str, Any]) -> dict[str, Any
 
 
 def _is_set(name: str, tree: Any) -> bool:
-    """Whether a nested table gives the value of a dotted name, or an object that contains it."""
+    """Whether a nested table sets the value of a dotted name, or an object that contains it."""
     for part in name.split("."):
         if not isinstance(tree, Mapping):
             return True
@@ -231,7 +231,7 @@ def _is_set(name: str, tree: Any) -> bool:
 
 
 def documentation(project: Project) -> dict[str, tuple[str, str]]:
-    """Type with range, and meaning, of each configuration key by dotted name."""
+    """Type with range, and meaning, of each configuration key, by dotted name."""
     return dict(_documented(project.Config, ""))
 
 
@@ -247,7 +247,7 @@ def _documented(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, tupl
 
 
 def _type_name(kind: Any) -> str:
-    """A type as a user would write its values: alternatives in full, `null` for None."""
+    """A type as a user writes its values: all choices, `null` for None."""
     inner = get_args(kind)
     if get_origin(kind) is Annotated:
         return _type_name(inner[0])

@@ -1,4 +1,4 @@
-"""The only place that asks what time it is, so that a test or a replay can bring its own time."""
+"""The only place that reads the time, so that a test or a simulation can supply its own."""
 
 import time
 from typing import Protocol
@@ -17,7 +17,7 @@ class Clock(Protocol):
 
 
 class WallClock:
-    """The machine's own clock."""
+    """The clock of this machine."""
 
     def now(self) -> float:
         return time.time()

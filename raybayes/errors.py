@@ -1,4 +1,17 @@
-"""Every error that raybayes raises on purpose, each with the exit code that the command line answers with."""
+"""Every error that raybayes raises on purpose, with the exit code of the command line.
+
+RaybayesError                2    the user can act on it: found, allowed, what to do next
+ ├─ SpecError                2    a specification, a configuration, an option
+ ├─ SpaceError               2    a search space
+ ├─ DataError                2    a data set
+ ├─ StoreError               2    a folder of results: missing, damaged, locked, of a newer schema
+ ├─ ResourceError            2    the cluster can never meet the request
+ ├─ ClusterError             3    the Ray cluster cannot be reached, or was lost
+ ├─ TrialError               1    a trial failed, or more trials than allowed
+ │   └─ RefusedDataError     2    the training function refused its data
+ └─ Interrupted            130    the user stopped the burst; everything is stored and can be resumed
+     └─ OutOfTime           75    the time limit, or the batch system, stopped it (EX_TEMPFAIL: run it again)
+"""
 
 
 class RaybayesError(Exception):
@@ -16,15 +29,15 @@ class SpaceError(RaybayesError):
 
 
 class DataError(RaybayesError):
-    """A data set is missing or has the wrong shape."""
+    """A data set is missing, or its content is not as declared."""
 
 
 class StoreError(RaybayesError):
-    """A folder of results is missing, broken, in use, or of another schema."""
+    """A folder of results is missing, damaged, in use, or of a newer schema."""
 
 
 class ResourceError(RaybayesError):
-    """The request can never be met by the machines that are there."""
+    """The cluster can never meet the request, however long it waits."""
 
 
 class ClusterError(RaybayesError):
@@ -34,24 +47,24 @@ class ClusterError(RaybayesError):
 
 
 class TrialError(RaybayesError):
-    """A trial ended in a way that its training function must not."""
+    """A trial failed, or more trials failed than the sweep allows."""
 
     exit_code = 1
 
 
 class RefusedDataError(TrialError):
-    """The training function refused its data; the message is its own sentence."""
+    """The training function refused its data; the message is the function's own."""
 
     exit_code = 2
 
 
-class Interrupted(RaybayesError):  # noqa: N818 - an early end, not a mistake
-    """The user ended the burst early; everything is stored and can be resumed."""
+class Interrupted(RaybayesError):  # noqa: N818 - an early stop, not a mistake
+    """The user stopped the burst early; everything is stored and can be resumed."""
 
     exit_code = 130
 
 
 class OutOfTime(Interrupted):
-    """The machine's time is over, or its batch system asked for an end; the same command, given again, goes on."""
+    """The time limit is reached, or the batch system asked to stop; the same command resumes the sweep."""
 
     exit_code = 75  # sysexits.h: EX_TEMPFAIL, try again

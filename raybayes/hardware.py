@@ -1,4 +1,4 @@
-"""What this machine is, as a report says it: read from the system's own files, without loading a library."""
+"""Describes this machine for a report; reads the system's files and loads no library."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Where to search for ensembles: the method first, then only what that method reads.
+"""Search spaces of ensembles: the method first, then only the parameters of that method.
 
-SPACE fits 2,000 MNIST images on a processor (seconds a network); NEWER holds the methods after the paper; PAPER has
-the ranges for CIFAR on a GPU; BUDGET splits a fixed training time; PARETO weighs quality against training time;
-POST_HOC searches without training again; PAPER_SMALL is no search but the study itself in small.
-The ensemble size is fixed, except in BUDGET and PARETO: a search for the best CLL alone would end at its upper bound.
-`-s members=8` sets another size, `-s method=swag` searches one method alone.
+SPACE fits 2,000 MNIST images on a processor (seconds per network); NEWER has the methods published after the paper;
+PAPER has the ranges for CIFAR on a GPU; BUDGET divides a fixed training time; PARETO trades quality against training
+time; POST_HOC searches without repeating the training; PAPER_SMALL repeats the paper's study on a small scale.
+The ensemble size is fixed, except in BUDGET and PARETO: a search for the best CLL would end at its upper bound.
+`-s members=8` sets another size, `-s method=swag` searches a single method.
 """
 
 from raybayes.space import Choice, Float, Int, Parameter, Space
@@ -30,7 +30,7 @@ SPACE = Space(
         "lr": Float(5e-3, 0.3, log=True, when={"method": _ORDINARY}),  # around the paper's 0.05 and 0.1
         "momentum": Choice(0.9, 0.0, 0.95, when={"method": _ORDINARY}),  # paper: 0.9
         "sse.max_lr": Float(0.02, 1.0, log=True, when={"method": "snapshot"}),  # paper: 0.2 on CIFAR, 0.1 on ImageNet
-        "sse.cycle_epochs": Int(3, 20, log=True, when={"method": "snapshot"}),  # paper: 40; 5 take a second
+        "sse.cycle_epochs": Int(3, 20, log=True, when={"method": "snapshot"}),  # paper: 40; 5 epochs take a second
         "sse.momentum": Choice(0.0, 0.9, when={"method": "snapshot"}),  # paper: 0 on CIFAR, 0.9 on ImageNet
         "sse.cold_restarts": Choice(False, True, when={"method": "snapshot"}),  # True: independent starts
         "sse.skip_cycles": Int(0, 3, when={"method": "snapshot"}),  # early snapshots are worse than late ones
@@ -38,7 +38,7 @@ SPACE = Space(
         "csgld.cycle_epochs": Int(8, 20, log=True, when={"method": "csgld"}),  # paper: 50; at least noise_epochs
         "csgld.samples": Choice(1, 3, 5, when={"method": "csgld"}),  # paper: 3; at most noise_epochs
         "csgld.noise_epochs": Int(5, 8, when={"method": "csgld"}),  # paper: 3 of 50; csgmcmc: 5
-        "csgld.temperature": Float(1e-3, 1.0, log=True, when={"method": "csgld"}),  # 1 = Bayes; paper 0.082 in effect
+        "csgld.temperature": Float(1e-3, 1.0, log=True, when={"method": "csgld"}),  # 1 = Bayes; paper: 0.082
         "csgld.momentum": Choice(0.0, 0.9, when={"method": "csgld"}),  # paper: 0; 0.9 is SGHMC
         "fge.pretrain": Float(0.5, 1.0, when={"method": "fge"}),  # paper: 160 of 300 epochs
         "fge.cycle_epochs": Choice(2, 4, 6, 8, when={"method": "fge"}),  # paper: 2 and 4; even numbers only
@@ -58,7 +58,7 @@ SPACE = Space(
         "vi.lr_sigma": Float(1e-4, 1e-2, log=True, when={"method": "vi"}),  # paper: 1e-3
         "vi.warmup_epochs": Int(0, 10, when={"method": "vi"}),  # paper: none
         "vi.init": Choice("pretrained", "scratch", when={"method": "vi"}),  # paper: pretrained
-        "laplace.prior": Float(1e-3, 1e3, log=True, when={"method": "laplace"}),  # paper: 1; the scale finds itself
+        "laplace.prior": Float(1e-3, 1e3, log=True, when={"method": "laplace"}),  # paper: 1; the scale is fitted
         "laplace.structure": Choice("kron", "diag", when={"method": "laplace"}),  # paper: kron
         "laplace.subset": Choice("all", "last", when={"method": "laplace"}),  # paper: all
     }
@@ -91,7 +91,7 @@ NEWER = Space(
 
 
 def _paper() -> dict[str, Parameter]:
-    """SPACE with the ranges that only a GPU can pay for."""
+    """SPACE with the ranges that need a GPU."""
     table: dict[str, Parameter] = {name: SPACE[name] for name in SPACE}
     table["batch"] = Choice(128, 64, 256)
     table["epochs"] = Choice(300)  # paper: 300 and 400
@@ -109,7 +109,7 @@ def _paper() -> dict[str, Parameter]:
 # raybayes sweep ensembles --space PAPER -s dataset=cifar10-original -s arch=wrn28x10
 PAPER = Space(_paper())
 
-# How to split a budget of 160 epochs (8 networks of 20) between the number of members and their training.
+# Divides a budget of 160 epochs (8 networks of 20) between the number of members and their training.
 BUDGET = Space(
     {
         "method": Choice("deep_ensemble", "snapshot"),
@@ -121,21 +121,21 @@ BUDGET = Space(
     }
 )
 
-# Quality against training cost, with the ensemble size as one of the ways to pay; two objectives, a Pareto front:
+# Quality against training cost, with a free ensemble size; two objectives, a Pareto front:
 #   raybayes sweep ensembles --space PARETO --objective cll,cost_epochs --sampler nsga2
 PARETO = Space(
     {
         "method": Choice("deep_ensemble", "snapshot", "fge", "swag"),
-        "members": Int(1, 16, log=True),  # the curves of K = 100 bend within the first 10
-        "epochs": Int(5, 40, log=True, when={"method": ("deep_ensemble", "fge")}),  # 20 in the study in small
-        "sse.cycle_epochs": Int(2, 20, log=True, when={"method": "snapshot"}),  # 5 in the study in small
+        "members": Int(1, 16, log=True),  # curves up to K = 100 flatten within the first 10
+        "epochs": Int(5, 40, log=True, when={"method": ("deep_ensemble", "fge")}),  # 20 in PAPER_SMALL
+        "sse.cycle_epochs": Int(2, 20, log=True, when={"method": "snapshot"}),  # 5 in PAPER_SMALL
         "fge.cycle_epochs": Choice(2, 4, when={"method": "fge"}),  # paper: 2 and 4
-        "swag.epochs": Int(20, 60, when={"method": "swag"}),  # half of them collect, so at least the 5 of the rank
+        "swag.epochs": Int(20, 60, when={"method": "swag"}),  # half of them collect, so at least the rank of 5
         "swag.rank": Choice(5, when={"method": "swag"}),  # paper: 20 of 140 collected
     }
 )
 
-# What comes after the training alone: every trial of a method takes up the one network that the first of them trains.
+# Only the steps after the training: all trials of a method reuse the network that the first of them trains.
 POST_HOC = Space(
     {
         "method": Choice("swag", "laplace", "last_layer_laplace"),
@@ -150,9 +150,9 @@ POST_HOC = Space(
     }
 )
 
-# The study in small: every method once, on 2,000 MNIST images, at settings that take 1 to 40 s a run on one core.
+# The study on a small scale: every method once, on 2,000 MNIST images, with 1 to 40 s per run on one core.
 #   raybayes sweep ensembles --space PAPER_SMALL --sampler grid --trials 16 --repeats 3
-#   ... -s dataset=mnist -s foreign=letters    the whole test set, and letters to be told from digits
+#   ... -s dataset=mnist -s foreign=letters    the whole test set, and detection of letters among digits
 PAPER_SMALL = Space(
     {
         "method": Choice(
@@ -172,10 +172,10 @@ PAPER_SMALL = Space(
             "packed",
             "mimo",
         ),
-        "tta": Choice(False, True, when={"method": "single"}),  # one network seen through K augmentations
-        "members": Choice(8),  # the curves of 100 members bend within the first 8
+        "tta": Choice(False, True, when={"method": "single"}),  # one network with K augmentation draws
+        "members": Choice(8),  # curves up to K = 100 flatten within the first 8
         "train_images": Choice(2000),
-        "validation": Choice(0.05),  # 100 images: for the scale of a Laplace approximation, nothing else is chosen
-        "epochs": Choice(40, when={"method": "mc_dropout"}),  # dropout slows training down; 20 for all others
+        "validation": Choice(0.05),  # 100 images, which only choose the scale of a Laplace approximation
+        "epochs": Choice(40, when={"method": "mc_dropout"}),  # dropout slows training; 20 for all others
     }
 )

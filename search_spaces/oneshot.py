@@ -1,6 +1,6 @@
-"""Where to search for detector settings: margins as a gap, losses, assignment, the geometry of matching, step sizes.
+"""Search spaces of the detector: losses with margins as a gap, assignment, the geometry of matching, step sizes.
 
-Trials are judged on val classes (evaluation.classes = unseen); the last judgement of the winner is on novel ones
+Trials are evaluated on val classes (evaluation.classes = unseen); test the winner on novel ones
 (-s evaluation.classes=novel). Suppression, levels and thresholds need no trials: `raybayes rescore` tries them on the
 stored boxes.
 """
@@ -10,7 +10,7 @@ from raybayes.space import Choice, Float, Int, Space
 _MINED = ("contrastive", "hinge")
 _MOVES = ("affine4", "affine6", "affine6_inverse")
 
-# Training: what a small budget is best spent on.
+# Training: the parameters that matter most on a small budget.
 SPACE = Space(
     {
         "loss.objective": Choice("rll", "contrastive", "hinge"),  # paper: rll
@@ -36,7 +36,7 @@ SPACE = Space(
     }
 )
 
-# Geometry: what decides the untrained detector too; with -s steps=0 a trial is one evaluation.
+# Geometry: these also change the untrained detector; with -s steps=0 a trial is one evaluation.
 GEOMETRY = Space(
     {
         "model.sampling": Choice("exact", "reference"),  # paper: reference

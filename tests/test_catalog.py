@@ -120,8 +120,8 @@ def test_an_unknown_project_is_named(name, words):
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("PROJECT = 3\n", ["trainables/broken", "PROJECT = 3", "must be a raybayes.contract.Project"]),
-        ("", ["trainables/broken", "PROJECT = None", "must be a raybayes.contract.Project"]),
+        ("PROJECT = 3\n", ["trainables/broken", "PROJECT = 3", "must be a raybayes Project"]),
+        ("", ["trainables/broken", "PROJECT = None", "must be a raybayes Project"]),
         ("import no_such_package\n", ["trainables/broken", "no_such_package", "install what it needs"]),
         (
             "from trainables.parabola import PROJECT\n",

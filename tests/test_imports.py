@@ -73,25 +73,6 @@ OWNERS = {
     "typer": {"cli"},
     "rich": {"cli", "reporting"},
 }
-# What is not yet so: each line goes when its test passes.
-ARROWS_TO_CUT = {}
-CIRCLES_TO_CUT = {
-    "trainables.ensembles": "config and its rules; methods/run and methods/pretrained",
-    "trainables.oneshot": "config and its rules",
-}
-
-
-def opened(names, reasons):
-    return [
-        pytest.param(
-            name, marks=pytest.mark.xfail(strict=True, reason=f"{reasons[name]} (passes? then delete its line above)")
-        )
-        if name in reasons
-        else name
-        for name in names
-    ]
-
-
 HEAVY = ("ray", "torch", "optuna", "pyarrow", "matplotlib", "pandas", "scipy")
 
 
@@ -152,13 +133,13 @@ def test_every_part_has_a_level():
     assert parts == set(LEVELS), "a new part of raybayes needs its place among the levels, and an old one leaves it"
 
 
-@pytest.mark.parametrize("home", opened([*LEVELS, *PROJECTS, "search_spaces"], ARROWS_TO_CUT))
+@pytest.mark.parametrize("home", [*LEVELS, *PROJECTS, "search_spaces"])
 def test_imports_follow_the_arrows(home):
     mine = [found for found in IMPORTS if home_of(found.module) == home]
     assert [f"{found.place}: {problem}" for found in mine if (problem := wrong(found))] == []
 
 
-@pytest.mark.parametrize("package", opened(["raybayes", *PROJECTS, "search_spaces"], CIRCLES_TO_CUT))
+@pytest.mark.parametrize("package", ["raybayes", *PROJECTS, "search_spaces"])
 def test_imports_run_in_no_circle(package):
     """Neither from module to module, nor among the files and folders of a folder, so that each has its own level."""
     modules = {name: file for name, file in MODULES.items() if f"{name}.".startswith(f"{package}.")}

@@ -116,20 +116,20 @@ def test_nearest_of_a_continuous_range_only_cuts():
         (Float(0.1, 1.0, step=-1.0), ["lr", "step", "above 0", "found -1.0"]),
         (Float(0.1, 1.0, step=math.nan), ["lr", "step", "above 0", "nan"]),
         (Float(0.1, 1.0, step="0.1"), ["lr", "step", "number", "'0.1'"]),
-        (Float(0.1, 1.0, log=True, step=0.1), ["lr", "log or stepped", "drop one"]),
-        (Int(1, 9, log=True, step=2), ["lr", "log or stepped", "drop one"]),
+        (Float(0.1, 1.0, log=True, step=0.1), ["lr", "cannot have both log and step", "drop one"]),
+        (Int(1, 9, log=True, step=2), ["lr", "cannot have both log and step", "drop one"]),
         (Float(0.1, math.inf), ["lr", "high is inf", "finite number"]),
         (Float(math.nan, 1.0), ["lr", "low is nan", "finite number"]),
         (Float("1e-3", 1.0), ["lr", "low is '1e-3'", "finite number"]),
         (Float(False, 1.0), ["lr", "low is False", "finite number"]),
-        (Int(1.0, 3), ["lr", "low is 1.0", "no integer", "use Float"]),
-        (Int(1, True), ["lr", "high is True", "no integer", "use Float"]),
-        (Int(1, 3, step=0.5), ["lr", "step is 0.5", "no integer"]),
+        (Int(1.0, 3), ["lr", "low is 1.0", "not an integer", "use Float"]),
+        (Int(1, True), ["lr", "high is True", "not an integer", "use Float"]),
+        (Int(1, 3, step=0.5), ["lr", "step is 0.5", "not an integer"]),
         (Choice(), ["lr", "no values", "at least one"]),
-        (Choice("a", ["b"]), ["lr", "['b']", "string, number, boolean or None", "name the alternatives"]),
+        (Choice("a", ["b"]), ["lr", "['b']", "string, number, boolean or None", "use one of these"]),
         (Choice("a", "b", "a"), ["lr", "'a', 'b', 'a'", "twice", "keep one"]),
         (Choice(1, True), ["lr", "1, True", "twice", "equal", "keep one"]),
-        (Choice(1.0, math.nan), ["lr", "nan", "name another"]),
+        (Choice(1.0, math.nan), ["lr: Choice cannot contain NaN", "use another value"]),
         ((0.1, 1.0), ["lr", "(0.1, 1.0)", "Float, Int or Choice"]),
     ],
 )
@@ -147,11 +147,11 @@ def test_a_wrong_range_is_named(parameter, words):
     [
         ({"metod": "sse"}, ["sse.cycles: when= names an unknown parameter 'metod'; did you mean 'method'?"]),
         ({"zzz": "sse"}, ["sse.cycles", "unknown parameter 'zzz'; valid parameters: method, depth, sse.cycles."]),
-        ({"method": "swag"}, ["sse.cycles", "method = 'swag'", "Choice('single', 'sse')", "never takes"]),
+        ({"method": "swag"}, ["sse.cycles", "method = 'swag'", "Choice('single', 'sse')", "cannot have"]),
         ({"method": ("sse", "swag")}, ["sse.cycles", "method = 'swag'"]),
         ({"depth": 7}, ["sse.cycles", "depth = 7", "Int(low=1, high=3"]),
-        ({"method": ()}, ["sse.cycles", "no value of method", "at least one"]),
-        ({"sse.cycles": 2}, ["sse.cycles", "circle", "remove one"]),
+        ({"method": ()}, ["sse.cycles", "no value for method", "at least one"]),
+        ({"sse.cycles": 2}, ["sse.cycles", "form a cycle", "remove one"]),
     ],
 )
 def test_a_wrong_condition_is_named(when, words):
@@ -161,7 +161,7 @@ def test_a_wrong_condition_is_named(when, words):
 
 
 def test_conditions_in_a_circle_are_named():
-    with pytest.raises(SpaceError, match=r"a, b go round in a circle; remove one"):
+    with pytest.raises(SpaceError, match=r"a, b form a cycle; remove one"):
         Space({"a": Int(1, 2, when={"b": 1}), "b": Int(1, 2, when={"a": 1}), "c": Int(1, 2)})
 
 

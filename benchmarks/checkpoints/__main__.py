@@ -81,7 +81,7 @@ def trial(wait: bool, spaced: bool, seconds: float) -> Trial:
         while time.monotonic() - began < seconds:
             time.sleep(STEP_S)
             step += 1
-            newest = checkpoints.steps(layout, 0, 0)[-1:]
+            newest = checkpoints.list_steps(layout, 0, 0)[-1:]
             found |= set(newest)
             ages.append(time.monotonic() - taken[newest[0] if newest else 0])
             before = time.monotonic()

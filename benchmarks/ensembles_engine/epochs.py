@@ -10,10 +10,11 @@ import torch
 
 from raybayes import data
 from trainables.ensembles import Config
-from trainables.ensembles.data import ImageData, prepare
-from trainables.ensembles.fused import Group, Turn, settle
+from trainables.ensembles.data.images import ImageData, prepare
 from trainables.ensembles.fused.forward import Engine
-from trainables.ensembles.methods import METHODS
+from trainables.ensembles.fused.group import Group, StackedStep
+from trainables.ensembles.fused.timing import choose_engine
+from trainables.ensembles.methods.registry import METHODS
 
 ENGINES = {"raybayes": "auto", "sequential": "sequential", "vmap": "vmap", "grouped": "grouped"}
 
@@ -50,7 +51,7 @@ def one_epoch(side: str, arch: str, members: int, batch: int, images: int, devic
     torch.set_num_threads(1)
     config, ready = prepared(arch, members, batch, images, ENGINES[side], device)
     controller = Desk(device)
-    engine = settle(config, ready, controller, members)  # type: ignore[arg-type]
+    engine = choose_engine(config, ready, controller, members)  # type: ignore[arg-type]
     runs = [METHODS[config.method](config, ready, controller, index) for index in range(members)]  # type: ignore[arg-type]
     group = Group(engine)
     clock = time.process_time if device == "cpu" else time.perf_counter
@@ -61,7 +62,7 @@ def one_epoch(side: str, arch: str, members: int, batch: int, images: int, devic
             for run in runs:
                 run.train_epoch(epoch)
         else:
-            group.train_epoch([Turn(run, epoch) for run in runs])
+            group.train_epoch([StackedStep(run, epoch) for run in runs])
         if device != "cpu":
             torch.cuda.synchronize()
         seconds = clock() - began

@@ -42,7 +42,7 @@ def raw_bridge(
         last = step == 27
         if not last and not math.isnan(error):
             told.add(number, step, error)
-        if last or (not math.isnan(error) and not rungs.goes_on(told, number, step)):
+        if last or (not math.isnan(error) and not rungs.should_continue(told, number, step)):
             if not math.isnan(error):
                 study.tell(trial, error)
             best = min(best, error) if last else best

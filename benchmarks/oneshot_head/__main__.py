@@ -14,7 +14,8 @@ import torch
 from benchmarks import measurement
 from benchmarks.measurement import Sample
 from benchmarks.oneshot_head.reference import reference_head
-from trainables.oneshot.head import Geometry, Head, boxes_of, normalise
+from trainables.oneshot.geometry.windows import Geometry, boxes_of
+from trainables.oneshot.model.head import Head, normalise
 
 RESULTS = Path(__file__).parent.parent / "results"
 SIDES = (320, 480, 640)

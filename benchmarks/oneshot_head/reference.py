@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.oneshot.head import STRIDE, Head, normalise
+from trainables.oneshot.geometry.windows import STRIDE
+from trainables.oneshot.model.head import Head, normalise
 
 
 @torch.no_grad()
@@ -33,7 +34,7 @@ def _one_class(head: Head, one: Tensor, scene: Tensor) -> tuple[Tensor, Tensor]:
     kernel = one.transpose(2, 3).reshape(1, one.shape[1], g * g)
     correlation = torch.einsum("bcn,bchw->bnhw", kernel, features)
     predicted = _transform(head, correlation)
-    maps = _matrices(predicted, inverse=head.kind == "affine6_inverse")
+    maps = _matrices(predicted, inverse=head.kind.inverse)
     grid = functional.affine_grid(maps, [h * w, 1, g, g], align_corners=True).view(h, w, g, g, 2)
     return _scores(correlation, grid, head.geometry.border), _boxes(grid, g)
 

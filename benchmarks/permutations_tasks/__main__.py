@@ -19,7 +19,7 @@ import torch
 
 import raybayes as rb
 from benchmarks import measurement
-from raybayes.reporting.tables.findings import columns
+from raybayes.reporting.tables.findings import findings_columns
 from trainables.permutations.analysis.comparison import entries, score_table
 
 RLOO = {"estimator": "rloo", "scale_by_std": True, "lr": 0.1, "reports": 5}
@@ -87,7 +87,7 @@ def run(settings: Settings, folder: str, name: str) -> tuple[str, pa.Table, pa.T
 
 def section(place: str, settings: Settings, table: pa.Table) -> str:
     """One run's table in Markdown, under its command."""
-    shown = columns(table)
+    shown = findings_columns(table)
     head = f"| {' | '.join(column.header for column in shown)} |"
     rule = f"|{'|'.join('---:' if column.numeric else '---' for column in shown)}|"
     body = [f"| {' | '.join(cells)} |" for cells in zip(*(column.cells for column in shown), strict=True)]

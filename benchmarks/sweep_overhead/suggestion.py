@@ -22,13 +22,13 @@ def _objective(x: float, y: float) -> float:
 def _raybayes(folder: Path, seed: int) -> Step:
     from raybayes.search.objective import Objective
     from raybayes.search.outcomes.outcome import Outcome, State
-    from raybayes.search.samplers import sampler_factory
+    from raybayes.search.samplers import make_sampler_factory
     from raybayes.search.study.study import Study
     from raybayes.space import Float, Space
     from raybayes.spec.component import Component
 
     space = Space({"x": Float(-1.0, 1.0), "y": Float(1e-3, 1.0, log=True)})
-    factory = sampler_factory(Component(name="tpe"), space, seed, 1)
+    factory = make_sampler_factory(Component(name="tpe"), space, seed, 1)
     study = Study(str(folder / "study.journal"), space, (Objective("loss", "minimize"),))
 
     def step(_: int) -> None:

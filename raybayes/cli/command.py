@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import typer
 from typer.core import TyperGroup
@@ -40,8 +40,8 @@ def _as_command(name: str, known: Sequence[str]) -> Any:
 def _project_command(name: str, known: Sequence[str]) -> Callable[..., int]:
     def call(
         ctx: typer.Context,
-        run: Annotated[Optional[str], typer.Option()] = None,  # noqa: UP045
-        out: Annotated[Optional[str], typer.Option()] = None,  # noqa: UP045
+        run: Annotated[str | None, typer.Option()] = None,
+        out: Annotated[str | None, typer.Option()] = None,
         json: options.Json = False,
     ) -> int:
         if run is None or {"-h", "--help"} & set(ctx.args):
@@ -120,11 +120,11 @@ def _write(made: Findings, folder: Path, name: str) -> list[str]:
 
     from raybayes.cli.printing import plain
     from raybayes.cli.show import findings_rows
-    from raybayes.reporting.figures.style import rendered
+    from raybayes.reporting.figures.style import render_figure
     from raybayes.reporting.tables.findings import file_name
 
     files = {f"{name}.json": json.dumps(plain(findings_rows(made)), indent=2, default=str).encode()}
-    files |= {f"{file_name(caption)}.png": rendered(figure, "png") for caption, figure in made.figures.items()}
+    files |= {f"{file_name(caption)}.png": render_figure(figure, "png") for caption, figure in made.figures.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, content in files.items():

@@ -6,7 +6,7 @@ import os
 
 from raybayes.cli.printing import console, plain_table, print_json
 from raybayes.engine.on_ray.connect import connect, count_slots, require_fit, this_machine
-from raybayes.search.preview import preview
+from raybayes.search.preview import preview_configurations
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.sweeps.preparation import prepare
 
@@ -21,7 +21,7 @@ def print_plan(spec: SweepSpec, as_json: bool) -> None:
     else:
         room = require_fit(this_machine(), need)
     at_once = room if spec.concurrency == "auto" else min(room, spec.concurrency or room)
-    first = preview(prepared.plan, min(5, spec.trials))
+    first = preview_configurations(prepared.plan, min(5, spec.trials))
     facts = {
         "sweep": prepared.layout.storage.display,
         "trials": spec.trials if prepared.plan.grid is None else min(spec.trials, len(prepared.plan.grid)),

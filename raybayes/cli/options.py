@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
 from raybayes.spec.options import OPTIONS, Door, Option, options_at
 
-Name = Optional[str]  # noqa: UP045 - typer reads it at run time
+Name = str | None
 Config = Annotated[Name, typer.Option("--config", metavar="FILE", help="YAML file of configuration values.")]
 Data = Annotated[Name, typer.Option("--data", metavar="DIR", help=OPTIONS["data"].described("sweep"))]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -52,7 +52,7 @@ def _parameter(option: Option, door: Door) -> inspect.Parameter:
         kind = bool
     else:
         kind = option.accepts if option.accepts in (int, float) else str
-    annotation = Annotated[Optional[kind], info]  # noqa: UP045
+    annotation = Annotated[kind | None, info]
     return inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 

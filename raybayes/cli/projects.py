@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def projects(
-    name: Annotated[Optional[str], typer.Argument(help="Show this project in full.")] = None,  # noqa: UP045
+    name: Annotated[str | None, typer.Argument(help="Show this project in full.")] = None,
     json: options.Json = False,
 ) -> int:
     """List the projects, or show one: its configuration, search spaces, metrics and data sets."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,12 +37,12 @@ def show(
 def rescore(
     path: Path,
     settings: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option("-s", "--set", metavar="KEY=VALUE", help="Setting of the project's rescoring; may be repeated."),
     ] = None,
-    csv: Annotated[Optional[str], typer.Option(metavar="FILE", help="Write the long table as CSV.")] = None,  # noqa: UP045
-    parquet: Annotated[Optional[str], typer.Option(metavar="FILE", help="Write the long table as Parquet.")] = None,  # noqa: UP045
-    figures: Annotated[Optional[str], typer.Option(metavar="FOLDER", help="Write the figures as PNG.")] = None,  # noqa: UP045
+    csv: Annotated[str | None, typer.Option(metavar="FILE", help="Write the long table as CSV.")] = None,
+    parquet: Annotated[str | None, typer.Option(metavar="FILE", help="Write the long table as Parquet.")] = None,
+    figures: Annotated[str | None, typer.Option(metavar="FOLDER", help="Write the figures as PNG.")] = None,
     json: options.Json = False,
 ) -> int:
     """Recompute the results of a sweep from its stored tables, without training and without a GPU."""
@@ -82,13 +82,14 @@ def report(path: Path, json: options.Json = False) -> int:
 def print_sweep(found: SweepResult, as_json: bool, findings: bool = True) -> None:
     """All trials, best first, the best marked; then the findings of the project; the path last."""
     from raybayes.cli.printing import console, print_json
-    from raybayes.reporting.tables.trials_table import best, trials_table
+    from raybayes.reporting.ranking import best_trials
+    from raybayes.reporting.tables.trials_table import trials_table
 
     objectives = found.objectives
     if as_json:
         rows = found.trials.to_pylist()
         more = {"findings": findings_rows(found.findings())} if findings else {}
-        facts = {"path": found.path, "best": best(found.trials, objectives), "best_summary": found.best_summary}
+        facts = {"path": found.path, "best": best_trials(found.trials, objectives), "best_summary": found.best_summary}
         print_json({**facts, "checkpoint_bytes": found.checkpoint_bytes, "trials": rows, **more})
         return
     out = console()
@@ -104,9 +105,9 @@ def print_sweep(found: SweepResult, as_json: bool, findings: bool = True) -> Non
 def print_profile(found: SweepResult, as_json: bool) -> None:
     """The shares of each slot's time, in percent."""
     from raybayes.cli.printing import console, plain_table, print_json
-    from raybayes.reporting.tables.slot_shares import in_percent, shares
+    from raybayes.reporting.tables.slot_shares import slot_shares, to_percent
 
-    found_shares = shares(found.profile())
+    found_shares = slot_shares(found.profile())
     if as_json:
         print_json({"path": found.path, "slots": found_shares.to_pylist()})
         return
@@ -114,7 +115,7 @@ def print_profile(found: SweepResult, as_json: bool) -> None:
     if not len(found_shares):
         out.print("no run has finished in a slot yet (a sweep with --local has no slots)", markup=False)
         return
-    rows = in_percent(found_shares)
+    rows = to_percent(found_shares)
     table = plain_table(*rows.column_names)
     for row in rows.to_pylist():
         table.add_row(*(str(value) for value in row.values()))

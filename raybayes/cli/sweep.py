@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,9 +19,9 @@ Path = Annotated[str, typer.Argument(help="The sweep's folder or URI.")]
 @options.of("sweep")
 def sweep(
     given: dict[str, Any],
-    project: Annotated[Optional[str], typer.Argument(help="See `raybayes projects`.")] = None,  # noqa: UP045
+    project: Annotated[str | None, typer.Argument(help="See `raybayes projects`.")] = None,
     config_file: options.Config = None,
-    spec: Annotated[Optional[str], typer.Option(metavar="FILE", help="YAML file of all these options.")] = None,  # noqa: UP045
+    spec: Annotated[str | None, typer.Option(metavar="FILE", help="YAML file of all these options.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and start nothing.")] = False,
     json: options.Json = False,
 ) -> int:

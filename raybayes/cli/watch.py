@@ -22,7 +22,7 @@ def watch(
 ) -> int:
     """Watch a sweep until it is finished, through interruptions and restarts. Reads only its folder; Ctrl-C exits."""
     from raybayes.cli.printing import console, print_json
-    from raybayes.reporting.terminal.view import screen
+    from raybayes.reporting.terminal.view import render_screen
     from raybayes.sweeps.live import LiveSweep
 
     follower = LiveSweep(path)
@@ -32,7 +32,7 @@ def watch(
         return 0
     out = console()
     if once:
-        out.print(screen(view, out.width))
+        out.print(render_screen(view, out.width))
         return 0
     try:
         (_live if out.is_terminal else _log)(follower, view, every)
@@ -47,12 +47,12 @@ def _live(follower: LiveSweep, view: View, every: float) -> None:
     from rich.text import Text
 
     from raybayes.cli.printing import console
-    from raybayes.reporting.terminal.view import screen
+    from raybayes.reporting.terminal.view import render_screen
 
     out, problem = console(), ""
     with Live(console=out, auto_refresh=False) as live:
         while True:
-            lines = [screen(view, out.width), *([Text(problem, style="yellow")] if problem else [])]
+            lines = [render_screen(view, out.width), *([Text(problem, style="yellow")] if problem else [])]
             live.update(Group(*lines), refresh=True)
             if view.finished:
                 return
@@ -60,11 +60,11 @@ def _live(follower: LiveSweep, view: View, every: float) -> None:
 
 
 def _log(follower: LiveSweep, view: View, every: float) -> None:
-    from raybayes.reporting.terminal.log_lines import news
+    from raybayes.reporting.terminal.log_lines import new_lines
 
     before, reported = None, ""
     while True:
-        for line in news(before, view):
+        for line in new_lines(before, view):
             _line(line)
         if view.finished:
             return
@@ -91,7 +91,7 @@ def _line(text: str) -> None:
 
 
 def _facts(view: View) -> dict[str, Any]:
-    from raybayes.reporting.terminal.view import seconds_left
+    from raybayes.reporting.terminal.view import estimate_seconds_left
 
     return {
         "path": view.path,
@@ -99,8 +99,8 @@ def _facts(view: View) -> dict[str, Any]:
         "states": dict(view.states),
         "finished": view.finished,
         "best": view.best,
-        "seconds_left": seconds_left(view),
-        "worker": None if view.worker is None else vars(view.worker),
+        "seconds_left": estimate_seconds_left(view),
+        "worker": None if view.active_burst is None else vars(view.active_burst),
         "usage": dict(view.usage),
         "trials": view.trials.to_pylist(),
     }

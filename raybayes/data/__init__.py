@@ -1,8 +1,8 @@
-"""Where data lie, how a Parquet file becomes tables and tensors, and the embedded samples.
+"""Data sets by name: where they are, what is declared of them, their tables and tensors.
 
-load(name, data_dir)      the tables, by split         origin(name, data_dir)   where they come from
-fingerprint(tables)       one number for their content describe(name)           columns, rows, licence, source
-listing(data_dir)         every data set               check(name, data_dir)    is it what it should be?
+load(name, data_dir)      the tables, by split         origin(name, data_dir)   where they are
+fingerprint(tables)       a hash of their content       describe(name)           columns, rows, licence, source
+listing(data_dir)         every data set               check(name, data_dir)    compare with what is declared
 fetch(name, data_dir)     download it                  images.images(...)       tensors (imports torch)
 """
 

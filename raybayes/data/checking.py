@@ -1,4 +1,4 @@
-"""Is what lies on the disk the data set that its name says? And: which data sets are there at all?"""
+"""Compares files with what is declared of their data set, and lists all data sets."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ MISSING = "missing"
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """One file: where it lies, its size on disk, the SHA-256 of its content, and whether that is the published one.
+    """One file: its path, size on disk, SHA-256 of its content, and whether that is the published one.
 
-    `as_published` is None where nothing is published; a folder's `sha256` is "". A file that differs may still hold the
-    same rows (another compression, say): the fingerprint of the tables decides.
+    `as_published` is None if no hash is published; a folder's `sha256` is "". A file that differs may still hold the
+    same rows (with another compression, for example): the fingerprint of the tables decides.
     """
 
     path: Path
@@ -38,12 +38,12 @@ class CheckedFile:
 
 @dataclass(frozen=True)
 class Check:
-    """What `check` found out; `problems` is empty when all is as it should be.
+    """The result of `check`; `problems` is empty if everything is as declared.
 
     Args:
         rows: by split.
         columns: type by name.
-        fingerprint: of the tables, "" if they could not be read.
+        fingerprint: of the tables; "" if they cannot be read.
         problems: one sentence each.
     """
 
@@ -66,7 +66,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Listed:
-    """One line of `listing`; rows and size are those declared, and `where` is "missing", "embedded" or a folder."""
+    """One line of `listing`: declared rows and size; `where` is "missing", "embedded" or a folder."""
 
     name: str
     doc: str
@@ -80,7 +80,7 @@ def check(name: str, data_dir: str | None = None) -> Check:
     """Read a data set, or a Parquet file given by its path, and compare it with what is declared.
 
     Raises:
-        DataError: unknown name, or not found. What is wrong with files that are there, the record says.
+        DataError: unknown name, or not found. Problems of existing files are in the result.
     """
     found = origin(name, data_dir)
     problems: list[str] = []
@@ -108,10 +108,10 @@ def check(name: str, data_dir: str | None = None) -> Check:
 
 
 def listing(data_dir: str | None = None) -> list[Listed]:
-    """Every data set and where it lies; no file is read.
+    """All data sets and where they are; reads no file.
 
     Raises:
-        DataError: `data_dir` is no folder.
+        DataError: `data_dir` is not a folder.
     """
     return [
         Listed(dataset.name, dataset.doc, dataset.rows, dataset.size_bytes, _where(dataset, data_dir), dataset.licence)
@@ -120,7 +120,7 @@ def listing(data_dir: str | None = None) -> list[Listed]:
 
 
 def require_known(dataset: DataSet, tables: Mapping[str, pa.Table]) -> None:
-    """DataError if the tables are not those that are declared, row for row."""
+    """DataError if the tables differ from the declared ones in any row."""
     if problems := _differences(dataset, tables, fingerprint(tables), ()):
         raise DataError(" ".join(problems))
 
@@ -128,7 +128,7 @@ def require_known(dataset: DataSet, tables: Mapping[str, pa.Table]) -> None:
 def _where(dataset: DataSet, data_dir: str | None) -> str:
     if dataset.embedded:
         return "embedded"
-    places(data_dir)  # a data folder that is none is the user's mistake, not a missing data set
+    places(data_dir)  # a wrong data folder is the user's mistake, and not a missing data set
     try:
         return str(locate(dataset, data_dir))
     except DataError:
@@ -144,7 +144,9 @@ def _differences(
             problems.append(f"split {split!r} of {dataset.name!r} has {found:,} rows, wanted {wanted:,}.")
     if extra := [split for split in tables if split not in dataset.splits]:
         allowed = ", ".join(dataset.splits)
-        problems.append(f"{dataset.name!r} has the split {extra[0]!r}, which is not declared; allowed: {allowed}.")
+        problems.append(
+            f"{dataset.name!r} has the split {extra[0]!r}, which is not declared; declared splits: {allowed}."
+        )
     changed = [str(file.path) for file in files if file.as_published is False]
     if dataset.fingerprint and digest != dataset.fingerprint and not problems:
         problems.append(
@@ -152,7 +154,7 @@ def _differences(
             f"wanted {dataset.fingerprint[:16]}" + (f" (changed: {', '.join(changed)})." if changed else ".")
         )
     elif bare := [path for path in changed if not path.endswith(".parquet")]:
-        # Parquet can hold the same rows in other bytes; other files cannot, and not all that they say is in the rows.
+        # Parquet can hold the same rows in other bytes; other formats cannot, and hold more than the rows.
         problems.append(f"{bare[0]} is not the published file; replace it.")
     return problems
 
@@ -162,7 +164,7 @@ def _checked(path: Path, declared: File | None) -> CheckedFile:
         return CheckedFile(path, sum(file.stat().st_size for file in path.rglob("*") if file.is_file()), "", None)
     content = path.read_bytes()
     if path.suffix == ".gz":
-        # A broken file has been named by then, when its tables were read; its own sum is still worth showing.
+        # A damaged file was reported when its tables were read; show its hash all the same.
         with contextlib.suppress(OSError, EOFError, zlib.error):
             content = gzip.decompress(content)
     sha256 = hashlib.sha256(content).hexdigest()

@@ -1,4 +1,4 @@
-"""One number for the content of tables, so that two runs can be asked whether they saw the same data."""
+"""A hash of the content of tables, to compare the data of two runs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from raybayes.errors import DataError
 def fingerprint(tables: Mapping[str, pa.Table]) -> str:
     """SHA-256 (64 hex digits) over split names, column names, types and values, the splits in alphabetical order.
 
-    It does not depend on how the rows are chunked or sliced, on dictionary encoding, on 32- or 64-bit offsets, on what
-    lies in memory under an empty cell, or on the schema's metadata. Order of rows and columns counts.
+    It does not depend on chunks or slices, dictionary encoding, 32- or 64-bit offsets, the memory under empty cells, or
+    the schema's metadata. It depends on the order of rows and columns.
 
     Raises:
-        DataError: a column is of a type that no data set needs (a map, a union, a decimal).
+        DataError: a column has a type that no data set needs (a map, a union, a decimal).
     """
     whole = hashlib.sha256()
     for split in sorted(tables):
@@ -27,8 +27,7 @@ def fingerprint(tables: Mapping[str, pa.Table]) -> str:
         whole.update(f"split {split!r} rows {table.num_rows}\n".encode())
         for name, column in zip(table.column_names, table.columns, strict=True):
             whole.update(f"column {name!r} {_plain_type(column.type, name)}\n".encode())
-            # One running hash for each buffer of the column: chunk boundaries vanish because bytes of one kind
-            # follow each other whatever the chunk they came from.
+            # One running hash per buffer of the column: it continues over chunk boundaries.
             streams: dict[str, hashlib._Hash] = {}
             for chunk in column.chunks:
                 for path, content in _buffers(chunk, name):
@@ -61,7 +60,7 @@ def _plain_type(of: pa.DataType, name: str) -> str:
 
 
 def _buffers(array: pa.Array, path: str) -> Iterator[tuple[str, bytes]]:
-    """The array's content as (stream, bytes), in a form that two equal arrays share."""
+    """The content of an array as (stream, bytes), the same for equal arrays."""
     types = pa.types
     if types.is_dictionary(array.type):
         array = array.dictionary_decode()
@@ -81,12 +80,12 @@ def _buffers(array: pa.Array, path: str) -> Iterator[tuple[str, bytes]]:
         lengths = pc.binary_length(values)
         yield f"{path} lengths", lengths.to_numpy().tobytes()
         offsets = np.frombuffer(values.buffers()[1], np.int64)[values.offset :][: len(values) + 1]
-        content = values.buffers()[2]  # absent where every value is empty
+        content = values.buffers()[2]  # absent if every value is empty
         yield f"{path} values", b"" if content is None else content[offsets[0] : offsets[-1]].to_pybytes()
 
 
 def _numbers(array: pa.Array) -> np.ndarray:
-    """The values that are present, little-endian."""
+    """The non-null values, little-endian."""
     values = pc.drop_null(array)
     if pa.types.is_boolean(values.type):
         values = values.cast(pa.uint8())

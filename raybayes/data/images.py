@@ -17,13 +17,13 @@ from raybayes.data.registry.catalogue import DATA_SETS, describe
 from raybayes.errors import DataError
 
 _COLUMNS = ("image", "jpeg", "png")
-_ENCODED = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")  # how a JPEG and a PNG file begin
+_ENCODED = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")  # the first bytes of a JPEG and a PNG file
 _MODES = {1: "L", 3: "RGB"}  # Pillow's names
-_EIGHT_BITS = ("1", "L", "P", "LA", "RGB", "RGBA", "CMYK", "YCbCr")  # what converts to L and RGB without clipping
+_EIGHT_BITS = ("1", "L", "P", "LA", "RGB", "RGBA", "CMYK", "YCbCr")  # modes that convert to L and RGB without clipping
 
 
 def images(table: pa.Table, channels: int, size: int | tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The pictures and labels of a table.
+    """The pictures and labels of a table, as tensors.
 
     The column is `image`, `jpeg` or `png`: either raw bytes (channel by channel, row by row), or encoded files,
     which are decoded to 1 (grey) or 3 (RGB) channels.
@@ -36,8 +36,8 @@ def images(table: pa.Table, channels: int, size: int | tuple[int, int]) -> tuple
         labels: (n,), int64, from the column `label`.
 
     Raises:
-        DataError: a column is missing or of another type, a picture does not decode or has another size (says which
-            row), a label is empty.
+        DataError: a column is missing or has another type, a picture cannot be decoded or has another size (with its
+            row), or a label is empty.
     """
     height, width = (size, size) if isinstance(size, int) else size
     column = _picture_column(table)
@@ -54,18 +54,20 @@ def normalise(images: torch.Tensor, like: str | Pixels) -> torch.Tensor:
 
     Args:
         images: (..., channels, height, width), uint8.
-        like: the data set whose mean and standard deviation are used, or these themselves.
+        like: the data set whose mean and standard deviation to use, or these themselves.
 
     Returns:
         The same shape, float32, on the same device.
 
     Raises:
-        DataError: the data set has no images, or another number of channels.
+        DataError: the data set has no images, or has another number of channels.
     """
     pixels = describe(like).pixels if isinstance(like, str) else like
     if pixels is None:
         known = ", ".join(name for name, dataset in DATA_SETS.items() if dataset.pixels)
-        raise DataError(f"data set {like!r} has no pixel mean and deviation; name one of {known}, or give Pixels.")
+        raise DataError(
+            f"data set {like!r} has no pixel mean and standard deviation; use one of {known}, or give Pixels."
+        )
     if images.dtype != torch.uint8 or images.dim() < 3 or images.shape[-3] != pixels.channels:
         raise DataError(
             f"found images of shape {tuple(images.shape)} and type {images.dtype}; "
@@ -134,17 +136,17 @@ def _decoded(column: pa.ChunkedArray, name: str, shape: tuple[int, int, int]) ->
     for row, value in enumerate(column):
         try:
             picture = _decode(value.as_py(), _MODES[shape[0]])
-        # Pillow's decoders let through whatever a broken file makes them stumble over.
+        # Pillow's decoders raise many errors for damaged files.
         except (OSError, SyntaxError, ValueError, IndexError, struct.error, Image.DecompressionBombError) as error:
-            # Pillow names the place in memory that it read from, which helps nobody.
-            reason = "of no known format" if isinstance(error, UnidentifiedImageError) else error
+            # Pillow's own text has only a memory address.
+            reason = "unknown format" if isinstance(error, UnidentifiedImageError) else error
             raise DataError(
-                f"column {name!r}, row {row}: the picture does not decode ({reason}); replace it by a JPEG or PNG file."
+                f"column {name!r}, row {row}: the picture cannot be decoded ({reason}); replace it with a JPEG or PNG."
             ) from error
         if picture.shape != shape:
             raise DataError(
                 f"column {name!r}, row {row}: found a picture of {_times(picture.shape)}, wanted {_times(shape)}; "
-                "resize it, or ask for its own size."
+                "resize it, or request its own size."
             )
         pixels[row] = torch.from_numpy(picture)
     return pixels
@@ -154,6 +156,6 @@ def _decode(file: bytes, mode: str) -> np.ndarray:
     """(channels, height, width), unsigned bytes."""
     with Image.open(io.BytesIO(file), formats=("JPEG", "PNG")) as picture:
         if picture.mode not in _EIGHT_BITS:
-            raise ValueError(f"its mode is {picture.mode}, more than 8 bits a channel")
+            raise ValueError(f"its mode is {picture.mode}, more than 8 bits per channel")
         pixels = np.array(picture.convert(mode))
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))

@@ -22,17 +22,17 @@ READERS: dict[str, Callable[[Path], pa.Table]] = {
 
 
 def load(name: str, data_dir: str | None = None) -> dict[str, pa.Table]:
-    """The tables of a data set by split name; {"all": table} where there are no splits.
+    """The tables of a data set by split name; {"all": table} without splits.
 
-    A full set and its sample have the same columns; which ones, `describe(name).columns` says. A full set is looked for
-    below `data_dir`, then `RAYBAYES_DATA`, then the user's cache, and never replaced by its sample.
+    A full set and its sample have the same columns (`describe(name).columns`). A full set is searched in `data_dir`,
+    then in `RAYBAYES_DATA`, then in the user's cache, and never replaced by its sample.
 
     Args:
         name: a data set, or the path of a file (.parquet, .csv, or svmlight with qid: .svm, .libsvm; relative to the
-            working folder, else to `data_dir`), whose column `split`, if it has one, becomes the splits.
+            working folder, else to `data_dir`), whose column `split`, if any, gives the splits.
 
     Raises:
-        DataError: unknown name; not found; unreadable; a column missing, of another type, or with empty cells.
+        DataError: unknown name; not found; unreadable; a column is missing, has another type, or has empty cells.
 
     Example:
         >>> tables = load("mnist-sample")
@@ -51,7 +51,7 @@ def load(name: str, data_dir: str | None = None) -> dict[str, pa.Table]:
 
 
 def origin(name: str, data_dir: str | None = None) -> Origin:
-    """Where `load` would read a data set from, without reading it.
+    """Where `load` finds a data set; does not read it.
 
     Raises:
         DataError: unknown name, or not found.
@@ -64,7 +64,7 @@ def origin(name: str, data_dir: str | None = None) -> Origin:
     for path in tried:
         if path.is_file():
             return Origin("file", path.parent, {name: path})
-    raise DataError(f"there is no file {' or '.join(map(str, tried))}; give the path of a file that exists.")
+    raise DataError(f"{' or '.join(map(str, tried))} does not exist; give the path of an existing file.")
 
 
 def is_path(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Where data sets lie: the folder that was named, `RAYBAYES_DATA`, the user's cache; samples are inside the package."""
+"""The folders of data sets: `--data`, `RAYBAYES_DATA`, the user's cache; samples are inside the package."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VARIABLE = "RAYBAYES_DATA"
 
 @dataclass(frozen=True)
 class Place:
-    """A folder that is searched, and what makes it one: "--data", "RAYBAYES_DATA" or "cache"."""
+    """A folder to search, and where it is set: "--data", "RAYBAYES_DATA" or "cache"."""
 
     label: str
     folder: Path
@@ -28,8 +28,8 @@ class Origin:
 
     Args:
         place: "embedded", "--data", "RAYBAYES_DATA", "cache", or "file" for a Parquet file given by its path.
-        folder: the folder that its files are in or below.
-        files: the path of each file, by the path that the data set declares for it.
+        folder: its files are in or below it.
+        files: the path of each file, by its declared path.
     """
 
     place: str
@@ -46,16 +46,16 @@ def cache_folder() -> Path:
 
 
 def places(data_dir: str | None) -> tuple[Place, ...]:
-    """The folders that are searched for full data sets, in this order.
+    """The folders to search for full data sets, in order.
 
     Raises:
-        DataError: `data_dir` is given and is no folder. (An environment variable may be set for other machines too.)
+        DataError: `data_dir` is not a folder. (An environment variable may be set for other machines too.)
     """
     found = []
     if data_dir is not None:
         folder = Path(data_dir).expanduser().absolute()
         if not folder.is_dir():
-            raise DataError(f"the data folder {folder} is no folder; name one that exists, or leave --data away.")
+            raise DataError(f"--data: {folder} is not a folder; give an existing one, or drop --data.")
         found.append(Place("--data", folder))
     if os.environ.get(VARIABLE):
         found.append(Place(VARIABLE, Path(os.environ[VARIABLE]).expanduser().absolute()))
@@ -63,10 +63,10 @@ def places(data_dir: str | None) -> tuple[Place, ...]:
 
 
 def locate(dataset: DataSet, data_dir: str | None) -> Origin:
-    """The first place that has all files of a data set, below `<place>/<its folder>` or in the place itself.
+    """The first place with all files of a data set, in `<place>/<its folder>` or in the place itself.
 
     Raises:
-        DataError: no place has them; says which were searched, what was lacking, and how to get it.
+        DataError: no place has them; the message says which were searched, what is missing, and how to get it.
     """
     if dataset.embedded:
         return Origin("embedded", SAMPLES, {file.path: SAMPLES / file.path for file in dataset.files})
@@ -80,7 +80,7 @@ def locate(dataset: DataSet, data_dir: str | None) -> Origin:
 
 
 def found_in(folder: Path, dataset: DataSet) -> dict[str, Path]:
-    """Those files of a data set that a folder has."""
+    """The files of a data set that exist in a folder."""
     found = {}
     for file in dataset.files:
         for candidate in (folder / name for name in file.alternatives()):
@@ -91,11 +91,11 @@ def found_in(folder: Path, dataset: DataSet) -> dict[str, Path]:
 
 
 def missing(dataset: DataSet, searched: tuple[Place, ...]) -> str:
-    """The sentence for a data set that is in none of the places."""
+    """The message for a data set that is in none of the places."""
     looked = ", ".join(f"{place.folder} ({_why_not(place, dataset)})" for place in searched)
     unset = "" if any(place.label == VARIABLE for place in searched) else f"; {VARIABLE} is not set"
     if dataset.source is not None:
-        get = f"get it by `raybayes data fetch {dataset.name}`"
+        get = f"fetch it with `raybayes data fetch {dataset.name}`"
     else:
         files = " and ".join(f"{dataset.folder}/{file.path}" for file in dataset.files)
         get = f"put {files} into one of these folders (it comes from {dataset.obtain})"
@@ -110,5 +110,5 @@ def _why_not(place: Place, dataset: DataSet) -> str:
         present = found_in(folder, dataset)
         lacking: list[File] = [file for file in dataset.files if file.path not in present]
         if present and lacking:
-            return f"{place.label}, incomplete: lacks {', '.join(file.path for file in lacking)}"
+            return f"{place.label}, incomplete, missing {', '.join(file.path for file in lacking)}"
     return place.label

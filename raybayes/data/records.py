@@ -1,4 +1,4 @@
-"""What is declared of a data set: its columns, its files, its numbers, and where it can be had from."""
+"""What is declared of a data set: its columns, files, sizes, and sources."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 @dataclass(frozen=True)
 class Column:
-    """One column of every table of a data set; where cells may be empty (`nullable`), `doc` says what that means."""
+    """One column of a data set's tables; if cells may be empty (`nullable`), `doc` says what that means."""
 
     name: str
     type: pa.DataType
@@ -25,13 +25,13 @@ class File:
     """One file of a data set, `path` below the data set's folder.
 
     Args:
-        path: as it is written uncompressed; `path + ".gz"` is taken too where `gzipped`.
-        size_bytes: as distributed, for the listing.
-        split: the split that the whole file is; None where a column says it, or where there are none.
-        sha256: of the (uncompressed) content, "" where it is not known.
-        md5: the same; for sources that publish nothing better.
-        gzipped: whether the compressed form is read as well.
-        folder: whether it is a folder of pictures, none of which is opened before it is needed.
+        path: of the uncompressed file; if `gzipped`, `path + ".gz"` is accepted too.
+        size_bytes: as distributed.
+        split: the split that the file holds; None if a column names it, or if there are no splits.
+        sha256: of the (uncompressed) content; "" if unknown.
+        md5: likewise, for sources that publish no SHA-256.
+        gzipped: whether the compressed file is read too.
+        folder: whether it is a folder of pictures, each opened when it is needed.
     """
 
     path: str
@@ -48,7 +48,7 @@ class File:
 
 @dataclass(frozen=True)
 class Pixels:
-    """Shape of the images, and the usual mean and standard deviation of each channel, in units of full scale (0..1)."""
+    """Shape of the images, and the usual mean and standard deviation per channel, in units of full scale (0..1)."""
 
     channels: int
     height: int
@@ -59,7 +59,7 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Download:
-    """One file of a public source: mirrors in order of trying; `checksum` is "md5:..", "sha256:.." or "" for none."""
+    """One file of a public source: mirrors in order; `checksum` is "md5:..", "sha256:.." or "" for none."""
 
     path: str
     urls: tuple[str, ...]
@@ -68,12 +68,12 @@ class Download:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set can be fetched.
+    """The public source of a data set.
 
     Args:
-        downloads: what to get.
-        build: makes the data set's files in its second argument from the downloads in its first;
-            None where the downloads are the files.
+        downloads: the files to download.
+        build: makes the data set's files in its second argument (a folder) from the downloads in its first;
+            None if the downloads are the files.
     """
 
     downloads: tuple[Download, ...]
@@ -85,25 +85,25 @@ Reader = Callable[["DataSet", Mapping[str, Path]], dict[str, pa.Table]]
 
 @dataclass(frozen=True)
 class DataSet:
-    """One data set under one name; a full set and its embedded sample are two of them.
+    """One data set; a full set and its embedded sample are two data sets.
 
     Args:
-        name: what `load` takes.
-        doc: what it is, and what must be known before its numbers are compared with anyone's.
+        name: for `load`.
+        doc: what it is, and what matters for comparisons with published results.
         licence: as the source states it.
-        obtain: where it comes from, for those who have to ask for it.
-        columns: of every split, in order.
-        splits: rows by split name; {"all": n} where there are no splits.
-        files: all that must be there.
-        read: makes the tables, given where each of `files` lies.
-        folder: the sub-folder of a data folder.
+        obtain: where it comes from, for users who must request it.
+        columns: of each split, in order.
+        splits: rows by split name; {"all": n} without splits.
+        files: all are required.
+        read: makes the tables from the paths of `files`.
+        folder: its sub-folder in a data folder.
         embedded: whether the files are inside the package.
         sample: name of the embedded sample of a full set.
-        constants: columns that the files leave out because they are the same in every row.
+        constants: columns that the files omit because they are equal in all rows.
         classes: names of the labels 0, 1, ..
         pixels: for image classification.
-        fingerprint: of the tables, "" where it is not known.
-        source: where `fetch` gets it, None where no stable public address exists.
+        fingerprint: of the tables; "" if unknown.
+        source: for `fetch`; None without a stable public address.
     """
 
     name: str
@@ -129,5 +129,5 @@ class DataSet:
 
     @property
     def size_bytes(self) -> int:
-        """Of its files as distributed."""
+        """Size of its files as distributed."""
         return sum(file.size_bytes for file in self.files)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from raybayes.errors import StoreError
 from raybayes.store.layout import Layout
-from raybayes.store.logs.reports import Row, next_burst
+from raybayes.store.logs.reports import Row, next_burst_number
 from raybayes.store.trials import read_trials
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Monitor:
         self._thread = threading.Thread(target=self._work, name="raybayes-monitor", daemon=True)
 
     def __enter__(self) -> Monitor:
-        self._burst = next_burst(self._layout)  # nothing of this one is reported yet
+        self._burst = next_burst_number(self._layout)  # nothing of this one is reported yet
         self._thread.start()
         return self
 

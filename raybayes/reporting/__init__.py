@@ -1,1 +1,1 @@
-"""What a sweep found, for people: tables, figures and one page, made from stored data alone."""
+"""Tables, figures and the page of a sweep, made from stored data only."""

@@ -1,4 +1,4 @@
-"""Writes tables of results where a user wants them, as CSV, Parquet or JSON; and figures."""
+"""Writes tables of results (CSV, Parquet, JSON) and figures to the files that a user names."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ STDOUT = "-"
 
 
 def write_long(table: pa.Table | None, file: str, kind: Kind) -> str:
-    """Write a table into a local file ("-": to standard output); a half-written file never has that name.
+    """Write a table to a local file ("-": standard output); an incomplete file never has that name.
 
     Returns:
         The file's name.
 
     Raises:
-        SpecError: there is no table, the kind cannot hold one of its columns, or does not fit a terminal.
+        SpecError: there is no table, or the format cannot hold a column or is not text for standard output.
         StoreError: the file cannot be written.
     """
     if table is None:
-        raise SpecError(f"{file}: the project gives no long table to write; leave the option out.")
+        raise SpecError(f"{file}: the project has no table of results to write; drop the option.")
     if kind == "csv":
         _require_flat(table, "standard output" if file == STDOUT else file)
     if file == STDOUT:
@@ -71,13 +71,13 @@ def write_figures(figures: Mapping[str, Figure], folder: str) -> list[str]:
         StoreError: the folder cannot be written.
     """
     if not figures:
-        raise SpecError(f"{folder}: the project draws no figure here; leave the option out.")
+        raise SpecError(f"{folder}: the project has no figure to write; drop the option.")
     written = []
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         for caption, figure in figures.items():
             target = Path(folder) / f"{file_name(caption)}.png"
-            target.write_bytes(style.rendered(figure, "png"))
+            target.write_bytes(style.render_figure(figure, "png"))
             written.append(str(target))
     except OSError as error:
         raise StoreError(f"{folder} cannot be written: {error.strerror or error}; choose another place.") from None
@@ -102,7 +102,7 @@ def _require_flat(table: pa.Table, file: str) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON knows: a number that is none becomes null."""
+    """A value as JSON can hold it: NaN and infinities become null."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Which trials are good, and which parameters tell most about it: pure functions of the table of trials."""
+"""Ranks trials and parameters: pure functions of the table of trials."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 CONFIG = "config."
-STATES = ("COMPLETE", "RUNNING", "PAUSED", "PRUNED", "FAIL")  # the order in which tables list them
+STATES = ("COMPLETE", "RUNNING", "PAUSED", "PRUNED", "FAIL")  # in the order of tables
 _BINS = 4
-_FEWEST = 3  # trials that have a parameter, for it to be drawn
+_FEWEST = 3  # trials that have a parameter which is drawn
 
 
-def numbers(table: pa.Table, name: str) -> Floats:
-    """A column as floats, (rows,); NaN where it is null, and everywhere if there is no such column."""
+def float_column(table: pa.Table, name: str) -> Floats:
+    """A column as floats, (rows,); NaN where it is null, and all NaN if the column is missing."""
     if name not in table.column_names:
         return np.full(len(table), np.nan)
     column = table[name].combine_chunks()
@@ -33,17 +33,17 @@ def numbers(table: pa.Table, name: str) -> Floats:
     return values
 
 
-def states(trials: pa.Table) -> NDArray[np.str_]:
+def state_column(trials: pa.Table) -> NDArray[np.str_]:
     """The state of each trial, (trials,)."""
     return np.array(trials["state"].to_pylist(), dtype=np.str_)
 
 
-def parameters(trials: pa.Table) -> list[str]:
-    """The searched parameters, without the prefix of their columns."""
+def parameter_names(trials: pa.Table) -> list[str]:
+    """The names of the searched parameters, without the prefix of their columns."""
     return [name.removeprefix(CONFIG) for name in trials.column_names if name.startswith(CONFIG)]
 
 
-def values(trials: pa.Table, parameter: str) -> list[Any]:
+def parameter_values(trials: pa.Table, parameter: str) -> list[Any]:
     """A parameter's value in each trial, None where it is inactive."""
     return list(trials[CONFIG + parameter].to_pylist())
 
@@ -54,98 +54,107 @@ def is_numeric(trials: pa.Table, parameter: str) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
-def repeated(trials: pa.Table) -> bool:
-    """Whether the value of a trial is a mean over seeds."""
+def has_repeats(trials: pa.Table) -> bool:
+    """Whether trials have several seeds."""
     return "n" in trials.column_names and (pc.max(trials["n"]).as_py() or 0) > 1
 
 
-def losses(trials: pa.Table, objectives: Sequence[Objective]) -> Floats:
+def loss_matrix(trials: pa.Table, objectives: Sequence[Objective]) -> Floats:
     """(trials, objectives), smaller is better, NaN where a trial has no value."""
-    return np.stack([o.sign * numbers(trials, o.name) for o in objectives], axis=1)
+    return np.stack([o.sign * float_column(trials, o.name) for o in objectives], axis=1)
 
 
-def feasible(trials: pa.Table) -> Mask:
-    """(trials,): False where the column `feasible` says so; a table without it has no constraints."""
+def feasible_mask(trials: pa.Table) -> Mask:
+    """(trials,): False where the column `feasible_mask` says so; a table without it has no constraints."""
     if "feasible" not in trials.column_names:
         return np.ones(len(trials), dtype=bool)
-    told: Mask = pc.fill_null(trials["feasible"], True).to_numpy()
-    return told.astype(bool)
+    marked: Mask = pc.fill_null(trials["feasible"], True).to_numpy()
+    return marked.astype(bool)
 
 
-def finished(trials: pa.Table, objectives: Sequence[Objective]) -> Mask:
+def finished_mask(trials: pa.Table, objectives: Sequence[Objective]) -> Mask:
     """(trials,): complete, feasible, and with a finite value of every objective."""
-    whole = np.isfinite(losses(trials, objectives)).all(axis=1)
-    mask: Mask = (states(trials) == "COMPLETE") & whole & feasible(trials)
+    whole = np.isfinite(loss_matrix(trials, objectives)).all(axis=1)
+    mask: Mask = (state_column(trials) == "COMPLETE") & whole & feasible_mask(trials)
     return mask
 
 
-def best(trials: pa.Table, objectives: Sequence[Objective]) -> list[int]:
+def best_trials(trials: pa.Table, objectives: Sequence[Objective]) -> list[int]:
     """The numbers of the best finished trials: one for a single objective, the Pareto front for several.
 
-    Once trials are confirmed over fresh seeds, only these compete: the others' values were chosen for being good.
-    Of trials that are equal in a single objective, the earliest is the best. The front is ordered by its first
-    objective, best first. Nothing has finished: an empty list.
+    Once trials are confirmed on fresh seeds, only these compete: the values of the others are optimistic. Of trials
+    that are equal in a single objective, the earliest is the best. The front is sorted by the first objective, best
+    first. The list is empty if no trial is finished.
     """
-    usable = finished(trials, objectives)
+    usable = finished_mask(trials, objectives)
     if "confirmed" in trials.column_names and (stand := trials["confirmed"].to_numpy()).any():
         usable &= stand
     rows = np.flatnonzero(usable)
     if not len(rows):
         return []
-    loss = losses(trials, objectives)[rows]
-    number = numbers(trials, "trial")[rows]
+    loss = loss_matrix(trials, objectives)[rows]
+    number = float_column(trials, "trial")[rows]
     front = np.flatnonzero(count_dominating(loss) == 0)
     by_first = front[np.lexsort((number[front], loss[front, 0]))]
     return [int(n) for n in number[by_first[:1] if len(objectives) == 1 else by_first]]
 
 
-def best_first(trials: pa.Table, objectives: Sequence[Objective]) -> list[int]:
-    """Rows in the order of a table for people: the best, the other finished ones, then those without a result.
+def rows_best_first(trials: pa.Table, objectives: Sequence[Objective]) -> list[int]:
+    """Rows in the order of a table: the best, the other finished ones, then those without a result.
 
     Within each state the first objective decides, then the trial's number.
     """
     rank = {state: i for i, state in enumerate(STATES)}
-    number = numbers(trials, "trial")
-    loss = losses(trials, objectives)[:, 0]
-    stars = set(best(trials, objectives))
-    done = finished(trials, objectives)
+    number = float_column(trials, "trial")
+    loss = loss_matrix(trials, objectives)[:, 0]
+    stars = set(best_trials(trials, objectives))
+    done = finished_mask(trials, objectives)
     keys = [
         (number[i] not in stars, not done[i], rank.get(state, len(rank)), not np.isfinite(loss[i]),
          loss[i] if np.isfinite(loss[i]) else 0.0, number[i])
-        for i, state in enumerate(states(trials))
+        for i, state in enumerate(state_column(trials))
     ]  # fmt: skip
     return sorted(range(len(trials)), key=lambda i: keys[i])
 
 
-def telling(trials: pa.Table, objective: Objective, importances: Mapping[str, float] | None = None) -> list[str]:
-    """The parameters that vary, those that tell most about the objective first.
+def rank_parameters(
+    trials: pa.Table, objective: Objective, importances: Mapping[str, float] | None = None
+) -> list[str]:
+    """The parameters that vary, those that explain most of the objective first.
 
-    They are ordered by the importances where these are known. Otherwise by epsilon-squared, the share of the variance
-    of the objective's ranks that lies between groups of a parameter's values (categories, or quarters of a number),
-    corrected for the number of groups (Kelley, "An unbiased correlation ratio measure", PNAS 21, 1935), those that
-    more trials have before those that fewer have.
+    They are sorted by importance where importances are known; otherwise by epsilon-squared, the share of the variance
+    of the objective's ranks between groups of a parameter's values (categories, or quarters of a number), corrected for
+    the number of groups (Kelley, "An unbiased correlation ratio measure", PNAS 21, 1935). Parameters that more trials
+    have come before those that fewer have.
     """
-    varying = [name for name in parameters(trials) if len(set(values(trials, name))) > 1]
+    varying = [name for name in parameter_names(trials) if len(set(parameter_values(trials, name))) > 1]
     if importances:
         return sorted(varying, key=lambda name: -importances.get(name, 0.0))
-    loss = losses(trials, [objective])[:, 0]
-    # A parameter that most trials do not have fills a column with dashes, whatever it explains among the others.
-    present = {name: sum(value is not None for value in values(trials, name)) / max(1, len(trials)) for name in varying}
+    loss = loss_matrix(trials, [objective])[:, 0]
+    # A parameter that most trials lack fills a column with dashes, whatever it explains in the others.
+    present = {
+        name: sum(value is not None for value in parameter_values(trials, name)) / max(1, len(trials))
+        for name in varying
+    }
     return sorted(varying, key=lambda name: (-round(present[name], 1), -_share(trials, name, loss)))
 
 
-def drawable(trials: pa.Table, objective: Objective, importances: Mapping[str, float] | None = None) -> list[str]:
-    """Those of `telling` that a figure can show: two values or more among trials with a result, three such trials."""
-    known = trials.filter(pa.array(np.isfinite(losses(trials, [objective])[:, 0])))
-    found = {name: [value for value in values(known, name) if value is not None] for name in parameters(known)}
+def drawable_parameters(
+    trials: pa.Table, objective: Objective, importances: Mapping[str, float] | None = None
+) -> list[str]:
+    """Those of `rank_parameters` that a figure can show: at least three trials with a result, and two values."""
+    known = trials.filter(pa.array(np.isfinite(loss_matrix(trials, [objective])[:, 0])))
+    found = {
+        name: [value for value in parameter_values(known, name) if value is not None] for name in parameter_names(known)
+    }
     fit = {name for name, active in found.items() if len(active) >= _FEWEST and len(set(active)) > 1}
-    return [name for name in telling(trials, objective, importances) if name in fit]
+    return [name for name in rank_parameters(trials, objective, importances) if name in fit]
 
 
 def _share(trials: pa.Table, parameter: str, loss: Floats) -> float:
-    """What a parameter explains where it is active, times how often that is."""
+    """What a parameter explains where it is active, times the share of trials in which it is."""
     known = np.isfinite(loss)
-    active = known & np.array([value is not None for value in values(trials, parameter)])
+    active = known & np.array([value is not None for value in parameter_values(trials, parameter)])
     if not active.any():
         return 0.0
     ranks = loss[active].argsort().argsort().astype(np.float64)
@@ -153,10 +162,10 @@ def _share(trials: pa.Table, parameter: str, loss: Floats) -> float:
 
 
 def _groups(trials: pa.Table, parameter: str) -> NDArray[np.int64]:
-    """(trials,): the group of each trial's value: its category, or the quarter that a number lies in."""
+    """(trials,): the group of each trial's value: its category, or the quarter of a number."""
     if not is_numeric(trials, parameter):
-        return np.unique([repr(value) for value in values(trials, parameter)], return_inverse=True)[1]
-    value = numbers(trials, CONFIG + parameter)
+        return np.unique([repr(value) for value in parameter_values(trials, parameter)], return_inverse=True)[1]
+    value = float_column(trials, CONFIG + parameter)
     edges = np.unique(np.quantile(value, np.linspace(0, 1, _BINS + 1)[1:-1]))
     return np.digitize(value, edges, right=True)
 

@@ -1,4 +1,4 @@
-"""What a report says of a sweep beside its trials."""
+"""The facts of a sweep that a report states besides its trials."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ class Summary:
 
     Args:
         name: the sweep's name.
-        path: its folder or URI, as a user should read it.
+        path: its folder or URI, as users read it.
         project: the name of the research project.
         objectives: what it improves; the first one counts where only one can.
-        fidelity: what one report stands for, as the project says it: "epoch", "interval".
-        sampler: as it was asked for, e.g. "tpe".
-        scheduler: as it was asked for, e.g. "asha:eta=4".
+        fidelity: what one report stands for in the project: "epoch", "interval".
+        sampler: as requested, e.g. "tpe".
+        scheduler: as requested, e.g. "asha:eta=4".
         seed: of the sweep.
         versions: of raybayes, Python and the libraries.
         hardware: of the machine that started it, e.g. {"host": "login1", "cpus": 64}.
         spec: the resolved specification.
-        importances: share of each parameter in the variation of the first objective, 0 to 1; None if not known.
-        intervals: how far each of the importances may be off, (low, high) each.
+        importances: share of each parameter in the variation of the first objective, 0 to 1; None if unknown.
+        intervals: bootstrap quantiles of each importance, (low, high).
         tables: names of the tables that trials saved.
-        cpus: CPU cores that one trial holds while it trains.
-        gpus: GPUs, likewise.
-        repeats: seeds that each configuration was trained with.
-        bursts: periods of work on the sweep.
-        best_summary: what may be said of the best trial, in one or two sentences.
+        cpus: CPU cores per trial in training.
+        gpus: GPUs per trial in training.
+        repeats: seeds per configuration.
+        bursts: number of periods of work on the sweep.
+        best_summary: one or two sentences about the best trial.
     """
 
     name: str

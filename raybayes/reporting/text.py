@@ -1,4 +1,4 @@
-"""Numbers, times and messages as people read them; the same in tables, figures and pages."""
+"""Values, times and messages as text, the same in tables, figures and pages."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def duration(seconds: float | None) -> str:
     return f"{hours // 24} d {hours % 24:02d} h"
 
 
-def one_line(text: str | None) -> str:
-    """What went wrong: the first line of an error, the last one of a bare traceback; "" for none."""
+def first_line(text: str | None) -> str:
+    """The cause of a failure: the first line of an error, the last line of a traceback; "" for none."""
     lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
     if not lines:
         return ""
     return lines[-1] if lines[0].startswith("Traceback") else lines[0]
 
 
-def shortened(text: str, width: int) -> str:
-    """A text in at most `width` cells of a terminal, with "…" where it was cut."""
+def shorten(text: str, width: int) -> str:
+    """A text of at most `width` terminal cells, with "…" where it is cut."""
     return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"

@@ -1,1 +1,1 @@
-"""The only place that imports Optuna: the study, suggestions, schedulers' decisions, outcomes."""
+"""The study, samplers, schedulers and outcomes of a sweep. The only package that imports Optuna."""

@@ -1,4 +1,4 @@
-"""What a sweep will try and by which rules, worked out from its spec before anything starts."""
+"""The plan of a sweep: what it tries and by which rules, derived from its spec before anything starts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from raybayes.contract import Metric
 from raybayes.errors import SpecError
 from raybayes.search.objective import Objective
 from raybayes.search.outcomes.confirm import Race
-from raybayes.search.samplers import Factory, sampler_factory
+from raybayes.search.samplers import Factory, make_sampler_factory
 from raybayes.search.schedulers.population import Population, make_population
 from raybayes.search.schedulers.rungs import RANKING, NoPruning, Scheduler, make_scheduler
 from raybayes.search.warm_start import WarmStart
@@ -24,17 +24,17 @@ class Plan:
     """The rules of one sweep: pure data and functions, the same for every burst of it.
 
     Args:
-        space: what is searched (fixed parameters taken out).
-        objectives: what is improved.
-        factory: trial number -> sampler.
+        space: the searched parameters, without the fixed ones.
+        objectives: the metrics to improve.
+        factory: makes the sampler of a trial from its number.
         scheduler: early stopping.
-        population: the rules of population-based training, if it was chosen.
+        population: the rules of population-based training, if it is the scheduler.
         first: the default configuration within the space; None if a default lies outside.
         grid: all points, if the sampler is "grid".
-        remark: what the user should know about the first trial.
-        race: the configurations of `grid` are candidates, repeated over seeds until they have clearly lost.
-        prior: what earlier sweeps know: configurations to try next, and trials that inform the sampler.
-        fixed_params: parameters that are fixed from now on, within the space.
+        remark: why the default configuration is not the first trial; else empty.
+        race: of a confirmation: the configurations of `grid` run on more seeds until they clearly lose.
+        warm_start: from earlier sweeps: configurations to try next, and trials for the sampler.
+        fixed_params: values within the space that new trials must have.
     """
 
     space: Space
@@ -46,35 +46,35 @@ class Plan:
     grid: tuple[dict[str, Value], ...] | None = None
     remark: str = ""
     race: Race | None = None
-    prior: WarmStart = field(default_factory=WarmStart)
+    warm_start: WarmStart = field(default_factory=WarmStart)
     fixed_params: Mapping[str, Value] = field(default_factory=dict)
 
-    def given(self, number: int) -> dict[str, Value] | None:
-        """What the configuration of trial `number` must contain; the sampler draws the rest (None: all of it)."""
+    def required_values(self, number: int) -> dict[str, Value] | None:
+        """Values that the configuration of trial `number` must have; the sampler draws the rest (None: all)."""
         return {**self._planned(number), **self.fixed_params} or None
 
     def _planned(self, number: int) -> dict[str, Value]:
         if self.grid is not None:
             return self.grid[number] if number < len(self.grid) else {}
-        planned = [*([self.first] if self.first else []), *self.prior.portfolio]
+        planned = [*([self.first] if self.first else []), *self.warm_start.portfolio]
         return planned[number] if number < len(planned) else {}
 
 
 def make_plan(spec: SweepSpec, space: Space, metrics: Sequence[Metric], defaults: Mapping[str, Any]) -> Plan:
-    """Check a spec against a project and settle the rules.
+    """Check a spec against a project and make its plan.
 
     Args:
-        space: the declared space, nothing fixed yet.
+        space: the declared space, with nothing fixed.
         metrics: what the project reports; the first is the default objective.
         defaults: the project's default configuration, dotted names.
 
     Raises:
-        SpecError, SpaceError: an unknown metric, sampler or scheduler, options out of range, parts that do not fit.
+        SpecError, SpaceError: unknown metric, sampler or scheduler, option out of range, impossible combination.
     """
     objectives = _objectives(spec, metrics)
     _check_constraints(spec, metrics)
     free = space.without(spec.config)
-    factory = sampler_factory(spec.sampler, free, spec.seed, len(objectives))
+    factory = make_sampler_factory(spec.sampler, free, spec.seed, len(objectives))
     grid = None
     if spec.sampler.name == "grid":
         grid = tuple(free.grid())
@@ -86,19 +86,23 @@ def make_plan(spec: SweepSpec, space: Space, metrics: Sequence[Metric], defaults
         scheduler = make_scheduler(spec.scheduler)
     if spec.scheduler.name != "none":
         _check_prunable(spec, objectives, metrics)
-    _check_narrow(spec, free)
+    _check_fixed_params(spec, free)
     first, remark = _first_trial(free, defaults)
     return Plan(free, objectives, factory, scheduler, population, first, grid, remark, fixed_params=spec.fixed_params)
 
 
-def _check_narrow(spec: SweepSpec, space: Space) -> None:
+def _check_fixed_params(spec: SweepSpec, space: Space) -> None:
     for name, value in spec.fixed_params.items():
         if name not in space:
-            raise SpecError(f"{name} = {value!r}: this sweep does not search {name}; it searches {', '.join(space)}.")
+            raise SpecError(f"fixed_params: {unknown('parameter', name, space, owner='the space')}")
         if not space[name].contains(value):
-            raise SpecError(f"{name}: found {value!r}; {space[name].allowed()}. A sweep can be narrowed, not widened.")
+            raise SpecError(
+                f"{name}: found {value!r}; {space[name].allowed()}. A value can be fixed within the range only."
+            )
     if spec.fixed_params and spec.sampler.name == "grid":
-        raise SpecError("a grid lists all its points from the start, so it cannot be narrowed; start a new sweep.")
+        raise SpecError(
+            "fixed_params: a grid lists all its points at the start, so none can be fixed later; start a new sweep."
+        )
 
 
 def _objectives(spec: SweepSpec, metrics: Sequence[Metric]) -> tuple[Objective, ...]:
@@ -108,7 +112,7 @@ def _objectives(spec: SweepSpec, metrics: Sequence[Metric]) -> tuple[Objective, 
         if name not in known:
             raise SpecError(f"objective: {unknown('metric', name, known, owner=spec.project)}")
     if len(set(names)) < len(names):
-        raise SpecError(f"objective names a metric twice: {', '.join(names)}; keep one.")
+        raise SpecError(f"objective names a metric twice: {', '.join(names)}; keep one of them.")
     return tuple(Objective(name, known[name].direction, known[name].unit) for name in names)
 
 
@@ -131,8 +135,8 @@ def _check_prunable(spec: SweepSpec, objectives: Sequence[Objective], metrics: S
     if late:
         others = [f"--objective {name}" for name in every]
         raise SpecError(
-            f"scheduler {spec.scheduler.name} needs its objectives in each report, but {', '.join(late)} comes with "
-            f"the last one only; use {' or '.join([*others[:1], '--scheduler none'])}."
+            f"scheduler {spec.scheduler.name} needs its objectives in every report, but {', '.join(late)} is in the "
+            f"last report only; use {' or '.join([*others[:1], '--scheduler none'])}."
         )
 
 
@@ -141,4 +145,4 @@ def _first_trial(space: Space, defaults: Mapping[str, Any]) -> tuple[dict[str, V
     problem = space.outside(point)
     if problem is None:
         return point, ""
-    return None, f"the default configuration is not tried first: {problem}"
+    return None, f"the default configuration is outside the space and is not tried first: {problem}"

@@ -1,4 +1,4 @@
-"""The configurations that a sweep would begin with, drawn on a study in memory."""
+"""Draws the first configurations of a sweep, on a study in memory."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from raybayes.search.study.study import Study
 from raybayes.space import Value
 
 
-def preview(plan: Plan, count: int) -> list[dict[str, Value]]:
-    """The first `count` configurations, as the sampler gives them before any of them has a result."""
+def preview_configurations(plan: Plan, count: int) -> list[dict[str, Value]]:
+    """The first `count` configurations, as the sampler draws them before any trial has a result."""
     with tempfile.TemporaryDirectory() as folder:  # never flushed, so the file stays empty
-        study = Study(str(Path(folder) / "study.journal"), plan.space, plan.objectives, past=plan.prior.past)
-        return [study.ask(plan.factory, plan.given(number))[1] for number in range(count)]
+        study = Study(str(Path(folder) / "study.journal"), plan.space, plan.objectives, past=plan.warm_start.past)
+        return [study.ask(plan.factory, plan.required_values(number))[1] for number in range(count)]

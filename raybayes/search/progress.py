@@ -1,4 +1,4 @@
-"""What a user sees of a running burst: plain data, made by the burst, shown by the terminal."""
+"""Progress of a running burst: plain data, made by the burst, displayed by the terminal or the notebook."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Running:
-    """One job in training."""
+    """One run in training."""
 
     trial: int
     repeat: int
@@ -16,7 +16,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Ended:
-    """One trial that has ended in this burst."""
+    """One trial that ended in this burst."""
 
     trial: int
     state: str
@@ -29,14 +29,14 @@ class Progress:
     """The state of a burst.
 
     Args:
-        wanted: trials in all.
-        states: how many have ended, by state, earlier bursts included.
-        running: what trains now.
+        wanted: trials in total.
+        states: number of ended trials by state, including earlier bursts.
+        running: runs in training now.
         best: number and first objective of the best trial so far.
-        best_rests_on: how many runs its value is the mean of, and the standard error.
+        best_rests_on: number of runs that its value is the mean of, and the standard error.
         ended: trials that ended in this burst, in order.
-        stopping: whether the burst is on its way out.
-        paused: trials that a later burst will go on with (known at the end).
+        stopping: whether the burst is shutting down.
+        paused: trials that a later burst will resume (known at the end).
     """
 
     wanted: int

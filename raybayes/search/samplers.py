@@ -1,7 +1,7 @@
 """Optuna's samplers by name. A fresh one is made for each suggestion, seeded from (sweep seed, trial number).
 
-So a suggestion depends on the study and the trial's number alone: a sweep that was interrupted and resumed
-suggests what it would have suggested without the interruption.
+So a suggestion depends only on the study and the trial's number: an interrupted and resumed sweep suggests the same
+configurations as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -35,18 +35,20 @@ _BUILT_IN: dict[str, type[BaseSampler]] = {
 }
 
 
-def sampler_factory(sampler: Component, space: Space, seed: int, objectives: int) -> Factory:
-    """A function from trial number to a freshly seeded sampler.
+def make_sampler_factory(sampler: Component, space: Space, seed: int, objectives: int) -> Factory:
+    """A function that makes a freshly seeded sampler for a trial number.
 
     Raises:
-        SpecError: unknown name, an option that the sampler does not take, several objectives with a sampler
-            for one, CMA-ES on a space of names only.
+        SpecError: an unknown name or option, several objectives with a single-objective sampler, CMA-ES on a space
+            without numbers.
     """
     kind = _resolve(sampler)
     _check_fit(kind, sampler, space, objectives)
     accepted = inspect.signature(kind).parameters
     if "seed" in sampler.options:
-        raise SpecError(f"sampler {sampler.name}: its seed comes from the sweep's; drop the option and use --seed.")
+        raise SpecError(
+            f"sampler {sampler.name}: its seed is derived from the sweep's; drop the option and use --seed."
+        )
     if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in accepted.values()):
         for name in sampler.options:
             if name not in accepted:
@@ -55,10 +57,10 @@ def sampler_factory(sampler: Component, space: Space, seed: int, objectives: int
     options = {**_defaults(kind, space, sampler.options), **sampler.options}
 
     def make(number: int) -> BaseSampler:
-        # The points of a quasi-random sequence belong together: one seed for all of them.
+        # The points of a quasi-random sequence share one seed.
         place = ("sampler",) if issubclass(kind, QMCSampler) else ("sampler", number)
         seeded = {"seed": derive(seed, *place) % 2**32} if "seed" in accepted else {}
-        with warnings.catch_warnings():  # multivariate, group and GP are "experimental" since years
+        with warnings.catch_warnings():  # multivariate, group and GP have been "experimental" for years
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return kind(**options, **seeded)
 
@@ -71,14 +73,14 @@ def sampler_factory(sampler: Component, space: Space, seed: int, objectives: int
 
 def _defaults(kind: type[BaseSampler], space: Space, given: Mapping[str, Any]) -> dict[str, Any]:
     if kind is TPESampler:
-        # Without group=True a multivariate TPE samples conditional parameters independently of all others.
+        # Without group=True a multivariate TPE samples conditional parameters independently of the others.
         grouped = space.conditional and given.get("multivariate", True)
         return {"multivariate": True, "group": grouped, "constant_liar": True}
     return {"warn_independent_sampling": False} if kind is CmaEsSampler else {}
 
 
 def _resolve(sampler: Component) -> type[BaseSampler]:
-    if sampler.name == "grid":  # its points are listed by Space.grid; nothing is drawn
+    if sampler.name == "grid":  # Space.grid lists its points; the sampler draws nothing
         return RandomSampler
     if sampler.name in _BUILT_IN:
         return _BUILT_IN[sampler.name]
@@ -92,7 +94,7 @@ def _resolve(sampler: Component) -> type[BaseSampler]:
         raise SpecError(f"sampler {sampler.name}: it cannot be imported ({error}); check the path.") from None
     if not (isinstance(kind, type) and issubclass(kind, BaseSampler)):
         raise SpecError(
-            f"sampler {sampler.name}: found {kind!r}, which is no Optuna sampler; name a subclass of BaseSampler."
+            f"sampler {sampler.name}: found {kind!r}, which is not an Optuna sampler; give a subclass of BaseSampler."
         )
     return kind
 
@@ -100,6 +102,6 @@ def _resolve(sampler: Component) -> type[BaseSampler]:
 def _check_fit(kind: type[BaseSampler], sampler: Component, space: Space, objectives: int) -> None:
     if issubclass(kind, CmaEsSampler):
         if objectives > 1:
-            raise SpecError(f"sampler {sampler.name} handles one objective, found {objectives}; use nsga2, tpe or gp.")
+            raise SpecError(f"sampler {sampler.name} supports one objective, found {objectives}; use nsga2, tpe or gp.")
         if all(isinstance(space[parameter], Choice) for parameter in space):
-            raise SpecError(f"sampler {sampler.name} needs a Float or Int parameter, and this space has none; use tpe.")
+            raise SpecError(f"sampler {sampler.name} needs a Float or Int parameter; this space has none; use tpe.")

@@ -1,8 +1,8 @@
-"""What earlier sweeps of the same space know: configurations to try first, and trials that inform the sampler.
+"""Warm start from earlier sweeps of the same space: configurations to try first, and trials for the sampler.
 
-Values of another task (another data set, say) lie on another scale, so of them only the order within their own sweep
-is used: a trial that was better than 90 % of its sweep counts as one that is better than 90 % of this one. This is
-the transfer by quantiles of Salinas et al., ICML 2020 (arXiv 1909.13595), without their regression.
+Values of another task (such as another data set) are on another scale, so only their order within their own sweep is
+used: a trial that was better than 90 % of its sweep counts as better than 90 % of this one. This is the transfer by
+quantiles of Salinas et al., ICML 2020 (arXiv 1909.13595), without their regression.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from raybayes.search.objective import Objective
-from raybayes.search.outcomes.ranking import ranked
+from raybayes.search.outcomes.ranking import rank_trials
 from raybayes.search.outcomes.records import TrialRecord
-from raybayes.search.study.transfer_study import Past
+from raybayes.search.study.transfer_study import PastTrial
 from raybayes.space import Choice, Parameter, Space, Value
 
-MOST = 10  # configurations that are tried first
-APART = 0.1  # least distance between two of them, as a share of the ranges, a mean over parameters
+MAX_FIRST_CONFIGURATIONS = 10  # at most, from all earlier sweeps together
+MIN_DISTANCE = 0.1  # between two of them: mean over the parameters of the distance as a share of the range
 
 
 @dataclass(frozen=True)
-class Source:
+class EarlierSweep:
     """An earlier sweep.
 
     Args:
-        path: where it lies.
-        same_task: whether its fixed configuration is this sweep's, so that its values are on this sweep's scale.
+        path: its folder or URI.
+        same_task: whether its fixed configuration equals this sweep's, so that its values are on the same scale.
         records: its trials.
     """
 
@@ -40,16 +40,16 @@ class Source:
 
 @dataclass(frozen=True)
 class WarmStart:
-    """What a sweep starts from; written down at its first start, so that a resumed one starts from the same.
+    """What a sweep starts from; stored at its first start, so that a resumed sweep starts from the same.
 
     Args:
         portfolio: configurations to try first.
-        past: trials that the sampler sees beside the sweep's own.
-        sources: paths of the sweeps they come from.
+        past: trials that the sampler sees in addition to the sweep's own.
+        sources: paths of the earlier sweeps.
     """
 
     portfolio: tuple[dict[str, Value], ...] = ()
-    past: tuple[Past, ...] = ()
+    past: tuple[PastTrial, ...] = ()
     sources: tuple[str, ...] = field(default=())
 
     def to_json(self) -> bytes:
@@ -60,72 +60,79 @@ class WarmStart:
         """The inverse of `to_json`. Raises ValueError or KeyError for anything else."""
         found = json.loads(data)
         past = tuple(
-            Past(entry["params"], None if entry["values"] is None else tuple(entry["values"]), tuple(entry["standing"]))
+            PastTrial(
+                entry["params"], None if entry["values"] is None else tuple(entry["values"]), tuple(entry["standing"])
+            )
             for entry in found["past"]
         )
         return cls(tuple(found["portfolio"]), past, tuple(found["sources"]))
 
 
-def learn(
-    sources: Sequence[Source],
+def build_warm_start(
+    sources: Sequence[EarlierSweep],
     space: Space,
     objectives: Sequence[Objective],
     first: Mapping[str, Value] | None,
     most: int,
 ) -> WarmStart:
-    """What the sources know: their best configurations, the best of each before the second of any, and all trials.
+    """The best configurations of earlier sweeps (the best of each before the second of any) and all their trials.
 
     Args:
-        first: the configuration that is tried anyway.
-        most: how many configurations to try first.
+        first: the configuration that is tried in any case.
+        most: the number of configurations to try first, at most.
     """
-    past = tuple(known for source in sources for known in _past(source, objectives))
-    ladders = [_best_first(source, objectives) for source in sources]
+    past = tuple(known for source in sources for known in _past_trials(source, objectives))
+    ladders = [_best_configurations(source, objectives) for source in sources]
     chosen: list[dict[str, Value]] = [] if first is None else [dict(first)]
     for place in range(max(map(len, ladders), default=0)):
         for params in (ladder[place] for ladder in ladders if place < len(ladder)):
-            if len(chosen) - (first is not None) < most and all(distance(space, params, c) >= APART for c in chosen):
+            if len(chosen) - (first is not None) < most and all(
+                distance(space, params, c) >= MIN_DISTANCE for c in chosen
+            ):
                 chosen.append(params)
     return WarmStart(tuple(chosen[first is not None :]), past, tuple(source.path for source in sources))
 
 
-def _done(source: Source) -> list[TrialRecord]:
+def _finished_trials(source: EarlierSweep) -> list[TrialRecord]:
     return [record for record in source.records if record.values is not None and record.feasible]
 
 
-def _best_first(source: Source, objectives: Sequence[Objective]) -> list[dict[str, Value]]:
-    done = {record.number: record for record in _done(source)}
-    return [done[number].params for number in ranked(list(done.values()), objectives)][:MOST]
+def _best_configurations(source: EarlierSweep, objectives: Sequence[Objective]) -> list[dict[str, Value]]:
+    done = {record.number: record for record in _finished_trials(source)}
+    return [done[number].params for number in rank_trials(list(done.values()), objectives)][:MAX_FIRST_CONFIGURATIONS]
 
 
-def _past(source: Source, objectives: Sequence[Objective]) -> list[Past]:
-    done = _done(source)
+def _past_trials(source: EarlierSweep, objectives: Sequence[Objective]) -> list[PastTrial]:
+    done = _finished_trials(source)
     losses = [[o.loss((record.values or ())[i]) for record in done] for i, o in enumerate(objectives)]
     found = []
     for row, record in enumerate(done):
-        standing = tuple(_share(column, row) for column in losses)
-        found.append(Past(record.params, record.values if source.same_task else None, standing))
+        standing = tuple(_quantile_of(column, row) for column in losses)
+        found.append(PastTrial(record.params, record.values if source.same_task else None, standing))
     return found
 
 
-def _share(losses: Sequence[float], row: int) -> float:
-    """Which share of the losses is smaller; ties and the loss itself count half."""
+def _quantile_of(losses: Sequence[float], row: int) -> float:
+    """The share of losses that are smaller; ties and the loss itself count half."""
     mine = losses[row]
     return (sum(loss < mine for loss in losses) + 0.5 * sum(loss == mine for loss in losses)) / len(losses)
 
 
 def distance(space: Space, one: Mapping[str, Value], other: Mapping[str, Value]) -> float:
-    """How far two configurations are apart, in [0, 1]: the mean over the parameters that either of them has.
+    """Distance of two configurations in [0, 1]: the mean over the parameters that either of them has.
 
-    A number counts by its share of the range (of the logarithm, if the range is one), a choice 0 or 1, a parameter
-    that only one of them has 1.
+    A number counts its difference as a share of the range (in the logarithm for a log range), a choice 0 or 1, and a
+    parameter that only one of them has 1.
     """
     names = [name for name in space if name in one or name in other]
-    parts = [_apart(space[name], one[name], other[name]) if name in one and name in other else 1.0 for name in names]
+    parts = [
+        _parameter_distance(space[name], one[name], other[name]) if name in one and name in other else 1.0
+        for name in names
+    ]
     return math.fsum(parts) / len(parts) if parts else 0.0
 
 
-def _apart(parameter: Parameter, one: Any, other: Any) -> float:
+def _parameter_distance(parameter: Parameter, one: Any, other: Any) -> float:
     if isinstance(parameter, Choice):
         return float(one != other)
     scale = math.log if parameter.log else float

@@ -1,1 +1,1 @@
-"""The only place that writes results: one folder a sweep, on a disk or in an object store."""
+"""Writes and reads results: one folder per sweep, on a disk or in an object store. Nothing else writes results."""

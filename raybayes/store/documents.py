@@ -9,7 +9,7 @@ import yaml
 
 from raybayes.errors import StoreError
 from raybayes.store.layout import Layout
-from raybayes.store.schema import SCHEMA, refuse_newer, up_to_date
+from raybayes.store.schema import SCHEMA, require_readable, up_to_date
 
 
 def write_spec(layout: Layout, document: Mapping[str, Any]) -> None:
@@ -23,7 +23,7 @@ def write_spec(layout: Layout, document: Mapping[str, Any]) -> None:
         text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120)
     except yaml.representer.RepresenterError as error:
         raise StoreError(
-            f"{layout.storage.shown(layout.spec)}: {error.args[-1]!r} is not a plain value; "
+            f"{layout.storage.display_path(layout.spec)}: {error.args[-1]!r} is not a plain value; "
             "use mappings, lists, strings, numbers, booleans and None."
         ) from None
     layout.storage.write_bytes(layout.spec, text.encode())
@@ -35,7 +35,7 @@ def read_spec(layout: Layout) -> dict[str, Any]:
     Raises:
         StoreError: the folder is not a sweep, the file is not a YAML table, or a newer raybayes wrote it.
     """
-    shown = layout.storage.shown(layout.spec)
+    shown = layout.storage.display_path(layout.spec)
     if not layout.storage.exists(layout.spec):
         there = "has no sweep.yaml" if layout.storage.exists() else "does not exist"
         raise StoreError(f"{layout.storage.display}: not a sweep: the folder {there}; give the folder of a sweep.")
@@ -53,5 +53,5 @@ def read_spec(layout: Layout) -> dict[str, Any]:
             "restore it from a backup, or give another folder."
         )
     schema = document.pop("schema")
-    refuse_newer(shown, schema)
+    require_readable(shown, schema)
     return up_to_date(document, schema)

@@ -1,7 +1,7 @@
-"""Where results lie: a folder on a disk, or a prefix in an object store, behind one small set of verbs.
+"""The storage of results: a folder on a disk, or a prefix in an object store, with the same few operations.
 
-Files on a disk appear whole or not at all (temporary name, fsync, rename); an object store gives that by itself,
-because an object exists only once its upload is complete. Nothing here locks, so it works on NFS and Lustre.
+Files on a disk appear complete or not at all (temporary name, fsync, rename); on an object store an object exists only
+once its upload is complete. Nothing here uses file locks, so it works on NFS and Lustre.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ _HINTS = {
 class Storage:
     """A folder of a file system. Every path given to its methods is relative to `root` and uses `/`.
 
-    It pickles (workers receive it) wherever its file system does.
+    It can be pickled (workers receive it) if its file system can.
 
     Args:
         fs: the file system.
         root: the folder inside `fs`; absolute where `fs` is the local disk.
         local: whether `root` is a path of this machine (a disk, NFS, Lustre).
-        display: what to print to a user: the path as it was given, or the URI without credentials.
+        display: what users read: the path as they gave it, or the URI without credentials.
     """
 
     fs: pafs.FileSystem
@@ -64,44 +64,46 @@ class Storage:
         storage = self
         for name in names:
             if not name or name.startswith("/") or ".." in name.split("/"):
-                raise StoreError(f"{name!r} names no folder below {self.display}; use a plain name without '..'.")
-            storage = Storage(self.fs, storage.full(name), self.local, storage.shown(name))
+                raise StoreError(f"{name!r} is not a folder name below {self.display}; use a plain name without '..'.")
+            storage = Storage(self.fs, storage.full_path(name), self.local, storage.display_path(name))
         return storage
 
-    def full(self, path: str = "") -> str:
+    def full_path(self, path: str = "") -> str:
         """The path inside `fs`; on a disk, the absolute path."""
         root = self.root.rstrip("/") or ("/" if self.local else "")
         return f"{root.rstrip('/')}/{path}" if path and root else path or root
 
-    def shown(self, path: str = "") -> str:
-        """The path as a user should read it."""
+    def display_path(self, path: str = "") -> str:
+        """The path as users read it."""
         return f"{self.display.rstrip('/')}/{path}" if path else self.display
 
     def local_path(self, path: str = "") -> Path:
         """The path on this machine. Raises StoreError on an object store."""
         if not self.local:
-            raise StoreError(f"{self.shown(path)}: this needs a folder on a disk; choose a --storage without a scheme.")
-        return Path(self.full(path))
+            raise StoreError(
+                f"{self.display_path(path)}: this needs a folder on a disk; choose a --storage that is not a URI."
+            )
+        return Path(self.full_path(path))
 
     def exists(self, path: str = "") -> bool:
-        """Whether there is a file or a folder."""
-        with self._explained("look at", path):
-            found = self.fs.get_file_info(self.full(path))
+        """Whether the path is a file or a folder."""
+        with self._explained("access", path):
+            found = self.fs.get_file_info(self.full_path(path))
         return bool(found.type != pafs.FileType.NotFound)
 
     def list(self, path: str = "") -> Names:
-        """The sorted names of what lies directly in a folder; nothing where there is no folder."""
+        """The sorted names directly in a folder; empty if there is no folder."""
         return sorted(info.base_name for info in self._infos(path, recursive=False) if not _hidden_temporary(info))
 
     def sizes(self, path: str = "") -> dict[str, int]:
         """Bytes of every file below a folder, by path relative to that folder."""
-        base = self.full(path).strip("/")
+        base = self.full_path(path).strip("/")
         files = (info for info in self._infos(path, recursive=True) if info.type == pafs.FileType.File)
         return {info.path.strip("/").removeprefix(base).lstrip("/"): int(info.size or 0) for info in files}
 
     def _infos(self, path: str, recursive: bool) -> Sequence[pafs.FileInfo]:
         with self._explained("list", path):
-            selector = pafs.FileSelector(self.full(path), recursive=recursive, allow_not_found=True)
+            selector = pafs.FileSelector(self.full_path(path), recursive=recursive, allow_not_found=True)
             return tuple(self.fs.get_file_info(selector))
 
     @contextlib.contextmanager
@@ -109,63 +111,63 @@ class Storage:
         """A file open for reading and seeking. Raises StoreError if it is missing or unreadable."""
         with self._explained("read", path):
             if self.local:
-                with open(self.full(path), "rb") as file:
+                with open(self.full_path(path), "rb") as file:
                     yield file
             else:
-                with self.fs.open_input_stream(self.full(path), compression=None) as stream:
+                with self.fs.open_input_stream(self.full_path(path), compression=None) as stream:
                     data = stream.read()
                 yield io.BytesIO(data)
 
     def read_bytes(self, path: str) -> bytes:
-        """A whole file. Raises StoreError if it is missing or unreadable."""
+        """The content of a file. Raises StoreError if it is missing or unreadable."""
         with self.reading(path) as file:
             return file.read()
 
     @contextlib.contextmanager
     def writing(self, path: str) -> Iterator[IO[bytes]]:
-        """A file that appears, durable and whole, when the block ends; if the block raises, nothing appears.
+        """A file that appears, durable and complete, when the block ends; if the block raises, nothing appears.
 
         Raises:
-            StoreError: the disk is full, the folder is not writable, the object store is not reachable.
+            StoreError: the disk is full, the folder is not writable, or the object store is not reachable.
         """
         with self._explained("write", path):
             if self.local:
-                with _atomic(Path(self.full(path))) as file:
+                with _atomic(Path(self.full_path(path))) as file:
                     yield file
             else:
-                # Collected first: closing a half-written upload on an error would publish the half.
+                # Buffered first: closing an incomplete upload after an error would publish it.
                 buffer = io.BytesIO()
                 yield buffer
-                self._upload(self.full(path), buffer.getvalue())
+                self._upload(self.full_path(path), buffer.getvalue())
 
     def write_bytes(self, path: str, data: bytes) -> None:
-        """Write a whole file in one step: a reader sees the old content or the new one, never a part."""
+        """Write a file in one step: a reader sees the old content or the new one, never a part."""
         with self.writing(path) as file:
             file.write(data)
 
     def _upload(self, path: str, data: bytes) -> None:
         try:
             stream = self.fs.open_output_stream(path, compression=None)
-        except FileNotFoundError:  # some file systems want the folder first, object stores do not
+        except FileNotFoundError:  # some file systems need the folder first, object stores do not
             self.fs.create_dir(path.rpartition("/")[0], recursive=True)
             stream = self.fs.open_output_stream(path, compression=None)
         with stream:
             stream.write(data)
 
     def delete(self, path: str = "") -> None:
-        """Remove a file, or a folder with all that is in it; nothing happens where there is neither."""
+        """Delete a file, or a folder with its content; does nothing if there is neither."""
         with self._explained("delete", path):
-            kind = self.fs.get_file_info(self.full(path)).type
+            kind = self.fs.get_file_info(self.full_path(path)).type
             if kind == pafs.FileType.File:
                 with contextlib.suppress(FileNotFoundError):
-                    self.fs.delete_file(self.full(path))
+                    self.fs.delete_file(self.full_path(path))
             elif kind == pafs.FileType.Directory and self.local:
-                shutil.rmtree(self.full(path), ignore_errors=False)
+                shutil.rmtree(self.full_path(path), ignore_errors=False)
             elif kind == pafs.FileType.Directory:
-                self.fs.delete_dir(self.full(path))
+                self.fs.delete_dir(self.full_path(path))
 
     def rename(self, source: str, target: str) -> None:
-        """Give a file or a folder of a disk another name, durably, in one step; the target must not exist."""
+        """Rename a file or a folder on a disk, durably, in one step; the target must not exist."""
         with self._explained("rename", source):
             os.rename(self.local_path(source), self.local_path(target))
             sync_folder(self.local_path(target).parent)
@@ -175,11 +177,13 @@ class Storage:
         try:
             yield
         except (OSError, pa.ArrowException) as error:
-            raise StoreError(f"{self.shown(path)}: cannot {action} this: {_reason(error)}; {_hint(error)}.") from error
+            raise StoreError(
+                f"{self.display_path(path)}: cannot {action} this: {_reason(error)}; {_hint(error)}."
+            ) from error
 
 
 def open_storage(uri: str) -> Storage:
-    """The storage that a user names.
+    """Open the storage that a user names.
 
     Args:
         uri: a folder ("runs", "~/runs", "/scratch/me/runs", "file:///scratch/me/runs"), or the URI of an object store
@@ -189,7 +193,7 @@ def open_storage(uri: str) -> Storage:
         StoreError: the scheme is unknown, or the object store cannot be reached.
     """
     if not uri.strip():
-        raise StoreError("the storage has no name; give a folder such as 'runs', or a URI such as s3://bucket/runs.")
+        raise StoreError("the storage is empty; give a folder such as 'runs', or a URI such as s3://bucket/runs.")
     if "://" not in uri:
         root = os.path.abspath(os.path.expanduser(uri))
         return Storage(pafs.LocalFileSystem(), root, True, uri.rstrip("/") or "/")
@@ -205,11 +209,11 @@ def open_storage(uri: str) -> Storage:
     return Storage(filesystem, root, local, _without_secrets(uri).rstrip("/"))
 
 
-def ensure_writable(storage: Storage) -> None:
-    """Write a small file and remove it again, before any cluster time is spent. Leaves no trace.
+def require_writable(storage: Storage) -> None:
+    """StoreError if the storage cannot be written: writes a small file, and deletes it, before cluster time is spent.
 
     Raises:
-        StoreError: one sentence with the storage, the reason, and what to do.
+        StoreError: with the storage, the reason, and what to do.
     """
     probe = f".raybayes-probe-{uuid.uuid4().hex}"
     if storage.local:
@@ -218,12 +222,12 @@ def ensure_writable(storage: Storage) -> None:
     existed = storage.exists()
     storage.write_bytes(probe, b"raybayes")
     storage.delete(probe)
-    if not existed and not storage.list():  # some object stores keep an empty folder behind
+    if not existed and not storage.list():  # some object stores leave an empty folder
         storage.delete()
 
 
 def _probe_disk(storage: Storage, probe: str) -> None:
-    # The folder itself may not exist yet. Who may write into its nearest ancestor may create it.
+    # The folder may not exist yet; it can be created if its nearest ancestor is writable.
     folder = Path(storage.root)
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
@@ -274,7 +278,7 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror and error.errno in _HINTS:
         return os.strerror(error.errno) if error.errno != errno.ENOTDIR else error.strerror
     if isinstance(error, FileNotFoundError):
-        return "there is no such file"
+        return "no such file"
     first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return first_line.rstrip(".")
 

@@ -1,4 +1,4 @@
-"""Every path of a sweep. Nobody else builds one."""
+"""All paths of a sweep's folder. No other module builds one."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Layout:
         return "study.journal"
 
     @property
-    def prior(self) -> str:
-        """What the sweep took over from earlier ones at its start."""
+    def warm_start(self) -> str:
+        """The warm start: what the sweep took from earlier sweeps at its first start."""
         return "prior.json"
 
     def confirmation(self, number: int) -> str:
@@ -46,22 +46,22 @@ class Layout:
 
     @property
     def events(self) -> str:
-        """What happened in a simulated sweep, event by event."""
+        """The events of a simulated sweep."""
         return "events.parquet"
 
     @property
     def lock(self) -> str:
-        """Who works on the sweep now."""
+        """The lock: which burst works on the sweep now."""
         return "burst.lock"
 
     @property
     def usage(self) -> str:
-        """How much of the machines is in use, as the burst that works now last saw it."""
+        """The use of the machines, as the running burst last measured it."""
         return "usage.json"
 
     @property
     def tensorboard(self) -> str:
-        """Folder of TensorBoard's event files, one folder a trial."""
+        """Folder of TensorBoard's event files, one folder per trial."""
         return "tensorboard"
 
     def event_file(self, trial: int, repeat: int, burst: int) -> str:
@@ -70,38 +70,38 @@ class Layout:
         return f"{self.tensorboard}/{run}/events.out.tfevents.{burst:04d}.raybayes"
 
     def event_mark(self, burst: int) -> str:
-        """Says that the event files of a burst hold all that it reported."""
+        """Marks that the event files of a burst are complete."""
         return f"{self.tensorboard}/.burst-{burst:04d}"
 
     @property
     def reports(self) -> str:
-        """Folder of what trials reported."""
+        """Folder of the reports."""
         return "reports"
 
     def report_log(self, burst: int) -> str:
-        """The open log of a burst that still runs (or died)."""
+        """The log of a burst that is running (or died)."""
         return f"{self.reports}/burst-{burst:04d}.jsonl"
 
     def report_part(self, burst: int, part: int) -> str:
-        """One piece of the log of a burst on an object store."""
+        """One part of the log of a burst on an object store."""
         return f"{self.reports}/burst-{burst:04d}-part-{part:06d}.parquet"
 
     def report_table(self, burst: int) -> str:
-        """All reports of a closed burst."""
+        """All reports of a finished burst."""
         return f"{self.reports}/burst-{burst:04d}.parquet"
 
     @property
     def profiles(self) -> str:
-        """Folder of where the slots' time went."""
+        """Folder of the profiles."""
         return "profile"
 
     def profile(self, burst: int) -> str:
-        """Where the slots' time went in one burst."""
+        """How the slots spent their time in one burst."""
         return f"{self.profiles}/burst-{burst:04d}.jsonl"
 
     @property
     def trials(self) -> str:
-        """One row a trial."""
+        """The table of trials, one row per trial."""
         return "trials.parquet"
 
     @property
@@ -118,18 +118,18 @@ class Layout:
         return f"{self.trial(trial, repeat)}/{step:08d}"
 
     def unpublished(self, trial: int, repeat: int, step: int) -> str:
-        """Where the ranks write a checkpoint before it is published: a name that all ranks know, so nothing random."""
+        """Where the ranks write a checkpoint before it is published: not random, because all ranks must know it."""
         if self.storage.local:
             return f"{self.trial(trial, repeat)}/.{step:08d}.part"
         return self.checkpoint(trial, repeat, step)
 
     @property
     def tables(self) -> str:
-        """Folder of what trials saved."""
+        """Folder of the tables that trials saved."""
         return "tables"
 
     def table(self, name: str) -> str:
-        """Folder of one table, readable as one partitioned pyarrow data set."""
+        """Folder of one table, a partitioned pyarrow data set."""
         return f"{self.tables}/{name}"
 
     def table_part(self, name: str, part: str, trial: int, repeat: int) -> str:
@@ -138,14 +138,14 @@ class Layout:
 
     @property
     def figures(self) -> str:
-        """Folder of the report's pictures."""
+        """Folder of the report's figures."""
         return "figures"
 
     def figure(self, name: str, suffix: str) -> str:
-        """One picture, e.g. `figure("history", "svg")`."""
+        """One figure, e.g. `figure("history", "svg")`."""
         return f"{self.figures}/{name}.{suffix}"
 
     @property
     def report_page(self) -> str:
-        """The one page that tells all."""
+        """The report page."""
         return "report.html"

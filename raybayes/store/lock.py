@@ -1,6 +1,6 @@
-"""One burst at a time works on a sweep: a file that says which process does, and when it was last alive.
+"""The lock of a sweep: a file that says which burst works on it, and when that was last alive.
 
-No fcntl locks, which NFS may not have: a lock is taken by giving the file its name, which only one process can do.
+It uses no fcntl locks, which NFS may not support: a process takes the lock by creating the file, which only one can.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from raybayes.clock import WALL, Clock
 from raybayes.errors import StoreError
 from raybayes.store.layout import Layout
 
-HEARTBEAT_S = 20.0  # least time between two heartbeats
-STALE_S = 120.0  # silence after which a holder on another machine counts as dead
+HEARTBEAT_S = 20.0  # minimum time between two heartbeats
+STALE_S = 120.0  # a holder on another machine counts as dead after this time without a heartbeat
 _POLL_S = 0.2
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock.
+    """The holder of a lock.
 
     Args:
-        host: the machine's name.
-        pids: which processes its `pid` counts among; containers on one machine may count their own.
-        pid: the process.
-        born: when the process started (Unix epoch), because numbers of processes are used again.
+        host: name of its machine.
+        pids: the namespace of its `pid`; containers on one machine may have their own.
+        pid: id of its process.
+        born: when the process started (Unix epoch), because process ids are reused.
         started: when it took the lock (Unix epoch).
-        heartbeat: when it was last alive (Unix epoch).
-        token: tells this holder from all others.
+        heartbeat: when it last said that it was alive (Unix epoch).
+        token: unique to this holder.
     """
 
     host: str
@@ -56,8 +56,8 @@ class BurstLock:
         >>> with BurstLock(layout) as lock:                                             # doctest: +SKIP
         ...     lock.refresh()
 
-    On an object store, which has no atomic "create if absent" that all stores share, it is best effort: of two bursts
-    that start within a second, the later one wins, and the other learns it at its next `refresh`.
+    Not all object stores have an atomic "create if absent", so there it is best effort: of two bursts that start within
+    a second, the later one wins, and the other notices at its next `refresh`.
     """
 
     def __init__(self, layout: Layout, clock: Clock = WALL) -> None:
@@ -67,13 +67,13 @@ class BurstLock:
         self._mine: Holder | None = None
 
     def acquire(self, wait_s: float = 0.0) -> None:
-        """Take the lock, or that of a dead holder.
+        """Take the lock, also from a dead holder.
 
         Args:
-            wait_s: seconds to wait for a living holder.
+            wait_s: seconds to wait for a living holder to release it.
 
         Raises:
-            StoreError: another burst works on the sweep; the message names its host, process and age.
+            StoreError: another burst holds it; the message names its host, process and age.
         """
         deadline = time.monotonic() + wait_s
         while True:
@@ -85,10 +85,10 @@ class BurstLock:
             time.sleep(min(_POLL_S, max(0.0, deadline - time.monotonic())))
 
     def refresh(self) -> None:
-        """Say that this burst is alive. Call it often; it writes at most every 20 s.
+        """Renew the heartbeat. Call it often; it writes at most every 20 s.
 
         Raises:
-            StoreError: the lock is no longer ours: the machine slept for minutes, and another burst took over.
+            StoreError: another burst took the lock, because this machine did not run for minutes.
         """
         mine = self._held()
         now = self._clock.now()
@@ -97,16 +97,16 @@ class BurstLock:
         found = _parse(self._read(self._layout.lock))
         if found is None or found.token != mine.token:
             self._mine = None
-            taker = "nobody" if found is None else f"{found.host}, process {found.pid}"
+            taker = "no burst" if found is None else f"{found.host}, process {found.pid}"
             raise StoreError(
                 f"{self._storage.display}: this burst lost its lock to {taker} after {now - mine.heartbeat:.0f} s "
-                "without a heartbeat; it must stop writing, and can be resumed when the other has ended."
+                "without a heartbeat, so it stops; resume the sweep when the other burst has ended."
             )
         self._mine = Holder(**{**asdict(mine), "heartbeat": now})
         self._storage.write_bytes(self._layout.lock, _text(self._mine))
 
     def release(self) -> None:
-        """Give the lock back; nothing happens if it is not held, or no longer ours."""
+        """Release the lock; does nothing if this burst does not hold it."""
         if self._mine is None:
             return
         found = _parse(self._read(self._layout.lock))
@@ -114,18 +114,18 @@ class BurstLock:
             self._storage.delete(self._layout.lock)
         self._mine = None
 
-    def holder(self) -> Holder | None:
-        """Who holds the lock now, dead or alive; None if nobody."""
+    def read_holder(self) -> Holder | None:
+        """The holder, dead or alive; None if the lock is free."""
         return _parse(self._read(self._layout.lock))
 
-    def living(self) -> Holder | None:
-        """Who holds the lock now, if that burst is alive as far as one can see from here."""
+    def find_living(self) -> Holder | None:
+        """The holder, if it is alive as far as this machine can tell; None otherwise."""
         data = self._read(self._layout.lock)
         return _parse(data) if data is not None and self._alive(data, self._layout.lock) else None
 
-    def refuse_living(self) -> None:
-        """StoreError that names the holder, if a living burst holds the lock."""
-        if (holder := self.living()) is not None:
+    def require_free(self) -> None:
+        """StoreError with the holder if a living burst holds the lock."""
+        if (holder := self.find_living()) is not None:
             raise StoreError(self._in_use(holder))
 
     def __enter__(self) -> BurstLock:
@@ -137,11 +137,13 @@ class BurstLock:
 
     def _held(self) -> Holder:
         if self._mine is None:
-            raise StoreError(f"{self._storage.display}: the lock is not held; acquire it before it is refreshed.")
+            raise StoreError(
+                f"{self._storage.display}: this burst does not hold the lock; acquire it before refreshing it."
+            )
         return self._mine
 
     def _try(self) -> Holder | None:
-        """One attempt: None if the lock is ours now, else who holds it."""
+        """One attempt to take the lock: None if it succeeded, else the holder."""
         if self._mine is not None:
             return None
         mine = _myself(self._clock.now())
@@ -149,14 +151,14 @@ class BurstLock:
             self._mine = mine
             return None
         data = self._read(self._layout.lock)
-        if data is None:  # released while we looked
+        if data is None:  # released meanwhile
             return self._try()
         if self._alive(data, self._layout.lock):
             return _parse(data) or _unknown(self._clock.now())
         return self._take_over(data, mine)
 
     def _take_over(self, dead: bytes, mine: Holder) -> Holder | None:
-        """Replace a dead holder's lock; of several that try, the one that creates the claim may."""
+        """Replace a dead holder's lock; of several processes that try, the one that creates the claim succeeds."""
         claim = f"{self._layout.lock}.claim"
         if not self._create(claim, mine):
             claimant = self._read(claim)
@@ -166,7 +168,7 @@ class BurstLock:
                 self._storage.delete(claim)
             return self._try()
         try:
-            if self._read(self._layout.lock) == dead:  # else it was taken over before our claim
+            if self._read(self._layout.lock) == dead:  # else another process took it before our claim
                 self._storage.write_bytes(self._layout.lock, _text(mine))
                 self._mine = mine
         finally:
@@ -174,7 +176,7 @@ class BurstLock:
         return self._try()
 
     def _create(self, path: str, mine: Holder) -> bool:
-        """Write a file that must not exist; False if it does."""
+        """Create a file; False if it exists."""
         if not self._storage.local:
             if self._storage.exists(path):
                 return False
@@ -186,14 +188,14 @@ class BurstLock:
             return _link(self._storage.local_path(draft), self._storage.local_path(path), _text(mine))
         except OSError as error:
             raise StoreError(
-                f"{self._storage.shown(path)}: the lock cannot be created ({error.strerror}); check the storage."
+                f"{self._storage.display_path(path)}: the lock cannot be created ({error.strerror}); check the storage."
             ) from error
         finally:
             self._storage.delete(draft)
 
     def _alive(self, data: bytes, path: str) -> bool:
         holder = _parse(data)
-        if holder is None:  # torn by a crash, or just being written
+        if holder is None:  # incomplete after a crash, or being written now
             with contextlib.suppress(OSError, StoreError):
                 changed = self._storage.local_path(path).stat().st_mtime
                 return self._clock.now() - changed <= STALE_S
@@ -215,8 +217,8 @@ class BurstLock:
         now = self._clock.now()
         return (
             f"{self._storage.display}: another burst works on this sweep: {holder.host}, process {holder.pid}, for "
-            f"{now - holder.started:.0f} s, last alive {now - holder.heartbeat:.0f} s ago; wait for it or end it "
-            f"(a dead one on another machine is taken over {STALE_S:.0f} s after its last heartbeat)."
+            f"{now - holder.started:.0f} s, last heartbeat {now - holder.heartbeat:.0f} s ago; wait for it or stop it "
+            f"(a dead one on another machine loses the lock {STALE_S:.0f} s after its last heartbeat)."
         )
 
 
@@ -227,7 +229,7 @@ def _link(draft: Path, path: Path, text: bytes) -> bool:
         return False
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
-            if draft.stat().st_nlink == 2:  # NFS may report a failure of a link that was made
+            if draft.stat().st_nlink == 2:  # NFS may report a failure although it made the link
                 return True
             raise
         return _create_exclusively(path, text)  # a file system without hard links

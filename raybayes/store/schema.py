@@ -16,7 +16,7 @@ SCHEMA = 2
 Document = dict[str, Any]
 
 
-def refuse_newer(where: str, found: Any) -> None:
+def require_readable(where: str, found: Any) -> None:
     """Raise StoreError unless `found` is a schema that this version reads."""
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
         raise StoreError(

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from raybayes import catalog
 from raybayes.contract import Findings, Finished, Project
 from raybayes.errors import RaybayesError, SpecError, TrialError
-from raybayes.reporting.figures.style import drawing
+from raybayes.reporting.figures.style import figure_style
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.spec.validation import build, nest, refused
 
@@ -89,7 +89,7 @@ def run_command(found: Analysed, name: str, inputs: Sequence[str], settings: Map
 def _made(found: Analysed, project: Project, what: str, by: Callable[[Analysed], Findings]) -> Findings:
     """What a function of the project returns; whatever it raises is one sentence."""
     try:
-        with drawing():
+        with figure_style():
             return by(found)
     except RaybayesError:
         raise

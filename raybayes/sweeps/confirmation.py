@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from raybayes.errors import SpecError, StoreError
-from raybayes.search.outcomes.confirm import Race, candidates
+from raybayes.search.outcomes.confirm import Race, choose_candidates
 from raybayes.search.progress import Progress, Watch
 from raybayes.seeds import derive
 from raybayes.spec.component import Component
@@ -53,10 +53,10 @@ def confirm(
         raise SpecError(f"{found.path} is a {found.spec.kind}; only a sweep has candidates to confirm.")
     if top < 1 or repeats < 2:
         raise SpecError(f"confirm: found top {top} and repeats {repeats}; a mean with an error needs top 1, repeats 2.")
-    chosen = candidates(found.records, found.objectives, top)
+    chosen = choose_candidates(found.records, found.objectives, top)
     if not chosen:
         raise StoreError(f"{found.path}: nothing to confirm. {found.best_summary}")
-    BurstLock(found.layout).refuse_living()  # its best trials may still change
+    BurstLock(found.layout).require_free()  # its best trials may still change
     stage, number = _stage(found, [record.number for record in chosen], repeats)
     if stage is None or not _finished(stage):
         prepared = _prepared(found, number, [(r.number, r.params) for r in chosen], repeats, changes)

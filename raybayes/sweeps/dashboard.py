@@ -15,7 +15,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from raybayes.clock import WALL, Clock
 from raybayes.errors import RaybayesError, SpecError
-from raybayes.reporting.tables.trials_table import counts
+from raybayes.reporting.tables.trials_table import describe_counts
 from raybayes.sweeps.results import SweepResult
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ class Site:
         picture = '<figure><a href="/figures/{0}.svg"><img src="/figures/{0}.png" alt="{0}: nothing yet"></a></figure>'
         pictures = "".join(picture.format(name) for name in SHOWN)  # the browser fetches them: drawing takes seconds
         body = (
-            f"<h1>{escape(self._name)}</h1><p>{escape(sweep.spec.project)}: {escape(counts(sweep.trials))}.</p>"
+            f"<h1>{escape(self._name)}</h1><p>{escape(sweep.spec.project)}: "
+            f"{escape(describe_counts(sweep.trials))}.</p>"
             '<p><a href="/report">Report</a> · <a href="/dashboard/">Optuna dashboard</a></p>'
             f"{pictures}<p><code>{escape(sweep.path)}</code></p>"
         )
@@ -97,7 +98,7 @@ class Site:
     def _dashboard(self, environ: Mapping[str, Any], start: Start) -> Answer:
         if self._optuna is None:
             study = SweepResult(self._path).study()
-            if not study.begun:
+            if not study.has_trials:
                 text = "<p>No trial has started yet; reload this page later."
                 return _answer(start, "200 OK", "text/html", _page(self._name, text))
             self._optuna = self._wsgi(study.storage)

@@ -59,10 +59,10 @@ def run(prepared: Prepared, executor: Executor, watch: Watch, until: float | Non
 
 def write_down(prepared: Prepared) -> None:
     """Write sweep.yaml, and, the first time, what the sweep starts from."""
-    layout, known = prepared.layout, prepared.plan.prior
+    layout, known = prepared.layout, prepared.plan.warm_start
     write_spec(layout, describe(prepared))
-    if known.sources and not layout.storage.exists(layout.prior):
-        layout.storage.write_bytes(layout.prior, known.to_json())
+    if known.sources and not layout.storage.exists(layout.warm_start):
+        layout.storage.write_bytes(layout.warm_start, known.to_json())
 
 
 def describe(prepared: Prepared) -> dict[str, Any]:

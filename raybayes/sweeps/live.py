@@ -9,7 +9,7 @@ from typing import Any
 
 from raybayes.clock import WALL, Clock
 from raybayes.errors import StoreError
-from raybayes.reporting.terminal.view import View, Worker
+from raybayes.reporting.terminal.view import ActiveBurst, View
 from raybayes.search.study.study import Study
 from raybayes.search.study.trials_table import trials_table
 from raybayes.store.lock import BurstLock
@@ -45,7 +45,7 @@ class LiveSweep:
         """
         sweep = SweepResult(self._path)  # reread: a later burst may want more trials
         objective = sweep.objectives[0].name
-        for _, row in self._reports.news():
+        for _, row in self._reports.read_new():
             key = row["trial"], row["repeat"]
             self._steps[key] = row["step"]
             if objective in row:
@@ -65,7 +65,7 @@ class LiveSweep:
             curves={key: [value for _, value in sorted(curve.items())] for key, curve in self._curves.items()},
             steps=dict(self._steps),
             now=self._clock.now(),
-            worker=self._worker(sweep),
+            active_burst=self._active_burst(sweep),
             usage=_usage(sweep),
         )
 
@@ -75,16 +75,16 @@ class LiveSweep:
             now = self._clock.elapsed()
             if self._study is None or now - self._copied >= COPY_EVERY_S:
                 self._study, self._copied = sweep.study(), now
-        elif self._study is None or not self._study.begun:
+        elif self._study is None or not self._study.has_trials:
             self._study = sweep.study()
         return self._study
 
-    def _worker(self, sweep: SweepResult) -> Worker | None:
-        holder = BurstLock(sweep.layout, self._clock).living()
+    def _active_burst(self, sweep: SweepResult) -> ActiveBurst | None:
+        holder = BurstLock(sweep.layout, self._clock).find_living()
         if holder is None:
             return None
         newest = max(holder.heartbeat, _usage(sweep).get("time", 0.0))
-        return Worker(holder.host, holder.pid, max(0.0, self._clock.now() - newest))
+        return ActiveBurst(holder.host, holder.pid, max(0.0, self._clock.now() - newest))
 
 
 def _usage(sweep: SweepResult) -> Mapping[str, Any]:

@@ -12,11 +12,11 @@ from raybayes import catalog, data
 from raybayes.contract import Project
 from raybayes.errors import SpecError
 from raybayes.search.plan import Plan, make_plan
-from raybayes.search.preview import preview
+from raybayes.search.preview import preview_configurations
 from raybayes.space import Choice, Space
 from raybayes.spec.sweep_spec import SweepSpec, differences
 from raybayes.spec.validation import build, nest
-from raybayes.store.filesystem import ensure_writable, open_storage
+from raybayes.store.filesystem import open_storage, require_writable
 from raybayes.store.layout import Layout
 from raybayes.sweeps.results import SweepResult
 from raybayes.sweeps.warm_start import warm_start_of
@@ -69,7 +69,7 @@ def prepare(spec: SweepSpec, layout: Layout | None = None) -> Prepared:
     if layout is None:
         _require_possible(spec, attempts)
     layout = layout or Layout(open_storage(spec.storage).child(spec.name))
-    return Prepared(spec, project, replace(plan, prior=warm_start_of(spec, plan, layout)), layout, selected.roots)
+    return Prepared(spec, project, replace(plan, warm_start=warm_start_of(spec, plan, layout)), layout, selected.roots)
 
 
 def prepare_start(spec: SweepSpec) -> Prepared:
@@ -114,7 +114,9 @@ def _attempt(project: Project, values: Mapping[str, Any]) -> _Attempt:
 
 def _first_points(plan: Plan, most: int) -> Sequence[Mapping[str, Any]]:
     """What the first trials vary; nothing, once, where there is no space."""
-    return preview(plan, most if plan.grid is None else min(most, len(plan.grid))) if plan.space else [{}]
+    return (
+        preview_configurations(plan, most if plan.grid is None else min(most, len(plan.grid))) if plan.space else [{}]
+    )
 
 
 def _require_data(spec: SweepSpec, selected: catalog.Selection, plan: Plan, attempts: Sequence[_Attempt]) -> None:
@@ -161,7 +163,7 @@ def _require_same_sweep(prepared: Prepared) -> None:
     """SpecError if another sweep has that name, or a finished run; StoreError if the storage cannot be written to."""
     layout, spec = prepared.layout, prepared.spec
     if not layout.storage.exists(layout.spec):
-        ensure_writable(open_storage(spec.storage))
+        require_writable(open_storage(spec.storage))
         return
     found = SweepResult(layout.storage.display)
     if changed := differences(found.spec, spec):

@@ -13,7 +13,7 @@ from raybayes import catalog
 from raybayes.contract import Findings
 from raybayes.errors import RaybayesError, SpecError, StoreError
 from raybayes.seeds import derive
-from raybayes.store.logs.reports import FIXED, next_burst
+from raybayes.store.logs.reports import FIXED, next_burst_number
 from raybayes.store.trials import read_trials
 from raybayes.sweeps.stored import StoredSweep
 from raybayes.wording import unknown
@@ -44,11 +44,11 @@ class SweepResult(StoredSweep):
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        from raybayes.reporting.tables.notebook import run_html, sweep_html
+        from raybayes.reporting.tables.notebook import render_run, render_sweep
 
         if self.spec.kind == "train":
-            return run_html(self.path, self.spec.project, self.trials, self.reports, FIXED.names)
-        return sweep_html(self.path, self.spec.project, self.trials, self.objectives)
+            return render_run(self.path, self.spec.project, self.trials, self.reports, FIXED.names)
+        return render_sweep(self.path, self.spec.project, self.trials, self.objectives)
 
     def frame(self, what: str = "trials") -> pa.Table:
         """The trials, the reports, or a stored table, by name.
@@ -79,18 +79,18 @@ class SweepResult(StoredSweep):
         paths = (self.layout.confirmation(number) for number in itertools.count(1))
         exists = self.layout.storage.exists
         present = itertools.takewhile(lambda path: exists(f"{path}/{self.layout.spec}"), paths)
-        return [type(self)(self.layout.storage.shown(path)) for path in present]
+        return [type(self)(self.layout.storage.display_path(path)) for path in present]
 
     @cached_property
     def confirmed(self) -> dict[int, Confirmation]:
         """What fresh seeds say of the trials that were confirmed, by number."""
-        from raybayes.search.outcomes.confirm import Stage, pooled
+        from raybayes.search.outcomes.confirm import Stage, pool_confirmations
 
         stages = [
             Stage(stage.records, [entry["trial"] for entry in stage.document["candidates"]], stage.spec.repeats)
             for stage in self.stages
         ]
-        return pooled(stages, self.records, self.objectives) if stages else {}
+        return pool_confirmations(stages, self.records, self.objectives) if stages else {}
 
     @property
     def best_summary(self) -> str:
@@ -106,9 +106,9 @@ class SweepResult(StoredSweep):
         Of a confirmed trial, the objectives are means over `n` fresh seeds, with their standard errors in "<name>.se";
         "<name>.searched" is what the search had found, and `confirmed` whether the trial may win.
         """
-        from raybayes.search.outcomes.best_summary import with_confirmations
+        from raybayes.search.outcomes.best_summary import merge_confirmations
 
-        return with_confirmations(self._searched, self.confirmed, self.objectives)
+        return merge_confirmations(self._searched, self.confirmed, self.objectives)
 
     @property
     def _searched(self) -> pa.Table:
@@ -137,10 +137,10 @@ class SweepResult(StoredSweep):
     @property
     def pareto(self) -> pa.Table:
         """The trials that no other dominates; for one objective the best alone."""
-        from raybayes.search.outcomes.confirm import judged
-        from raybayes.search.outcomes.ranking import front
+        from raybayes.search.outcomes.confirm import eligible_records
+        from raybayes.search.outcomes.ranking import find_pareto_front
 
-        numbers = front(judged(self.records, self.confirmed), self.objectives)
+        numbers = find_pareto_front(eligible_records(self.records, self.confirmed), self.objectives)
         rows = {number: i for i, number in enumerate(self.trials["trial"].to_pylist())}
         return self.trials.take([rows[number] for number in numbers])
 
@@ -258,6 +258,6 @@ class SweepResult(StoredSweep):
             cpus=need.workers * need.cpus_per_worker,
             gpus=need.workers * need.gpus_per_worker,
             repeats=self.spec.repeats,
-            bursts=next_burst(self.layout),
+            bursts=next_burst_number(self.layout),
             best_summary=self.best_summary,
         )

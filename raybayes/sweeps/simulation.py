@@ -28,7 +28,7 @@ from raybayes.engine.controller.controller import SweepController
 from raybayes.engine.messages import TrialRun
 from raybayes.engine.simulated import SECONDS, Event, Replay
 from raybayes.errors import SpecError
-from raybayes.search.outcomes.confirm import candidates
+from raybayes.search.outcomes.confirm import choose_candidates
 from raybayes.search.plan import make_plan
 from raybayes.seeds import derive
 from raybayes.space import Space
@@ -160,7 +160,7 @@ def _prepared(spec: SweepSpec, space: Space, objective: Mapping[str, Direction],
     known += [Metric(name, "minimize") for name in spec.constraints if name not in objective]
     plan = make_plan(spec, space, known, first)
     layout = Layout(open_storage(spec.storage).child(spec.name))
-    plan = replace(plan, prior=warm_start_of(spec, plan, layout))
+    plan = replace(plan, warm_start=warm_start_of(spec, plan, layout))
     project = Project(
         spec.project, "a function", "none", BaseModel, _never, tuple(known), fidelity="report", parallel="data"
     )
@@ -173,7 +173,7 @@ def _prepared(spec: SweepSpec, space: Space, objective: Mapping[str, Direction],
 
 
 def _confirm(found: SweepResult, prepared: Prepared, curves: Curves, workers: int, top: int, repeats: int) -> None:
-    chosen = [(record.number, record.params) for record in candidates(found.records, found.objectives, top)]
+    chosen = [(record.number, record.params) for record in choose_candidates(found.records, found.objectives, top)]
     if chosen:
         spec = stage_spec(found, 1, len(chosen), repeats, {})
         layout = Layout(found.layout.storage.child(found.layout.confirmation(1)))

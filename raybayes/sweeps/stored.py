@@ -16,7 +16,7 @@ from raybayes.store.documents import read_spec
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
 from raybayes.store.logs.reports import read_reports
-from raybayes.store.tables import read_table, table_names
+from raybayes.store.tables import list_tables, read_table
 
 if TYPE_CHECKING:
     from raybayes.search.objective import Objective
@@ -49,7 +49,7 @@ class StoredSweep:
     def spec(self) -> SweepSpec:
         """What was asked for, every default written out."""
         known = {name: value for name, value in self.document.items() if name in SweepSpec.model_fields}
-        return build(SweepSpec, known, self.layout.storage.shown(self.layout.spec))
+        return build(SweepSpec, known, self.layout.storage.display_path(self.layout.spec))
 
     @cached_property
     def space(self) -> Space:
@@ -95,7 +95,7 @@ class StoredSweep:
     @property
     def tables(self) -> list[str]:
         """Names of the tables that trials saved."""
-        return table_names(self.layout)
+        return list_tables(self.layout)
 
     def table(self, name: str, trial: int | None = None, repeat: int | None = None) -> pa.Table:
         """What trials saved under `name`, with the columns trial, repeat and part."""
@@ -114,9 +114,9 @@ class StoredSweep:
         """
         from raybayes.store.checkpointing import checkpoints, retention
 
-        ref = checkpoints.newest(self.layout, trial, repeat)
+        ref = checkpoints.find_newest(self.layout, trial, repeat)
         if ref is None:
-            kept = sorted(retention.holders(self.layout))
+            kept = sorted(retention.list_trials_with_checkpoints(self.layout))
             raise StoreError(
                 f"{self.path}: trial {trial} has no stored state; "
                 + (f"trials with one: {', '.join(map(str, kept))}." if kept else "let it make its first checkpoint.")

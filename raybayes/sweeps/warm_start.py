@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raybayes.errors import SpecError, StoreError
 from raybayes.search.plan import Plan
-from raybayes.search.warm_start import MOST, Source, WarmStart, learn
+from raybayes.search.warm_start import MAX_FIRST_CONFIGURATIONS, EarlierSweep, WarmStart, build_warm_start
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
@@ -19,11 +19,11 @@ def warm_start_of(spec: SweepSpec, plan: Plan, layout: Layout) -> WarmStart:
             no finished trial. "auto" passes such sweeps over.
         StoreError: there is no sweep, or the notes of the first start are broken.
     """
-    if layout.storage.exists(layout.prior):
+    if layout.storage.exists(layout.warm_start):
         try:
-            return WarmStart.from_json(layout.storage.read_bytes(layout.prior))
+            return WarmStart.from_json(layout.storage.read_bytes(layout.warm_start))
         except (ValueError, KeyError, TypeError) as error:
-            shown = layout.storage.shown(layout.prior)
+            shown = layout.storage.display_path(layout.warm_start)
             raise StoreError(f"{shown}: this file is damaged ({error!r}); restore it from a backup.") from None
     if spec.warm_start == "none":
         return WarmStart()
@@ -39,8 +39,10 @@ def warm_start_of(spec: SweepSpec, plan: Plan, layout: Layout) -> WarmStart:
         sources = _all(spec, plan, layout)
     else:
         sources = [_named(path.strip(), spec, plan) for path in spec.warm_start.split(",")]
-    known = [Source(sweep.path, sweep.spec.config == spec.config, sweep.records) for sweep in sources]
-    return learn(known, plan.space, plan.objectives, plan.first, most=min(MOST, max(1, spec.trials // 3)))
+    known = [EarlierSweep(sweep.path, sweep.spec.config == spec.config, sweep.records) for sweep in sources]
+    return build_warm_start(
+        known, plan.space, plan.objectives, plan.first, most=min(MAX_FIRST_CONFIGURATIONS, max(1, spec.trials // 3))
+    )
 
 
 def _named(path: str, spec: SweepSpec, plan: Plan) -> SweepResult:
@@ -57,7 +59,7 @@ def _all(spec: SweepSpec, plan: Plan, layout: Layout) -> list[SweepResult]:
     for name in storage.list():
         if name != layout.name and storage.exists(f"{name}/{layout.spec}"):
             try:
-                found = SweepResult(storage.shown(name))
+                found = SweepResult(storage.display_path(name))
                 if foreign(found, spec, plan) is None and not _unfinished(found):
                     sweeps.append(found)
             except (StoreError, SpecError):  # of another version, or damaged: not what was asked for

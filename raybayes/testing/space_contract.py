@@ -11,7 +11,7 @@ from raybayes import catalog
 from raybayes.contract import Metric, Project
 from raybayes.errors import SpecError
 from raybayes.search.plan import make_plan
-from raybayes.search.preview import preview
+from raybayes.search.preview import preview_configurations
 from raybayes.space import Choice, Space
 from raybayes.spec.sweep_spec import make_spec
 
@@ -70,7 +70,7 @@ class SpaceContract:
 
 def _drawn(space: Space, seed: int = 0) -> list[dict[str, Any]]:
     spec = make_spec("sweep", {"project": "space", "sampler": "random", "seed": seed, "trials": DRAWS}, "space")
-    return preview(make_plan(spec, space, (Metric("loss", "minimize"),), {}), DRAWS)
+    return preview_configurations(make_plan(spec, space, (Metric("loss", "minimize"),), {}), DRAWS)
 
 
 def _refusal(project: Project, values: dict[str, Any]) -> str | None:

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from benchmarks.oneshot_head.reference import reference_head
-from trainables.oneshot.head import Geometry, Head, boxes_of, normalise
+from trainables.oneshot.geometry.windows import Geometry, boxes_of
+from trainables.oneshot.model.head import Head, normalise
 
 
 @pytest.mark.parametrize("transform", ["affine4", "affine6", "affine6_inverse"])

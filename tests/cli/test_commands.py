@@ -205,6 +205,17 @@ class TestDoors:
         spec = rb.open_sweep("runs/s").spec
         assert (spec.trials, spec.sampler.name, str(spec.scheduler)) == (2, "random", "asha:grace_period=2")
 
+    def test_a_spec_file_has_every_option_under_its_own_name(self, run):
+        Path("sweep.yaml").write_text(
+            "project: parabola\ntrials: 1\nconfig: {steps: 1}\nname: s\nexecutor: local\nwalltime: 1h\n"
+            "time_budget: 30m\ncheckpoint_every: 1m\nkeep_checkpoints: 2\nconstraints: {size: <= 60}\n"
+        )
+        code, _, errors = run("sweep", "--spec", "sweep.yaml", "--keep-checkpoints", 3, "--constraint", "loss<=100")
+        assert code == 0, errors
+        spec = rb.open_sweep("runs/s").spec
+        assert (spec.time_budget, spec.checkpoint_every, spec.keep_checkpoints) == (1800.0, 60.0, 3)
+        assert spec.constraints == {"size": "<= 60", "loss": "<=100"}
+
     def test_several_objectives_repeats_and_constraints(self, run):
         code, output, errors = run(
             "sweep", "parabola", "--local", "--trials", 4, "--objective", "loss,size", "--name", "m",
@@ -248,7 +259,7 @@ MISTAKES = {
         [
             "space SPACE: ",
             " sampled configurations are incompatible with the fixed values",
-            "nothing of steps = 40",
+            "steps = 40",
             "-s NAME=VALUE",
         ],
     ),
@@ -259,7 +270,7 @@ MISTAKES = {
     "unknown sampler": ([*PARABOLA, "--sampler", "tpee"], ["unknown sampler 'tpee'", "did you mean 'tpe'"]),
     "unknown scheduler": ([*PARABOLA, "--scheduler", "asah"], ["unknown scheduler 'asah'", "did you mean 'asha'"]),
     "bad option": ([*PARABOLA, "--scheduler", "asha:eta=1"], ["eta = 1", "above 1"]),
-    "pbt with a sampler": ([*PARABOLA, "--scheduler", "pbt", "--sampler", "gp"], ["pbt searches by itself"]),
+    "pbt with a sampler": ([*PARABOLA, "--scheduler", "pbt", "--sampler", "gp"], ["pbt is also the sampler"]),
     "grid without steps": ([*PARABOLA, "--sampler", "grid"], ["infinitely many values", "step="]),
     "trials": ([*PARABOLA, "--trials", "0"], ["trials: found 0", "greater than or equal to 1"]),
     "name": ([*PARABOLA, "--name", "a/b"], ["name: found 'a/b'", "letters, digits"]),

@@ -24,7 +24,7 @@ def run(capsys, tmp_path, monkeypatch):
 def test_search_confirm_show(run):
     code, output, errors = run("sweep parabola --trials 6 --name s", *NOISY)
     assert code == 0, errors
-    assert "(n = 1; chosen for it, so too good on average; raybayes confirm" in output
+    assert "(n = 1; optimistic, because it was selected on this value; `raybayes confirm`" in " ".join(output.split())
     assert "best " in errors
     assert "(n = 1) in trial" in errors
     code, output, errors = run("confirm runs/s --top 2 --repeats 3 --local")

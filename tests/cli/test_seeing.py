@@ -49,7 +49,7 @@ class TestWatch:
     def test_without_a_terminal_it_is_plain_lines_and_ends_with_the_sweep(self, run):
         code, output, _ = run("watch", "runs/a", "--every", "0.2")
         assert code == 0
-        assert re.fullmatch(r"\d\d:\d\d:\d\d a: finished; 3 of 3 trials have ended\n", output)
+        assert re.fullmatch(r"\d\d:\d\d:\d\d a: finished; 3 of 3 trials finished\n", output)
 
     def test_for_machines(self, run):
         facts = json.loads(run("watch", "runs/a", "--json")[1])

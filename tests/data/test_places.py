@@ -64,7 +64,7 @@ def test_a_missing_set_that_can_be_fetched(cache, tmp_path):
         data.load("mnist", str(tmp_path))
     assert str(caught.value) == (
         f"data set 'mnist' was not found in {tmp_path} (--data), {cache} (cache, no such folder); RAYBAYES_DATA is not "
-        "set; get it by `raybayes data fetch mnist`, or use the embedded sample 'mnist-sample'."
+        "set; fetch it with `raybayes data fetch mnist`, or use the embedded sample 'mnist-sample'."
     )
 
 
@@ -85,16 +85,16 @@ def test_an_incomplete_set_says_what_it_lacks(cache, tmp_path):
     raw.mkdir(parents=True)
     for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte"):
         (raw / name).touch()
-    with pytest.raises(DataError, match=r"--data, incomplete: lacks MNIST/raw/t10k-labels-idx1-ubyte\)"):
+    with pytest.raises(DataError, match=r"--data, incomplete, missing MNIST/raw/t10k-labels-idx1-ubyte\)"):
         data.load("mnist", str(tmp_path))
 
 
 def test_a_data_folder_that_is_none_is_an_error_even_if_the_set_lies_elsewhere(cache, tmp_path):
     put_tsp(cache / "tsp", "cache")
     for call in (data.load, data.origin, data.check):
-        with pytest.raises(DataError, match=rf"the data folder {tmp_path}/typo is no folder; name one that exists"):
+        with pytest.raises(DataError, match=rf"--data: {tmp_path}/typo is not a folder; give an existing one"):
             call("tsp", str(tmp_path / "typo"))
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         data.listing(str(tmp_path / "typo"))
 
 

@@ -144,9 +144,9 @@ def test_the_observational_cells_carry_their_graphs():
         found = data.edges(cells, graph)
         assert len(found) == count == len(json.loads(cells.schema.metadata[graph.encode()]))
         assert {protein for edge in found for protein in edge} <= set(proteins)
-    with pytest.raises(DataError, match=r"no graph 'cdt18' comes with this table; it has reported17, consensus20\."):
+    with pytest.raises(DataError, match=r"this table has no graph 'cdt18'; valid graphs: reported17, consensus20\."):
         data.edges(cells, "cdt18")
-    with pytest.raises(DataError, match=r"no graph 'reported17' comes with this table; it has none\."):
+    with pytest.raises(DataError, match=r"this table has no graph 'reported17'; valid graphs: none\."):
         data.edges(pa.table({"x": [1]}), "reported17")
 
 

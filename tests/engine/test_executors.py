@@ -126,7 +126,7 @@ class TestTuneTrials:
         assert (row["state"], row["attempts"]) == ("COMPLETE", 2)
         assert [int(line.split()[0]) for line in (tmp_path / "log").read_text().splitlines()] == [1, 2, 3, 3, 4]
 
-    def test_outcomes_are_told_right(self, tmp_path):
+    def test_outcomes_are_recorded_right(self, tmp_path):
         sweep = rb.sweep(
             "parabola",
             trials=4,

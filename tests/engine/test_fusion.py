@@ -182,11 +182,11 @@ def fusing(fuse, trials=40, sampler="tpe", scheduler="none"):
     ],
 )
 def test_how_many(tmp_path, fuse, sampler, share, size):
-    job = TrialRun("parabola", {"lr": 0.5}, 0, 0, 0, open_storage(str(tmp_path)), 10.0)
+    run = TrialRun("parabola", {"lr": 0.5}, 0, 0, 0, open_storage(str(tmp_path)), 10.0)
     found = fusing(fuse, sampler=sampler)
-    assert found.group_size(job, share) == size
-    found.unfuse(job.key)
-    assert found.group_size(job, share) == 1
+    assert found.group_size(run, share) == size
+    found.unfuse(run.key)
+    assert found.group_size(run, share) == 1
 
 
 def test_alike_is_what_the_project_says(tmp_path):
@@ -245,14 +245,14 @@ def test_the_time_of_a_group_is_divided_among_its_trials():
 
         close = save
 
-    clock, told = Clock(), []
-    jobs = [TrialRun("p", {}, number, 0, 0, None, 0.0) for number in range(2)]
+    clock, stopped = Clock(), []
+    runs = [TrialRun("p", {}, number, 0, 0, None, 0.0) for number in range(2)]
     first, second = Member(), Member()
-    companions = FusedContexts(told.append, clock)
-    companions.begin(list(zip(jobs, [first, second], strict=True)))
+    fused = FusedContexts(stopped.append, clock)
+    fused.begin(list(zip(runs, [first, second], strict=True)))
     clock.now, second.times.reporting = 10.0, 4.0
-    companions._stop_one(first)
+    fused._stop_one(first)
     clock.now = 15.0
-    assert [done.key for done in companions.end_all()] == [(1, 0)]
-    assert [done.key for done in told] == [(0, 0)]
+    assert [done.key for done in fused.end_all()] == [(1, 0)]
+    assert [done.key for done in stopped] == [(0, 0)]
     assert (first.times.training, second.times.training) == (3.0, 8.0)

@@ -1,4 +1,4 @@
-"""What a burst tells those who watch: event files, use of the machines, new reports; and nothing can harm it."""
+"""What a burst publishes: event files, use of the machines, new reports; and nothing can harm it."""
 
 import json
 import time
@@ -7,7 +7,7 @@ import raybayes as rb
 from raybayes.engine.monitor import Monitor
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
-from raybayes.store.logs.reports import ReportLog
+from raybayes.store.logs.report_log import ReportLog
 
 
 def report(step):
@@ -22,21 +22,21 @@ def until(condition):
         time.sleep(0.01)
 
 
-def test_it_tells_new_reports_and_use_and_ends_with_the_burst(tmp_path):
-    layout, told, pulses = Layout(open_storage(str(tmp_path)).child("s")), [], []
+def test_it_publishes_new_reports_and_use_and_ends_with_the_burst(tmp_path):
+    layout, seen, pulses = Layout(open_storage(str(tmp_path)).child("s")), [], []
     old = ReportLog(layout, 0)
     old.append(report(9))
-    old.close()  # an earlier burst, which nobody wants told again
+    old.close()  # an earlier burst, whose reports are not new
     usage = {"time": 1.0, "total": {"CPU": 2.0}, "taken": {"CPU": 1.0}}
     log = ReportLog(layout, 1)
-    with Monitor(layout, ["loss"], lambda: usage, told.extend, lambda: pulses.append(1), every_s=0.01):
+    with Monitor(layout, ["loss"], lambda: usage, seen.extend, lambda: pulses.append(1), every_s=0.01):
         log.append(report(1))
         log.flush()
-        until(lambda: told and layout.storage.exists(layout.usage))
+        until(lambda: seen and layout.storage.exists(layout.usage))
         assert json.loads(layout.storage.read_bytes(layout.usage)) == usage
         log.append(report(2))
         log.close()
-    assert [row["step"] for row in told][:1] == [1]
+    assert [row["step"] for row in seen][:1] == [1]
     assert pulses
     assert not layout.storage.exists(layout.usage)
     for controller in (0, 1):

@@ -10,9 +10,9 @@ from raybayes.store.layout import Layout
 def test_a_job_in_rays_dashboard_says_what_it_works_on(tmp_path):
     layout = Layout(open_storage(str(tmp_path)).child("lr-search"))
     spec = build(SweepSpec, {"project": "parabola", "trials": 7, "scheduler": "asha", "name": "lr-search"}, "test")
-    told = job_metadata(layout, spec)
-    assert told["job_name"] == "raybayes sweep lr-search"
-    assert told["raybayes_project"] == "parabola"
-    assert told["raybayes_trials"] == "7"
-    assert told["raybayes_search"] == "tpe, asha"
-    assert all(isinstance(value, str) for value in told.values())  # Ray takes nothing else
+    said = job_metadata(layout, spec)
+    assert said["job_name"] == "raybayes sweep lr-search"
+    assert said["raybayes_project"] == "parabola"
+    assert said["raybayes_trials"] == "7"
+    assert said["raybayes_search"] == "tpe, asha"
+    assert all(isinstance(value, str) for value in said.values())  # Ray takes nothing else

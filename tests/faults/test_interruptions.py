@@ -228,7 +228,7 @@ def test_two_bursts_at_once_are_refused(tmp_path):
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 2
         assert f"{socket.gethostname()}, process {os.getpid()}, for" in " ".join(errors.split())
-        assert "last alive" in errors
+        assert "last heartbeat" in errors
         assert content() == before, "a burst that is refused has changed the other's folder"
     finally:
         lock.release()

@@ -47,19 +47,19 @@ class Program:
                 stderr=log,
             )
 
-    def jobs(self, since=0.0):
-        """When the jobs that ended after `since` began and ended (Unix epoch)."""
+    def runs(self, since=0.0):
+        """When the runs that ended after `since` began and ended (Unix epoch)."""
         if not (self.folder / "sweep.yaml").exists():
             return []
         rows = rb.open_sweep(str(self.folder)).profile().to_pylist()
         return [(row["ended"] - row["training"], row["ended"]) for row in rows if row["ended"] > since]
 
     def wait_for(self, slots, since=0.0):
-        """Until so many jobs were in training at the same time; the moment when that is known."""
+        """Until so many runs were in training at the same time; the moment when that is known."""
         deadline = time.monotonic() + LIMIT_S
         while time.monotonic() < deadline:
             assert self._process.poll() is None, self._log.read_text()
-            if at_once(self.jobs(since)) >= slots:
+            if at_once(self.runs(since)) >= slots:
                 return time.time()
             time.sleep(0.5)
         raise AssertionError(f"{self.folder.name} never had {slots} slots\n{self._log.read_text()}")
@@ -74,11 +74,11 @@ class Program:
             self._process.wait()
 
 
-def at_once(jobs):
-    """The largest number of jobs in training at the same time."""
-    turns = sorted([(began, 1) for began, _ in jobs] + [(ended, -1) for _, ended in jobs])
+def at_once(runs):
+    """The largest number of runs in training at the same time."""
+    changes = sorted([(began, 1) for began, _ in runs] + [(ended, -1) for _, ended in runs])
     most = now = 0
-    for _, change in turns:
+    for _, change in changes:
         now += change
         most = max(most, now)
     return most
@@ -92,10 +92,10 @@ def test_two_programs_share_a_cluster_three_to_one(address, tmp_path):
         second = Program(address, tmp_path, "second", weight=3)
         try:
             shared = second.wait_for(3)
-            second.wait_for(3, since=shared)  # still so, of jobs that ended later
+            second.wait_for(3, since=shared)  # still so, of runs that ended later
             first.wait_for(1, since=shared)
-            assert at_once(second.jobs()) == 3, "the second had more than its share while the first had work"
-            assert at_once(first.jobs(since=shared)) == 1, "the first kept more than its share"
+            assert at_once(second.runs()) == 3, "the second had more than its share while the first had work"
+            assert at_once(first.runs(since=shared)) == 1, "the first kept more than its share"
             first.interrupt()
             second.wait_for(4, since=time.time())
             second.interrupt()

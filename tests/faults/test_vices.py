@@ -70,7 +70,7 @@ def test_a_damaged_checkpoint_is_not_resumed_from(tmp_path, damage, how_many, ca
     sweep = rb.sweep("parabola", trials=1, config={**config, "sleep_s": 0.02, "log": str(log)}, storage=str(tmp_path),
                      name="s", executor="local", checkpoint_every=0.0, time_budget=0.8)  # fmt: skip
     assert sweep.trials["state"].to_pylist() == ["PAUSED"]
-    before, newest = checkpoints.steps(sweep.layout, 0, 0)
+    before, newest = checkpoints.list_steps(sweep.layout, 0, 0)
     for step in (newest, before)[:how_many]:
         path = sweep.layout.storage.local_path(f"{sweep.layout.checkpoint(0, 0, step)}/rank-0.pt")
         data = bytearray(path.read_bytes())

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raybayes.reporting.ranking import best, best_first, numbers, telling, values
+from raybayes.reporting.ranking import best_trials, float_column, parameter_values, rank_parameters, rows_best_first
 from raybayes.reporting.summary import Summary
 from raybayes.search.objective import Objective
 
@@ -37,27 +37,27 @@ def test_the_best_is_the_best_finished_trial():
         ("COMPLETE", math.inf, -math.inf),
         ("COMPLETE", None, None),
     )
-    assert best(trials, [UP]) == [2]
-    assert best(trials, [Objective("down", "minimize", "s")]) == [2]
+    assert best_trials(trials, [UP]) == [2]
+    assert best_trials(trials, [Objective("down", "minimize", "s")]) == [2]
 
 
 def test_of_equal_trials_the_earliest_is_the_best():
     trials = trials_of(("COMPLETE", 1, 1), ("COMPLETE", 2, 1), ("COMPLETE", 2, 1))
-    assert best(trials, [UP]) == [1]
-    assert best(trials.take(pa.array([2, 1, 0])), [UP]) == [1]
+    assert best_trials(trials, [UP]) == [1]
+    assert best_trials(trials.take(pa.array([2, 1, 0])), [UP]) == [1]
 
 
 def test_nothing_finished_has_no_best():
-    assert best(trials_of(), [UP]) == []
-    assert best(trials_of(("RUNNING", 1, 1)), [UP, DOWN]) == []
-    assert best(trials_of(("COMPLETE", 1, 1)), [Objective("not reported", "maximize")]) == []
+    assert best_trials(trials_of(), [UP]) == []
+    assert best_trials(trials_of(("RUNNING", 1, 1)), [UP, DOWN]) == []
+    assert best_trials(trials_of(("COMPLETE", 1, 1)), [Objective("not reported", "maximize")]) == []
 
 
 def test_infeasible_trials_are_never_best():
     trials = trials_of(("COMPLETE", 1, 1), ("COMPLETE", 2, 1), ("COMPLETE", 3, 1))
     trials = trials.append_column("feasible", pa.array([True, None, False]))
-    assert best(trials, [UP]) == [1]
-    assert best_first(trials, [UP]) == [1, 0, 2]
+    assert best_trials(trials, [UP]) == [1]
+    assert rows_best_first(trials, [UP]) == [1, 0, 2]
 
 
 few = st.integers(-2, 2).map(float)
@@ -65,7 +65,7 @@ few = st.integers(-2, 2).map(float)
 
 @given(st.lists(st.tuples(st.sampled_from(["COMPLETE", "PRUNED"]), few, few), max_size=14))
 def test_the_front_is_what_nothing_dominates(rows):
-    front = best(trials_of(*rows), [UP, DOWN])
+    front = best_trials(trials_of(*rows), [UP, DOWN])
     done = {i: (-up, down) for i, (state, up, down) in enumerate(rows) if state == "COMPLETE"}
 
     def dominates(a, b):
@@ -86,15 +86,15 @@ def test_the_order_of_a_table():
         ("RUNNING", 2, 0),
         ("PAUSED", 9, 0),
     )
-    assert best_first(trials, [UP]) == [4, 2, 6, 3, 7, 5, 1, 0]
+    assert rows_best_first(trials, [UP]) == [4, 2, 6, 3, 7, 5, 1, 0]
 
 
 @given(st.lists(st.tuples(st.sampled_from(["COMPLETE", "PRUNED", "FAIL"]), few, few), max_size=10))
 def test_an_order_has_every_trial_once_and_starts_with_the_best(rows):
     trials = trials_of(*rows)
-    order = best_first(trials, [UP, DOWN])
+    order = rows_best_first(trials, [UP, DOWN])
     assert sorted(order) == list(range(len(rows)))
-    front = best(trials, [UP, DOWN])
+    front = best_trials(trials, [UP, DOWN])
     assert order[: len(front)] == front
 
 
@@ -114,9 +114,9 @@ def test_parameters_that_matter_come_first(accuracy):
             "config.on": [bool(i) for i in rng.integers(0, 2, n)],
         }
     )
-    assert telling(trials, accuracy)[:2] == ["lr", "method"]
-    assert sorted(telling(trials, accuracy)) == ["depth", "lr", "method", "on"]
-    assert telling(trials, accuracy, {"on": 0.9, "lr": 0.1})[:2] == ["on", "lr"]
+    assert rank_parameters(trials, accuracy)[:2] == ["lr", "method"]
+    assert sorted(rank_parameters(trials, accuracy)) == ["depth", "lr", "method", "on"]
+    assert rank_parameters(trials, accuracy, {"on": 0.9, "lr": 0.1})[:2] == ["on", "lr"]
 
 
 def test_a_rarely_active_parameter_does_not_shine_by_chance(accuracy):
@@ -129,13 +129,13 @@ def test_a_rarely_active_parameter_does_not_shine_by_chance(accuracy):
             "config.lr": [1.0, 2, 3, 4, 5, 6, 7, 8],
         }
     )
-    assert telling(trials, accuracy) == ["lr", "rank"]
+    assert rank_parameters(trials, accuracy) == ["lr", "rank"]
 
 
 def test_telling_needs_no_result(empty, sweep, accuracy):
-    assert telling(empty[0], accuracy) == []
+    assert rank_parameters(empty[0], accuracy) == []
     trials, _ = sweep(3, running=3)
-    names = telling(trials, accuracy)
+    names = rank_parameters(trials, accuracy)
     assert "lr" in names
     assert {f"config.{name}" for name in names} <= set(trials.column_names)
 
@@ -143,8 +143,8 @@ def test_telling_needs_no_result(empty, sweep, accuracy):
 def test_columns_as_numbers(empty):
     table = pa.table({"b": [True, None], "n": pa.array([None, None], pa.null()), "i": [1, None]})
     for name, wanted in (("b", [1.0, np.nan]), ("n", [np.nan] * 2), ("i", [1.0, np.nan]), ("missing", [np.nan] * 2)):
-        np.testing.assert_array_equal(numbers(table, name), wanted)
-    assert values(pa.table({"config.a": ["x", None]}), "a") == ["x", None]
+        np.testing.assert_array_equal(float_column(table, name), wanted)
+    assert parameter_values(pa.table({"config.a": ["x", None]}), "a") == ["x", None]
 
 
 def test_a_summary_never_changes():

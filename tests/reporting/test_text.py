@@ -3,7 +3,7 @@ import math
 import pytest
 from rich.cells import cell_len
 
-from raybayes.reporting.text import duration, one_line, shortened, value_text
+from raybayes.reporting.text import duration, first_line, shorten, value_text
 
 
 @pytest.mark.parametrize(
@@ -30,13 +30,13 @@ def test_durations(seconds, text):
 def test_values_and_messages():
     found = [value_text(value) for value in (True, False, None, "adam", 3, 0.25)]
     assert found == ["yes", "no", "–", "adam", "3", "0.25"]
-    assert one_line('Traceback (most recent call last):\n  File "x"\nValueError: no\n\n') == "ValueError: no"
-    assert one_line("ValueError: no\n  File x, line 3\n    raise ValueError") == "ValueError: no"
-    assert one_line(None) == one_line("") == one_line(" \n") == ""
+    assert first_line('Traceback (most recent call last):\n  File "x"\nValueError: no\n\n') == "ValueError: no"
+    assert first_line("ValueError: no\n  File x, line 3\n    raise ValueError") == "ValueError: no"
+    assert first_line(None) == first_line("") == first_line(" \n") == ""
 
 
 @pytest.mark.parametrize("text", ["short", "a rather long message", "日本語のメッセージ"])
 def test_shortened_texts_fit(text):
     for width in range(2, 25):
-        assert cell_len(shortened(text, width)) <= width
-    assert shortened(text, 40) == text
+        assert cell_len(shorten(text, width)) <= width
+    assert shorten(text, 40) == text

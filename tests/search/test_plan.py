@@ -9,7 +9,7 @@ from raybayes.contract import Metric
 from raybayes.errors import RaybayesError, SpaceError, SpecError
 from raybayes.search.objective import Objective
 from raybayes.search.plan import Plan, make_plan
-from raybayes.search.preview import preview
+from raybayes.search.preview import preview_configurations
 from raybayes.search.schedulers.population import Population
 from raybayes.search.schedulers.rungs import Asha, NoPruning
 from raybayes.space import Choice, Float, Int, Space
@@ -44,8 +44,8 @@ def test_a_plan_of_defaults():
     assert made.scheduler == NoPruning()
     assert made.population is None
     assert made.grid is None
-    assert made.first == made.given(0) == {"lr": 0.1, "method": "plain"}
-    assert made.given(1) is None
+    assert made.first == made.required_values(0) == {"lr": 0.1, "method": "plain"}
+    assert made.required_values(1) is None
     assert made.remark == ""
 
 
@@ -64,7 +64,14 @@ def test_fixed_parameters_leave_the_space():
 @pytest.mark.parametrize(
     ("defaults", "words"),
     [
-        ({"lr": 5.0}, ["default configuration is not tried first", "lr: found 5.0; its range is", "to 1"]),
+        (
+            {"lr": 5.0},
+            [
+                "default configuration is outside the space and is not tried first",
+                "lr: found 5.0; its range is",
+                "to 1",
+            ],
+        ),
         ({"method": "sse"}, ["not tried first", "method: found 'sse'; it is one of"]),
         ({"method": "swag", "swag.rank": 100}, ["not tried first", "swag.rank: found 100; its range is the integers"]),
     ],
@@ -72,7 +79,7 @@ def test_fixed_parameters_leave_the_space():
 def test_a_default_outside_the_space_gives_a_remark(defaults, words):
     made = plan(defaults={**DEFAULTS, **defaults})
     assert made.first is None
-    assert made.given(0) is None
+    assert made.required_values(0) is None
     assert [word for word in words if word not in made.remark] == []
 
 
@@ -89,8 +96,8 @@ def test_a_default_of_an_inactive_parameter_does_not_count():
 def test_a_grid_gives_each_point_once():
     made = plan(STEPPED, sampler="grid")
     assert made.grid == tuple(STEPPED.grid())
-    assert [made.given(number) for number in range(5)] == [*STEPPED.grid(), None]
-    assert preview(made, 4) == STEPPED.grid()
+    assert [made.required_values(number) for number in range(5)] == [*STEPPED.grid(), None]
+    assert preview_configurations(made, 4) == STEPPED.grid()
 
 
 def test_schedulers():
@@ -105,10 +112,10 @@ def test_the_preview_is_what_the_sweep_asks(tmp_path):
 
     made = plan(seed=3)
     study = Study(str(tmp_path / "journal"), made.space, made.objectives)
-    asked = [study.ask(made.factory, made.given(number))[1] for number in range(4)]
-    assert preview(made, 4) == asked
-    assert preview(plan(seed=3), 4) == asked
-    assert preview(plan(seed=4), 4)[1:] != asked[1:]
+    asked = [study.ask(made.factory, made.required_values(number))[1] for number in range(4)]
+    assert preview_configurations(made, 4) == asked
+    assert preview_configurations(plan(seed=3), 4) == asked
+    assert preview_configurations(plan(seed=4), 4)[1:] != asked[1:]
 
 
 @pytest.mark.parametrize(
@@ -138,15 +145,15 @@ def test_the_preview_is_what_the_sweep_asks(tmp_path):
         (
             {"scheduler": "median", "objective": "final"},
             SpecError,
-            ["scheduler median", "final comes with the last", "--objective loss or --scheduler none"],
+            ["scheduler median", "final is in the last report only", "--objective loss or --scheduler none"],
         ),
-        ({"scheduler": "pbt", "objective": "final"}, SpecError, ["scheduler pbt", "final comes with the last"]),
-        ({"scheduler": "pbt", "sampler": "nsga2"}, SpecError, ["pbt searches by itself", "nsga2", "drop --sampler"]),
+        ({"scheduler": "pbt", "objective": "final"}, SpecError, ["scheduler pbt", "final is in the last report only"]),
+        ({"scheduler": "pbt", "sampler": "nsga2"}, SpecError, ["pbt is also the sampler", "nsga2", "drop --sampler"]),
         ({"scheduler": "pbt", "objective": "loss,score"}, SpecError, ["pbt", "one objective"]),
         (
             {"scheduler": "pbt", "config": {"lr": 0.1, "method": "plain"}},
             SpecError,
-            ["nothing to perturb", "every parameter is fixed"],
+            ["no parameter to perturb: all are fixed"],
         ),
     ],
 )
@@ -158,7 +165,7 @@ def test_what_cannot_work_is_refused(values, kind, words):
 
 
 def test_without_a_metric_in_each_report_there_is_no_scheduler():
-    with pytest.raises(SpecError, match=r"final comes with the last one only; use --scheduler none\."):
+    with pytest.raises(SpecError, match=r"final is in the last report only; use --scheduler none\."):
         plan(metrics=METRICS[2:], scheduler="asha")
 
 
@@ -167,6 +174,6 @@ def test_the_plans_of_real_projects(name):
     project = catalog.load_project(name)
     for space in set(catalog.load_spaces(name)) - {"WRONG"}:  # which a test project has for the tests of mistakes
         made = plan(catalog.load_space(project, space), catalog.defaults(project), project.metrics, project=name)
-        for params in preview(made, 3):
+        for params in preview_configurations(made, 3):
             assert made.space.outside(params) is None
             catalog.configure(project, params)

@@ -10,9 +10,9 @@ from optuna.search_space import IntersectionSearchSpace
 from raybayes.errors import SpecError
 from raybayes.search.objective import Objective
 from raybayes.search.outcomes.outcome import Outcome, State
-from raybayes.search.samplers import SAMPLERS, sampler_factory
+from raybayes.search.samplers import SAMPLERS, make_sampler_factory
 from raybayes.search.study.study import Study
-from raybayes.search.study.transfer_study import Past
+from raybayes.search.study.transfer_study import PastTrial
 from raybayes.seeds import derive
 from raybayes.space import Choice, Float, Int, Space
 from raybayes.spec.component import Component
@@ -37,14 +37,14 @@ def loss_of(params):
 
 def run(path, sampler, space, trials, seed=0, reopen=False, objectives=(LOSS,)):
     """The configurations of a sequential sweep; `reopen` closes the study before each trial."""
-    factory = sampler_factory(Component.parse(sampler), space, seed, len(objectives))
+    factory = make_sampler_factory(Component.parse(sampler), space, seed, len(objectives))
     study = Study(str(path), space, objectives)
     asked = []
     for _ in range(trials):
         if reopen:
             study.flush()
             study = Study(str(path), space, objectives)
-            factory = sampler_factory(Component.parse(sampler), space, seed, len(objectives))
+            factory = make_sampler_factory(Component.parse(sampler), space, seed, len(objectives))
         number, params = study.ask(factory)
         asked.append(params)
         values = (loss_of(params), -loss_of(params))[: len(objectives)]
@@ -75,7 +75,7 @@ def test_every_sampler_stays_in_the_space_and_repeats_itself(tmp_path, sampler, 
 
 
 def test_a_sampler_depends_on_seed_and_number_alone():
-    factory = sampler_factory(Component.parse("random"), FLAT, 7, 1)
+    factory = make_sampler_factory(Component.parse("random"), FLAT, 7, 1)
 
     def drawn(number):
         study = optuna.create_study(sampler=factory(number))
@@ -89,7 +89,7 @@ def test_a_sampler_depends_on_seed_and_number_alone():
 
 def test_the_grid_draws_nothing_of_its_own(tmp_path):
     space = Space({"x": Float(0.1, 0.3, step=0.1), "kind": Choice("a", "b")})
-    factory = sampler_factory(Component.parse("grid"), space, 0, 1)
+    factory = make_sampler_factory(Component.parse("grid"), space, 0, 1)
     study = Study(str(tmp_path / "journal"), space, (LOSS,))
     assert [study.ask(factory, point)[1] for point in space.grid()] == space.grid()
 
@@ -106,7 +106,7 @@ def _last_distances(path, sampler):
     space = Space({"x": Float(-10.0, 10.0), "y": Float(-10.0, 10.0)})
     medians = []
     for seed in range(3):
-        factory = sampler_factory(Component.parse(sampler), space, seed, 1)
+        factory = make_sampler_factory(Component.parse(sampler), space, seed, 1)
         study = Study(str(path / f"{sampler}-{seed}"), space, (LOSS,))
         distances = []
         for _ in range(40):
@@ -129,22 +129,22 @@ def test_several_objectives(tmp_path, sampler):
 
 
 def test_tpe_samples_conditional_parameters_together():
-    flat = sampler_factory(Component.parse("tpe"), FLAT, 0, 1)(0)
-    grouped = sampler_factory(Component.parse("tpe"), CONDITIONAL, 0, 1)(0)
-    independent = sampler_factory(Component.parse("tpe:multivariate=false"), CONDITIONAL, 0, 1)(0)
+    flat = make_sampler_factory(Component.parse("tpe"), FLAT, 0, 1)(0)
+    grouped = make_sampler_factory(Component.parse("tpe"), CONDITIONAL, 0, 1)(0)
+    independent = make_sampler_factory(Component.parse("tpe:multivariate=false"), CONDITIONAL, 0, 1)(0)
     assert [(s._multivariate, s._group) for s in (flat, grouped, independent)] == [
         (True, False),
         (True, True),
         (False, False),
     ]
-    assert sampler_factory(Component.parse("tpe:n_startup_trials=33"), FLAT, 0, 1)(0)._n_startup_trials == 33
+    assert make_sampler_factory(Component.parse("tpe:n_startup_trials=33"), FLAT, 0, 1)(0)._n_startup_trials == 33
 
 
 def test_an_import_path_is_that_sampler():
-    made = sampler_factory(Component.parse(f"{QMC}:qmc_type=halton"), FLAT, 0, 1)(0)
+    made = make_sampler_factory(Component.parse(f"{QMC}:qmc_type=halton"), FLAT, 0, 1)(0)
     assert isinstance(made, optuna.samplers.QMCSampler)
     assert made._qmc_type == "halton"
-    by_path = sampler_factory(Component.parse("optuna.samplers.TPESampler"), CONDITIONAL, 0, 1)(0)
+    by_path = make_sampler_factory(Component.parse("optuna.samplers.TPESampler"), CONDITIONAL, 0, 1)(0)
     assert by_path._group, "the same defaults as under its name"
 
 
@@ -172,8 +172,8 @@ def test_numpys_global_generator_is_left_alone(tmp_path):
         ("zzz", FLAT, 1, ["unknown sampler 'zzz'; valid samplers: tpe"]),
         ("no.such.Sampler", FLAT, 1, ["no.such.Sampler", "cannot be imported", "check the path"]),
         ("optuna.samplers.NoSampler", FLAT, 1, ["optuna.samplers.NoSampler", "cannot be imported", "check the path"]),
-        ("optuna.study.Study", FLAT, 1, ["optuna.study.Study", "no Optuna sampler", "subclass of BaseSampler"]),
-        ("math.pi", FLAT, 1, ["math.pi", "found 3.14", "no Optuna sampler"]),
+        ("optuna.study.Study", FLAT, 1, ["optuna.study.Study", "not an Optuna sampler", "subclass of BaseSampler"]),
+        ("math.pi", FLAT, 1, ["math.pi", "found 3.14", "not an Optuna sampler"]),
         (
             "tpe:n_startup=3",
             FLAT,
@@ -182,7 +182,7 @@ def test_numpys_global_generator_is_left_alone(tmp_path):
         ),
         ("grid:n=3", FLAT, 1, ["sampler grid", "has no option 'n'; valid options: none."]),
         ("tpe:self=3", FLAT, 1, ["sampler tpe (TPESampler) has no option 'self'"]),
-        ("random:seed=3", FLAT, 1, ["sampler random", "seed comes from the sweep's", "use --seed"]),
+        ("random:seed=3", FLAT, 1, ["sampler random", "seed is derived from the sweep's", "use --seed"]),
         (
             "tpe:multivariate=false,group=true",
             FLAT,
@@ -199,14 +199,14 @@ def test_numpys_global_generator_is_left_alone(tmp_path):
 )
 def test_a_sampler_that_cannot_work_is_refused(sampler, space, objectives, words):
     with pytest.raises(SpecError) as caught:
-        sampler_factory(Component.parse(sampler), space, 0, objectives)
+        make_sampler_factory(Component.parse(sampler), space, 0, objectives)
     assert [word for word in words if word not in str(caught.value)] == [], str(caught.value)
 
 
-@pytest.mark.parametrize("past", [(), (Past({"x": 0.2, "lr": 0.1, "n": 3, "kind": "a"}, (0.3,), (0.5,)),) * 3])
+@pytest.mark.parametrize("past", [(), (PastTrial({"x": 0.2, "lr": 0.1, "n": 3, "kind": "a"}, (0.3,), (0.5,)),) * 3])
 def test_what_a_study_remembers_changes_no_suggestion(tmp_path, past):
     """Three trials at a time that end in every way, and another process in the middle."""
-    factory = sampler_factory(Component.parse("tpe:n_startup_trials=4"), FLAT, 5, 1)
+    factory = make_sampler_factory(Component.parse("tpe:n_startup_trials=4"), FLAT, 5, 1)
     found = {}
     for forgetful in (False, True):
         path, asked, live = str(tmp_path / f"journal-{forgetful}"), [], []
@@ -216,7 +216,7 @@ def test_what_a_study_remembers_changes_no_suggestion(tmp_path, past):
                 study.flush()
                 study = Study(path, FLAT, (LOSS,), past=past)
                 for number, _ in live:
-                    study.take_up(number)
+                    study.resume_trial(number)
             if forgetful:
                 study._common = IntersectionSearchSpace(include_pruned=True)
             live.append(study.ask(factory))

@@ -7,7 +7,7 @@ import pytest
 from pyarrow import fs as pafs
 
 from raybayes.errors import StoreError
-from raybayes.store.filesystem import Storage, ensure_writable, open_storage
+from raybayes.store.filesystem import Storage, open_storage, require_writable
 
 
 def test_a_relative_folder_keeps_its_name_for_the_user(tmp_path, monkeypatch):
@@ -16,7 +16,7 @@ def test_a_relative_folder_keeps_its_name_for_the_user(tmp_path, monkeypatch):
     assert storage.local
     assert storage.display == "runs/sweep"
     assert storage.root == str(tmp_path / "runs" / "sweep")
-    assert storage.shown("sweep.yaml") == "runs/sweep/sweep.yaml"
+    assert storage.display_path("sweep.yaml") == "runs/sweep/sweep.yaml"
     assert storage.local_path("sweep.yaml") == tmp_path / "runs" / "sweep" / "sweep.yaml"
 
 
@@ -41,7 +41,7 @@ def test_an_unknown_scheme_names_the_known_ones(uri):
 
 
 def test_an_empty_storage_is_refused():
-    with pytest.raises(StoreError, match="has no name"):
+    with pytest.raises(StoreError, match="storage is empty"):
         open_storage(" ")
 
 
@@ -53,7 +53,7 @@ def test_credentials_are_never_printed():
 
 @pytest.mark.parametrize("name", ["", "..", "a/../b", "/etc"])
 def test_a_child_stays_below(tmp_path, name):
-    with pytest.raises(StoreError, match="names no folder below"):
+    with pytest.raises(StoreError, match="is not a folder name below"):
         open_storage(str(tmp_path)).child(name)
 
 
@@ -85,7 +85,7 @@ def test_the_verbs_do_the_same_everywhere(anywhere):
 
 
 def test_a_missing_file_is_one_sentence(anywhere):
-    with pytest.raises(StoreError, match=r"sweep/nothing: cannot read this: there is no such file; check the path\.$"):
+    with pytest.raises(StoreError, match=r"sweep/nothing: cannot read this: no such file; check the path\.$"):
         anywhere.storage.read_bytes("nothing")
 
 
@@ -134,12 +134,12 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(layout, monkeypatch):
 
 
 def test_a_writable_folder_stays_as_it_was(tmp_path, bucket):
-    ensure_writable(open_storage(str(tmp_path / "not" / "yet")))
+    require_writable(open_storage(str(tmp_path / "not" / "yet")))
     assert list(tmp_path.iterdir()) == []
-    ensure_writable(bucket)
+    require_writable(bucket)
     assert not bucket.exists()
     bucket.write_bytes("mine", b"1")
-    ensure_writable(bucket)
+    require_writable(bucket)
     assert bucket.list() == ["mine"]
 
 
@@ -148,7 +148,7 @@ def test_a_file_in_the_way_is_named(tmp_path):
     storage = open_storage(str(tmp_path / "file" / "runs"))
     message = "file/runs: cannot write here: .*/file is a file; a part of this path is a file; choose another --storage"
     with pytest.raises(StoreError, match=message):
-        ensure_writable(storage)
+        require_writable(storage)
     with pytest.raises(StoreError, match="cannot write this: "):
         storage.write_bytes("x", b"")
 
@@ -159,7 +159,7 @@ def test_a_read_only_disk_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr("builtins.open", read_only)
     with pytest.raises(StoreError, match="Read-only file system; choose a --storage on a disk that is mounted"):
-        ensure_writable(open_storage(str(tmp_path)))
+        require_writable(open_storage(str(tmp_path)))
 
 
 def test_an_object_store_that_refuses_is_named():
@@ -169,13 +169,13 @@ def test_an_object_store_that_refuses_is_named():
         def get_file_info(self, _):
             raise OSError("AWS Error ACCESS_DENIED during HeadObject operation: no.")
 
-    with pytest.raises(StoreError, match="s3://bucket/x: cannot look at this: AWS Error ACCESS_DENIED"):
-        ensure_writable(Storage(Refusing(), "bucket/x", local=False, display="s3://bucket/x"))
+    with pytest.raises(StoreError, match="s3://bucket/x: cannot access this: AWS Error ACCESS_DENIED"):
+        require_writable(Storage(Refusing(), "bucket/x", local=False, display="s3://bucket/x"))
 
 
 def test_a_storage_at_the_top_of_a_bucket_has_clean_paths():
     storage = Storage(pafs._MockFileSystem(), "", local=False, display="mock://")
     storage.write_bytes("a/b", b"1")
-    assert storage.full("a/b") == "a/b"
+    assert storage.full_path("a/b") == "a/b"
     assert storage.sizes() == {"a/b": 1}
-    assert open_storage("/").full("a") == "/a"
+    assert open_storage("/").full_path("a") == "/a"

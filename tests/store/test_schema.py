@@ -4,7 +4,7 @@ import pytest
 
 from raybayes.errors import StoreError
 from raybayes.store import schema
-from raybayes.store.schema import SCHEMA, refuse_newer, up_to_date
+from raybayes.store.schema import SCHEMA, require_readable, up_to_date
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,10 @@ def test_a_patch_says_the_same_in_the_words_of_today(patch, before, after):
 @pytest.mark.parametrize("found", [0, True, "1", None])
 def test_a_number_that_is_no_schema_is_refused(found):
     with pytest.raises(StoreError, match="reads 1 to 2"):
-        refuse_newer("here", found)
+        require_readable("here", found)
 
 
 def test_every_older_schema_has_its_patch():
     assert len(schema.PATCHES) == SCHEMA - 1
     for number in range(1, SCHEMA + 1):
-        refuse_newer("here", number)
+        require_readable("here", number)

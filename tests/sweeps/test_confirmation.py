@@ -47,7 +47,7 @@ class TestConfirm:
         assert set(runs[top[0]]).isdisjoint(before.values()), "a seed of the search was used again"
         losers = [trial for trial in top if not rows[trial]["confirmed"]]
         assert losers, "this seed has clear losers"
-        assert Race().lost({t: [(x,) for x in runs[t]] for t in top}) >= set(losers)
+        assert Race().find_losers({t: [(x,) for x in runs[t]] for t in top}) >= set(losers)
 
     def test_done_is_done_and_more_seeds_are_pooled(self, searched):
         once = rb.confirm(searched.path, 4, 6, executor="local")
@@ -195,8 +195,11 @@ class TestChanges:
     @pytest.mark.parametrize(
         ("changes", "words"),
         [
-            ({"fixed_params": {"lr": 5.0}}, r"lr: found 5\.0; its range is .* to .*\. A sweep can be narrowed, not"),
-            ({"fixed_params": {"steps": 2}}, "does not search steps; it searches lr, method"),
+            (
+                {"fixed_params": {"lr": 5.0}},
+                r"lr: found 5\.0; its range is .* to .*\. A value can be fixed within the range",
+            ),
+            ({"fixed_params": {"steps": 2}}, "the space has no parameter 'steps'; valid parameters: lr, method"),
             ({"objective": ("size",)}, r"objective: \(\) -> \('size',\) is part of what the sweep"),
             ({"space": "GRID"}, "space: 'SPACE' -> 'GRID'"),
             ({"scheduler": "asah"}, "did you mean 'asha'"),

@@ -36,7 +36,7 @@ def test_a_finished_sweep_and_what_is_added_to_it():
     follower = LiveSweep("runs/a")
     view = follower.look()
     assert view.finished
-    assert view.worker is None
+    assert view.active_burst is None
     assert view.states == {"complete": 3}
     assert view.best == found.best["trial"]
     assert {key: len(curve) for key, curve in view.curves.items()} == {(0, 0): 2, (1, 0): 2, (2, 0): 2}
@@ -68,13 +68,13 @@ def test_a_running_sweep_a_kill_and_the_next_burst(tmp_path):
     follower = LiveSweep("runs/b")
     until(lambda: follower.look().steps.get((0, 0), 0) > 2)  # while trial 0 trains
     view = follower.look()
-    assert view.worker.pid == process.pid
+    assert view.active_burst.pid == process.pid
     assert view.states == {"running": 1}
     assert len(view.curves[0, 0]) >= 2
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     view = follower.look()
-    assert view.worker is None
+    assert view.active_burst is None
     assert view.states == {"paused": 1}
     assert not view.finished
     rb.resume("runs/b", executor="local", time_budget=0.001)

@@ -22,7 +22,7 @@ WALK = [
     "search/study/study.py",
 ]
 # What answers a question and returns, wherever it is asked.
-ANSWERS = ("spec/", "store/", "data/", "space.py", "contract.py", "clock.py", "seeds.py", "hardware.py", "wording.py",
+ANSWERS = ("spec/", "store/", "data/", "space/", "contract.py", "clock.py", "seeds.py", "hardware.py", "wording.py",
            "cli/command.py", "cli/options.py", "cli/progress.py", "cli/printing.py", "search/", "sweeps/warm_start.py",
            "engine/")  # fmt: skip
 
@@ -51,7 +51,9 @@ def walked(*arguments):
     def trace(frame, event, _):
         if event == "return" and frame in previews:
             previews.remove(frame)
-        elif event == "call" and frame.f_code.co_name == "preview":  # draws configurations on a study in memory
+        elif (
+            event == "call" and frame.f_code.co_name == "preview_configurations"
+        ):  # draws configurations on a study in memory
             previews.append(frame)
         elif event == "call" and not previews and (file := file_of(frame)) and sender(frame) != file:
             entered.append(file)

@@ -1,7 +1,7 @@
 """The settings of the paper for CIFAR-10, CIFAR-100 and ImageNet, as values for `Config`.
 
-From the released code of Ashukha et al. 2020, arXiv 2002.06470. A run of any of them takes hours on a GPU. Where the
-code deviates from what it set out to do, the values stand for what it did: see the comments.
+From the released code of Ashukha et al. 2020, arXiv 2002.06470. Each run takes hours on a GPU. Where the code deviates
+from its description, the values reproduce the code: see the comments.
 """
 
 from __future__ import annotations
@@ -32,52 +32,32 @@ _ON_IMAGENET: dict[str, dict[str, Any]] = {
 }
 
 
+# Of all architectures and both data sets.
+_ON_BOTH_CIFARS: dict[str, dict[str, Any]] = {
+    "single": {},
+    "deep_ensemble": {},
+    "snapshot": {"batch": 64, "sse": {"max_lr": 0.2, "cycle_epochs": 40, "momentum": 0.0}},
+    # Its noise is scaled by one over the 782 batches of an epoch: an effective temperature of N/782².
+    "csgld": {
+        "batch": 64,
+        "csgld": {"max_lr": 0.5, "cycle_epochs": 50, "samples": 3, "noise_epochs": 3, "temperature": 50_000 / 782**2},
+    },
+}
+
+
 def _on_cifar(arch: str, method: str, dataset: str) -> dict[str, Any]:
-    epochs = _ARCHITECTURES[arch]["epochs"]
-    vgg = arch == "vgg16bn"
+    if method in _ON_BOTH_CIFARS:
+        return _ON_BOTH_CIFARS[method]
+    epochs, vgg = _ARCHITECTURES[arch]["epochs"], arch == "vgg16bn"
+    cycle, max_lr, ratio = (2, 0.01, 0.05) if vgg else (4, 0.05, 0.01)
+    swag_lr = 0.05 if dataset == "cifar100" and arch.startswith("preresnet") else 0.01
+    vi = {"epochs": 100, "lr_mean": 1e-3, "lr_sigma": 1e-3, "log_sigma": -5.0}
     values: dict[str, dict[str, Any]] = {
-        "single": {},
-        "deep_ensemble": {},
-        "snapshot": {"batch": 64, "sse": {"max_lr": 0.2, "cycle_epochs": 40, "momentum": 0.0}},
-        # Its noise is scaled by one over the 782 batches of an epoch: in effect a temperature of N/782².
-        "csgld": {
-            "batch": 64,
-            "csgld": {
-                "max_lr": 0.5,
-                "cycle_epochs": 50,
-                "samples": 3,
-                "noise_epochs": 3,
-                "temperature": 50_000 / 782**2,
-            },
-        },
-        "fge": {
-            "fge": {
-                "pretrain": 160 / epochs,
-                "cycle_epochs": 2 if vgg else 4,
-                "max_lr": 0.01 if vgg else 0.05,
-                "ratio": 0.05 if vgg else 0.01,
-            }
-        },
-        "swag": {
-            "swag": {
-                "epochs": 300,
-                "start": 160 / 300,
-                "lr": 0.05 if dataset == "cifar100" and arch.startswith("preresnet") else 0.01,
-                "rank": 20,
-                "scale": 0.5,
-            }
-        },
+        "fge": {"fge": {"pretrain": 160 / epochs, "cycle_epochs": cycle, "max_lr": max_lr, "ratio": ratio}},
+        "swag": {"swag": {"epochs": 300, "start": 160 / 300, "lr": swag_lr, "rank": 20, "scale": 0.5}},
         "mc_dropout": {"epochs": 400, "dropout": {"p": 0.5 if vgg else 0.3}},
-        "vi": {
-            "vi": {
-                "epochs": 100,
-                "lr_mean": 1e-3,
-                "lr_sigma": 1e-3,
-                "log_sigma": -5.0,
-                "beta": 1e-5 if arch == "wrn28x10" else 1e-4,
-            },
-        },
-        # The scale is searched: the published ones belong to other factors and to a sampler with another covariance.
+        "vi": {"vi": {**vi, "beta": 1e-5 if arch == "wrn28x10" else 1e-4}},
+        # The scale is searched: the published ones belong to other factors and another covariance.
         "laplace": {"laplace": {"prior": (25 if arch in ("vgg16bn", "wrn28x10") else 15) / (45_000 * _wd(arch))}},
     }
     return values[method]
@@ -101,7 +81,7 @@ def paper(arch: str, method: str, dataset: str = "cifar10") -> dict[str, Any]:
     """The paper's values for an architecture, a method, and a data set: "cifar10", "cifar100" or "imagenet".
 
     Raises:
-        SpecError: the paper has no such run; the message lists those it has on this data set, or all.
+        SpecError: the paper has no such run; the message lists its runs on this data set, or all.
     """
     if (arch, method, dataset) not in RECIPES:
         here = [recipe for recipe in RECIPES if recipe[2] == dataset] or RECIPES

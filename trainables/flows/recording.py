@@ -57,10 +57,26 @@ def save(
     """Store what `findings` and users read: the run in one row, test predictions, samples, the trained flow."""
     ctx.save_table("run", _run_table(config, data, scores, seconds, metrics))
     ctx.save_table("predictions", _predictions(data, test))
+    ctx.save_table("data", data_table(data))
     drawn, labels = class_samples(flow, 10, ctx.rng("samples"))
-    ctx.save_table("samples", samples_table(drawn, labels, data.pictures, data.projection))
+    ctx.save_table("samples", samples_table(drawn, labels, data.pictures, data.projection, data.names))
     if config.keep_weights:
-        ctx.save_table("weights", weights_table(flow, data.projection, config, data.shape))
+        ctx.save_table("weights", weights_table(flow, data, config))
+
+
+def data_table(data: FlowData) -> pa.Table:
+    """What the run used: how many examples for what, which columns as what, and which not and why."""
+    lines = [
+        ("examples", "labelled", f"{len(data.labelled)} train"),
+        ("examples", "unlabelled", f"{len(data.unlabelled)} train"),
+        ("examples", "validation", f"{len(data.val)} choose among trials"),
+        ("examples", "test", f"{len(data.test)} are scored once, at the end"),
+        ("classes", ", ".join(data.names), f"{data.classes} in all"),
+    ]
+    lines += [("column", feature.name, f"used: {feature.kind}") for feature in data.features]
+    lines += [("column", name, f"not used: {reason}") for name, reason in data.dropped.items()]
+    lines += [("note", "", sentence) for sentence in data.notes]
+    return pa.table({name: [line[i] for line in lines] for i, name in enumerate(("what", "name", "use"))})
 
 
 def _run_table(
@@ -86,6 +102,8 @@ def _predictions(data: FlowData, test: Scores) -> pa.Table:
             "row": list(range(len(data.test))),
             "label": data.test.labels.tolist(),
             "predicted": test.posterior.argmax(1).tolist(),
+            "label_name": [data.names[k] for k in data.test.labels.tolist()],
+            "predicted_name": [data.names[k] for k in test.posterior.argmax(1).tolist()],
             "confidence": pa.array(test.posterior.max(1).values.tolist(), pa.float32()),
             "log_density": pa.array(test.log_density.tolist(), pa.float32()),
         }

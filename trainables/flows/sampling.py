@@ -8,12 +8,14 @@ digits = as_pictures(x, pictures=False, projection=trained.projection)  # a run 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
 
-from trainables.flows.data.examples import Projection
+from trainables.flows.data.projection import Projection
 from trainables.flows.layers import quantise
 from trainables.flows.models.flow import SemiConditionalFlow
 
@@ -40,8 +42,11 @@ def as_pictures(x: Tensor, pictures: bool, projection: Projection | None) -> Ten
     return projection.inverse(x).round().clamp(0, 255).to(torch.uint8)
 
 
-def samples_table(x: Tensor, labels: Tensor, pictures: bool, projection: Projection | None) -> pa.Table:
-    """One row per sample: label, number within its class, values that the flow sees, picture and its size or null."""
+def samples_table(
+    x: Tensor, labels: Tensor, pictures: bool, projection: Projection | None, names: Sequence[str]
+) -> pa.Table:
+    """One row per sample: label and its name, number within its class, values that the flow sees, picture and its size
+    or null."""
     shown = as_pictures(x, pictures, projection)
     n = len(labels)
     values = x.detach().cpu().flatten(1).numpy().astype(np.float32)
@@ -52,6 +57,7 @@ def samples_table(x: Tensor, labels: Tensor, pictures: bool, projection: Project
     return pa.table(
         {
             "label": labels.tolist(),
+            "label_name": [names[label] for label in labels.tolist()],
             "number": number.tolist(),
             "values": pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1]),
             "image": pa.array(raw, pa.binary()),

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from raybayes.contract import Context, State
 from raybayes.errors import TrialError
-from trainables.flows.config import TOYS, Config, max_steps
-from trainables.flows.data.examples import FlowData, prepare
+from trainables.flows.config import TOYS, Config, max_steps, without_effect
+from trainables.flows.data.examples import FlowData, prepare, said
 from trainables.flows.data.streams import Batch, Stream
 from trainables.flows.evaluation import score
 from trainables.flows.guard import first_non_finite
@@ -30,8 +30,12 @@ _MOST_SKIPPED = 20  # consecutive updates without a finite gradient, after which
 def train(config: Config, ctx: Context) -> None:
     """Train one flow on few labelled and many unlabelled examples, and report its error and its density."""
     data = prepare(config, None if config.dataset in TOYS else ctx.data(config.dataset), ctx.device)
+    for sentence in said(data):
+        ctx.log.info(sentence)
+    for sentence in without_effect(config):
+        ctx.log.warning(sentence)
     stream = Stream(config, data, ctx)
-    log_prior = data.log_prior(config.prior)
+    log_prior = data.log_prior(config)
     flow = build_flow(config, data.shape, data.classes, ctx.rng("weights"), log_prior).to(ctx.device)
     cost = gflops(flow, data.shape)
     run = Run(config, flow)

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from raybayes.contract import Finished
 from raybayes.errors import DataError
 from trainables.flows.config import Config
-from trainables.flows.data.examples import Projection
+from trainables.flows.data.columns import Feature
+from trainables.flows.data.examples import FlowData
+from trainables.flows.data.projection import Projection
 from trainables.flows.models.build import build_flow
 from trainables.flows.models.flow import SemiConditionalFlow
 
@@ -29,25 +31,30 @@ class Trained:
         flow: in evaluation mode, on the CPU.
         config: of its run.
         projection: from raw features to what the flow sees, if it does not see the raw ones.
+        names: of the classes.
+        features: columns of the user's table, in the order of the raw values; empty for pictures and points.
     """
 
     flow: SemiConditionalFlow
     config: Config
     projection: Projection | None
+    names: tuple[str, ...]
+    features: tuple[Feature, ...]
 
 
-def weights_table(
-    flow: SemiConditionalFlow, projection: Projection | None, config: Config, shape: tuple[int, ...]
-) -> pa.Table:
+def weights_table(flow: SemiConditionalFlow, data: FlowData, config: Config) -> pa.Table:
     """One row per tensor: name, dtype, shape, its bytes. The schema's metadata hold the configuration as JSON."""
+    projection = data.projection
     tensors = {f"flow.{name}": value for name, value in flow.state_dict().items()}
     if projection is not None:
         tensors |= {f"projection.{name}": value for name, value in projection.state_dict().items()}
     arrays = {name: value.detach().cpu().contiguous().numpy() for name, value in tensors.items()}
     record = {
         "config": config.model_dump(mode="json"),
-        "shape": shape,
+        "shape": data.shape,
         "classes": flow.classes,
+        "names": data.names,
+        "features": [feature.record() for feature in data.features],
         "raw_shape": None if projection is None else projection.shape,
     }
     table = pa.table(
@@ -82,7 +89,9 @@ def trained_from(table: pa.Table) -> Trained:
     if record["raw_shape"] is not None:
         mean, matrix, back = (tensors[f"projection.{name}"] for name in ("mean", "matrix", "back"))
         projection = Projection(mean, matrix, back, tuple(record["raw_shape"]))
-    return Trained(flow.eval(), config, projection)
+    names = tuple(record.get("names") or map(str, range(flow.classes)))  # runs of 0.1 have neither
+    features = tuple(Feature.of_record(one) for one in record.get("features", ()))
+    return Trained(flow.eval(), config, projection, names, features)
 
 
 def load(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:

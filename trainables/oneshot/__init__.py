@@ -2,10 +2,10 @@
 
 from raybayes.contract import Command, Metric, Project, Rescore
 from trainables.oneshot.analysis import RescoreSettings, findings, rescored
-from trainables.oneshot.checking import check
-from trainables.oneshot.config.values import Config, max_steps
-from trainables.oneshot.detecting import DetectSettings, detect, load_finder
-from trainables.oneshot.training import train
+from trainables.oneshot.config import Config, max_steps
+from trainables.oneshot.detect_command import DetectSettings, detect, load_finder
+from trainables.oneshot.preflight import check
+from trainables.oneshot.training.train import train
 
 METRICS = (
     Metric("map50", "maximize", "", "mean AP at IoU 0.5 over unseen classes (seen ones where none is unseen)"),

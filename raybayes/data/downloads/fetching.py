@@ -1,4 +1,4 @@
-"""Fetching a full data set from its public source: download under a temporary name, verify, then rename."""
+"""Fetches a full data set from its public source: downloads under a temporary name, verifies, then renames."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from raybayes.data.registry.catalogue import describe
 from raybayes.errors import DataError
 
 Progress = Callable[[str, int, int | None], None]
-"""Called with the file's name, the bytes received so far, and how many there will be (None if that is not known)."""
+"""Called with the file's name, the bytes received so far, and the total (None if unknown)."""
 
 _CHUNK_BYTES = 1 << 18
 _TIMEOUT_S = 60.0
 
 
 def fetch(name: str, data_dir: str | None = None, progress: Progress | None = None) -> Check:
-    """Download a data set into `data_dir` (made if need be; without it the user's cache), and check it.
+    """Download a data set into `data_dir` (created if missing; default: the user's cache), and check it.
 
-    What is there already is checked and left as it is. Nothing is left behind by a fetch that fails.
+    Existing files are checked and not changed. A failed fetch leaves nothing behind.
 
     Raises:
-        DataError: unknown name; no public address; no mirror answers; a checksum or the content is wrong; what is there
-            already is not as published; the folder cannot be written.
+        DataError: unknown name; no public address; no mirror answers; a checksum or the content is wrong; an existing
+            file is not as published; the folder cannot be written.
     """
     dataset = describe(name)
     if dataset.embedded:
@@ -49,12 +49,12 @@ def fetch(name: str, data_dir: str | None = None, progress: Progress | None = No
 
 
 def fetch_into(dataset: DataSet, root: Path, progress: Progress | None = None) -> None:
-    """The data set's files below `root`, unless all of them are there."""
+    """Download the data set's files into `root`, unless all of them exist."""
     if any(len(found_in(folder, dataset)) == len(dataset.files) for folder in (root / dataset.folder, root)):
         return
     if dataset.source is None:
         raise DataError(
-            f"{dataset.name!r} has no public address to fetch from; it comes from {dataset.obtain}; put "
+            f"{dataset.name!r} has no public address; it comes from {dataset.obtain}; put "
             f"{' and '.join(file.path for file in dataset.files)} into {root / dataset.folder}"
             + (f", or use the embedded sample {dataset.sample!r}." if dataset.sample else ".")
         )
@@ -62,12 +62,14 @@ def fetch_into(dataset: DataSet, root: Path, progress: Progress | None = None) -
         root.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".fetch-{dataset.name}-", dir=root))  # same disk: a rename is atomic
     except OSError as error:
-        raise DataError(f"{root} cannot be written ({error.strerror}); name another folder with --data.") from error
+        raise DataError(f"{root} cannot be written ({error.strerror}); choose another folder with --data.") from error
     try:
         _fetch(dataset, dataset.source, work, root / dataset.folder, progress)
     except OSError as error:
         reason = error.strerror or error
-        raise DataError(f"{root}: writing {dataset.name!r} failed ({reason}); nothing was kept; try again.") from error
+        raise DataError(
+            f"{root}: writing {dataset.name!r} failed ({reason}); nothing was kept; fetch it again."
+        ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -90,7 +92,7 @@ def _fetch(dataset: DataSet, source: Source, work: Path, target: Path, progress:
 
 
 def _download(dataset: DataSet, download: Download, path: Path, target: Path, progress: Progress | None) -> None:
-    """One file from the first mirror that has it as published."""
+    """Download one file from the first mirror that has it as published."""
     path.parent.mkdir(parents=True, exist_ok=True)
     failures = []
     for url in download.urls:
@@ -107,14 +109,14 @@ def _download(dataset: DataSet, download: Download, path: Path, target: Path, pr
             return
         failures.append(f"{url} ({problem})")
     raise DataError(
-        f"{download.path} of {dataset.name!r} could not be had from {' or '.join(failures)}; fetch it on a "
-        f"machine that reaches the internet with `raybayes data fetch {dataset.name}`, and copy the result to {target}"
+        f"{download.path} of {dataset.name!r} could not be downloaded from {' or '.join(failures)}; run "
+        f"`raybayes data fetch {dataset.name}` on a machine with internet access, and copy the result to {target}"
         + (f", or use the embedded sample {dataset.sample!r}." if dataset.sample else ".")
     )
 
 
 def _receive(url: str, path: Path, download: Download, progress: Progress | None) -> str | None:
-    """Write what a mirror sends; what is wrong with it, or None."""
+    """Write what a mirror sends; returns what is wrong with it, or None."""
     kind, _, wanted = download.checksum.partition(":")
     digest = hashlib.new(kind or "sha256", usedforsecurity=False)
     received = 0
@@ -128,7 +130,7 @@ def _receive(url: str, path: Path, download: Download, progress: Progress | None
             if progress is not None:
                 progress(download.path, received, total)
     if total is not None and received != total:
-        return f"the connection broke after {received:,} of {total:,} bytes"
+        return f"the connection ended after {received:,} of {total:,} bytes"
     if wanted and digest.hexdigest() != wanted:
         return f"{kind} is {digest.hexdigest()}, wanted {wanted}"
     return None

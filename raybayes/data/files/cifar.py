@@ -21,7 +21,7 @@ _BYTES = 3 * 32 * 32
 
 
 def read_batches(dataset: DataSet, paths: Mapping[str, Path]) -> dict[str, pa.Table]:
-    """The two splits, from pickles that are opened only when their MD5 is the published one.
+    """The two splits, from pickles that are opened only if their MD5 is the published one.
 
     `image` is 3072 bytes: the red, the green, then the blue channel, each 32 x 32 row by row.
     """
@@ -47,12 +47,12 @@ def _batch(name: str, file: File, path: Path) -> tuple[np.ndarray, np.ndarray]:
     if found != file.md5:
         raise DataError(
             f"{path}: has MD5 {found}, the published batch has {file.md5}; it is not opened, because a pickle of "
-            "unknown origin can run anything; remove it and run `raybayes data fetch {name}`."
+            "unknown origin can run any code; delete it and run `raybayes data fetch {name}`."
         )
     batch = load_arrays(content, str(path))
     key = "fine_labels" if path.parent.name == FOLDER100 else "labels"
     if not isinstance(batch, dict) or not {"data", key} <= batch.keys():
-        raise DataError(f"{path}: holds no dictionary with `data` and `{key}`; fetch it again.")
+        raise DataError(f"{path}: is not a dictionary with `data` and `{key}`; fetch it again.")
     pixels, labels = np.asarray(batch["data"]), np.asarray(batch[key])
     if pixels.dtype != np.uint8 or pixels.shape != (len(labels), _BYTES):
         raise DataError(f"{path}: `data` is {pixels.dtype} {pixels.shape}, wanted uint8 ({len(labels)}, {_BYTES}).")

@@ -1,4 +1,4 @@
-"""Pictures in one folder a class, the layout of torchvision's `ImageFolder`. They stay in their files: see `path`."""
+"""Pictures in one folder per class, the layout of torchvision's `ImageFolder`. They stay in their files: see `path`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".w
 
 
 def read_folders(dataset: DataSet, paths: Mapping[str, Path]) -> dict[str, pa.Table]:
-    """A row a picture, classes and pictures in the order of their names: columns index, label, path.
+    """One row per picture, classes and pictures sorted by name: columns index, label, path.
 
-    `path` counts from the split's folder, which the schema's metadata hold under "root"; "classes" holds the names of
-    the classes, comma-separated.
+    `path` is relative to the split's folder, which is in the schema's metadata as "root"; "classes" there has the names
+    of the classes, comma-separated.
 
     Raises:
         DataError: a split has no class folder, no picture, or other classes than the first split.
@@ -31,18 +31,18 @@ def read_folders(dataset: DataSet, paths: Mapping[str, Path]) -> dict[str, pa.Ta
         root = paths[file.path]
         classes = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
         if not classes:
-            raise DataError(f"{root} has no folders; wanted one folder a class, with the pictures of the class in it.")
+            raise DataError(f"{root} has no folders; it needs one folder per class, with the pictures of that class.")
         if known and classes != known:
             odd = sorted(set(classes) ^ set(known))
             raise DataError(
-                f"{root} has {len(classes)} classes and the first split {len(known)}; {odd[0]!r} is in one of them"
-                " alone; give both the same class folders."
+                f"{root} has {len(classes)} classes and the first split {len(known)}; {odd[0]!r} is in only one"
+                " of them; give both the same class folders."
             )
         known = known or classes
         found = [[f"{name}/{picture}" for picture in _pictures(root / name)] for name in classes]
         labels = np.repeat(np.arange(len(classes)), [len(one) for one in found])
         if not len(labels):
-            raise DataError(f"{root}: no picture is in its class folders; wanted files in {', '.join(ENDINGS)}.")
+            raise DataError(f"{root}: its class folders have no pictures; expected files with {', '.join(ENDINGS)}.")
         table = pa.table({
             "index": np.arange(len(labels), dtype=np.int32),
             "label": labels.astype(np.int16),

@@ -30,7 +30,7 @@ def read_idx(path: Path) -> np.ndarray:
     integer, then the values in row-major order (Y. LeCun, C. Cortes, C. Burges, the MNIST database).
 
     Raises:
-        DataError: the file cannot be read, is of another type, or is shorter or longer than its header says.
+        DataError: the file cannot be read, has another type, or is shorter or longer than its header says.
     """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
@@ -38,7 +38,7 @@ def read_idx(path: Path) -> np.ndarray:
         raise DataError(f"{path}: cannot be read ({error}); fetch the file again.") from error
     if len(content) < 4 or content[:3] != bytes([0, 0, _UNSIGNED_BYTE]) or len(content) < 4 + 4 * content[3]:
         raise DataError(
-            f"{path}: is no IDX file of bytes; its first bytes are {content[:4].hex(' ') or 'missing'}, wanted "
+            f"{path}: is not an IDX file of bytes; its first bytes are {content[:4].hex(' ') or 'missing'}, wanted "
             "00 00 08 and the number of dimensions; fetch the file again."
         )
     shape = struct.unpack_from(f">{content[3]}I", content, 4)

@@ -1,4 +1,4 @@
-"""Photos with boxes, and templates to be found in them: three Parquet files become the one form that samples have."""
+"""Photos with boxes, and templates to find in them: converts three Parquet files to the form of the samples."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def _nested(
     shown: str | None,
 ) -> dict[str, pa.Table]:
     """Rows of kind "image" with their boxes, then rows of kind "template", which belong to the training split."""
-    which = Column(*naming, doc="tells the templates of a class apart")
-    labels = () if shown is None else (Column(shown, pa.string(), "what the photo shows, empty where boxes tell"),)
+    which = Column(*naming, doc="distinguishes the templates of a class")
+    labels = () if shown is None else (Column(shown, pa.string(), "what the photo shows; empty where boxes say it"),)
     images, boxes, templates = (
         read_parquet(paths[f"{stem}_{part}.parquet"], columns).to_pylist()
         for part, columns in (("images", (*_IMAGES, *labels)), ("boxes", _BOXES), ("templates", (*_TEMPLATES, which)))

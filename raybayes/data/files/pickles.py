@@ -1,7 +1,7 @@
-"""Reading the two public sets that exist only as Python pickles, without letting a pickle run anything.
+"""Reads the public data sets that exist only as Python pickles, without running code from them.
 
-A pickle may name any function of any module and call it. These two hold arrays, lists, numbers and text; so the only
-names that are let through are those that rebuild a NumPy array.
+A pickle may name any function of any module and call it. These hold arrays, lists, numbers and text, so the only names
+allowed are those that rebuild a NumPy array.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ class _ArraysOnly(pickle.Unpickler):
         try:
             return _ALLOWED[module, name]
         except KeyError:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no array needs") from None
+            raise pickle.UnpicklingError(f"it needs {module}.{name}, which no array needs") from None
 
 
 def load_arrays(content: bytes, where: str) -> Any:
-    """What a pickle holds, text of Python 2 read as Latin-1.
+    """The content of a pickle; text of Python 2 is read as Latin-1.
 
     Raises:
-        DataError: it is no pickle, is cut short, or asks for anything but NumPy arrays and plain values.
+        DataError: it is not a pickle, is incomplete, or needs anything but NumPy arrays and plain values.
     """
     try:
         return _ArraysOnly(io.BytesIO(content), encoding="latin1").load()
-    except Exception as error:  # a broken pickle raises whatever its opcodes stumble over
-        raise DataError(f"{where}: is no pickle of plain arrays ({error}); fetch it again from its source.") from error
+    except Exception as error:  # a damaged pickle may raise anything
+        raise DataError(f"{where}: is not a pickle of plain arrays ({error}); fetch it again.") from error

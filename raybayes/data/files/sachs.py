@@ -1,4 +1,4 @@
-"""The protein-signalling cells of Sachs et al. (Science 2005), and the graphs that orderings are scored against."""
+"""The protein-signalling cells of Sachs et al. (Science 2005), and the reference graphs that score orderings."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pyarrow import csv
 from raybayes.data.files.tables import conform, read_parquet
 from raybayes.data.records import Column, DataSet
 from raybayes.errors import DataError
+from raybayes.wording import unknown
 
 CELLS, EDGES = "sachs.parquet", "sachs_edges.csv"
 GRAPHS = ("reported17", "consensus20", "cmu19", "cdt18")
@@ -23,14 +24,14 @@ _EDGE_COLUMNS = (
 
 
 def read_sachs(dataset: DataSet, paths: Mapping[str, Path]) -> dict[str, pa.Table]:
-    """All cells, with each reference graph as JSON in the schema's metadata, as the sample has them."""
+    """All cells, with each reference graph as JSON in the schema's metadata, as in the sample."""
     cells = read_parquet(paths[CELLS], dataset.columns)
     try:
         raw = csv.read_csv(paths[EDGES])
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{paths[EDGES]}: cannot be read as CSV ({error}); replace the file.") from error
     rows = conform(raw, _EDGE_COLUMNS, paths[EDGES]).to_pylist()
-    # Keys as bytes: that is how the file's own metadata come, which these replace.
+    # Keys as bytes, like those of the file's own metadata, which these replace.
     graphs = {
         graph.encode(): json.dumps([[row["source"], row["target"]] for row in rows if row[graph]]) for graph in GRAPHS
     }
@@ -44,10 +45,10 @@ def edges(cells: pa.Table, graph: str = "consensus20") -> tuple[tuple[str, str],
     acyclic too; `cdt18` has a cycle, so that no ordering can recover it. The sample has `reported17` and `consensus20`.
 
     Raises:
-        DataError: the table carries no such graph; lists those that it has.
+        DataError: the table has no such graph; the message lists those that it has.
     """
     metadata = cells.schema.metadata or {}
     if graph.encode() not in metadata:
         present = [name for name in GRAPHS if name.encode() in metadata]
-        raise DataError(f"no graph {graph!r} comes with this table; it has {', '.join(present) or 'none'}.")
+        raise DataError(unknown("graph", graph, present, owner="this table"))
     return tuple((source, target) for source, target in json.loads(metadata[graph.encode()]))

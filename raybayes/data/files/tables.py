@@ -1,4 +1,4 @@
-"""From Parquet files to tables whose columns are as declared: every column there, of its type, without gaps."""
+"""Parquet files as tables with the declared columns: each is present, has its type, and has no empty cells."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from raybayes.data.records import Column, DataSet
 from raybayes.errors import DataError
 
-_LAYOUT_KEYS = (b"pandas", b"ARROW:schema")  # how a writer stored the table, not what it holds
+_LAYOUT_KEYS = (b"pandas", b"ARROW:schema")  # how a writer stored the table, and not its content
 
 
 def read_parquet(
@@ -21,13 +21,13 @@ def read_parquet(
     """A Parquet file's table; with `columns` only these, in their order and types.
 
     Args:
-        constants: value by name of columns that the file may leave out.
+        constants: values, by name, of columns that the file may omit.
 
     Raises:
-        DataError: the file cannot be read, lacks a column, or a column is of another type or has empty cells.
+        DataError: the file cannot be read, a column is missing, has another type, or has empty cells.
     """
     try:
-        # ParquetFile, not read_table: the latter makes columns out of folders that are named key=value.
+        # ParquetFile, not read_table, which makes columns from folders named key=value.
         with pq.ParquetFile(path) as file:
             found = file.schema_arrow
             wanted = None if columns is None else [c.name for c in columns if c.name in found.names]
@@ -49,16 +49,16 @@ def conform(
 ) -> pa.Table:
     """The table with exactly the declared columns, in their order and types.
 
-    Integers widen and narrow as long as every value fits, dictionaries are decoded, integers pass as floats;
-    text never becomes a number.
+    Integers are widened or narrowed if every value fits, dictionaries are decoded, integers become floats; text never
+    becomes a number.
 
     Args:
         where: the file, for messages.
-        constants: value by name of columns that the table may leave out.
-        found: all columns that the file has, where `table` holds only some.
+        constants: values, by name, of columns that the table may omit.
+        found: all columns of the file, if `table` has only some.
 
     Raises:
-        DataError: naming the file, the column, what was found and what is wanted.
+        DataError: with the file, the column, what was found and what is expected.
     """
     found = table.schema if found is None else found
     arrays = []
@@ -79,10 +79,10 @@ def conform(
 
 
 def split_by(table: pa.Table, where: Path | str, order: Sequence[str] = ()) -> dict[str, pa.Table]:
-    """The rows of each value of the column `split`, without that column: first those in `order`, then as they appear.
+    """The rows of each value of the column `split`, without that column: in `order`, then as they appear.
 
     Raises:
-        DataError: `split` is no text, has empty cells, or lacks a value of `order`.
+        DataError: `split` is not text, has empty cells, or lacks a value of `order`.
     """
     names = _cast(table.column("split"), Column("split", pa.string(), "name of the split"), where)
     rest = table.drop_columns(["split"])
@@ -94,7 +94,7 @@ def split_by(table: pa.Table, where: Path | str, order: Sequence[str] = ()) -> d
 
 
 def read_tables(dataset: DataSet, paths: Mapping[str, Path]) -> dict[str, pa.Table]:
-    """The tables of a data set that is stored as Parquet: a file a split, a column `split`, or neither."""
+    """The tables of a data set that is stored as Parquet: one file per split, a column `split`, or neither."""
     if dataset.files[0].split is not None:
         return {str(f.split): labelled(read_parquet(paths[f.path], dataset.columns), dataset) for f in dataset.files}
     path = paths[dataset.files[0].path]
@@ -154,7 +154,7 @@ def _fits(found: pa.DataType, wanted: pa.DataType) -> bool:
 
 
 def _kind(of: pa.DataType) -> str:
-    """Types of one kind hold the same sort of values; only the width or the encoding differs."""
+    """The kind of a type: types of one kind differ in width or encoding only."""
     types = pa.types
     if types.is_dictionary(of):
         return _kind(of.value_type)

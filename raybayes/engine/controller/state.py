@@ -12,9 +12,9 @@ from raybayes.engine.controller.journal_file import JournalFile
 from raybayes.engine.controller.recall import last_population, read_progress, read_vector_curves
 from raybayes.engine.controller.trial_state import ActiveRun, TrialProgress, TrialState
 from raybayes.engine.messages import Key, Report, TrialRun
-from raybayes.search.outcomes.confirm import samples
-from raybayes.search.outcomes.outcome import Outcome, State, ended, mean_and_error, violations
-from raybayes.search.outcomes.ranking import front, ranked
+from raybayes.search.outcomes.confirm import losses_of_repeats
+from raybayes.search.outcomes.outcome import Outcome, State, decide_outcome, mean_and_error, measure_violations
+from raybayes.search.outcomes.ranking import find_pareto_front, rank_trials
 from raybayes.search.outcomes.records import TrialRecord
 from raybayes.search.plan import Plan
 from raybayes.search.progress import Ended, Progress, Running
@@ -25,7 +25,8 @@ from raybayes.search.study.trials_table import trials_table
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.store.checkpointing import checkpoints, retention
 from raybayes.store.layout import Layout
-from raybayes.store.logs.reports import ReportLog, compact_reports, next_burst
+from raybayes.store.logs.report_log import ReportLog
+from raybayes.store.logs.reports import compact_reports, next_burst_number
 from raybayes.store.trials import write_trials
 
 SYNC_EVERY_S = 0.5  # an fsync costs about 4 ms, as much as all else that the controller does for a short trial
@@ -47,14 +48,14 @@ class SweepState:
     def __init__(self, layout: Layout, spec: SweepSpec, plan: Plan, clock: Clock = WALL) -> None:
         self._layout, self._spec, self._plan, self._clock = layout, spec, plan, clock
         self._journal = JournalFile(layout, clock)
-        self._study = Study(self._journal.location, plan.space, plan.objectives, past=plan.prior.past)
+        self._study = Study(self._journal.location, plan.space, plan.objectives, past=plan.warm_start.past)
         compact_reports(layout)
-        self._log = ReportLog(layout, next_burst(layout))
+        self._log = ReportLog(layout, next_burst_number(layout))
         self._ended: list[Ended] = []  # in this burst
-        self._holders = retention.holders(layout)  # trials that have a checkpoint on disk
+        self._holders = retention.list_trials_with_checkpoints(layout)  # trials that have a checkpoint on disk
         self._synced = clock.elapsed()
-        checkpoints.stale_parts(layout)
-        whole, torn = self._study.unfinished()
+        checkpoints.remove_stale_parts(layout)
+        whole, torn = self._study.find_unfinished()
         for number in torn:
             self._study.void(number)
         records = self._study.records()
@@ -63,7 +64,7 @@ class SweepState:
         self._open = {r.number: TrialState.from_record(r) for r in records if not r.state.final}
         self._active: dict[Key, ActiveRun] = {}
         for number in whole:
-            self._study.take_up(number)
+            self._study.resume_trial(number)
         self._curves: Curves = (
             self._study.curves() if len(plan.objectives) == 1 else read_vector_curves(layout, plan.objectives)
         )
@@ -112,7 +113,7 @@ class SweepState:
             self._founders += 1
             notes["population"] = self._population
         if given is None:
-            given = self._plan.given(self.count)
+            given = self._plan.required_values(self.count)
         number, params = self._study.ask(self._plan.factory, given, **notes)
         self._open[number] = TrialState(number, params)
         return self._open[number]
@@ -204,8 +205,10 @@ class SweepState:
             return set()
         failed = {n for n, trial in self._closed.items() if trial.record and trial.record.state is State.FAIL}
         trials = {**self._closed, **self._open}
-        runs = {n: samples(t.results, self._plan.objectives) for n, t in sorted(trials.items()) if n not in failed}
-        return self._plan.race.lost(runs)
+        runs = {
+            n: losses_of_repeats(t.results, self._plan.objectives) for n, t in sorted(trials.items()) if n not in failed
+        }
+        return self._plan.race.find_losers(runs)
 
     def complete(self, number: int, step: int) -> None:
         """Close a trial with the means over its finished repeats."""
@@ -218,7 +221,7 @@ class SweepState:
         if self._plan.race is not None:
             self._study.note(number, done=results)
         means = {name: mean for name, (mean, _) in pooled.items()}
-        self.close_trial(number, step, means, ended(Action.CONTINUE, means, self._plan.objectives), notes)
+        self.close_trial(number, step, means, decide_outcome(Action.CONTINUE, means, self._plan.objectives), notes)
 
     def close_trial(
         self,
@@ -230,18 +233,12 @@ class SweepState:
     ) -> None:
         """Store how a trial has ended, and delete the checkpoints that the sweep no longer needs."""
         trial = self._open.pop(number)
-        missed = violations(self._spec.constraints, metrics) if outcome.state is State.COMPLETE else {}
+        missed = measure_violations(self._spec.constraints, metrics) if outcome.state is State.COMPLETE else {}
         self._study.note(number, seconds=sum(trial.seconds.values()), steps=step)
         self._study.finish(number, outcome, missed)
-        trial.record = TrialRecord(
-            number,
-            outcome.state,
-            trial.params,
-            outcome.values,
-            curve={},
-            notes={"error": outcome.error, **(notes or {})},
-            feasible=all(distance <= 0 for distance in missed.values()),
-        )
+        feasible, kept = all(distance <= 0 for distance in missed.values()), {"error": outcome.error, **(notes or {})}
+        state, values = outcome.state, outcome.values
+        trial.record = TrialRecord(number, state, trial.params, values, curve={}, notes=kept, feasible=feasible)
         self._closed[number] = trial
         value = outcome.values[0] if outcome.values else metrics.get(self._plan.objectives[0].name)
         self._ended.append(Ended(number, str(outcome.state), value, outcome.error))
@@ -256,9 +253,9 @@ class SweepState:
     def _retain_checkpoints(self) -> None:
         closed = [self._closed[number].record for number in self._holders if number in self._closed]
         complete = [record for record in closed if record is not None and record.state is State.COMPLETE]
-        best = ranked(complete, self._plan.objectives)
+        best = rank_trials(complete, self._plan.objectives)
         keep, unfinished = self._spec.keep_checkpoints, set(self._open)
-        retention.retain(self._layout, unfinished=unfinished, ranking=best, keep_best=keep)
+        retention.delete_surplus(self._layout, unfinished=unfinished, ranking=best, keep_best=keep)
         self._holders &= unfinished | set(best[:keep])
 
     # -- what is on disk -------------------------------------------------------------------------------------
@@ -285,7 +282,7 @@ class SweepState:
         name, records = self._plan.objectives[0].name, self._records
         running = tuple(Running(*a.key, a.progress.step, a.progress.metrics.get(name)) for a in self.active_runs)
         states = Counter(str(record.state) for record in records)
-        first = front(records, self._plan.objectives[:1])
+        first = find_pareto_front(records, self._plan.objectives[:1])
         record = self._closed[first[0]].record if first else None
         best = (record.number, record.values[0]) if record and record.values else None
         notes = record.notes if record else {}

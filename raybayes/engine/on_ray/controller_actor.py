@@ -29,7 +29,7 @@ from raybayes.search.progress import Progress
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.store.layout import Layout
 from raybayes.store.logs.profile import ProfileLog
-from raybayes.store.logs.reports import next_burst
+from raybayes.store.logs.reports import next_burst_number
 
 _FIRST_ANSWER_S = 5.0  # how long a sweep waits for its first fair share before it requests slots
 
@@ -84,7 +84,7 @@ class ControllerActor:
             shared_as: this sweep's name among those that share the cluster; None: it has the cluster for itself.
         """
         self._controller = SweepController(layout, spec, plan, roots, wait_s)
-        self._profile = ProfileLog(layout, next_burst(layout))
+        self._profile = ProfileLog(layout, next_burst_number(layout))
         self._pool = SlotPool(self._controller, slot_limit, log_profile=self._profile.append)
         if shared_as is not None:
             self._fair_share = FairShareClient(shared_as, spec.weight, spec.resources, slot_limit)

@@ -106,7 +106,7 @@ def _make_trainer(arguments: _WorkerArguments, name: str, records: Storage) -> T
         torch_config=TorchConfig(backend=backend_of(resources)),
         run_config=ray.train.RunConfig(
             name=name,
-            storage_path=records.full(),
+            storage_path=records.full_path(),
             storage_filesystem=records.fs,
             failure_config=ray.train.FailureConfig(max_failures=0),
             logging_config=ray.train.LoggingConfig(log_level="ERROR"),

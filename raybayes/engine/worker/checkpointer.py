@@ -123,7 +123,7 @@ class AsyncCheckpointer:
                     self._require_wanted()
                     self._publish(step, [record])
             except _AbandonedError:
-                checkpoints.forget(self._layout, *self._run.key, step)
+                checkpoints.discard_unpublished(self._layout, *self._run.key, step)
                 return None
         return record
 
@@ -146,7 +146,7 @@ class AsyncCheckpointer:
         place = (self._layout, *self._run.key)
         checkpoints.publish(*place, step, records, self._group.size)
         # The one before stays too, in case this one is damaged.
-        for older in [other for other in checkpoints.steps(*place) if other < step][:-1]:
+        for older in [other for other in checkpoints.list_steps(*place) if other < step][:-1]:
             checkpoints.delete(*place, older)
 
     def _guarded(self, step: int, write: Callable[[], Written]) -> Written | None:

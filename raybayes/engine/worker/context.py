@@ -6,6 +6,7 @@ import functools
 import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 from raybayes import data
-from raybayes.clock import WALL, Clock
+from raybayes.clock import WALL
 from raybayes.contract import Action, Project, State, Stop
 from raybayes.engine.messages import Controller, Decision, Report, TimeBreakdown, TrialRun
 from raybayes.engine.worker.checkpointer import AsyncCheckpointer
@@ -32,6 +33,19 @@ def _loaded(name: str, data_dir: str | None) -> dict[str, pa.Table]:
     return data.load(name, data_dir)
 
 
+@dataclass(frozen=True)
+class StepBounds:
+    """Which reports of a run a scheduler must not stop it at.
+
+    Args:
+        last: number of the last report of a full run; None: the project does not say.
+        first_stop: number of the first report that is not too early.
+    """
+
+    last: int | None = None
+    first_stop: int = 0
+
+
 class TrialContext:
     """One worker's side of one run; satisfies `raybayes.contract.Context`. Making one starts an attempt of the run.
 
@@ -41,8 +55,7 @@ class TrialContext:
         controller: where rank 0 reports.
         group: the workers of this run.
         device: where tensors belong.
-        max_steps: reports of a full run, if the project says so; the trial is never pruned at the last one.
-        grace_period: number of the first report that a scheduler may stop the trial at.
+        bounds: the reports at which a scheduler must not stop the trial.
 
     Attributes:
         attempt: the number of this attempt, from 1; 0: the run has ended already.
@@ -56,12 +69,10 @@ class TrialContext:
         controller: Controller,
         group: ProcessGroup,
         device: torch.device,
-        max_steps: int | None = None,
-        grace_period: int = 0,
-        clock: Clock = WALL,
+        bounds: StepBounds,
     ) -> None:
-        self._run, self._project, self._controller, self._group, self._clock = run, project, controller, group, clock
-        self._max_steps, self._grace_period = max_steps, grace_period
+        self._run, self._project, self._controller, self._group, self._clock = run, project, controller, group, WALL
+        self._bounds = bounds
         self._layout = Layout(run.storage)
         self.node = socket.gethostname()
         self.rank, self.world_size, self.device = group.rank, group.size, device
@@ -71,9 +82,9 @@ class TrialContext:
         self.attempt = group.broadcast(controller.start_run(run.key, self.node).attempt if group.rank == 0 else None)
         self._step = 0
         self._seconds_before = 0.0
-        self._began = clock.elapsed()
+        self._began = WALL.elapsed()
         self._saved_step = 0
-        self._checkpointer = AsyncCheckpointer(run, controller, group, clock, self.log)
+        self._checkpointer = AsyncCheckpointer(run, controller, group, WALL, self.log)
         self._unsaved: Callable[[], State] | None = None
         self.times = TimeBreakdown()
 
@@ -104,7 +115,7 @@ class TrialContext:
         return self._group.gather(value)
 
     def resume(self) -> State | None:
-        ref = checkpoints.newest(self._layout, *self._run.key)
+        ref = checkpoints.find_newest(self._layout, *self._run.key)
         if ref is None:
             return None
         ranks = checkpoints.load(ref)
@@ -125,7 +136,7 @@ class TrialContext:
         if self.rank == 0:
             self._check(metrics)
             numbers = {name: float(value) for name, value in metrics.items()}
-            last, early = self._step == self._max_steps, self._step < self._grace_period
+            last, early = self._step == self._bounds.last, self._step < self._bounds.first_stop
             report = Report(self._step, self.attempt, self._seconds(), numbers, last, early, peak_gib(), self.node)
             answer = self._controller.on_report(self._run.key, report), self._checkpointer.due
         decision, due = self._group.broadcast(answer)

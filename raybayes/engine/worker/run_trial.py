@@ -12,7 +12,7 @@ from raybayes import catalog
 from raybayes.clock import WALL
 from raybayes.contract import Action, Project, Stop
 from raybayes.engine.messages import Controller, RunResult, TrialRun, describe_error
-from raybayes.engine.worker.context import TrialContext
+from raybayes.engine.worker.context import StepBounds, TrialContext
 from raybayes.engine.worker.process_group import ProcessGroup
 from raybayes.engine.worker.process_state import isolate
 from raybayes.errors import StoreError
@@ -44,9 +44,11 @@ def prepare_context(
 ) -> tuple[Project, Any, Kind]:
     """Load the project, validate the configuration, make the run's context; the controller learns that it starts."""
     project, config = catalog.configured(run.project, run.config, run.roots)
-    steps = project.max_steps(config) if project.max_steps is not None else None
-    grace_period = project.grace_period(config) if project.grace_period is not None else 0
-    return project, config, kind(run, project, controller, group, device, steps, grace_period)
+    bounds = StepBounds(
+        last=project.max_steps(config) if project.max_steps is not None else None,
+        first_stop=project.grace_period(config) if project.grace_period is not None else 0,
+    )
+    return project, config, kind(run, project, controller, group, device, bounds)
 
 
 def _train(project: Project, config: Any, context: TrialContext) -> None:

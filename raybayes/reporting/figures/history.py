@@ -1,4 +1,4 @@
-"""The objective of every trial in their order, and the best so far."""
+"""The objective of each trial, in the order of the trials, and the best so far."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ from raybayes.search.objective import Objective
 from raybayes.wording import number as in_short
 
 
-def history(trials: pa.Table, objective: Objective, reports: pa.Table | None = None) -> Figure | None:
-    """Every trial's objective in the order of the trials, and the best so far.
+def draw_history(trials: pa.Table, objective: Objective, reports: pa.Table | None = None) -> Figure | None:
+    """Draw the objective of each trial, in the order of the trials, and the best so far.
 
     Args:
-        reports: where configurations were repeated, each seed's own value is taken from here.
+        reports: for the values of single seeds, if configurations are repeated.
     """
-    number, value = ranking.numbers(trials, "trial"), ranking.numbers(trials, objective.name)
-    state = ranking.states(trials)
+    number, value = ranking.float_column(trials, "trial"), ranking.float_column(trials, objective.name)
+    state = ranking.state_column(trials)
     if not np.isfinite(value).any():
         return None
-    with style.drawing():
+    with style.figure_style():
         figure = style.new_figure()
         axes = figure.add_subplot()
-        shown = style.objective_axis(axes, value, objective, typical=value[ranking.finished(trials, [objective])])
+        shown = style.set_up_objective_axis(
+            axes, value, objective, typical=value[ranking.finished_mask(trials, [objective])]
+        )
         for name, marker in (("COMPLETE", "o"), ("PRUNED", "x"), ("RUNNING", "^"), ("PAUSED", "s")):
             here = (state == name) & np.isfinite(value)
             if here.any():
@@ -59,7 +61,7 @@ def history(trials: pa.Table, objective: Objective, reports: pa.Table | None = N
 
 
 def _seeds(axes: Axes, trials: pa.Table, reports: pa.Table | None, objective: Objective) -> str:
-    """Small dots for single seeds; what to say of how far they differ."""
+    """Draw small dots for single seeds; returns a note with their spread for the title."""
     runs = np.empty((0, 2)) if reports is None else seed_values(trials, reports, objective)
     if not len(runs):
         return ""
@@ -79,7 +81,7 @@ def _seeds(axes: Axes, trials: pa.Table, reports: pa.Table | None, objective: Ob
 
 
 def _repeat_errors(axes: Axes, trials: pa.Table, objective: Objective, number: Floats, shown: Floats) -> None:
-    error = ranking.numbers(trials, f"{objective.name}.se")
+    error = ranking.float_column(trials, f"{objective.name}.se")
     known = np.isfinite(error) & np.isfinite(shown)
     if known.any():
         axes.errorbar(
@@ -109,7 +111,7 @@ def _failed_at_the_edge(axes: Axes, number: Floats) -> None:
 
 
 def _best_so_far(axes: Axes, trials: pa.Table, objective: Objective, number: Floats, value: Floats) -> None:
-    rows = np.flatnonzero(ranking.finished(trials, [objective]))
+    rows = np.flatnonzero(ranking.finished_mask(trials, [objective]))
     if not len(rows):
         return
     rows = rows[np.argsort(number[rows])]

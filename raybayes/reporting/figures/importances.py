@@ -8,17 +8,17 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from raybayes.reporting.figures import style
-from raybayes.reporting.text import shortened
+from raybayes.reporting.text import shorten
 from raybayes.search.objective import Objective
 
 MOST_BARS = 20
-LEAST = 0.005  # what rounds to a share of 0.00 is not drawn
+LEAST = 0.005  # a share that rounds to 0.00 is not drawn
 
 
-def importance_bars(
+def draw_importances(
     importances: Mapping[str, float], objective: Objective, intervals: Mapping[str, tuple[float, float]] | None = None
 ) -> Figure | None:
-    """Which parameters the good trials have in common, and how far a resample of the trials moves that."""
+    """Draw the importance of each parameter with its bootstrap interval."""
     known = intervals or {}
     if not importances:
         return None
@@ -26,10 +26,10 @@ def importance_bars(
     order = sorted(order or importances, key=lambda name: importances[name])[-MOST_BARS:]
     share = np.array([importances[name] for name in order])
     low, high = np.array([known.get(name, (importances[name],) * 2) for name in order]).T
-    with style.drawing():
+    with style.figure_style():
         figure = style.new_figure(height_in=0.9 + 0.26 * len(order))
         axes = figure.add_subplot()
-        labels = [shortened(name, 28) for name in order]
+        labels = [shorten(name, 28) for name in order]
         axes.barh(range(len(order)), share, color=style.SKY, height=0.65, tick_label=labels)
         if known:
             span = [np.maximum(share - low, 0), np.maximum(high - share, 0)]

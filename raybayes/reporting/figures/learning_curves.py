@@ -1,4 +1,4 @@
-"""The objective of every trial over its training."""
+"""The objective of each trial during its training."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from raybayes.reporting.text import WORDS
 from raybayes.search.objective import Objective
 
 
-def learning_curves(trials: pa.Table, reports: pa.Table, objective: Objective, fidelity: str) -> Figure | None:
-    """The objective over each trial's training: the best one stands out, pruned ones stay grey."""
+def draw_learning_curves(trials: pa.Table, reports: pa.Table, objective: Objective, fidelity: str) -> Figure | None:
+    """Draw the objective of each trial during training; the best trial stands out, pruned ones are grey."""
     curves = _curves(reports, objective.name)
     if not curves:
         return None
-    state = dict(zip(trials["trial"].to_pylist(), ranking.states(trials), strict=True))
-    best = next(iter(ranking.best(trials, [objective])), None)
+    state = dict(zip(trials["trial"].to_pylist(), ranking.state_column(trials), strict=True))
+    best = next(iter(ranking.best_trials(trials, [objective])), None)
     everything = np.concatenate([curve[:, 1] for _, curve in curves])
     groups: dict[str, list[Floats]] = {"pruned": [], "failed": [], "complete": [], "unfinished": [], "best": []}
     for trial, curve in curves:
         word = WORDS.get(state.get(trial, ""), "unfinished")
         groups["best" if trial == best else word if word in groups else "unfinished"].append(curve)
-    with style.drawing():
+    with style.figure_style():
         figure = style.new_figure()
         axes = figure.add_subplot()
-        style.objective_axis(axes, everything, objective)
+        style.set_up_objective_axis(axes, everything, objective)
         for name, members in groups.items():
             _draw_curves(axes, name, members, f"best: trial {best}" if name == "best" else name, len(curves))
         axes.autoscale_view(scaley=style.objective_limits(everything, objective) is None)
@@ -44,8 +44,8 @@ def learning_curves(trials: pa.Table, reports: pa.Table, objective: Objective, f
 
 
 def _curves(reports: pa.Table, metric: str) -> list[tuple[int, Floats]]:
-    """(trial, (steps, 2) of step and finite value), one a trial and repeat."""
-    value, trial, repeat, step = (ranking.numbers(reports, name) for name in (metric, "trial", "repeat", "step"))
+    """(trial, (steps, 2) of step and finite value), one per trial and repeat."""
+    value, trial, repeat, step = (ranking.float_column(reports, name) for name in (metric, "trial", "repeat", "step"))
     known = np.isfinite(value)
     order = np.flatnonzero(known)[np.lexsort((step[known], repeat[known], trial[known]))]
     if not len(order):

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from raybayes.reporting import ranking
 from raybayes.reporting.figures import style
 from raybayes.reporting.ranking import Floats
-from raybayes.reporting.text import shortened, value_text
+from raybayes.reporting.text import shorten, value_text
 from raybayes.search.objective import Objective
 from raybayes.wording import number as in_short
 
@@ -22,19 +22,19 @@ MOST_AXES = 7
 _INACTIVE = -0.14
 
 
-def parallel_coordinates(
+def draw_parallel_coordinates(
     trials: pa.Table, objective: Objective, importances: Mapping[str, float] | None = None
 ) -> Figure | None:
-    """One line a finished trial through its parameters to its objective, at the right; the best tenth stands out."""
-    done = trials.filter(pa.array(ranking.finished(trials, [objective])))
-    names = ranking.drawable(done, objective, importances)[:MOST_AXES]
+    """Draw each finished trial as a line through its parameters to its objective; the best tenth stands out."""
+    done = trials.filter(pa.array(ranking.finished_mask(trials, [objective])))
+    names = ranking.drawable_parameters(done, objective, importances)[:MOST_AXES]
     if len(done) < 2 or not names:
         return None
-    value = ranking.numbers(done, objective.name)
+    value = ranking.float_column(done, objective.name)
     limits = style.objective_limits(value, objective) or (value.min(), value.max())
-    number = ranking.numbers(done, "trial")
-    order = np.lexsort((-number, -objective.sign * value))  # the best last, on top; of equal ones the earliest
-    with style.drawing():
+    number = ranking.float_column(done, "trial")
+    order = np.lexsort((-number, -objective.sign * value))  # the best last, on top; the earliest of equal ones
+    with style.figure_style():
         figure = style.new_figure(height_in=3.9)
         axes = figure.add_subplot()
         heights = [_parameter_axis(axes, i, done, name) for i, name in enumerate(names)]
@@ -46,7 +46,7 @@ def parallel_coordinates(
         _draw_lines(axes, lines[-1 - n_good : -1], style.BLUE, 1.1, f"the next best {n_good}")
         best = f"best: trial {number[order[-1]]:.0f}"
         axes.plot(*lines[-1].T, color=style.VERMILLION, linewidth=2.2, label=best, zorder=4)
-        _finish(axes, [*(shortened(name, 15) for name in names), objective.label], bool((points < _INACTIVE / 2).any()))
+        _finish(axes, [*(shorten(name, 15) for name in names), objective.label], bool((points < _INACTIVE / 2).any()))
         axes.set_title(f"parameters of {len(done)} finished trials; {objective.name}: {objective.better}")
         figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
@@ -62,16 +62,16 @@ def _draw_lines(axes: Axes, lines: list[Floats], colour: str, width: float, labe
 
 
 def _parameter_axis(axes: Axes, at: int, trials: pa.Table, name: str) -> Floats:
-    """Draw one upright axis; where each trial crosses it, (trials,), below 0 where the parameter is inactive."""
+    """Draw one vertical axis; returns the height of each trial on it, (trials,), below 0 where it is inactive."""
     if ranking.is_numeric(trials, name):
-        x = ranking.numbers(trials, ranking.CONFIG + name)
+        x = ranking.float_column(trials, ranking.CONFIG + name)
         return _number_axis(axes, at, x, style.spans_decades(x))
-    found = ranking.values(trials, name)
+    found = ranking.parameter_values(trials, name)
     names = sorted({value_text(value) for value in found if value is not None})
     place = {category: i / max(1, len(names) - 1) for i, category in enumerate(names)}
     for category, height in place.items():
-        _tick(axes, at, height, shortened(category, 12))
-    jitter = 0.03 * (((ranking.numbers(trials, "trial") * 0.6180339887) % 1) - 0.5)
+        _tick(axes, at, height, shorten(category, 12))
+    jitter = 0.03 * (((ranking.float_column(trials, "trial") * 0.6180339887) % 1) - 0.5)
     if None in found:
         _tick(axes, at, _INACTIVE, "–")
     return np.array([_INACTIVE if v is None else place[value_text(v)] for v in found], dtype=np.float64) + jitter

@@ -19,14 +19,14 @@ MOST_PAIRS = 3
 _LABELLED = 8
 
 
-def pareto(trials: pa.Table, objectives: Sequence[Objective]) -> Figure | None:
-    """Two objectives against each other, the Pareto front as a line; of more objectives, the first three pairs."""
-    done = ranking.finished(trials, objectives)
+def draw_pareto_front(trials: pa.Table, objectives: Sequence[Objective]) -> Figure | None:
+    """Draw two objectives against each other, with the Pareto front as a line; of more, the first three pairs."""
+    done = ranking.finished_mask(trials, objectives)
     if len(objectives) < 2 or not done.any():
         return None
     pairs = list(itertools.combinations(objectives, 2))[:MOST_PAIRS]
-    front = ranking.best(trials, objectives)
-    with style.drawing():
+    front = ranking.best_trials(trials, objectives)
+    with style.figure_style():
         figure = style.new_figure(height_in=4.2 if len(pairs) == 1 else 3.0)
         for axes, pair in zip(figure.subplots(1, len(pairs), squeeze=False)[0], pairs, strict=True):
             _front(axes, trials.filter(pa.array(done)), pair, front, joined=len(objectives) == 2)
@@ -37,11 +37,11 @@ def pareto(trials: pa.Table, objectives: Sequence[Objective]) -> Figure | None:
 
 
 def _front(axes: Axes, done: pa.Table, pair: tuple[Objective, Objective], front: list[int], joined: bool) -> None:
-    x, y = (ranking.numbers(done, objective.name) for objective in pair)
-    shown = [style.objective_axis(axes, x, pair[0], "x"), style.objective_axis(axes, y, pair[1], "y")]
-    trial = ranking.numbers(done, "trial")
+    x, y = (ranking.float_column(done, objective.name) for objective in pair)
+    shown = [style.set_up_objective_axis(axes, x, pair[0], "x"), style.set_up_objective_axis(axes, y, pair[1], "y")]
+    trial = ranking.float_column(done, "trial")
     best = np.isin(trial, front)
-    errors = [ranking.numbers(done, f"{objective.name}.se") for objective in pair]
+    errors = [ranking.float_column(done, f"{objective.name}.se") for objective in pair]
     axes.scatter(
         shown[0][~best],
         shown[1][~best],
@@ -65,7 +65,7 @@ def _front(axes: Axes, done: pa.Table, pair: tuple[Objective, Objective], front:
             label="± standard error",
         )
     order = np.flatnonzero(best)[np.argsort(x[best])]
-    if joined:  # what is reachable: constant up to the next point, on the side where the objectives are worse
+    if joined:  # the reachable region: constant up to the next point, on the worse side
         where: Literal["post", "pre"] = "post" if pair[0].direction == "minimize" else "pre"
         axes.step(x[order], y[order], where=where, color=style.VERMILLION, linewidth=1.2)
     axes.scatter(
@@ -79,7 +79,7 @@ def _front(axes: Axes, done: pa.Table, pair: tuple[Objective, Objective], front:
         label="Pareto front",
     )
     every = max(1, -(-len(order) // _LABELLED))
-    right, up = (objective.direction == "maximize" for objective in pair)  # the better side, where nothing else lies
+    right, up = (objective.direction == "maximize" for objective in pair)  # the better side, which is empty
     axes.margins(0.08)
     for row in order[::every]:
         axes.annotate(

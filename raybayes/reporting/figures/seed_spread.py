@@ -1,4 +1,4 @@
-"""How far the seeds of one configuration differ."""
+"""The spread of the seeds of one configuration."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from raybayes.search.objective import Objective
 
 def seed_values(trials: pa.Table, reports: pa.Table, objective: Objective) -> Floats:
     """(runs, 2): trial and last value of each seed of the trials that finished with two seeds or more."""
-    value, trial, repeat, step = (ranking.numbers(reports, n) for n in (objective.name, "trial", "repeat", "step"))
-    done = ranking.numbers(trials, "trial")[ranking.finished(trials, [objective])]
+    value, trial, repeat, step = (ranking.float_column(reports, n) for n in (objective.name, "trial", "repeat", "step"))
+    done = ranking.float_column(trials, "trial")[ranking.finished_mask(trials, [objective])]
     known = np.flatnonzero(np.isfinite(value) & np.isin(trial, done))
     known = known[np.lexsort((step[known], repeat[known], trial[known]))]
     keys = np.stack([trial[known], repeat[known]], axis=1)

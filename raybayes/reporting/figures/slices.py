@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from raybayes.reporting import ranking
 from raybayes.reporting.figures import style
 from raybayes.reporting.ranking import Floats
-from raybayes.reporting.text import shortened, value_text
+from raybayes.reporting.text import shorten, value_text
 from raybayes.search.objective import Objective
 from raybayes.wording import number as in_short
 
@@ -22,15 +22,17 @@ MOST_SLICES = 12
 _COLUMNS = 4
 
 
-def slices(trials: pa.Table, objective: Objective, importances: Mapping[str, float] | None = None) -> Figure | None:
-    """The objective over each parameter that varies, those that tell most first; later trials are brighter."""
-    value = ranking.numbers(trials, objective.name)
+def draw_slices(
+    trials: pa.Table, objective: Objective, importances: Mapping[str, float] | None = None
+) -> Figure | None:
+    """Draw the objective over each parameter that varies, the most important first; later trials are brighter."""
+    value = ranking.float_column(trials, objective.name)
     rows = np.flatnonzero(np.isfinite(value))
-    varying = ranking.telling(trials, objective, importances)
-    shown_names = ranking.drawable(trials, objective, importances)[:MOST_SLICES]
+    varying = ranking.rank_parameters(trials, objective, importances)
+    shown_names = ranking.drawable_parameters(trials, objective, importances)[:MOST_SLICES]
     if not len(rows) or not shown_names:
         return None
-    with style.drawing():
+    with style.figure_style():
         n_rows = -(-len(shown_names) // _COLUMNS)
         figure = style.new_figure(height_in=2.1 * n_rows + 0.7)
         panels = figure.subplots(n_rows, _COLUMNS, squeeze=False, sharey=True)
@@ -56,9 +58,9 @@ def slices(trials: pa.Table, objective: Objective, importances: Mapping[str, flo
 
 
 def _slice(axes: Axes, trials: pa.Table, name: str, value: Floats, rows: Any, objective: Objective) -> None:
-    number, state = ranking.numbers(trials, "trial"), ranking.states(trials)
-    x = parameter_positions(axes, trials, name)
-    limits = style.objective_limits(value[rows], objective, value[ranking.finished(trials, [objective])])
+    number, state = ranking.float_column(trials, "trial"), ranking.state_column(trials)
+    x = set_up_parameter_axis(axes, trials, name)
+    limits = style.objective_limits(value[rows], objective, value[ranking.finished_mask(trials, [objective])])
     if style.spans_decades(value[rows]):
         axes.set_yscale("log")
     y = value if limits is None else np.clip(value, *limits)
@@ -87,28 +89,28 @@ def _slice(axes: Axes, trials: pa.Table, name: str, value: Floats, rows: Any, ob
     axes.set_xlabel(name)
 
 
-def parameter_positions(axes: Axes, trials: pa.Table, name: str) -> Floats:
-    """Where each trial's value of a parameter lies on the x axis, (trials,), NaN where it is inactive; sets it up.
+def set_up_parameter_axis(axes: Axes, trials: pa.Table, name: str) -> Floats:
+    """Set up the x axis for a parameter; returns the position of each trial, (trials,), NaN where it is inactive.
 
-    Categories lie at 0, 1, ..., spread a little by the trial's number so that equal ones do not hide each other.
+    Categories are at 0, 1, ..., with a small offset by trial number so that equal ones do not hide each other.
     """
     if ranking.is_numeric(trials, name):
-        x = ranking.numbers(trials, ranking.CONFIG + name)
+        x = ranking.float_column(trials, ranking.CONFIG + name)
         if style.spans_decades(x):
             axes.set_xscale("log")
             axes.xaxis.set_major_locator(LogLocator(numticks=5))
-            axes.xaxis.set_minor_formatter(NullFormatter())  # labels would touch
+            axes.xaxis.set_minor_formatter(NullFormatter())  # labels would overlap
         else:
             whole = bool((x[np.isfinite(x)] % 1 == 0).all())
             axes.xaxis.set_major_locator(MaxNLocator(3, integer=whole))
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: in_short(value, 3)))
         return x
-    found = ranking.values(trials, name)
+    found = ranking.parameter_values(trials, name)
     names = sorted({value_text(value) for value in found if value is not None})
-    number = ranking.numbers(trials, "trial")
+    number = ranking.float_column(trials, "trial")
     spread = 0.5 * ((number * 0.6180339887) % 1 - 0.5)
     at = {category: i for i, category in enumerate(names)}
-    labels = [shortened(category, 12) for category in names]
+    labels = [shorten(category, 12) for category in names]
     crowded = sum(map(len, labels)) > 18
     axes.set_xticks(range(len(names)), labels, rotation=90 if crowded else 0, fontsize=7 if crowded else None)
     axes.set_xlim(-0.5, len(names) - 0.5)

@@ -1,4 +1,4 @@
-"""What the time of each slot went to, over a sweep: the profile as a picture."""
+"""The profile of a sweep as a figure: how each slot spent its time."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from raybayes.reporting.figures import style
-from raybayes.reporting.figures.timeline import MOST_NODES, cut_marks, time_unit, work_time
+from raybayes.reporting.figures.timeline import MOST_NODES, mark_cuts, time_unit, work_time
 from raybayes.reporting.ranking import Floats
-from raybayes.reporting.tables.slot_shares import by_slot
+from raybayes.reporting.tables.slot_shares import group_by_slot
 from raybayes.store.logs.profile import PARTS
 
 BINS = 160
@@ -24,17 +24,17 @@ _COLOURS = {
     "training": style.BLUE, "saving": style.PURPLE, "reporting": style.SKY, "starting": style.ORANGE,
     "asking": style.GREEN, "tidying": style.GREY, "idle": style.LIGHT,
 }  # fmt: skip
-_COURSE = ("idle", "asking", "starting", "training", "reporting", "saving", "tidying")  # of a job
+_COURSE = ("idle", "asking", "starting", "training", "reporting", "saving", "tidying")  # of a run
 assert set(_ORDER) == set(_COLOURS) == set(_COURSE) == set(PARTS)
 
 
 @dataclass(frozen=True)
 class Spans:
-    """Jobs of one slot in the order of time; all arrays are (jobs,) or, by part, (jobs,) each.
+    """The runs of one slot in order of time; all arrays are (runs,).
 
     Args:
         begin_s, end_s: Unix times; no two overlap.
-        parts_s: by part, when it began and ended within its job.
+        parts_s: begin and end of each part of a run, by part.
     """
 
     begin_s: Floats
@@ -43,17 +43,17 @@ class Spans:
 
 
 def spans_of(rows: pa.Table) -> Spans:
-    """When a slot did what, from one row a job.
+    """When a slot did what, from one row per run.
 
-    A job's parts follow each other once: what came in many pieces (reporting, saving) stands after its training. Jobs
-    that were trained at the same time have shares of it, which stand side by side.
+    The parts of a run follow each other once: parts that happened many times (reporting, saving) are drawn after the
+    training. Runs that were trained together have shares of its time, which are drawn one after the other.
     """
     rows = rows.sort_by([("ended", "ascending")])
     seconds = {part: np.asarray(rows[part].to_numpy(), dtype=np.float64) for part in PARTS}
     whole = sum(seconds.values(), np.zeros(len(rows)))
     end = np.array(rows["ended"].to_numpy(), dtype=np.float64)
     begin = end - whole
-    for i in range(len(end) - 2, -1, -1):  # from the last one back, so that none reaches into the next
+    for i in range(len(end) - 2, -1, -1):  # backwards, so that none overlaps the next
         end[i] = min(end[i], begin[i + 1])
         begin[i] = end[i] - whole[i]
     parts, at = {}, begin
@@ -63,13 +63,13 @@ def spans_of(rows: pa.Table) -> Spans:
     return Spans(begin, end, parts)
 
 
-def slot_times(profile: pa.Table) -> Figure | None:
-    """A band for each slot (for each node where there are many), coloured by what its time went to.
+def draw_slot_times(profile: pa.Table) -> Figure | None:
+    """Draw a band per slot (per node where there are many), coloured by how it spent its time.
 
     Args:
-        profile: one row a job (`raybayes.store.logs.profile.SCHEMA`).
+        profile: one row per run (`raybayes.store.logs.profile.SCHEMA`).
     """
-    groups = by_slot(profile)
+    groups = group_by_slot(profile)
     if not groups:
         return None
     shown = dict(list(groups.items())[:MOST_NODES])
@@ -78,22 +78,22 @@ def slot_times(profile: pa.Table) -> Figure | None:
     time = work_time(np.concatenate([s.begin_s for s in every]), np.concatenate([s.end_s for s in every]))
     unit_s, unit = time_unit(time.total_s)
     edges_s = np.linspace(0.0, time.total_s, BINS + 1)
-    with style.drawing():
+    with style.figure_style():
         figure = style.new_figure(height_in=float(np.clip(1.5 + 0.3 * len(slots), 2.0, 7.0)))
         axes = figure.add_subplot()
         for row, members in enumerate(slots.values()):
             placed = [_placed(span, time.place) for span in members]
             _draw_band(axes, row, placed, edges_s, unit_s, len(profile) > style.MANY)
-        cut_marks(axes, time, unit_s)
+        mark_cuts(axes, time, unit_s)
         axes.set_xlim(0, time.total_s / unit_s or 1.0)
         axes.set_ylim(len(slots), 0)
         kind = "slot" if all(len(members) == 1 for members in slots.values()) else "node"
         axes.set_yticks(np.arange(len(slots)) + 0.5, [f"slot {name}" if kind == "slot" else name for name in slots])
         axes.grid(visible=False)
         axes.tick_params(axis="y", length=0)
-        axes.set_xlabel(f"time since the first job began ({unit})")
+        axes.set_xlabel(f"time since the first run began ({unit})")
         more = f"; {len(groups) - len(shown)} {kind}s not drawn" if len(groups) > len(shown) else ""
-        axes.set_title(f"{len(profile)} jobs{more}", pad=16 if time.cuts else 6)
+        axes.set_title(f"{len(profile)} runs{more}", pad=16 if time.cuts else 6)
         there = [part for part in _ORDER if any((s.parts_s[part][1] > s.parts_s[part][0]).any() for s in every)]
         handles = [Patch(color=_COLOURS[part], label=part) for part in there]
         figure.legend(handles=handles, loc="outside lower center", ncols=7, frameon=False)
@@ -107,24 +107,24 @@ def _placed(span: Spans, place: Callable[[Floats], Floats]) -> dict[str, tuple[F
 def _draw_band(
     axes: Axes, row: int, slots: list[dict[str, tuple[Floats, Floats]]], edges_s: Floats, unit_s: float, many: bool
 ) -> None:
-    """Stacked shares of each bin of time; white where no slot was there."""
+    """Draw stacked shares per bin of time; white where no slot existed."""
     x = np.repeat(edges_s / unit_s, 2)[1:-1]
     low = np.full(len(edges_s) - 1, row + 0.92)
     shapes, colours = [], []
     for part in _ORDER:
-        share = sum((binned(*slot[part], edges_s) for slot in slots), np.zeros(len(low))) * 0.84 / len(slots)
+        share = sum((bin_shares(*slot[part], edges_s) for slot in slots), np.zeros(len(low))) * 0.84 / len(slots)
         if share.any():
             outline = np.repeat(low - share, 2), np.repeat(low, 2)[::-1]
             shapes.append(np.stack([np.concatenate([x, x[::-1]]), np.concatenate(outline)], 1))
             colours.append(_COLOURS[part])
         low = low - share
-    # Not as patches: matplotlib would look for the limits of each in all of its corners.
+    # Not as patches: matplotlib would compute limits from the corners of each.
     bands = PolyCollection(shapes, facecolors=colours, linewidths=0, rasterized=many)
     axes.add_collection(bands, autolim=False)
 
 
-def binned(begin: Floats, end: Floats, edges: Floats) -> Floats:
-    """The part of each bin, in [0, 1], that intervals which do not overlap cover."""
+def bin_shares(begin: Floats, end: Floats, edges: Floats) -> Floats:
+    """The share of each bin, in [0, 1], that non-overlapping intervals cover."""
     bounds = np.stack([begin, end], 1).ravel()  # ascending; covered time grows inside the intervals only
     covered = np.concatenate([[0.0], np.cumsum(np.diff(bounds)[::2])])
     grown = np.repeat(covered, 2)[1:-1]

@@ -1,4 +1,4 @@
-"""How every figure looks: colours that colour-blind readers can tell apart, axes, scales, and how they are saved."""
+"""The style of all figures: colours for colour-blind readers, axes, scales, and file formats."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ STATE_COLOURS = {
     "PAUSED": PURPLE,
 }  # fmt: skip; vermillion is for the best
 SEQUENCE = "viridis"
-WIDTH_IN = 7.0  # fits A4 between margins, so that text prints at the size it is drawn
-_ENOUGH = 8  # values from which on one can tell an outlier
-MANY = 400  # marks from which on an SVG holds them as a picture
+WIDTH_IN = 7.0  # the width between the margins of A4: text is printed at its own size
+_ENOUGH = 8  # the least number of values with outliers
+MANY = 400  # an SVG holds more marks than this as a bitmap
 
 _RC = {
     "font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9,
@@ -43,8 +43,8 @@ _RC = {
 
 
 @contextmanager
-def drawing() -> Iterator[None]:
-    """The style of all figures, in force inside the block; matplotlib's own settings are left as they were."""
+def figure_style() -> Iterator[None]:
+    """Apply the style of all figures inside the block, and restore matplotlib's settings after it."""
     with matplotlib.rc_context(_RC):
         yield
 
@@ -54,15 +54,15 @@ def new_figure(height_in: float = 3.6, width_in: float = WIDTH_IN) -> Figure:
     return Figure(figsize=(width_in, height_in), layout="constrained")
 
 
-def rendered(figure: Figure, kind: Literal["png", "svg"]) -> bytes:
-    """The figure as a file. The same figure gives the same bytes."""
+def render_figure(figure: Figure, kind: Literal["png", "svg"]) -> bytes:
+    """The bytes of a figure's file, equal for equal figures."""
     buffer = io.BytesIO()
-    with drawing():
-        # Not `savefig`: before each file it draws once for the layout alone, which is found by the first drawing.
+    with figure_style():
+        # Not `savefig`, which draws once more per file only to find the layout.
         if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
             figure.draw_without_rendering()
             figure.set_layout_engine("none")
-        if kind == "svg":  # the resolution is that of the marks that it holds as a picture
+        if kind == "svg":  # the resolution of the marks that it holds as a bitmap
             figure.dpi = 150
             FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
         else:
@@ -72,8 +72,8 @@ def rendered(figure: Figure, kind: Literal["png", "svg"]) -> bytes:
     return buffer.getvalue()
 
 
-def note(axes: Axes, text: str, line: int = 0) -> None:
-    """A remark below the axes, at the right."""
+def add_note(axes: Axes, text: str, line: int = 0) -> None:
+    """Add a note below the axes, on the right."""
     axes.annotate(
         text,
         (1.0, 0.0),
@@ -89,7 +89,7 @@ def note(axes: Axes, text: str, line: int = 0) -> None:
 
 
 def spans_decades(values: Floats, ratio: float = 50.0) -> bool:
-    """Whether a logarithmic axis shows these values better: all positive, and over a wide range."""
+    """Whether a logarithmic axis suits these values: all positive, over a wide range."""
     finite = values[np.isfinite(values)]
     if not len(finite) or finite.min() <= 0:
         return False
@@ -98,9 +98,9 @@ def spans_decades(values: Floats, ratio: float = 50.0) -> bool:
 
 
 def objective_limits(values: Floats, objective: Objective, typical: Floats | None = None) -> tuple[float, float] | None:
-    """Limits of an axis that keep the good side whole and cut off outliers on the bad one.
+    """Axis limits that show all good values and cut off bad outliers; None if nothing needs to be cut.
 
-    A few diverged trials would otherwise flatten everything that matters. Returns None where nothing needs cutting.
+    A few diverged trials would otherwise flatten all the others.
     """
     finite = values[np.isfinite(values)]
     if len(finite) < _ENOUGH:
@@ -122,17 +122,17 @@ def objective_limits(values: Floats, objective: Objective, typical: Floats | Non
     return float(bottom), float(top)
 
 
-def objective_axis(
+def set_up_objective_axis(
     axes: Axes, values: Floats, objective: Objective, which: Literal["x", "y"] = "y", typical: Floats | None = None
 ) -> Floats:
-    """Set up an axis for an objective: label, scale, limits, and a note that says how many values lie outside.
+    """Set up an axis for an objective: label, scale, limits, and a note with the number of values outside.
 
     Args:
         values: what is drawn.
-        typical: the values that the limits must suit (finished trials, say); all of them if there are too few.
+        typical: the values that determine the limits, such as those of finished trials; all if these are few.
 
     Returns:
-        The values, those beyond the limits moved onto the edge.
+        The values, clipped to the limits.
     """
     set_label, set_scale, set_limits = (getattr(axes, f"set_{which}{what}") for what in ("label", "scale", "lim"))
     set_label(objective.label)
@@ -145,6 +145,6 @@ def objective_axis(
     with np.errstate(invalid="ignore"):
         beyond = int(((values < limits[0]) | (values > limits[1])).sum())
     if beyond:
-        note(axes, f"{beyond} outside the {which} axis, drawn at its edge", line=0 if which == "y" else 1)
+        add_note(axes, f"{beyond} outside the {which} axis, drawn at its edge", line=0 if which == "y" else 1)
     clipped: Floats = np.clip(values, *limits)
     return clipped

@@ -1,4 +1,4 @@
-"""When which trial ran where: how well a sweep used its machines."""
+"""The timeline of a sweep: which trial ran when and where, and how well the machines were used."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from matplotlib.patches import Patch
 from raybayes.reporting import ranking
 from raybayes.reporting.figures import style
 from raybayes.reporting.ranking import Floats
-from raybayes.reporting.text import WORDS, duration, shortened
+from raybayes.reporting.text import WORDS, duration, shorten
 
 MOST_NODES = 24
-_LONGEST_IDLE = 0.15  # of the busy time: a longer pause of the whole sweep is cut out
+_LONGEST_IDLE = 0.15  # of the busy time; a longer pause of the whole sweep is cut out
 _CUT = 0.03
-_NOWHERE = "no node"  # the lane of trials that ended before a worker had begun on them
+_NOWHERE = "no node"  # the lane of trials that ended before a worker started them
 _UNITS = ((2 * 86400.0, 86400.0, "days"), (2 * 3600.0, 3600.0, "hours"), (120.0, 60.0, "minutes"), (0.0, 1.0, "s"))
 
 
@@ -59,8 +59,8 @@ class WorkTime:
         return float(self.places_s[-1])
 
 
-def timeline(trials: pa.Table) -> Figure | None:
-    """One bar a trial from start to end, grouped by node; pauses of the whole sweep are cut out and marked."""
+def draw_timeline(trials: pa.Table) -> Figure | None:
+    """Draw one bar per trial from start to end, grouped by node; long pauses of the sweep are cut out and marked."""
     bars = bars_of(trials)
     if not bars:
         return None
@@ -69,13 +69,13 @@ def timeline(trials: pa.Table) -> Figure | None:
     time = work_time(np.array([bar.begin_s for bar in bars]), np.array([bar.end_s for bar in bars]))
     unit_s, unit = time_unit(time.total_s)
     present = [state for state in style.STATE_COLOURS if any(bar.state == state for bar in bars)]
-    with style.drawing():
+    with style.figure_style():
         lanes = {node: lanes_of([bar for bar in bars if bar.node == node]) for node in shown}
         n_lanes = sum(1 + max(lane for _, lane in members) for members in lanes.values())
         figure = style.new_figure(height_in=float(np.clip(1.4 + 0.16 * n_lanes, 2.2, 7.0)))
         axes = figure.add_subplot()
         _draw_nodes(axes, lanes, time, unit_s)
-        cut_marks(axes, time, unit_s)
+        mark_cuts(axes, time, unit_s)
         axes.set_xlim(0, time.total_s / unit_s * 1.01 or 1.0)
         axes.set_xlabel(f"time since the first trial started ({unit})")
         axes.set_title(_title(bars, nodes, shown), pad=16 if time.cuts else 6)
@@ -105,8 +105,8 @@ def time_unit(total_s: float) -> tuple[float, str]:
     return next((unit_s, unit) for least_s, unit_s, unit in _UNITS if total_s >= least_s)
 
 
-def cut_marks(axes: Axes, time: WorkTime, unit_s: float) -> None:
-    """A line with its length for each pause that was cut out."""
+def mark_cuts(axes: Axes, time: WorkTime, unit_s: float) -> None:
+    """Draw a line, with its length, for each pause that is cut out."""
     for at_s, idle_s in time.cuts:
         axes.axvline(at_s / unit_s, color=style.BLACK, linestyle=":", linewidth=1.0)
         axes.annotate(
@@ -121,23 +121,24 @@ def cut_marks(axes: Axes, time: WorkTime, unit_s: float) -> None:
 
 
 def bars_of(trials: pa.Table) -> list[Bar]:
-    """Trials that have started; one that still runs ends with the last thing known of the sweep."""
-    started, ended = ranking.numbers(trials, "started"), ranking.numbers(trials, "ended")
+    """The bars of started trials; a running one ends at the last known time of the sweep."""
+    started, ended = ranking.float_column(trials, "started"), ranking.float_column(trials, "ended")
     known = np.isfinite(started)
     if not known.any():
         return []
-    worked = started + np.nan_to_num(ranking.numbers(trials, "seconds"))
+    worked = started + np.nan_to_num(ranking.float_column(trials, "seconds"))
     last = np.nanmax(np.concatenate([ended[known], worked[known]]))
     end = np.maximum(np.where(np.isfinite(ended), ended, last), started)
-    states, nodes = ranking.states(trials), trials["node"].to_pylist()
+    states, nodes = ranking.state_column(trials), trials["node"].to_pylist()
     return [Bar(float(started[i]), float(end[i]), str(states[i]), nodes[i] or _NOWHERE) for i in np.flatnonzero(known)]
 
 
 def work_time(begin_s: Floats, end_s: Floats, cut: float = _CUT) -> WorkTime:
-    """The time axis of intervals, (intervals,) each in Unix time, on which no long pause of all of them is left.
+    """A time axis without the long pauses between intervals.
 
     Args:
-        cut: what is drawn of such a pause, as a share of the busy time.
+        begin_s, end_s: (intervals,), Unix times.
+        cut: length at which such a pause is drawn, as a share of the busy time.
     """
     spans: list[list[float]] = []
     for begin, end in sorted(zip(begin_s.tolist(), end_s.tolist(), strict=True)):
@@ -162,7 +163,7 @@ def work_time(begin_s: Floats, end_s: Floats, cut: float = _CUT) -> WorkTime:
 
 
 def lanes_of(bars: Sequence[Bar]) -> list[tuple[Bar, int]]:
-    """Each bar with the lowest lane, from 0, in which it overlaps no other."""
+    """Each bar with the lowest lane, from 0, in which it does not overlap another."""
     busy: list[tuple[float, int]] = []
     free: list[int] = []
     placed = []
@@ -194,7 +195,7 @@ def _draw_nodes(axes: Axes, lanes: dict[str, list[tuple[Bar, int]]], time: WorkT
         axes.add_collection(
             PolyCollection(members_of_state, facecolors=colour, edgecolors="white", linewidths=0.3, rasterized=many)
         )
-    axes.set_yticks(middles, [shortened(node, 20) for node in lanes])
+    axes.set_yticks(middles, [shorten(node, 20) for node in lanes])
     axes.set_ylim(first, 0)
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)

@@ -1,4 +1,4 @@
-"""What was run, as a page says it: how much, with which seeds, where, how long, at what cost."""
+"""The facts of a sweep for the page: number of trials, seeds, nodes, duration, cost."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ import yaml
 from raybayes.reporting import ranking
 from raybayes.reporting.figures.timeline import bars_of, lanes_of, work_time
 from raybayes.reporting.summary import Summary
-from raybayes.reporting.tables.trials_table import counts
+from raybayes.reporting.tables.trials_table import describe_counts
 from raybayes.reporting.text import duration
 from raybayes.wording import number
 
 MOST_NODES = 8
 
 
-def what_was_run(summary: Summary, trials: pa.Table, reports: pa.Table) -> dict[str, str]:
-    """The facts of a sweep in the order of reading, by name."""
+def describe_run(summary: Summary, trials: pa.Table, reports: pa.Table) -> dict[str, str]:
+    """The facts of a sweep by name, in the order of the page."""
     goals = ", ".join(f"{objective.label} ({objective.better})" for objective in summary.objectives)
     space = summary.spec.get("space")
     facts = {
         "project": summary.project,
         "objective": goals,
         "search": f"sampler {summary.sampler}, scheduler {summary.scheduler}" + (f", space {space}" if space else ""),
-        "trials": f"{counts(trials)}; {len(reports):,} reports, one for each {summary.fidelity}",
+        "trials": f"{describe_counts(trials)}; {len(reports):,} reports, one per {summary.fidelity}",
         "seeds": _seeds(summary),
         **_times(summary, trials),
         "trained on": _nodes(trials),
@@ -46,8 +46,8 @@ def _seeds(summary: Summary) -> str:
 
 
 def _times(summary: Summary, trials: pa.Table) -> dict[str, str]:
-    """Duration, how busy the machines were, and the cost of the training."""
-    training_s = float(np.nansum(ranking.numbers(trials, "seconds")))
+    """Duration, use of the machines, and cost of the training."""
+    training_s = float(np.nansum(ranking.float_column(trials, "seconds")))
     bars = bars_of(trials)
     if not bars:
         return {}
@@ -56,14 +56,14 @@ def _times(summary: Summary, trials: pa.Table) -> dict[str, str]:
     lanes = {node: lanes_of([bar for bar in bars if bar.node == node]) for node in {bar.node for bar in bars}}
     n_lanes = sum(1 + max(lane for _, lane in members) for members in lanes.values())
     wall, at_work = duration(float(end.max() - begin.min())), duration(time.total_s)
-    pauses = f", {at_work} of it at work in {summary.bursts} bursts" if summary.bursts > 1 else ""
+    pauses = f", {at_work} of it in {summary.bursts} bursts" if summary.bursts > 1 else ""
     busy = (end - begin).sum() / (n_lanes * time.total_s) if time.total_s else 1.0
     gpus = f", {number(training_s * summary.gpus / 3600, 3)} GPU-hours" if summary.gpus else ", no GPU"
     return {
         "duration": f"{wall}{pauses}",
-        "at once": f"up to {n_lanes} trials; these slots were taken {busy:.0%} of the working time",
+        "concurrency": f"up to {n_lanes} trials; their slots were busy {busy:.0%} of the working time",
         "cost": f"{number(training_s * summary.cpus / 3600, 3)} CPU-hours{gpus}: {duration(training_s)} of training, "
-        f"{number(summary.cpus)} CPU{'' if summary.cpus == 1 else 's'} a trial",
+        f"{number(summary.cpus)} CPU{'' if summary.cpus == 1 else 's'} per trial",
     }
 
 
@@ -73,13 +73,13 @@ def _nodes(trials: pa.Table) -> str:
     return named + (f" and {len(found) - MOST_NODES} more" if len(found) > MOST_NODES else "")
 
 
-def facts_html(facts: Mapping[str, str]) -> str:
+def render_facts(facts: Mapping[str, str]) -> str:
     """A table of two columns."""
     lines = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>\n" for name, value in facts.items())
     return f'<table class="facts">\n{lines}</table>\n' if lines else ""
 
 
-def specification_html(summary: Summary) -> str:
+def render_specification(summary: Summary) -> str:
     """The specification with all defaults, as YAML."""
     if not summary.spec:
         return ""

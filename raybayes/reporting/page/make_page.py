@@ -1,4 +1,4 @@
-"""report.html: one page that holds all of a sweep's result, needs no network, and prints well."""
+"""Makes report.html: one page with all results of a sweep, which needs no network and prints well."""
 
 from __future__ import annotations
 
@@ -16,66 +16,69 @@ from raybayes.clock import WALL, Clock
 from raybayes.contract import Findings
 from raybayes.reporting import ranking
 from raybayes.reporting.figures import style
-from raybayes.reporting.figures.history import history
-from raybayes.reporting.figures.importances import importance_bars
-from raybayes.reporting.figures.learning_curves import learning_curves
-from raybayes.reporting.figures.parallel_coordinates import parallel_coordinates
-from raybayes.reporting.figures.pareto_front import pareto
-from raybayes.reporting.figures.slices import slices
-from raybayes.reporting.figures.slot_times import slot_times
-from raybayes.reporting.figures.timeline import timeline
-from raybayes.reporting.page.facts import facts_html, specification_html, what_was_run
-from raybayes.reporting.ranking import best
+from raybayes.reporting.figures.history import draw_history
+from raybayes.reporting.figures.importances import draw_importances
+from raybayes.reporting.figures.learning_curves import draw_learning_curves
+from raybayes.reporting.figures.parallel_coordinates import draw_parallel_coordinates
+from raybayes.reporting.figures.pareto_front import draw_pareto_front
+from raybayes.reporting.figures.slices import draw_slices
+from raybayes.reporting.figures.slot_times import draw_slot_times
+from raybayes.reporting.figures.timeline import draw_timeline
+from raybayes.reporting.page.facts import describe_run, render_facts, render_specification
+from raybayes.reporting.ranking import best_trials
 from raybayes.reporting.summary import Summary
-from raybayes.reporting.tables.findings import file_name, findings_html
-from raybayes.reporting.tables.slot_shares import in_percent, shares
-from raybayes.reporting.tables.trials_table import counts, failures, result_text, state_words
-from raybayes.reporting.text import duration, shortened, value_text
+from raybayes.reporting.tables.findings import file_name, render_findings
+from raybayes.reporting.tables.slot_shares import slot_shares, to_percent
+from raybayes.reporting.tables.trials_table import describe_counts, group_failures, result_text, state_words
+from raybayes.reporting.text import duration, shorten, value_text
 from raybayes.search.objective import Objective
 from raybayes.store.layout import Layout
 from raybayes.wording import NONE, number, with_error
 
-MOST_CURVES = 3  # objectives whose history and learning curves are drawn
+MOST_CURVES = 3  # objectives with a history and learning curves
 MOST_BEST = 8
-_LARGE_SVG = 400_000  # bytes from which on the page holds a figure as PNG, if that is smaller
+_LARGE_SVG = 400_000  # bytes; the page holds a larger figure as PNG, if that is smaller
 
 
-def draw(
+def draw_figures(
     summary: Summary, trials: pa.Table, reports: pa.Table, profile: pa.Table | None = None
 ) -> dict[str, tuple[Figure, str]]:
-    """Every figure that the sweep gives reason for, with its caption, by the name of its file."""
+    """All figures that the sweep has data for, with captions, by file name."""
     main = summary.objectives[0]
     found: dict[str, tuple[Figure | None, str]] = {}
     for i, objective in enumerate(summary.objectives[:MOST_CURVES]):
         suffix = "" if i == 0 else f"-{i + 1}"
         mean = " The value of a configuration is the mean of its seeds." if summary.repeats > 1 else ""
         found[f"history{suffix}"] = (
-            history(trials, objective, reports),
+            draw_history(trials, objective, reports),
             f"The {objective.name} of each trial, and the best so far.{mean}",
         )
         found[f"curves{suffix}"] = (
-            learning_curves(trials, reports, objective, summary.fidelity),
-            f"The {objective.name} over training, one line a trial; pruned trials end where they were stopped.",
+            draw_learning_curves(trials, reports, objective, summary.fidelity),
+            f"The {objective.name} over training, one line per trial; pruned trials end where they were stopped.",
         )
-    found["pareto"] = pareto(trials, summary.objectives), "The objectives against each other, with the Pareto front."
+    found["pareto"] = (
+        draw_pareto_front(trials, summary.objectives),
+        "The objectives against each other, with the Pareto front.",
+    )
     found["importances"] = (
-        importance_bars(summary.importances or {}, main, summary.intervals),
+        draw_importances(summary.importances or {}, main, summary.intervals),
         f"Share of each parameter in reaching the best tenth of {main.name}, within the ranges of this sweep "
         "(PED-ANOVA). Lines: 5 to 95 % of bootstrap resamples of the trials.",
     )
     found["slices"] = (
-        slices(trials, main, summary.importances),
-        f"The {main.name} over each parameter that varied. Colours tell the order of the trials.",
+        draw_slices(trials, main, summary.importances),
+        f"The {main.name} over each parameter that varied. Colours show the order of the trials.",
     )
     found["parallel"] = (
-        parallel_coordinates(trials, main, summary.importances),
+        draw_parallel_coordinates(trials, main, summary.importances),
         "Each line is a finished trial. Below the axis (–): the parameter was inactive.",
     )
-    found["timeline"] = timeline(trials), "Which trial ran where and when. Long pauses between bursts are cut out."
+    found["timeline"] = draw_timeline(trials), "Which trial ran where and when. Long pauses between bursts are cut out."
     found["slots"] = (
-        slot_times(profile) if profile is not None else None,
-        "What the time of each slot went to; a slot is a process, or a group of them, that trains one trial after the "
-        "other. White: it was not there.",
+        draw_slot_times(profile) if profile is not None else None,
+        "How each slot spent its time; a slot is a process, or a group of processes, that trains one trial after the "
+        "other. White: the slot did not exist.",
     )
     return {name: (figure, caption) for name, (figure, caption) in found.items() if figure is not None}
 
@@ -97,18 +100,19 @@ def make_page(
     notice: str = "",
     profile: pa.Table | None = None,
 ) -> Page:
-    """Draw everything and put it into one page.
+    """Draw all figures and make the page.
 
     Args:
-        findings: what the project made of the sweep; its figures stand below the general ones.
-        notice: what a reader must know of the page itself (why the project's figures are missing, say).
-        profile: where the time of the slots went, if the sweep had any.
+        findings: of the project; its figures come after the general ones.
+        notice: shown at the top of the page: why the project's figures are missing, for example.
+        profile: how the slots spent their time, if the sweep had slots.
     """
     findings = findings or Findings()
     own = {f"{summary.project}-{file_name(title)}": (figure, title) for title, figure in findings.figures.items()}
-    drawn = {**draw(summary, trials, reports, profile), **own}
+    drawn = {**draw_figures(summary, trials, reports, profile), **own}
     files = {
-        name: (style.rendered(figure, "svg"), style.rendered(figure, "png")) for name, (figure, _) in drawn.items()
+        name: (style.render_figure(figure, "svg"), style.render_figure(figure, "png"))
+        for name, (figure, _) in drawn.items()
     }
     pictures: dict[str, list[str]] = {"Figures": [], f"Figures of {summary.project}": []}
     for name, (svg, png) in files.items():
@@ -116,27 +120,27 @@ def make_page(
         pictures[title].append(_picture(name, drawn[name][1], svg, png))
     tables = dict(findings.tables)
     if profile is not None and len(profile):
-        tables["Where the time went"] = in_percent(shares(profile))
-    return Page(render(summary, trials, reports, pictures, clock.now(), tables, notice), files)
+        tables["Time of the slots"] = to_percent(slot_shares(profile))
+    return Page(render_page(summary, trials, reports, pictures, clock.now(), tables, notice), files)
 
 
 def write_page(layout: Layout, page: Page) -> str:
     """Write the figures (PNG and SVG, into the sweep's folder of figures) and report.html.
 
     Returns:
-        Where the page lies, as a user should read it.
+        The path of the page, as users read it.
 
     Raises:
-        StoreError: the storage refuses.
+        StoreError: the storage cannot be written.
     """
     for name, (svg, png) in page.figures.items():
         layout.storage.write_bytes(layout.figure(name, "svg"), svg)
         layout.storage.write_bytes(layout.figure(name, "png"), png)
     layout.storage.write_bytes(layout.report_page, page.html.encode())
-    return layout.storage.shown(layout.report_page)
+    return layout.storage.display_path(layout.report_page)
 
 
-def render(
+def render_page(
     summary: Summary,
     trials: pa.Table,
     reports: pa.Table,
@@ -148,21 +152,21 @@ def render(
     """The page as text.
 
     Args:
-        pictures: pieces of HTML, by the title that stands above them.
-        now: the Unix time that it gives as its date.
-        tables: the project's findings, and what else there is to read, by title.
-        notice: what a reader must know of the page itself.
+        pictures: HTML of the figures, by the title of their section.
+        now: date of the page, as Unix time.
+        tables: the project's findings and other tables, by title.
+        notice: shown at the top of the page.
     """
     css = importlib.resources.files("raybayes.reporting.page").joinpath("page.css").read_text(encoding="utf-8")
     date = datetime.datetime.fromtimestamp(now, datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     sections = {
         **_result(summary, trials),
-        "What was run": facts_html(what_was_run(summary, trials, reports)),
-        **{title: findings_html(table) for title, table in (tables or {}).items()},
+        "What was run": render_facts(describe_run(summary, trials, reports)),
+        **{title: render_findings(table) for title, table in (tables or {}).items()},
         **{title: "".join(members) for title, members in pictures.items()},
         "Trials": _all_trials(summary, trials),
         "Failures": _failures(trials),
-        "Specification": specification_html(summary),
+        "Specification": render_specification(summary),
     }
     there = {title: body for title, body in sections.items() if body}
     parts = [
@@ -184,7 +188,7 @@ def render(
 
 
 def _contents(titles: Sequence[str]) -> str:
-    links = " · ".join(f'<a href="#part-{i}">{escape(shortened(title, 40))}</a>' for i, title in enumerate(titles))
+    links = " · ".join(f'<a href="#part-{i}">{escape(shorten(title, 40))}</a>' for i, title in enumerate(titles))
     return f'<nav class="screen-only">{links}</nav>'
 
 
@@ -192,15 +196,15 @@ def _header(summary: Summary, trials: pa.Table, date: str) -> str:
     goals = ", ".join(f"{objective.label}, {objective.better}" for objective in summary.objectives)
     return (
         f"<header>\n<h1>{escape(summary.name)}</h1>\n"
-        f'<p class="lead">{escape(counts(trials))}.</p>\n'
+        f'<p class="lead">{escape(describe_counts(trials))}.</p>\n'
         f"<p>Project <b>{escape(summary.project)}</b>; {escape(goals)}.</p>\n"
         f'<p class="path"><code>{escape(summary.path)}</code>, page of {date}</p>\n</header>'
     )
 
 
 def _result(summary: Summary, trials: pa.Table) -> dict[str, str]:
-    """The best trials, under the title that says what they are."""
-    winners = best(trials, summary.objectives)
+    """The best trials, by the title of their section."""
+    winners = best_trials(trials, summary.objectives)
     if not winners:
         notice = f"No trial has finished with a result yet. {_what_is_there(trials)}"
         return {"Result": f'<p class="notice">{escape(notice)}</p>'}
@@ -211,11 +215,11 @@ def _result(summary: Summary, trials: pa.Table) -> dict[str, str]:
     body = [["trial", *(str(trial) for trial in shown)]]
     for objective in summary.objectives:
         body.append([objective.label, *(result_text(trials, objective, row) for row in rows)])
-    for name in ranking.parameters(trials):
-        values = ranking.values(trials, name)
-        if any(values[row] is not None for row in rows):  # parameters of other methods are not part of the result
+    for name in ranking.parameter_names(trials):
+        values = ranking.parameter_values(trials, name)
+        if any(values[row] is not None for row in rows):  # the result has no parameters of other methods
             body.append([name, *(value_text(values[row]) for row in rows)])
-    body.append(["training time", *(duration(float(ranking.numbers(trials, "seconds")[row])) for row in rows)])
+    body.append(["training time", *(duration(float(ranking.float_column(trials, "seconds")[row])) for row in rows)])
     lines = "".join(
         f"<tr{' class=objective' if 0 < i <= len(summary.objectives) else ''}><th>{escape(line[0])}</th>"
         + "".join(f"<td>{escape(cell)}</td>" for cell in line[1:])
@@ -223,21 +227,21 @@ def _result(summary: Summary, trials: pa.Table) -> dict[str, str]:
         for i, line in enumerate(body)
     )
     rest = len(winners) - len(shown)
-    more = f"<p>{rest} more are starred in the table of trials.</p>" if rest else ""
+    more = f"<p>{rest} more have a star in the table of trials.</p>" if rest else ""
     best_summary = f"<p>{escape(summary.best_summary)}</p>\n" if summary.best_summary else ""
     return {title: f'{best_summary}<div class="wide"><table class="best">\n{lines}</table></div>{more}'}
 
 
 def _what_is_there(trials: pa.Table) -> str:
     if not len(trials):
-        return "No trial has started either."
-    reported = int((ranking.numbers(trials, "steps") > 0).sum())
-    there = f"{reported} of them have reported, as shown below" if reported else "none of them has reported"
-    return f"So far there are {counts(trials)}; {there}."
+        return "No trial has started."
+    reported = int((ranking.float_column(trials, "steps") > 0).sum())
+    there = f"{reported} of them reported, as shown below" if reported else "none of them reported"
+    return f"So far: {describe_counts(trials)}; {there}."
 
 
 def _results(trials: pa.Table, objective: Objective, rows: Iterable[int]) -> list[str]:
-    mean, error = ranking.numbers(trials, objective.name), ranking.numbers(trials, f"{objective.name}.se")
+    mean, error = ranking.float_column(trials, objective.name), ranking.float_column(trials, f"{objective.name}.se")
     return [with_error(float(mean[row]), float(error[row])) for row in rows]
 
 
@@ -254,20 +258,20 @@ def _picture(name: str, caption: str, svg: bytes, png: bytes) -> str:
 def _all_trials(summary: Summary, trials: pa.Table) -> str:
     if not len(trials):
         return ""
-    order = ranking.best_first(trials, summary.objectives)
-    stars = set(best(trials, summary.objectives))
+    order = ranking.rows_best_first(trials, summary.objectives)
+    stars = set(best_trials(trials, summary.objectives))
     words, numbers = state_words(trials), trials["trial"].to_pylist()
-    first = ranking.drawable(trials, summary.objectives[0], summary.importances)
-    names = first + [name for name in ranking.parameters(trials) if name not in first]
+    first = ranking.drawable_parameters(trials, summary.objectives[0], summary.importances)
+    names = first + [name for name in ranking.parameter_names(trials) if name not in first]
     columns: list[tuple[str, list[str]]] = [("state", words)]
     columns += [(objective.label, _results(trials, objective, range(len(trials)))) for objective in summary.objectives]
-    if ranking.repeated(trials):
+    if ranking.has_repeats(trials):
         columns += [("seeds", [number(n) for n in trials["n"].to_pylist()])]
     columns += [
         ("steps", [number(n) for n in trials["steps"].to_pylist()]),
         ("time", [duration(s) for s in trials["seconds"].to_pylist()]),
     ]
-    columns += [(name, [value_text(value) for value in ranking.values(trials, name)]) for name in names]
+    columns += [(name, [value_text(value) for value in ranking.parameter_values(trials, name)]) for name in names]
     columns += [("node", [node or NONE for node in trials["node"].to_pylist()])]
     head = "".join(f"<th>{escape(title)}</th>" for title in ["trial", *(title for title, _ in columns)])
     lines = []
@@ -275,7 +279,7 @@ def _all_trials(summary: Summary, trials: pa.Table) -> str:
         kind, star = ("best", "★ ") if numbers[row] in stars else (words[row], "")
         cells = "".join(f"<td>{_unbroken(text[row])}</td>" for _, text in columns)
         lines.append(f'<tr class="{escape(kind)}"><td>{_unbroken(star)}{numbers[row]}</td>{cells}</tr>')
-    cut = '<p class="print-only">On paper: 25 trials and 12 columns at most; trials.parquet holds all.</p>'
+    cut = '<p class="print-only">In print: at most 25 trials and 12 columns; trials.parquet has all.</p>'
     return (
         f'<div class="wide tall"><table class="trials all">\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
         + "\n".join(lines)
@@ -289,9 +293,9 @@ def _unbroken(text: str) -> str:
 
 
 def _failures(trials: pa.Table) -> str:
-    causes = failures(trials)
+    causes = group_failures(trials)
     lines = "".join(
-        f"<tr><td>{len(which)}</td><td>{escape(shortened(cause, 200))}</td><td>{_some(which)}</td></tr>\n"
+        f"<tr><td>{len(which)}</td><td>{escape(shorten(cause, 200))}</td><td>{_some(which)}</td></tr>\n"
         for cause, which in causes[:20]
     )
     more = f"<p>{len(causes) - 20} further messages are in trials.parquet.</p>" if len(causes) > 20 else ""

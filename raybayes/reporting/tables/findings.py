@@ -1,4 +1,4 @@
-"""What a project found in its sweep, as text: a table on a terminal, or in the page."""
+"""The findings of a project about its sweep as text: a table on a terminal, or in the page."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from raybayes.reporting.text import shortened, value_text
+from raybayes.reporting.text import shorten, value_text
 from raybayes.wording import with_error
 
 _GAP = 2  # blanks between two columns
-_WIDEST = 40  # a longer text goes on in further lines
-_ERROR = ".se"  # a column of this ending is the standard error of the column before the ending
+_WIDEST = 40  # a longer text wraps
+_ERROR = ".se"  # the suffix of the column with the standard error of another
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column as it is read; numbers stand to the right."""
+    """One column as text; numbers are aligned right."""
 
     header: str
     cells: list[str]
@@ -33,17 +33,17 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Cells of a terminal that it needs."""
+        """Terminal cells that it needs."""
         return min(self.whole, _WIDEST)
 
     @property
     def whole(self) -> int:
-        """Cells with which no text goes on in a further line."""
+        """Terminal cells with which no text wraps."""
         return max(cell_len(text) for text in [self.header, *self.cells])
 
 
-def columns(table: pa.Table) -> list[Column]:
-    """The columns of a table of findings, means together with their standard errors."""
+def findings_columns(table: pa.Table) -> list[Column]:
+    """The columns of a table of findings, each mean with its standard error."""
     names = table.column_names
     errors = {name: table[name].to_pylist() for name in names if name.endswith(_ERROR)}
     found = []
@@ -65,15 +65,15 @@ def _number(value: float | None) -> float:
 
 
 def findings_table(table: pa.Table, width: int = 100, rows: int = 40) -> Group:
-    """A table for a terminal of `width` columns; lines below say what did not fit.
+    """A table for a terminal of `width` columns; lines below say what does not fit.
 
     Args:
-        rows: how many are shown.
+        rows: number of rows to show.
     """
     shown: list[Column] = []
     dropped: list[str] = []
     left = width
-    for column in columns(table.slice(0, rows)):
+    for column in findings_columns(table.slice(0, rows)):
         if column.width + _GAP <= left or not shown:
             shown.append(column)
             left -= column.width + _GAP
@@ -81,7 +81,7 @@ def findings_table(table: pa.Table, width: int = 100, rows: int = 40) -> Group:
             dropped.append(column.header)
     made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0))
     for column in shown:
-        given = min(column.whole, column.width + max(0, left))  # what is left goes to the first that can use it
+        given = min(column.whole, column.width + max(0, left))  # the rest goes to the first that needs it
         left -= given - column.width
         justify: Literal["left", "right"] = "right" if column.numeric else "left"
         made.add_column(Text(column.header), justify=justify, width=given, no_wrap=given == column.whole)
@@ -89,12 +89,12 @@ def findings_table(table: pa.Table, width: int = 100, rows: int = 40) -> Group:
         made.add_row(*(Text(column.cells[row]) for column in shown))
     lines = [f"{len(table) - rows} more rows are not shown."] if len(table) > rows else []
     lines += [f"Columns that did not fit: {', '.join(dropped)}."] if dropped else []
-    return Group(made, *(Text(shortened(line, width)) for line in lines))
+    return Group(made, *(Text(shorten(line, width)) for line in lines))
 
 
-def findings_html(table: pa.Table) -> str:
-    """The same table, whole, as a piece of HTML."""
-    found = columns(table)
+def render_findings(table: pa.Table) -> str:
+    """The whole table as HTML."""
+    found = findings_columns(table)
     head = "".join(f"<th>{escape(column.header)}</th>" for column in found)
     lines = "\n".join(
         "<tr>" + "".join(f"<td>{escape(column.cells[row])}</td>" for column in found) + "</tr>"

@@ -1,4 +1,4 @@
-"""Where the time of a sweep's slots went, summed over jobs."""
+"""The profile of a sweep as a table: how each slot spent its time, summed over runs."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from raybayes.store.logs.profile import PARTS
 MOST_SLOTS = 24
 
 
-def shares(profile: pa.Table) -> pa.Table:
-    """Part of the slots' time that went into each thing.
+def slot_shares(profile: pa.Table) -> pa.Table:
+    """The share of the slots' time per part.
 
     Args:
-        profile: one row a job (`raybayes.store.logs.profile.SCHEMA`).
+        profile: one row per run (`raybayes.store.logs.profile.SCHEMA`).
 
     Returns:
-        A row for all slots together, then one a slot, or one a node where there are more than 24 slots. Columns: slot
-        ("all", or its number or node), node, jobs, seconds, and a share in [0, 1] of those for each part.
+        A row for all slots together, then one per slot, or one per node if there are more than 24 slots. Columns: slot
+        ("all", or its number or node), node, jobs, seconds, and per part its share in [0, 1] of the seconds.
     """
-    groups = {name: pa.concat_tables(members) for name, members in by_slot(profile).items()}
+    groups = {name: pa.concat_tables(members) for name, members in group_by_slot(profile).items()}
     rows = [_row(name, members["node"][0].as_py(), members) for name, members in groups.items()]
     return pa.Table.from_pylist([_row("all", "", profile), *rows] if rows else [])
 
 
-def by_slot(profile: pa.Table) -> dict[str, list[pa.Table]]:
-    """The jobs of each slot by its number; where there are more than 24, those of each node's slots by its name."""
+def group_by_slot(profile: pa.Table) -> dict[str, list[pa.Table]]:
+    """The runs of each slot, by its number; if there are more than 24, of the slots of each node, by its name."""
     few = len(pc.unique(profile["slot"])) <= MOST_SLOTS
     groups: dict[str, list[pa.Table]] = {}
     for slot in sorted(pc.unique(profile["slot"]).to_pylist()):
@@ -35,8 +35,8 @@ def by_slot(profile: pa.Table) -> dict[str, list[pa.Table]]:
     return groups if few else dict(sorted(groups.items()))
 
 
-def in_percent(shares: pa.Table) -> pa.Table:
-    """What `shares` returns, as people read it: seconds, and percent of them, to one decimal."""
+def to_percent(shares: pa.Table) -> pa.Table:
+    """The table of `slot_shares` with seconds, and percent of them, to one decimal."""
     percents = {f"{part} %": [round(100 * share, 1) for share in shares[part].to_pylist()] for part in PARTS}
     seconds = [round(seconds, 1) for seconds in shares["seconds"].to_pylist()]
     return pa.table({"slot": shares["slot"], "jobs": shares["jobs"], "seconds": seconds, **percents})

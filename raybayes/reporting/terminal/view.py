@@ -1,4 +1,4 @@
-"""A sweep at one moment, as a terminal shows it: pure functions of what was read from its folder."""
+"""A sweep at one moment on a terminal: pure functions of what was read from its folder."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from raybayes.reporting import ranking
-from raybayes.reporting.tables.trials_table import failures, result_text, state_words
-from raybayes.reporting.text import duration, shortened
+from raybayes.reporting.tables.trials_table import group_failures, result_text, state_words
+from raybayes.reporting.text import duration, shorten
 from raybayes.search.objective import Objective
 from raybayes.wording import number, with_error
 
@@ -25,13 +25,13 @@ MOST_RUNNING = 12
 MOST_ENDED = 5
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _GONE = "·"
-_OLD_S = 30.0  # from which age on the use of the machines says how old it is
+_OLD_S = 30.0  # an older measurement of the machines says its age
 _STYLES = {"complete": "green", "pruned": "dim", "failed": "red", "running": "cyan", "paused": "yellow"}
 
 
 @dataclass(frozen=True)
-class Worker:
-    """The burst that works on the sweep: its machine, process, and seconds since its last sign of life."""
+class ActiveBurst:
+    """The burst that works on the sweep: its machine, process, and seconds since its last heartbeat."""
 
     host: str
     pid: int
@@ -40,18 +40,18 @@ class Worker:
 
 @dataclass(frozen=True)
 class View:
-    """What is known of a sweep now.
+    """The state of a sweep now.
 
     Args:
         name, path, project, fidelity: as in the summary.
-        objectives: what it improves; curves are those of the first.
-        wanted: trials that it is to have.
-        trials: one row a trial.
-        curves: (trial, repeat) -> values of the first objective, in the order of the steps.
-        steps: (trial, repeat) -> newest step.
+        objectives: of the sweep; curves are those of the first.
+        wanted: trials in total.
+        trials: one row per trial.
+        curves: (trial, repeat) -> values of the first objective by step.
+        steps: (trial, repeat) -> last step.
         now: Unix time.
-        worker: who works on it; None if nobody does.
-        usage: of the machines, as the burst last wrote it; empty where nobody tells.
+        active_burst: the burst that works on it; None if there is none.
+        usage: of the machines, as the burst last measured it; empty if unknown.
     """
 
     name: str
@@ -64,14 +64,14 @@ class View:
     curves: Mapping[tuple[int, int], Sequence[float]]
     steps: Mapping[tuple[int, int], int]
     now: float
-    worker: Worker | None = None
+    active_burst: ActiveBurst | None = None
     usage: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def states(self) -> Counter[str]:
-        """Trials by state, in words. Without a worker nothing runs: what was running waits for the next one."""
+        """Number of trials by state, in words. Without an active burst, running trials are paused."""
         words = state_words(self.trials)
-        return Counter("paused" if word == "running" and self.worker is None else word for word in words)
+        return Counter("paused" if word == "running" and self.active_burst is None else word for word in words)
 
     @property
     def ended(self) -> int:
@@ -80,19 +80,19 @@ class View:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to do and nobody works on it."""
-        return self.worker is None and self.ended >= self.wanted
+        """Whether all trials have ended and no burst is active."""
+        return self.active_burst is None and self.ended >= self.wanted
 
     @property
     def best(self) -> int | None:
         """The best trial by the first objective."""
-        return next(iter(ranking.best(self.trials, self.objectives[:1])), None)
+        return next(iter(ranking.best_trials(self.trials, self.objectives[:1])), None)
 
 
 def sparkline(values: Sequence[float], width: int = 24) -> str:
-    """Values as a row of blocks, lowest to highest; "·" where a value is no finite number.
+    """Values as a row of blocks, lowest to highest; "·" for a value that is not finite.
 
-    More values than columns: each column shows the last of its share, so the newest is always there.
+    With more values than columns, each column shows the last of its share, so the newest is always shown.
     """
     if not values:
         return ""
@@ -112,64 +112,69 @@ def sparkline(values: Sequence[float], width: int = 24) -> str:
 def best_so_far(view: View) -> list[float]:
     """The best value of the first objective after each finished trial, in the order in which they ended."""
     objective = view.objectives[0]
-    rows = np.flatnonzero(ranking.finished(view.trials, [objective]))
-    ended, value = ranking.numbers(view.trials, "ended")[rows], ranking.numbers(view.trials, objective.name)[rows]
+    rows = np.flatnonzero(ranking.finished_mask(view.trials, [objective]))
+    ended, value = (
+        ranking.float_column(view.trials, "ended")[rows],
+        ranking.float_column(view.trials, objective.name)[rows],
+    )
     running = np.minimum.accumulate(objective.sign * value[np.argsort(ended, kind="stable")])
     return [float(one) for one in objective.sign * running]
 
 
-def seconds_left(view: View) -> float | None:
-    """About how long until the last trial ends, if all goes on as before; None where nothing can be said yet.
+def estimate_seconds_left(view: View) -> float | None:
+    """Estimated seconds until the last trial ends; None if there is no basis for an estimate.
 
-    The mean time of ended trials, pruned ones included, times what is left of running and future trials, over the
-    trials that run at once.
+    The mean time of ended trials, including pruned ones, times the rest of running and future trials, divided by the
+    number of concurrent trials.
     """
-    started, ended = ranking.numbers(view.trials, "started"), ranking.numbers(view.trials, "ended")
+    started, ended = ranking.float_column(view.trials, "started"), ranking.float_column(view.trials, "ended")
     state = np.array(state_words(view.trials))
     over = np.isfinite(ended) & np.isfinite(started) & (state != "failed")
     running = (state == "running") & np.isfinite(started)
-    if view.worker is None or not over.any() or not running.any():
+    if view.active_burst is None or not over.any() or not running.any():
         return None
-    # Time of work, not between start and end: a trial that an interruption put aside has waited in between.
-    mean_s = float(np.nanmean(ranking.numbers(view.trials, "seconds")[over])) or float((ended - started)[over].mean())
+    # Training time, not the time between start and end, in which a paused trial has waited.
+    mean_s = float(np.nanmean(ranking.float_column(view.trials, "seconds")[over])) or float(
+        (ended - started)[over].mean()
+    )
     waiting = max(0, view.wanted - view.ended - int(running.sum()))
     rest = np.maximum(mean_s - (view.now - started[running]), 0.1 * mean_s).sum() + waiting * mean_s
     return float(rest / running.sum())
 
 
-def screen(view: View, width: int = 100) -> RenderableType:
-    """The whole view."""
+def render_screen(view: View, width: int = 100) -> RenderableType:
+    """The whole view, for a terminal of `width` columns."""
     parts: list[RenderableType] = [_head(view, width), _bar(view), Text("")]
-    parts += [Text(shortened(line, width), style=style) for line, style in _facts(view)]
+    parts += [Text(shorten(line, width), style=style) for line, style in _facts(view)]
     for title, table in (("running", _running(view)), ("ended last", _ended(view))):
         if table is not None:
             parts += [Text(f"\n{title}", style="bold"), table]
-    parts += [Text(shortened(line, width), style="red") for line in errors(view)]
-    parts += [Text(""), Text(shortened(view.path, width), style="dim")]
+    parts += [Text(shorten(line, width), style="red") for line in failure_lines(view)]
+    parts += [Text(""), Text(shorten(view.path, width), style="dim")]
     return Group(*parts)
 
 
 def _head(view: View, width: int) -> Text:
     name = Text(view.name, style="bold")
     name.append(f"  {view.project}  ", style="dim")
-    name.append(status(view), style="cyan" if view.worker else "")
+    name.append(describe_status(view), style="cyan" if view.active_burst else "")
     name.truncate(width, overflow="ellipsis")
     return name
 
 
-def status(view: View) -> str:
-    """Who works on it, in words."""
-    if view.worker is not None:
-        silent = duration(view.worker.silent_s)
-        return f"works on {view.worker.host}, process {view.worker.pid}, last sign of life {silent} ago"
+def describe_status(view: View) -> str:
+    """What the sweep is doing, in words."""
+    if view.active_burst is not None:
+        silent = duration(view.active_burst.silent_s)
+        return f"running on {view.active_burst.host}, process {view.active_burst.pid}, last heartbeat {silent} ago"
     if view.finished:
         return "finished"
-    return f"nobody works on it; go on with: raybayes resume {view.path}"
+    return f"paused, no burst is running; resume with: raybayes resume {view.path}"
 
 
 def _bar(view: View) -> RenderableType:
     line = Table.grid(padding=(0, 2))
-    left = seconds_left(view)
+    left = estimate_seconds_left(view)
     bar = ProgressBar(total=max(view.wanted, 1), completed=view.ended, width=24)
     line.add_row(bar, f"{view.ended} of {view.wanted}", "" if left is None else f"about {duration(left)} left")
     states = Text(", ").join(Text(f"{n} {word}", style=_STYLES.get(word, "")) for word, n in view.states.items())
@@ -179,27 +184,27 @@ def _bar(view: View) -> RenderableType:
 def _facts(view: View) -> list[tuple[str, str]]:
     found = []
     for objective in view.objectives:
-        one = ranking.best(view.trials, [objective])
+        one = ranking.best_trials(view.trials, [objective])
         if one:
             row = view.trials["trial"].to_pylist().index(one[0])
             curve = f"   {sparkline(best_so_far(view))}" if objective == view.objectives[0] else ""
             text = f"best {objective.label}  {result_text(view.trials, objective, row)} in trial {one[0]}{curve}"
             found.append((text, "bold green"))
-    if machines := used(view.usage):
+    if machines := describe_usage(view.usage):
         age = view.now - view.usage.get("time", view.now)
         found.append(((f"{duration(age)} ago: " if age > _OLD_S else "") + machines, ""))
     return found
 
 
-def used(usage: Mapping[str, Any]) -> str:
-    """Use of the machines in one line: what trials hold of CPUs and GPUs, and how busy these are."""
+def describe_usage(usage: Mapping[str, Any]) -> str:
+    """The use of the machines in one line: CPUs and GPUs that trials hold, and their load."""
     if not usage:
         return ""
     load = usage.get("load", {})
     parts = []
     for kind in usage.get("total", {}):
         busy = f", {load[kind.lower()]:.0f} % busy" if kind.lower() in load else ""
-        parts.append(f"{kind} {number(usage['taken'][kind])} of {number(usage['total'][kind])} taken{busy}")
+        parts.append(f"{kind} {number(usage['taken'][kind])} of {number(usage['total'][kind])} in use{busy}")
     if "memory" in load:
         parts.append(f"memory {load['memory']:.0f} % full")
     nodes = usage.get("nodes", 1)
@@ -218,7 +223,7 @@ def _table(*numeric: str, text: Sequence[str] = ()) -> Table:
 def _running(view: View) -> Table | None:
     objective = view.objectives[0]
     rows = [row for row in view.trials.to_pylist() if row["state"] == "RUNNING"]
-    if view.worker is None or not rows:
+    if view.active_burst is None or not rows:
         return None
     table = _table("trial", view.fidelity, objective.label, "since", text=("node", "curve"))
     for row in rows[:MOST_RUNNING]:
@@ -227,7 +232,7 @@ def _running(view: View) -> Table | None:
         name = f"{row['trial']}" + (f" r{key[1]}" if key[1] else "")
         value, since = (number(curve[-1]) if curve else "–"), view.now - (row["started"] or view.now)
         step = str(view.steps.get(key, 0))
-        table.add_row(name, step, value, duration(since), shortened(row["node"] or "–", 24), sparkline(curve))
+        table.add_row(name, step, value, duration(since), shorten(row["node"] or "–", 24), sparkline(curve))
     if len(rows) > MOST_RUNNING:
         table.add_row("…", "", f"{len(rows) - MOST_RUNNING} more")
     return table
@@ -250,6 +255,6 @@ def _ended(view: View) -> Table | None:
     return table
 
 
-def errors(view: View) -> list[str]:
+def failure_lines(view: View) -> list[str]:
     """The most frequent causes of failure, one line each."""
-    return [f"{len(which)} failed, e.g. trial {which[0]}: {cause}" for cause, which in failures(view.trials)[:3]]
+    return [f"{len(which)} failed, e.g. trial {which[0]}: {cause}" for cause, which in group_failures(view.trials)[:3]]

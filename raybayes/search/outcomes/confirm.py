@@ -1,7 +1,7 @@
-"""Which configurations are run again over fresh seeds, which of them are clear losers, and what is known in the end.
+"""Re-evaluates the best configurations on fresh seeds: which ones, which are clear losers, and the result.
 
-The best of many noisy values is too good on average: it was chosen for its luck too. So the best few configurations
-are repeated over seeds that the search has not seen, and the winner is chosen by the mean of these alone.
+The best of many noisy values is optimistic, because it was selected on its noise too. So the best few configurations
+are repeated on seeds that the search has not used, and the winner is selected by the mean of these alone.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from typing import Any
 
 from raybayes.search.objective import Objective
 from raybayes.search.outcomes.outcome import mean_and_error
-from raybayes.search.outcomes.ranking import ranked
+from raybayes.search.outcomes.ranking import rank_trials
 from raybayes.search.outcomes.records import TrialRecord
 
-Losses = tuple[float, ...]  # one run: a loss an objective
+Losses = tuple[float, ...]  # of one run, one per objective
 
 
 @dataclass(frozen=True)
 class Race:
-    """When a candidate is a clear loser and gets no further seeds.
+    """Decides when a candidate is a clear loser and gets no more seeds.
 
-    It is one if some other candidate is better in every objective by a one-sided Welch test at `level`, both having
-    run `least` times or more. The level holds for each look at each pair; it saves seeds and promises no error rate.
+    It is one if another candidate is better in every objective by a one-sided Welch test at `level`, and both have run
+    at least `min_runs` times. The level holds per test of a pair; it saves seeds and bounds no overall error rate.
     """
 
     level: float = 0.05
-    least: int = 2
+    min_runs: int = 2
 
-    def lost(self, runs: Mapping[int, Sequence[Losses]]) -> set[int]:
-        """The candidates among `runs` (losses of each run so far) that have lost against one that has not."""
-        tested = {trial: losses for trial, losses in runs.items() if len(losses) >= self.least}
+    def find_losers(self, runs: Mapping[int, Sequence[Losses]]) -> set[int]:
+        """The candidates among `runs` (losses of each run so far) that lost against one that did not lose."""
+        tested = {trial: losses for trial, losses in runs.items() if len(losses) >= self.min_runs}
         order = sorted(tested, key=lambda trial: ([math.fsum(c) / len(c) for c in zip(*tested[trial], strict=True)]))
         standing: list[int] = []
         for trial in order:
@@ -60,15 +60,15 @@ def _clearly_below(one: Sequence[float], other: Sequence[float], level: float) -
 
 @dataclass(frozen=True)
 class Confirmation:
-    """What fresh seeds say of one trial's configuration.
+    """The result of one trial's configuration on fresh seeds.
 
     Args:
-        n: runs over fresh seeds.
-        values: their mean, one an objective.
+        n: runs on fresh seeds.
+        values: their means, one per objective.
         errors: standard errors of the means; None for a single run.
         feasible: whether the mean metrics satisfy the constraints.
-        standing: whether it was repeated to the end: neither a loser of the race nor failed.
-        searched: the values that the search had found, by which it was chosen.
+        complete: whether it ran on all its seeds: it neither lost the race nor failed.
+        searched: the values of the search, on which it was selected.
     """
 
     trial: int
@@ -76,39 +76,39 @@ class Confirmation:
     values: tuple[float, ...]
     errors: tuple[float | None, ...]
     feasible: bool
-    standing: bool
+    complete: bool
     searched: tuple[float, ...]
 
 
-def candidates(records: Sequence[TrialRecord], objectives: Sequence[Objective], top: int) -> list[TrialRecord]:
-    """The best `top` different configurations of finished, feasible trials; several objectives: by dominance."""
+def choose_candidates(records: Sequence[TrialRecord], objectives: Sequence[Objective], top: int) -> list[TrialRecord]:
+    """The best `top` distinct configurations of finished, feasible trials; by dominance for several objectives."""
     done = {r.number: r for r in records if r.values is not None and r.feasible}
     chosen: dict[str, TrialRecord] = {}
-    for number in ranked(list(done.values()), objectives):
+    for number in rank_trials(list(done.values()), objectives):
         chosen.setdefault(json.dumps(done[number].params, sort_keys=True), done[number])
     return list(chosen.values())[:top]
 
 
-def samples(done: Mapping[Any, Mapping[str, float]], objectives: Sequence[Objective]) -> list[Losses]:
+def losses_of_repeats(done: Mapping[Any, Mapping[str, float]], objectives: Sequence[Objective]) -> list[Losses]:
     """The losses of a trial's finished repeats."""
     return [tuple(o.loss(metrics[o.name]) for o in objectives) for metrics in done.values()]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One confirmation as its own study tells it: its trials, and the trial of the sweep that each one repeats."""
+    """One confirmation, from its own study: its trials, and the trial of the sweep that each of them repeats."""
 
     records: Sequence[TrialRecord]
     origins: Sequence[int]
     repeats: int
 
 
-def pooled(
+def pool_confirmations(
     stages: Iterable[Stage], records: Sequence[TrialRecord], objectives: Sequence[Objective]
 ) -> dict[int, Confirmation]:
-    """What all confirmations of a sweep say together: the runs of each trial, over all stages.
+    """The result of all confirmations of a sweep together: the runs of each trial, over all stages.
 
-    A trial stands if it stands in the newest stage that tried it; constraints count as that stage found them.
+    Whether a trial is complete and feasible is taken from the newest stage that ran it.
     """
     found = {record.number: record for record in records}
     runs: dict[int, list[Losses]] = {}
@@ -116,33 +116,33 @@ def pooled(
     for stage in stages:
         for record, origin in zip(stage.records, stage.origins, strict=False):
             if origin in found and record.state.final:
-                runs.setdefault(origin, []).extend(samples(record.notes.get("done", {}), objectives))
+                runs.setdefault(origin, []).extend(losses_of_repeats(record.notes.get("done", {}), objectives))
                 newest[origin] = (record, stage.repeats)
     confirmed = {}
     for trial, losses in runs.items():
         if losses:
             record, repeats = newest[trial]
             signs = [objective.loss(1.0) for objective in objectives]
-            told = [mean_and_error([sign * loss[i] for loss in losses]) for i, sign in enumerate(signs)]
+            means = [mean_and_error([sign * loss[i] for loss in losses]) for i, sign in enumerate(signs)]
             confirmed[trial] = Confirmation(
                 trial,
                 n=len(losses),
-                values=tuple(mean for mean, _ in told),
-                errors=tuple(error for _, error in told),
+                values=tuple(mean for mean, _ in means),
+                errors=tuple(error for _, error in means),
                 feasible=record.feasible,
-                standing=record.values is not None and len(record.notes.get("done", {})) >= repeats,
+                complete=record.values is not None and len(record.notes.get("done", {})) >= repeats,
                 searched=found[trial].values or (),
             )
     return confirmed
 
 
-def judged(records: Sequence[TrialRecord], confirmed: Mapping[int, Confirmation]) -> list[TrialRecord]:
-    """The records that may win: those that stand, with their means; all records as they are if none was confirmed."""
-    standing = {trial: c for trial, c in confirmed.items() if c.standing}
-    if not standing:
+def eligible_records(records: Sequence[TrialRecord], confirmed: Mapping[int, Confirmation]) -> list[TrialRecord]:
+    """The records that may win: the confirmed ones, with their means; all of them unchanged if none was confirmed."""
+    complete = {trial: c for trial, c in confirmed.items() if c.complete}
+    if not complete:
         return list(records)
     return [
-        replace(r, values=standing[r.number].values, feasible=standing[r.number].feasible)
+        replace(r, values=complete[r.number].values, feasible=complete[r.number].feasible)
         for r in records
-        if r.number in standing
+        if r.number in complete
     ]

@@ -1,7 +1,7 @@
-"""How a report and the end of a trial are judged: pure functions, no study and no clock.
+"""Decides how a trial ended, from its last report: pure functions without study or clock.
 
-Told right, and not as a plain bridge between a tuner and Optuna tells it: stopped by the scheduler is PRUNED, an
-objective that is no finite number is FAIL at that very report, an exception is FAIL with the error kept.
+A trial that the scheduler stops is PRUNED; a non-finite objective makes it FAIL at that report; an exception makes it
+FAIL and is kept. (A plain bridge between a tuner and Optuna records all of these as COMPLETE or loses them.)
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from raybayes.spec.reading import parse_bound
 
 
 class State(enum.StrEnum):
-    """The state of a trial. RUNNING and PAUSED are not final: such a trial is taken up again."""
+    """The state of a trial. RUNNING and PAUSED are not final: such a trial is resumed."""
 
     COMPLETE = "COMPLETE"
     PRUNED = "PRUNED"
@@ -32,15 +32,15 @@ class State(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The end of a trial: its state, one value an objective (COMPLETE only), the reason of a failure."""
+    """How a trial ended: its state, one value per objective (COMPLETE only), the reason of a failure."""
 
     state: State
     values: tuple[float, ...] | None = None
     error: str | None = None
 
 
-def not_finite(metrics: Mapping[str, float], objectives: Sequence[Objective]) -> str | None:
-    """The sentence for an objective that was reported as NaN or infinite, or None."""
+def describe_non_finite(metrics: Mapping[str, float], objectives: Sequence[Objective]) -> str | None:
+    """Says which objective was reported as NaN or infinite; None if all are finite."""
     for objective in objectives:
         value = metrics.get(objective.name)
         if value is not None and not math.isfinite(value):
@@ -48,14 +48,14 @@ def not_finite(metrics: Mapping[str, float], objectives: Sequence[Objective]) ->
     return None
 
 
-def ended(
+def decide_outcome(
     action: Action, metrics: Mapping[str, float], objectives: Sequence[Objective], error: str | None = None
 ) -> Outcome:
-    """What a trial has come to, from its last decision, its last reported metrics and the error, if any."""
+    """How a trial ended, from its last decision, its last reported metrics, and its error if it raised one."""
     if error is not None:
         return Outcome(State.FAIL, error=error)
     if action is Action.FAIL:
-        return Outcome(State.FAIL, error=not_finite(metrics, objectives) or "the objective was not finite")
+        return Outcome(State.FAIL, error=describe_non_finite(metrics, objectives) or "the objective was not finite")
     if action is Action.PRUNE:
         return Outcome(State.PRUNED)
     if action is Action.PAUSE:
@@ -63,13 +63,13 @@ def ended(
     missing = [objective.name for objective in objectives if objective.name not in metrics]
     if missing:
         return Outcome(State.FAIL, error=f"the run ended without reporting {', '.join(missing)}")
-    if problem := not_finite(metrics, objectives):
+    if problem := describe_non_finite(metrics, objectives):
         return Outcome(State.FAIL, error=problem)
     return Outcome(State.COMPLETE, tuple(float(metrics[objective.name]) for objective in objectives))
 
 
-def violations(constraints: Mapping[str, str], metrics: Mapping[str, float]) -> dict[str, float]:
-    """How far each constraint is missed, <= 0 where it holds; infinite where the metric was not reported."""
+def measure_violations(constraints: Mapping[str, str], metrics: Mapping[str, float]) -> dict[str, float]:
+    """By how much each constraint is missed: <= 0 where it holds, infinite where the metric was not reported."""
     missed = {}
     for name, bound in constraints.items():
         relation, limit = parse_bound(name, bound)

@@ -1,4 +1,4 @@
-"""Which finished trials are better than others, for one objective and for several."""
+"""Ranks finished trials, by one objective or by several."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from raybayes.search.outcomes.pareto import count_dominating
 from raybayes.search.outcomes.records import TrialRecord
 
 
-def ranked(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> list[int]:
-    """Trial numbers, best first: feasible before infeasible, then by how many others dominate a trial, then by loss."""
+def rank_trials(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> list[int]:
+    """Trial numbers, best first: feasible ones first, then by the number of trials that dominate it, then by loss."""
     losses = {
         record.number: tuple(o.loss(v) for o, v in zip(objectives, record.values, strict=False))
         for record in records
@@ -25,11 +25,11 @@ def ranked(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> l
     return sorted(losses, key=lambda n: (not feasible[n], beaten[n], losses[n], n))
 
 
-def front(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> list[int]:
-    """The feasible trials that no feasible trial dominates, by number; for one objective the best trial."""
+def find_pareto_front(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> list[int]:
+    """The feasible trials that no feasible trial dominates, by number; the best trial for one objective."""
     usable = [record for record in records if record.values is not None and record.feasible]
     if len(objectives) == 1:
-        return ranked(usable, objectives)[:1]
+        return rank_trials(usable, objectives)[:1]
     losses = np.array([[o.loss(v) for o, v in zip(objectives, r.values or (), strict=True)] for r in usable])
     beaten = count_dominating(losses)
     return sorted(record.number for record, by in zip(usable, beaten, strict=True) if not by)

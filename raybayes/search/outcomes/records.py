@@ -11,7 +11,15 @@ from raybayes.space import Value
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial as the study knows it."""
+    """One trial of a study.
+
+    Args:
+        values: one per objective, of a complete trial only.
+        curve: first objective by step.
+        notes: what the engine stored with it: attempts, seconds, error, standard errors, ...
+        started, ended: Unix times.
+        missed: by how much each constraint is missed; <= 0 where it holds.
+    """
 
     number: int
     state: State
@@ -22,4 +30,4 @@ class TrialRecord:
     started: float | None = None
     ended: float | None = None
     feasible: bool = True
-    missed: dict[str, float] = field(default_factory=dict)  # by how much each constraint; <= 0 where it holds
+    missed: dict[str, float] = field(default_factory=dict)

@@ -1,9 +1,8 @@
-"""Curves of several objectives, so that a scheduler can compare trials at a rung by dominance.
+"""Curves of several objectives: a scheduler compares trials at a rung by dominance.
 
-At a step the trials are put into one order: by non-dominated front (NSGA-II; Deb et al., IEEE TEC 6(2), 2002), and
-within a front by crowding distance, lonely ones first. The place in this order is the loss that successive halving
-sees. That is multi-objective ASHA (Schmucker et al., 2021, arXiv 2106.12639) with crowding in place of its
-epsilon-net.
+The trials at a step are ranked by nondominated front (NSGA-II; Deb et al., IEEE TEC 6(2), 2002), and within a front by
+crowding distance, largest first. Successive halving uses the rank as the loss. That is multi-objective ASHA (Schmucker
+et al., 2021, arXiv 2106.12639) with crowding distance in place of its epsilon-net.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ Vector = tuple[float, ...]
 
 @dataclass
 class NondominatedCurves(Curves):
-    """What all trials have reported: a vector of losses by step and trial."""
+    """The curves of all trials: a vector of losses by step and trial."""
 
     vectors: dict[int, dict[int, Vector]] = field(default_factory=lambda: defaultdict(dict))
 
@@ -32,12 +31,12 @@ class NondominatedCurves(Curves):
 
     def at(self, step: int) -> Mapping[int, float]:
         trials = self.vectors[step]
-        places = order(list(trials.values()))
+        places = rank_by_dominance(list(trials.values()))
         return {trial: float(place) for trial, place in zip(trials, places, strict=True)}
 
 
-def order(losses: Sequence[Vector]) -> list[int]:
-    """Each point's place, 0 is best: by front, then by crowding distance (largest first), then as given."""
+def rank_by_dominance(losses: Sequence[Vector]) -> list[int]:
+    """The rank of each point, 0 is best: by front, then by crowding distance (largest first), then as given."""
     points = np.array(losses, dtype=float)
     if not len(points):
         return []

@@ -1,8 +1,8 @@
 """Population-based training (Jaderberg et al., 2017, arXiv 1711.09846) as pure functions.
 
-It searches by itself: members of a population train side by side; at every `interval` a member among the worst
-ends (PRUNED) and a new trial takes its place, which starts from the checkpoint of one of the best members with a
-perturbed configuration. So each configuration is a trial of its own, and the study tells who descends from whom.
+It is scheduler and sampler in one: the members of a population train concurrently; at every `interval`, a member among
+the worst stops (PRUNED) and a new trial replaces it, starting from the checkpoint of one of the best members with a
+perturbed configuration. So each configuration is a trial of its own, and the study records each trial's parent.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from raybayes.spec.component import Component
 
 @dataclass(frozen=True)
 class Population:
-    """The rules of the population.
+    """The rules of population-based training.
 
     Args:
-        size: members that train side by side.
-        interval: reports between two looks at the ranking.
-        quantile: share of the population that counts as worst, and as best.
-        resample: probability that a perturbed parameter is drawn anew from its range.
-        factor: a number is otherwise multiplied by `factor` or divided by it.
+        size: members that train concurrently.
+        interval: reports between two rankings.
+        quantile: share of the population that counts as the worst, and as the best.
+        resample: probability that a perturbed parameter is drawn from its range again.
+        factor: otherwise a number is multiplied or divided by `factor`.
     """
 
     size: int = 8
@@ -38,15 +38,15 @@ class Population:
     factor: float = 1.25
 
     @property
-    def least(self) -> int:
-        """Members that must have reached a step before they are ranked there."""
+    def min_ranked(self) -> int:
+        """Number of members that must reach a step before they are ranked there."""
         return max(2, math.ceil(1 / self.quantile))
 
-    def parent(self, curves: Curves, trial: int, step: int, seed: int, alive: Collection[int]) -> int | None:
-        """Which of the trials `alive` (not ended yet) lends its checkpoint in place of this one; None: it goes on."""
+    def choose_parent(self, curves: Curves, trial: int, step: int, seed: int, alive: Collection[int]) -> int | None:
+        """The trial of `alive` (not ended yet) whose checkpoint replaces this trial; None if this trial continues."""
         rivals = curves.by_step[step]
         count = math.floor(len(rivals) * self.quantile)
-        if step % self.interval or len(rivals) < self.least or trial not in rivals:
+        if step % self.interval or len(rivals) < self.min_ranked or trial not in rivals:
             return None
         ranked = sorted(rivals, key=lambda other: (rivals[other], other))
         if trial not in ranked[-count:] or rivals[trial] == rivals[ranked[0]]:
@@ -54,8 +54,8 @@ class Population:
         lenders = [other for other in ranked[:count] if other in alive]
         return random.Random(derive(seed, "exploit", trial, step)).choice(lenders) if lenders else None
 
-    def perturbed(self, space: Space, params: Mapping[str, Value], seed: int) -> dict[str, Value]:
-        """A configuration near `params`: names that exist stay, unless a Choice that others depend on is redrawn."""
+    def perturb(self, space: Space, params: Mapping[str, Value], seed: int) -> dict[str, Value]:
+        """A configuration near `params`; parameters come and go only with a redrawn Choice that they depend on."""
         rng = random.Random(seed)
         child: dict[str, Value] = {}
         for name in space:
@@ -70,7 +70,7 @@ class Population:
             return value
         moved = value * (self.factor if rng.random() < 0.5 else 1 / self.factor)
         near = parameter.nearest(moved)
-        if near == value and parameter.step is not None:  # a small integer must not stay for ever
+        if near == value and parameter.step is not None:  # rounding must not keep a small integer for ever
             near = parameter.nearest(value + math.copysign(parameter.step, moved - value))
         return near
 
@@ -81,7 +81,7 @@ def _draw(space: Space, name: str, rng: random.Random) -> Value:
         return rng.choice(parameter.values)
     if parameter.log:
         return parameter.nearest(math.exp(rng.uniform(math.log(parameter.low), math.log(parameter.high))))
-    if parameter.step is not None:  # each step is as likely as any other, the ends included
+    if parameter.step is not None:  # all steps are equally likely, including both ends
         count = round((parameter.nearest(parameter.high) - parameter.low) / parameter.step) + 1
         return parameter.nearest(parameter.low + rng.randrange(count) * parameter.step)
     return parameter.nearest(rng.uniform(parameter.low, parameter.high))
@@ -91,23 +91,25 @@ def make_population(scheduler: Component, sampler: Component, space: Space, obje
     """The population that `--scheduler pbt:...` asks for.
 
     Raises:
-        SpecError: a sampler was chosen beside it, several objectives, an option out of range, nothing to perturb.
+        SpecError: a sampler was chosen as well, several objectives, an option out of range, nothing to perturb.
     """
     if sampler.name not in ("tpe", "random"):
         raise SpecError(
-            f"scheduler pbt searches by itself, so sampler {sampler.name} would have no say; drop --sampler."
+            f"scheduler pbt is also the sampler, so --sampler {sampler.name} has no effect; drop --sampler."
         )
     if objectives > 1:
-        raise SpecError("scheduler pbt ranks by one objective; name one with --objective.")
+        raise SpecError("scheduler pbt supports one objective; choose it with --objective.")
     if not len(space):
-        raise SpecError("scheduler pbt has nothing to perturb: every parameter is fixed; free one of them.")
+        raise SpecError("scheduler pbt has no parameter to perturb: all are fixed; leave at least one free.")
     made = Population(**read_options("scheduler", scheduler, Population))  # type: ignore[arg-type]
     if made.quantile > 0.5:
-        raise SpecError(f"scheduler pbt: quantile = {made.quantile}; the worst and the best must not overlap (<= 0.5).")
-    if made.resample > 1:
-        raise SpecError(f"scheduler pbt: resample = {made.resample}; it is a share between 0 and 1.")
-    if made.size < made.least:
         raise SpecError(
-            f"scheduler pbt: size = {made.size}; a quantile of {made.quantile} needs at least {made.least} members."
+            f"scheduler pbt: quantile = {made.quantile}; it must be at most 0.5, or the worst and the best overlap."
+        )
+    if made.resample > 1:
+        raise SpecError(f"scheduler pbt: resample = {made.resample}; it must be between 0 and 1.")
+    if made.size < made.min_ranked:
+        raise SpecError(
+            f"scheduler pbt: size = {made.size}; quantile = {made.quantile} needs at least {made.min_ranked} members."
         )
     return made

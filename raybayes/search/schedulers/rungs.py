@@ -1,7 +1,7 @@
-"""Early stopping as pure functions of what has been reported: ASHA, median stopping, Hyperband.
+"""Early stopping as pure functions of the reports so far: ASHA, median stopping, Hyperband.
 
-All of them minimise: a maximised objective comes in negated. A decision never looks at a trial's future, so
-replaying a history gives the same decisions.
+All of them minimise; a maximised objective is negated before. A decision depends on earlier reports only, so replaying
+a history gives the same decisions.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from raybayes.spec.component import Component
 from raybayes.wording import unknown
 
 SCHEDULERS = ("none", "asha", "median", "hyperband", "pbt")
-RANKING = ("asha", "hyperband")  # they need an order of the trials at a step only, so several objectives will do
+RANKING = ("asha", "hyperband")  # they only rank the trials at a step, so several objectives are possible
 
 
 @dataclass
 class Curves:
-    """What all trials have reported: losses by step, and steps by trial."""
+    """The curves of all trials: losses by step and trial, and by trial and step."""
 
     by_step: dict[int, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
     by_trial: dict[int, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
@@ -33,21 +33,21 @@ class Curves:
         self.by_trial[trial][step] = loss
 
     def at(self, step: int) -> Mapping[int, float]:
-        """The losses of all trials that have reported at a step."""
+        """The losses of all trials that reported at this step."""
         return self.by_step[step]
 
 
 class Scheduler(Protocol):
-    """Whether a trial that has just reported at `step` goes on."""
+    """Decides whether a trial that has just reported at `step` continues."""
 
-    def goes_on(self, curves: Curves, trial: int, step: int) -> bool: ...
+    def should_continue(self, curves: Curves, trial: int, step: int) -> bool: ...
 
 
 @dataclass(frozen=True)
 class NoPruning:
-    """No early stopping."""
+    """Never stops a trial."""
 
-    def goes_on(self, curves: Curves, trial: int, step: int) -> bool:
+    def should_continue(self, curves: Curves, trial: int, step: int) -> bool:
         return True
 
 
@@ -55,19 +55,19 @@ class NoPruning:
 class Asha:
     """Asynchronous successive halving, stopping variant (Li et al., MLSys 2020, arXiv 1810.05934).
 
-    At the rungs g, g*eta, g*eta^2, ... (g: grace_period) a trial goes on if its loss is among the best 1/eta of all
-    trials that have reached the rung so far, itself included. The first eta - 1 trials at a rung always go on.
+    At the rungs g, g*eta, g*eta^2, ... (g: grace_period) a trial continues if its loss is among the best
+    1/eta of all trials that reached the rung so far, including itself. The first eta - 1 trials at a rung continue.
     """
 
     grace_period: int = 1
     eta: float = 3.0
 
-    def rung(self, step: int) -> bool:
-        """Whether decisions are made at this step."""
+    def is_rung(self, step: int) -> bool:
+        """Whether this step is a rung."""
         return _is_rung(step, self.grace_period, self.eta)
 
-    def goes_on(self, curves: Curves, trial: int, step: int) -> bool:
-        if not self.rung(step):
+    def should_continue(self, curves: Curves, trial: int, step: int) -> bool:
+        if not self.is_rung(step):
             return True
         rivals = curves.at(step)
         return _in_best_share(list(rivals.values()), rivals[trial], self.eta)
@@ -91,17 +91,16 @@ def _in_best_share(losses: Sequence[float], loss: float, eta: float) -> bool:
 class Hyperband:
     """Asynchronous Hyperband: ASHA in several brackets, whose first rungs are grace_period * eta^s for s = 0, 1, ...
 
-    Trials are dealt to the brackets by number, in the proportions of Hyperband's budget rule (Li et al., JMLR
-    2018, arXiv 1603.06560): of B brackets, number s gets a
-    share of eta^(B-1-s) * B/(B-s).
+    Trials are assigned to brackets by number, in the proportions of Hyperband's budget rule (Li et al., JMLR 2018,
+    arXiv 1603.06560): of B brackets, bracket s gets a share of eta^(B-1-s) * B/(B-s).
     """
 
     grace_period: int = 1
     eta: float = 3.0
     brackets: int = 3
 
-    def bracket(self, trial: int) -> int:
-        """The bracket of a trial, by its number alone."""
+    def bracket_of(self, trial: int) -> int:
+        """The bracket of a trial, which depends on its number only."""
         shares = [
             math.ceil(self.brackets * self.eta ** (self.brackets - 1 - s) / (self.brackets - s))
             for s in range(self.brackets)
@@ -113,12 +112,12 @@ class Hyperband:
             position -= share
         raise AssertionError("the shares cover every position")
 
-    def goes_on(self, curves: Curves, trial: int, step: int) -> bool:
-        mine = self.bracket(trial)
+    def should_continue(self, curves: Curves, trial: int, step: int) -> bool:
+        mine = self.bracket_of(trial)
         grace_period = round(self.grace_period * self.eta**mine)
         if step < grace_period or not _is_rung(step, grace_period, self.eta):
             return True
-        rivals = {other: loss for other, loss in curves.at(step).items() if self.bracket(other) == mine}
+        rivals = {other: loss for other, loss in curves.at(step).items() if self.bracket_of(other) == mine}
         return _in_best_share(list(rivals.values()), rivals[trial], self.eta)
 
 
@@ -126,14 +125,14 @@ class Hyperband:
 class Median:
     """Median stopping (Golovin et al., Google Vizier, KDD 2017, section 3.2).
 
-    A trial stops if its best loss so far is worse than the median of the others' running mean losses up to
-    the same step, once `min_trials` others have reached that step and the trial has made `grace_period` reports.
+    A trial stops if its best loss so far is worse than the median of the other trials' mean losses up to the same step,
+    once `min_trials` others have reached that step and the trial has made `grace_period` reports.
     """
 
     grace_period: int = 1
     min_trials: int = 3
 
-    def goes_on(self, curves: Curves, trial: int, step: int) -> bool:
+    def should_continue(self, curves: Curves, trial: int, step: int) -> bool:
         mine = [loss for s, loss in curves.by_trial[trial].items() if s <= step]
         others = [other for other in curves.by_step[step] if other != trial]
         if len(mine) < self.grace_period or len(others) < self.min_trials:
@@ -150,7 +149,7 @@ def make_scheduler(scheduler: Component) -> Scheduler:
     """The scheduler of that name and options ("pbt" is not one of these: see `raybayes.search.schedulers.population`).
 
     Raises:
-        SpecError: unknown name or option, or a value that makes no sense.
+        SpecError: an unknown name or option, or a value out of range.
     """
     if scheduler.name not in _KINDS:
         raise SpecError(unknown("scheduler", scheduler.name, SCHEDULERS))
@@ -160,7 +159,7 @@ def make_scheduler(scheduler: Component) -> Scheduler:
 
 
 def read_options(what: str, named: Component, kind: type) -> dict[str, float]:
-    """The options of a scheduler, checked against its fields: finite numbers above 0, factors above 1."""
+    """The options of a scheduler, checked against its fields: finite numbers above 0; factors above 1."""
     known = kind.__dataclass_fields__  # type: ignore[attr-defined]
     for name, value in named.options.items():
         if name not in known:

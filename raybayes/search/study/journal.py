@@ -1,8 +1,8 @@
 """Optuna's journal file with grouped writes: one write for everything since the last flush.
 
-Optuna's own backend locks and syncs for each parameter and each report, about 16 ms a trial. Here the operations
-are kept in memory until `flush`, which the sweep calls when a promise depends on them: before a suggested trial
-starts, and after one has ended. One process writes at a time (`raybayes.store.lock`), so nobody misses a line.
+Optuna's own backend locks and syncs per parameter and per report, about 16 ms per trial. Here the operations stay in
+memory until `flush`, which the sweep calls where it must not lose them: before a suggested trial starts, and after a
+trial ended. Only one process writes at a time (`raybayes.store.lock`), so no line is missed.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from raybayes.errors import StoreError
 
 
 class GroupedJournal(BaseJournalBackend):
-    """A journal file of one writer, whose appends reach the disk at `flush`.
+    """A journal file with one writer, whose appended operations reach the disk at `flush`.
 
     Args:
-        path: the file; made if it is missing.
-        writer: whether this process may write. A reader never makes or changes the file; to it a missing one is empty.
+        path: the file; created if it is missing.
+        writer: whether this process may write. A reader never changes the file; a missing file reads as empty.
 
     Raises:
-        StoreError: a whole line is broken (to a reader: when it reads).
+        StoreError: a complete line is damaged (a reader raises it when it reads).
     """
 
     def __init__(self, path: str, writer: bool) -> None:
@@ -40,8 +40,8 @@ class GroupedJournal(BaseJournalBackend):
     def _whole_lines(self) -> int:
         stored = sum(1 for _ in self._read(0))
         with open(self._path, "rb") as file:
-            if sum(1 for _ in file) > stored:  # Optuna forgives the last line until another one follows
-                raise self._broken(f"line {stored + 1} is no JSON")
+            if sum(1 for _ in file) > stored:  # Optuna ignores a damaged last line
+                raise self._broken(f"line {stored + 1} is not JSON")
         return stored
 
     def _read(self, log_number_from: int) -> Iterator[dict[str, Any]]:
@@ -51,10 +51,12 @@ class GroupedJournal(BaseJournalBackend):
             raise self._broken(error) from None
 
     def _broken(self, why: object) -> StoreError:
-        return StoreError(f"{self._path}: a line of the study's journal is broken ({why}); restore a copy.")
+        return StoreError(
+            f"{self._path}: a line of the study's journal is damaged ({why}); restore the file from a copy."
+        )
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        if log_number_from < self._stored or not self._writer:  # to a reader the file may have grown
+        if log_number_from < self._stored or not self._writer:  # the file of a reader may have grown
             yield from self._read(log_number_from)
         for line in self._pending[max(0, log_number_from - self._stored) :]:
             yield json.loads(line)
@@ -63,10 +65,10 @@ class GroupedJournal(BaseJournalBackend):
         self._pending.extend(json.dumps(log, separators=(",", ":")) for log in logs)
 
     def flush(self, sync: bool = True) -> None:
-        """Write what is pending: no crash of this process loses it, and with `sync` none of the machine.
+        """Write what is pending: it survives a crash of this process, and with `sync` one of the machine.
 
         Raises:
-            StoreError: the disk refuses (it is full, say); what is pending stays in memory.
+            StoreError: the disk cannot be written (it is full, for example); what is pending stays in memory.
         """
         if not self._writer:
             return
@@ -91,12 +93,12 @@ class GroupedJournal(BaseJournalBackend):
                 while left:
                     left = left[file.write(left) or 0 :]
             except OSError:
-                file.truncate(whole)  # half a line would make the rest unreadable
+                file.truncate(whole)  # half a line would make all later lines unreadable
                 raise
 
 
 def drop_torn_line(path: Path) -> None:
-    """Cut a last line that a crash left without its end: Optuna would refuse everything that is appended to it."""
+    """Remove an incomplete last line after a crash: Optuna could not read anything that is appended to it."""
     if not path.exists():
         return
     with path.open("rb+") as file:

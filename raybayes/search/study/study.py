@@ -1,7 +1,7 @@
-"""The study: every trial of a sweep, its configuration, curve and end, in an Optuna study that outlives all jobs.
+"""The study: configuration, curve and outcome of every trial of a sweep, in an Optuna study that outlives all jobs.
 
-A burst opens it, takes up what an earlier burst left unfinished, asks for new trials, and tells how they ended.
-Nothing that a burst holds in memory is needed by the next one.
+A burst opens it, resumes the trials that an earlier burst left unfinished, asks for new ones, and records how they end.
+The next burst needs nothing that this one holds in memory.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from raybayes.contract import Direction
 from raybayes.errors import StoreError
 from raybayes.search.objective import Objective
 from raybayes.search.optuna_internals import fix_params, forget_cached_trials, open_trial, share_search_space
-from raybayes.search.outcomes.importance import intervals, shares
+from raybayes.search.outcomes.importance import importance_intervals, importance_shares
 from raybayes.search.outcomes.outcome import Outcome, State
 from raybayes.search.outcomes.records import TrialRecord
 from raybayes.search.samplers import Factory
 from raybayes.search.schedulers.rungs import Curves
 from raybayes.search.study.journal import GroupedJournal
-from raybayes.search.study.transfer_study import Past, TransferStudy
+from raybayes.search.study.transfer_study import PastTrial, TransferStudy
 from raybayes.space import Choice, Float, Space, Value
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -45,14 +45,14 @@ _SHOWN = {
 
 
 class Study:
-    """An Optuna study with raybayes' rules.
+    """An Optuna study, with the outcomes and the resuming of raybayes.
 
     Args:
         location: path of a journal file, or a database URL (anything with "://").
-        space: what is searched; may be empty.
-        objectives: one or more; several make a multi-objective study.
-        writer: False to read a study that another process may be working on.
-        past: trials of earlier sweeps that the sampler sees too.
+        space: the searched parameters; may be empty.
+        objectives: one, or several for a multi-objective study.
+        writer: False to read a study that another process may write.
+        past: trials of earlier sweeps that the sampler also sees.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Study:
         space: Space,
         objectives: Sequence[Objective],
         writer: bool = True,
-        past: Sequence[Past] = (),
+        past: Sequence[PastTrial] = (),
     ) -> None:
         self._journal = None if "://" in location else GroupedJournal(location, writer)
         self._storage: BaseStorage = (
@@ -74,20 +74,20 @@ class Study:
         if [d.name.lower() for d in self._study.directions] != [o.direction for o in objectives]:
             was = ", ".join(d.name.lower() for d in self._study.directions)
             now = ", ".join(f"{o.direction} {o.name}" for o in objectives)
-            raise StoreError(f"{location}: the study was made to {was}, found {now}; start a new sweep for these.")
+            raise StoreError(f"{location}: the study was created to {was}, found {now}; start a new sweep for these.")
         if writer and self._study.metric_names is None:  # Optuna's dashboard shows them
             with warnings.catch_warnings():  # "experimental" for years
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 self._study.set_metric_names([objective.name for objective in objectives])
         self._study_id = self._storage.get_study_id_from_name(_NAME)
         self._live: dict[int, Trial] = {}
-        self._common = IntersectionSearchSpace(include_pruned=True)  # as TPESampler makes its own
+        self._common = IntersectionSearchSpace(include_pruned=True)  # what TPESampler makes
 
     def _open(self, directions: Sequence[Direction], writer: bool) -> None:
-        """Make the study, if there is none yet."""
+        """Create the study if there is none."""
         if not writer:
-            # Making one, even where there is one, adds a line to a reader's copy of the journal, and it would take the
-            # next line that the writer adds for its own.
+            # Creating one, even where one exists, adds a line to the reader's copy of the journal: it would mistake the
+            # writer's next line for its own.
             with contextlib.suppress(KeyError):
                 self._storage.get_study_id_from_name(_NAME)
                 return
@@ -95,12 +95,12 @@ class Study:
 
     @property
     def storage(self) -> BaseStorage:
-        """For programs that read Optuna's storages. What a reader writes to it is lost."""
+        """The Optuna storage, for programs that read one. What a reader writes to it is lost."""
         return self._storage
 
     @property
-    def begun(self) -> bool:
-        """Whether there is anything in it yet: a reader of an empty one must open it again to see what comes."""
+    def has_trials(self) -> bool:
+        """Whether it has trials: a reader that opened an empty study must open it again to see new ones."""
         return bool(self._trials())
 
     def _trials(self) -> list[FrozenTrial]:
@@ -108,32 +108,32 @@ class Study:
         return trials
 
     def flush(self, sync: bool = True) -> None:
-        """Make everything up to here survive a crash of this process, and with `sync` one of the machine."""
+        """Write everything so far: it survives a crash of this process, and with `sync` one of the machine."""
         if self._journal is not None:
             self._journal.flush(sync)
 
     # -- asking ----------------------------------------------------------------------------------------------
 
     def ask(
-        self, factory: Factory, given: Mapping[str, Any] | None = None, **notes: Any
+        self, factory: Factory, fixed: Mapping[str, Any] | None = None, **notes: Any
     ) -> tuple[int, dict[str, Value]]:
-        """A new trial: its number and its configuration, drawn by `factory(number)` or as `given`."""
+        """Start a trial: its number and its configuration, drawn by `factory(number)` except for the `fixed` values."""
         number = len(self._trials())
-        # Not `Study.ask`: it would hand out a trial that is put aside (WAITING) before it makes a new one.
+        # Not `Study.ask`: it returns a paused trial (WAITING) before it creates a new one.
         trial_id = self._storage.create_new_trial(self._study_id)
-        if given is not None:
-            fix_params(self._storage, trial_id, given)
+        if fixed is not None:
+            fix_params(self._storage, trial_id, fixed)
         forget_cached_trials(self._study)
         self._study.sampler = sampler = factory(number)
         if isinstance(sampler, TPESampler):
             share_search_space(sampler, self._common)
         params: dict[str, Value] = {}
-        self._study.informing = True
+        self._study.showing_past = True
         trial = open_trial(self._study, trial_id)
         for name in self._space:
             if self._space.is_active(name, params):
                 params[name] = self._suggest(trial, name)
-        self._study.informing = False
+        self._study.showing_past = False
         for name, value in notes.items():
             trial.set_user_attr(name, value)
         self._live[trial.number] = trial
@@ -144,13 +144,13 @@ class Study:
         if isinstance(parameter, Choice):
             chosen: Value = trial.suggest_categorical(name, parameter.values)
             return chosen
-        last: Any = parameter.nearest(parameter.high)  # Optuna warns of a range that its step misses
+        last: Any = parameter.nearest(parameter.high)  # Optuna warns if the steps miss the upper bound
         if isinstance(parameter, Float):
             return float(trial.suggest_float(name, parameter.low, last, log=parameter.log, step=parameter.step))
         return int(trial.suggest_int(name, parameter.low, last, log=parameter.log, step=parameter.step))
 
-    def take_up(self, number: int) -> dict[str, Value]:
-        """Go on with an unfinished trial: RUNNING again, under the same number and configuration."""
+    def resume_trial(self, number: int) -> dict[str, Value]:
+        """Resume an unfinished trial: RUNNING again, with the same number and configuration; returns that."""
         frozen = self._frozen(number)
         if frozen.state is TrialState.WAITING:
             self._storage.set_trial_state_values(self._id(number), TrialState.RUNNING)
@@ -158,7 +158,7 @@ class Study:
         return dict(frozen.params)
 
     def _handle(self, number: int) -> Trial:
-        self._study.sampler = RandomSampler()  # a handle on an old trial must not cost a suggestion
+        self._study.sampler = RandomSampler()  # a handle on an existing trial must not cost a suggestion
         return open_trial(self._study, self._id(number))
 
     def params(self, number: int) -> dict[str, Value]:
@@ -166,26 +166,26 @@ class Study:
         return dict(self._frozen(number).params)
 
     def _frozen(self, number: int) -> FrozenTrial:
-        # By number, not from the list of all: a report of a long study must cost what one of a short study does.
+        # By number, not from the list of all trials: the cost of a report must not grow with the study.
         return self._storage.get_trial(self._id(number))
 
     def _id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
 
-    # -- telling ---------------------------------------------------------------------------------------------
+    # -- recording -------------------------------------------------------------------------------------------
 
     def report(self, number: int, step: int, value: float) -> None:
-        """One point of the trial's curve (single-objective studies only; Optuna keeps none for several)."""
+        """Add a point to the trial's curve (single-objective studies only; Optuna has no curves for several)."""
         if len(self.objectives) == 1 and step not in self._frozen(number).intermediate_values:
             self._live[number].report(value, step)
 
     def note(self, number: int, **notes: Any) -> None:
-        """Keep facts beside a trial: attempts, seconds, error, standard error, ..."""
+        """Store facts with a trial: attempts, seconds, error, standard error, ..."""
         for name, value in notes.items():
             self._live[number].set_user_attr(name, value)
 
     def finish(self, number: int, outcome: Outcome, violations: Mapping[str, float]) -> None:
-        """Close a trial, or (PAUSED) put it aside for a later burst."""
+        """Finish a trial, or pause it (PAUSED) for a later burst."""
         trial = self._live.pop(number)
         if outcome.state is State.PAUSED:
             self._storage.set_trial_state_values(self._id(number), TrialState.WAITING)
@@ -198,7 +198,7 @@ class Study:
         self._study.tell(number, values, state=_FINAL[outcome.state])
 
     def void(self, number: int) -> None:
-        """Close a trial that a crash left without a whole configuration; it does not count."""
+        """Void a trial that a crash left without a complete configuration: it does not count."""
         frozen = self._frozen(number)
         if frozen.state is TrialState.WAITING:
             self._storage.set_trial_state_values(self._id(number), TrialState.RUNNING)
@@ -208,7 +208,7 @@ class Study:
     # -- reading ---------------------------------------------------------------------------------------------
 
     def records(self) -> list[TrialRecord]:
-        """All trials but the void ones, in order."""
+        """All trials except void ones, in order."""
         return [self._record(frozen) for frozen in self._trials() if not frozen.user_attrs.get("void")]
 
     def _record(self, frozen: FrozenTrial) -> TrialRecord:
@@ -226,8 +226,8 @@ class Study:
             missed=missed,
         )
 
-    def unfinished(self) -> tuple[list[int], list[int]]:
-        """Numbers of trials to go on with, and of those to void (their configuration is not whole)."""
+    def find_unfinished(self) -> tuple[list[int], list[int]]:
+        """Numbers of the trials to resume, and of those to void (their configuration is incomplete)."""
         whole: list[int] = []
         torn: list[int] = []
         for frozen in self._trials():
@@ -237,7 +237,7 @@ class Study:
         return whole, torn
 
     def curves(self) -> Curves:
-        """All curves as losses, for the schedulers."""
+        """The curves of all trials as losses, for the schedulers."""
         curves = Curves()
         for frozen in self._trials():
             for step, value in frozen.intermediate_values.items():
@@ -247,8 +247,8 @@ class Study:
 
     def importances(self) -> dict[str, float]:
         """Share of each parameter in the first objective (`raybayes.search.outcomes.importance`); empty for several."""
-        return {} if len(self.objectives) > 1 else shares(self._trials(), self._study.directions[0])
+        return {} if len(self.objectives) > 1 else importance_shares(self._trials(), self._study.directions[0])
 
     def importance_intervals(self, seed: int) -> dict[str, tuple[float, float]]:
-        """How far each share may be off: bootstrap quantiles; empty where `importances` is."""
-        return {} if len(self.objectives) > 1 else intervals(self._trials(), self._study.directions[0], seed)
+        """Bootstrap quantiles of each share; empty where `importances` is."""
+        return {} if len(self.objectives) > 1 else importance_intervals(self._trials(), self._study.directions[0], seed)

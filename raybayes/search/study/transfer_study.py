@@ -1,4 +1,4 @@
-"""A study whose sampler also sees trials of earlier sweeps; they are never written into it."""
+"""A study whose sampler also sees trials of earlier sweeps, which are never written into it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from raybayes.space import Choice, Float, Parameter, Space, Value
 
 
 @dataclass(frozen=True)
-class Past:
+class PastTrial:
     """A complete trial of an earlier sweep.
 
     Args:
         params: its configuration, within the space.
-        values: its objectives, if they are on this sweep's scale (the same fixed configuration); else None.
-        standing: for each objective, which share of its own sweep's trials was better, in (0, 1).
+        values: its objectives, if they are on this sweep's scale (the same fixed configuration); None otherwise.
+        standing: per objective, the share of its own sweep's trials that were better, in (0, 1).
     """
 
     params: dict[str, Value]
@@ -33,19 +33,19 @@ class Past:
 
 
 class TransferStudy(ExtendedStudy):
-    """An Optuna study that shows `past` to a sampler while `informing` is set."""
+    """An Optuna study that shows `past` to its sampler while `showing_past` is True."""
 
     def __init__(
-        self, name: str, storage: BaseStorage, space: Space, objectives: Sequence[Objective], past: Sequence[Past]
+        self, name: str, storage: BaseStorage, space: Space, objectives: Sequence[Objective], past: Sequence[PastTrial]
     ) -> None:
         super().__init__(name, storage, sampler=RandomSampler())
-        self.informing = False
+        self.showing_past = False
         self._objectives, self._past = objectives, past
-        self._distributions = {name: distribution(space[name]) for name in space}
+        self._distributions = {name: to_distribution(space[name]) for name in space}
         self._shown: tuple[int, list[FrozenTrial]] | None = None
 
     def extra_trials(self, own: Sequence[FrozenTrial], states: Container[TrialState] | None) -> list[FrozenTrial]:
-        if not (self.informing and self._past) or (states is not None and TrialState.COMPLETE not in states):
+        if not (self.showing_past and self._past) or (states is not None and TrialState.COMPLETE not in states):
             return []
         done = [trial for trial in own if trial.state is TrialState.COMPLETE]
         if self._shown is None or self._shown[0] != len(done):
@@ -67,13 +67,13 @@ class TransferStudy(ExtendedStudy):
                 distributions={name: self._distributions[name] for name in past.params},
                 values=list(values),
             )
-            trial.number = position - len(self._past)  # older than all of this study's
+            trial.number = position - len(self._past)  # before all trials of this study
             shown.append(trial)
         return shown
 
 
 def quantile(ladder: Sequence[float], share: float) -> float:
-    """The value below which that share of a sorted list lies; the share itself where the list is empty."""
+    """The value below which this share of a sorted list lies; the share itself for an empty list."""
     if not ladder:
         return share
     place = min(max(share * len(ladder) - 0.5, 0.0), len(ladder) - 1.0)
@@ -82,11 +82,11 @@ def quantile(ladder: Sequence[float], share: float) -> float:
     return ladder[low] + (place - low) * (ladder[high] - ladder[low])
 
 
-def distribution(parameter: Parameter) -> BaseDistribution:
-    """A parameter as Optuna stores it."""
+def to_distribution(parameter: Parameter) -> BaseDistribution:
+    """The Optuna distribution of a parameter."""
     if isinstance(parameter, Choice):
         return CategoricalDistribution(parameter.values)
-    top: Any = parameter.nearest(parameter.high)  # Optuna warns of a range that its step misses
+    top: Any = parameter.nearest(parameter.high)  # Optuna warns if the steps miss the upper bound
     if isinstance(parameter, Float):
         return FloatDistribution(parameter.low, top, log=parameter.log, step=parameter.step)
     return IntDistribution(parameter.low, top, log=parameter.log, step=parameter.step)

@@ -12,7 +12,7 @@ from raybayes.space import Float, Int, Parameter, Space, Value
 
 
 def trials_table(records: Sequence[TrialRecord], space: Space, objectives: Sequence[Objective]) -> pa.Table:
-    """One row a trial: trial, state, steps, objectives with standard errors, n (runs), config.*, seconds, times, ..."""
+    """One row per trial: trial, state, steps, objectives with standard errors, n (runs), config.*, seconds, ..."""
     columns: dict[str, pa.Array] = {
         "trial": pa.array([r.number for r in records], pa.int64()),
         "state": pa.array([str(r.state) for r in records], pa.string()),
@@ -40,12 +40,12 @@ def _value(record: TrialRecord, objective: int) -> float | None:
     if record.values is not None:
         return record.values[objective]
     if objective == 0 and record.curve:
-        return record.curve[max(record.curve)]  # a pruned or failed trial shows how far it came
+        return record.curve[max(record.curve)]  # a pruned or failed trial shows its last value
     return None
 
 
 def _config_column(parameter: Parameter, values: Sequence[Value]) -> pa.Array:
-    """The type comes from the space, not from the values, so that all tables of a sweep have the same columns."""
+    """A column whose type depends on the space and not on the values: all tables of a sweep have equal columns."""
     if isinstance(parameter, Int):
         return pa.array(values, pa.int64())
     if isinstance(parameter, Float):

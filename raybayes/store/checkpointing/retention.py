@@ -1,4 +1,4 @@
-"""Which checkpoints a sweep keeps: retention is a property of the sweep, and not of the trial."""
+"""Selects and deletes the checkpoints that a sweep no longer needs."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ Key = tuple[int, int, int]  # trial, repeat, step
 UNFINISHED_KEEP = 2
 
 
-def to_delete(
+def select_deletable(
     present: Collection[Key], unfinished: Collection[int], ranking: Sequence[int], keep_best: int
 ) -> list[Key]:
-    """Which checkpoints a sweep no longer needs, sorted.
+    """The checkpoints that a sweep no longer needs, sorted.
 
-    Of every unfinished trial the two newest steps are kept: one to resume from, and the one before for the case that it
-    is damaged. Of the best `keep_best` finished trials the newest step is kept, as a result. A trial keeps all its
-    repeats. Everything else goes.
+    An unfinished trial keeps its two newest steps: one to resume from, and the one before in case that is damaged. The
+    best `keep_best` finished trials keep their newest step, as a result. A trial keeps all its repeats. All others are
+    deletable.
 
     Args:
         present: (trial, repeat, step) of every checkpoint.
-        unfinished: trials that run, wait, or are paused.
-        ranking: finished trials worth keeping, best first; those that failed or were pruned need not be in it.
-        keep_best: how many of the ranking keep their newest step.
+        unfinished: trials that are running, waiting or paused.
+        ranking: finished trials, best first; failed and pruned ones may be left out.
+        keep_best: number of trials of the ranking that keep their newest step.
     """
     kept: set[Key] = set()
     results = set(ranking[:keep_best])
@@ -36,25 +36,25 @@ def to_delete(
     return sorted(set(present) - kept)
 
 
-def retain(layout: Layout, unfinished: Collection[int], ranking: Sequence[int], keep_best: int) -> list[Key]:
-    """Delete what `to_delete` names, and return it.
+def delete_surplus(layout: Layout, unfinished: Collection[int], ranking: Sequence[int], keep_best: int) -> list[Key]:
+    """Delete what `select_deletable` selects, and return it.
 
-    A checkpoint with a missing or short file does not count as the newest, so the one before it stays.
+    A checkpoint with a missing or short file does not count as the newest, so the one before it is kept.
     """
     present = [
         (trial, repeat, step)
-        for trial, repeat in checkpoints.trials(layout)
-        for step in checkpoints.steps(layout, trial, repeat)
+        for trial, repeat in checkpoints.list_trials(layout)
+        for step in checkpoints.list_steps(layout, trial, repeat)
     ]
-    whole = [key for key in present if isinstance(checkpoints.look(layout, *key), CheckpointRef)]
+    whole = [key for key in present if isinstance(checkpoints.inspect_checkpoint(layout, *key), CheckpointRef)]
     wanted = set(unfinished) | set(ranking[:keep_best])
     broken = [key for key in present if key not in whole and key[0] not in wanted]
-    doomed = sorted([*to_delete(whole, unfinished, ranking, keep_best), *broken])
+    doomed = sorted([*select_deletable(whole, unfinished, ranking, keep_best), *broken])
     for key in doomed:
         checkpoints.delete(layout, *key)
     return doomed
 
 
-def holders(layout: Layout) -> set[int]:
-    """Numbers of the trials that have a folder of checkpoints."""
-    return {trial for trial, _ in checkpoints.trials(layout)}
+def list_trials_with_checkpoints(layout: Layout) -> set[int]:
+    """Numbers of the trials that have checkpoints."""
+    return {trial for trial, _ in checkpoints.list_trials(layout)}

@@ -1,4 +1,4 @@
-"""Where the time of a sweep's slots went: one row a job, beside the reports of its burst."""
+"""The profile of a sweep: how each slot spent its time, one row per run."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ UPLOAD_EVERY_S = 60.0
 
 
 class ProfileLog:
-    """The rows of one burst, as lines of JSON. A crash may cost those of the last second, and nothing else.
+    """The rows of one burst, as JSON lines. A crash may lose those of the last second.
 
     Args:
-        burst: the number of the burst, as its reports have it.
+        burst: the number of the burst, the same as for its reports.
     """
 
     def __init__(self, layout: Layout, burst: int, clock: Clock = WALL) -> None:
@@ -40,18 +40,18 @@ class ProfileLog:
         self._written = clock.elapsed()
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Take one row: the columns of SCHEMA."""
+        """Add one row, with the columns of SCHEMA."""
         self._lines.append(json.dumps(dict(row)) + "\n")
         every_s = WRITE_EVERY_S if self._layout.storage.local else UPLOAD_EVERY_S
         if self._clock.elapsed() - self._written >= every_s:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is new. A disk that refuses costs the profile, not the sweep."""
+        """Write the new rows. If the storage cannot be written, the sweep continues without a profile."""
         self._written = self._clock.elapsed()
         path = self._layout.profile(self._burst)
         try:
-            if not self._layout.storage.local:  # it cannot append
+            if not self._layout.storage.local:  # object stores cannot append
                 self._layout.storage.write_bytes(path, "".join(self._lines).encode())
                 return
             file = self._layout.storage.local_path(path)
@@ -64,7 +64,7 @@ class ProfileLog:
 
 
 def read_profile(layout: Layout) -> pa.Table:
-    """All rows of all bursts, in the columns of SCHEMA; a last line that a crash has torn is ignored."""
+    """All rows of all bursts, in the columns of SCHEMA; an incomplete last line after a crash is ignored."""
     rows = []
     for name in sorted(layout.storage.list(layout.profiles)):
         for line in layout.storage.read_bytes(f"{layout.profiles}/{name}").splitlines():

@@ -1,7 +1,7 @@
-"""TensorBoard's event files, one folder a trial, made from the stored reports: training never waits for them.
+"""TensorBoard's event files, one folder per trial, made from the stored reports: training never waits for them.
 
 `tensorboard --logdir SWEEP/tensorboard` shows every metric of every trial over its steps, and the configurations as
-hyperparameters. On a disk the files grow while the sweep runs; an object store gets them when a burst ends.
+hyperparameters. On a disk the files grow while the sweep runs; on an object store they are written when a burst ends.
 """
 
 from __future__ import annotations
@@ -29,34 +29,34 @@ _MARK = re.compile(r"\.burst-(\d{4,})")
 
 
 class EventFiles:
-    """Keeps the event files of a sweep up with its reports. One process at a time writes them: the burst's driver.
+    """Writes the event files of a sweep from its reports. Only one process writes them: the driver of the burst.
 
-    What a killed driver did not get to write is made good by the next one.
+    What a killed driver did not write, the next one writes.
     """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._follower: ReportTail | None = None
+        self._tail: ReportTail | None = None
         self._bursts: set[int] = set()
-        self._begun: set[str] = set()  # files
-        self._held: dict[str, list[bytes]] = {}  # on an object store: what is to be written at the end
+        self._started_files: set[str] = set()  # files
+        self._held: dict[str, list[bytes]] = {}  # on an object store: what to write at the end
         self._attempts: dict[tuple[int, int], int] = {}
 
     def update(self) -> list[tuple[int, Row]]:
-        """Write what has been reported since the last call, and return it as (burst, report).
+        """Write the reports since the last call, and return them as (burst, report).
 
         Raises:
-            StoreError: the storage refuses.
+            StoreError: the storage cannot be written.
         """
-        if self._follower is None:
+        if self._tail is None:
             marks = (_MARK.fullmatch(name) for name in self._layout.storage.list(self._layout.tensorboard))
-            self._follower = ReportTail(self._layout, {int(mark[1]) for mark in marks if mark})
-        news = self._follower.news()
+            self._tail = ReportTail(self._layout, {int(mark[1]) for mark in marks if mark})
+        new = self._tail.read_new()
         grown: dict[str, list[bytes]] = {}
-        for burst, row in news:
+        for burst, row in new:
             self._bursts.add(burst)
             path = self._layout.event_file(row["trial"], row["repeat"], burst)
-            if path not in self._begun and path not in grown:
+            if path not in self._started_files and path not in grown:
                 grown[path] = [_record(Event(wall_time=row["time"], file_version=_VERSION))]
             grown.setdefault(path, []).extend(self._records(row))
         for path, records in grown.items():
@@ -64,18 +64,18 @@ class EventFiles:
                 self._write(path, records)
             else:
                 self._held.setdefault(path, []).extend(records)
-            self._begun.add(path)
-        return news
+            self._started_files.add(path)
+        return new
 
     def close(self, trials: pa.Table | None, objectives: Sequence[str]) -> None:
-        """Write the rest, and the configuration of each trial as TensorBoard's hyperparameters.
+        """Write the rest, and the configuration of each trial as TensorBoard hyperparameters.
 
         Args:
-            trials: the table of trials, or None if there is none.
+            trials: the table of trials; None if there is none.
             objectives: names of the metrics by which TensorBoard compares configurations.
 
         Raises:
-            StoreError: the storage refuses.
+            StoreError: the storage cannot be written.
         """
         self.update()
         for path, records in self._held.items():
@@ -92,7 +92,7 @@ class EventFiles:
         found = []
         key = row["trial"], row["repeat"]
         if self._attempts.get(key, row["attempt"]) != row["attempt"]:
-            # The trial went on from a checkpoint: TensorBoard drops what it knows from this step on.
+            # The trial was resumed from a checkpoint: TensorBoard drops what it has from this step on.
             log = SessionLog(status=SessionLog.START)
             found.append(_record(Event(wall_time=row["time"], step=row["step"], session_log=log)))
         self._attempts[key] = row["attempt"]
@@ -109,19 +109,23 @@ class EventFiles:
         file = self._layout.storage.local_path(path)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            with open(file, "ab" if path in self._begun else "wb") as stream:  # an old one is that of a killed driver
+            with open(
+                file, "ab" if path in self._started_files else "wb"
+            ) as stream:  # an existing file is from a killed driver
                 stream.write(b"".join(records))
         except OSError as error:
-            raise StoreError(f"{self._layout.storage.shown(path)}: cannot be written: {error.strerror}.") from error
+            raise StoreError(
+                f"{self._layout.storage.display_path(path)}: cannot be written: {error.strerror}."
+            ) from error
 
     def _configuration(self, row: Mapping[str, Any], objectives: Sequence[str]) -> None:
         chosen = {name.removeprefix(_CONFIG): value for name, value in row.items() if name.startswith(_CONFIG)}
         known = {name: value for name, value in chosen.items() if value is not None}
         if not known:
             return
-        begun = Event(wall_time=row["started"] or 0.0, file_version=_VERSION)
+        start = Event(wall_time=row["started"] or 0.0, file_version=_VERSION)
         parts = hparams(known, dict.fromkeys(objectives, math.nan))
-        events = [begun, *(Event(wall_time=row["ended"] or 0.0, summary=part) for part in parts)]
+        events = [start, *(Event(wall_time=row["ended"] or 0.0, summary=part) for part in parts)]
         folder = self._layout.event_file(row["trial"], 0, 0).rpartition("/")[0]
         data = b"".join(_record(event) for event in events)
         self._layout.storage.write_bytes(f"{folder}/events.out.tfevents.configuration.raybayes", data)

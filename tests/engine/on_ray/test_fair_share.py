@@ -110,13 +110,13 @@ def test_a_sweep_that_is_silent_is_forgotten():
     assert shares.update("b", claim()) == 4
 
 
-def test_the_room_is_what_the_others_leave():
-    room = SlotLimit(4)
-    assert room.slots == 4
-    room.granted = 1
-    assert (room.slots, room.wanted) == (1, 4)
-    room.granted = 9
-    assert room.slots == 4
+def test_the_limit_is_what_the_others_leave():
+    limit = SlotLimit(4)
+    assert limit.slots == 4
+    limit.granted = 1
+    assert (limit.slots, limit.wanted) == (1, 4)
+    limit.granted = 9
+    assert limit.slots == 4
 
 
 @pytest.mark.parametrize("weight", [0, -1, float("nan")])
@@ -128,21 +128,21 @@ def test_a_weight_is_above_nought(tmp_path, weight):
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_cluster")
 def test_the_actor_may_die():
-    room = SlotLimit(9)
-    agreement = FairShareClient("a", 1.0, Resources(), room)
+    limit = SlotLimit(9)
+    client = FairShareClient("a", 1.0, Resources(), limit)
 
     def renewed():
-        room.granted = None
+        limit.granted = None
         deadline = time.monotonic() + 60
-        while room.granted is None and time.monotonic() < deadline:
-            agreement.renew(1)
+        while limit.granted is None and time.monotonic() < deadline:
+            client.renew(1)
             time.sleep(0.05)
-        return room.granted
+        return limit.granted
 
     assert renewed() == 1
     ray.kill(ray.get_actor(LEDGER, namespace="raybayes"))
     assert renewed() == 1
-    agreement.leave()
+    client.leave()
     ray.kill(ray.get_actor(LEDGER, namespace="raybayes"))
 
 

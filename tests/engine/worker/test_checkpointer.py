@@ -28,7 +28,7 @@ class Controller:
         self.layout, self.announced = layout, []
 
     def before_checkpoint(self, key, step):
-        self.announced.append((step, checkpoints.steps(self.layout, *key)))
+        self.announced.append((step, checkpoints.list_steps(self.layout, *key)))
 
 
 class Gate:
@@ -65,9 +65,9 @@ def layout(tmp_path):
     return Layout(open_storage(str(tmp_path / "s")))
 
 
-def saver_of(layout, group=None, clock=None, checkpoint_every=10.0):
-    job = TrialRun("parabola", {}, 3, 0, 0, layout.storage, checkpoint_every)
-    return AsyncCheckpointer(job, Controller(layout), group or SingleProcessGroup(), clock or VirtualClock(), LOG)
+def checkpointer_of(layout, group=None, clock=None, checkpoint_every=10.0):
+    run = TrialRun("parabola", {}, 3, 0, 0, layout.storage, checkpoint_every)
+    return AsyncCheckpointer(run, Controller(layout), group or SingleProcessGroup(), clock or VirtualClock(), LOG)
 
 
 def wait_until(condition):
@@ -78,12 +78,12 @@ def wait_until(condition):
 
 
 def stored(layout):
-    return checkpoints.steps(layout, 3, 0)
+    return checkpoints.list_steps(layout, 3, 0)
 
 
 def test_training_goes_on_while_a_checkpoint_is_on_its_way_and_the_next_is_not_due(layout, monkeypatch):
     gate, clock = Gate(monkeypatch), VirtualClock()
-    checkpointer = saver_of(layout, clock=clock)
+    checkpointer = checkpointer_of(layout, clock=clock)
     clock.advance(11)
     assert checkpointer.due
     content = {"w": torch.zeros(2)}
@@ -97,12 +97,12 @@ def test_training_goes_on_while_a_checkpoint_is_on_its_way_and_the_next_is_not_d
     gate.open.set()
     wait_until(lambda: stored(layout) == [4])
     wait_until(lambda: checkpointer.poll() or checkpointer.due)
-    assert float(checkpoints.load(checkpoints.newest(layout, 3, 0))[0]["w"].sum()) == 0.0
+    assert float(checkpoints.load(checkpoints.find_newest(layout, 3, 0))[0]["w"].sum()) == 0.0
     checkpointer.close()
 
 
 def test_one_that_is_waited_for_comes_after_the_one_on_its_way(layout, monkeypatch):
-    gate, checkpointer = Gate(monkeypatch), saver_of(layout)
+    gate, checkpointer = Gate(monkeypatch), checkpointer_of(layout)
     checkpointer.save(4, {"w": 4}, wait=False)
     threading.Timer(0.1, gate.open.set).start()
     checkpointer.save(7, {"w": 7}, wait=True)
@@ -116,7 +116,7 @@ def test_one_that_is_waited_for_comes_after_the_one_on_its_way(layout, monkeypat
 
 @pytest.mark.parametrize("moment", ["before the upload", "before the manifest", "before it has its place"])
 def test_a_process_that_dies_on_the_way_leaves_the_checkpoint_before(layout, monkeypatch, moment):
-    saver_of(layout).save(2, {"w": 2}, wait=True)
+    checkpointer_of(layout).save(2, {"w": 2}, wait=True)
 
     def dead(*arguments, **options):
         raise SystemExit
@@ -126,20 +126,20 @@ def test_a_process_that_dies_on_the_way_leaves_the_checkpoint_before(layout, mon
         "before the manifest": (checkpoints, "publish"),
         "before it has its place": (checkpoints, "_put_in_place"),
     }[moment]
-    checkpointer = saver_of(layout)
+    checkpointer = checkpointer_of(layout)
     with monkeypatch.context() as patch:
         patch.setattr(*place, dead)
         checkpointer.save(5, {"w": 5}, wait=False)
         with pytest.raises(SystemExit):
             checkpointer.settle()
     assert stored(layout) == [2]
-    checkpoints.stale_parts(layout)
+    checkpoints.remove_stale_parts(layout)
     assert layout.storage.list(layout.trial(3, 0)) == ["00000002"]
-    assert checkpoints.load(checkpoints.newest(layout, 3, 0))[0] == {"w": 2}
+    assert checkpoints.load(checkpoints.find_newest(layout, 3, 0))[0] == {"w": 2}
 
 
 def test_the_end_of_a_trial_breaks_off_what_is_on_its_way_and_leaves_nothing(layout, monkeypatch):
-    gate, checkpointer = Gate(monkeypatch), saver_of(layout)
+    gate, checkpointer = Gate(monkeypatch), checkpointer_of(layout)
     checkpointer.save(4, {"w": torch.zeros(2)}, wait=False)
     assert gate.begun.wait(30)
     checkpointer._abandoned = True
@@ -153,7 +153,7 @@ def test_a_storage_that_refuses_costs_the_checkpoint_and_not_the_trial(layout, m
     def refused(*arguments):
         raise StoreError("cannot write this: No space left on device") from OSError("No space left on device")
 
-    checkpointer = saver_of(layout)
+    checkpointer = checkpointer_of(layout)
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "upload_rank", refused)
         checkpointer.save(4, {"w": 4}, wait=False)
@@ -168,13 +168,13 @@ def test_a_storage_that_refuses_costs_the_checkpoint_and_not_the_trial(layout, m
 
 
 def test_a_state_that_cannot_be_stored_fails_the_trial(layout):
-    with pytest.raises(StoreError, match="which a checkpoint does not hold"):
-        saver_of(layout).save(4, {"w": object()}, wait=False)
+    with pytest.raises(StoreError, match="which a checkpoint cannot hold"):
+        checkpointer_of(layout).save(4, {"w": object()}, wait=False)
 
 
 def test_the_longer_the_training_has_to_wait_the_less_often(layout, monkeypatch):
     clock = VirtualClock()
-    checkpointer = saver_of(layout, clock=clock)
+    checkpointer = checkpointer_of(layout, clock=clock)
     monkeypatch.setattr(checkpointer, "_stage", lambda staged, step, content: clock.advance(2.0))
     checkpointer.save(4, {"w": 4}, wait=False)
     checkpointer.settle()
@@ -187,7 +187,7 @@ def test_the_longer_the_training_has_to_wait_the_less_often(layout, monkeypatch)
 
 def test_every_report_means_every_report(layout, monkeypatch):
     gate = Gate(monkeypatch)
-    checkpointer = saver_of(layout, checkpoint_every=0.0)
+    checkpointer = checkpointer_of(layout, checkpoint_every=0.0)
     for step in (1, 2, 3):
         assert checkpointer.due
         checkpointer.save(step, {"w": step}, wait=False)
@@ -197,11 +197,11 @@ def test_every_report_means_every_report(layout, monkeypatch):
 
 def test_two_ranks_are_one_checkpoint(layout, monkeypatch):
     gate, meeting, values = Gate(monkeypatch), threading.Barrier(2), [None, None]
-    savers = [saver_of(layout, Pair(rank, meeting, values)) for rank in (0, 1)]
+    checkpointers = [checkpointer_of(layout, Pair(rank, meeting, values)) for rank in (0, 1)]
     both_on_their_way = threading.Barrier(3)
 
     def work(rank):
-        checkpointer = savers[rank]
+        checkpointer = checkpointers[rank]
         checkpointer.save(4, {"rank": rank}, wait=False)
         checkpointer.poll()
         both_on_their_way.wait(30)
@@ -221,9 +221,9 @@ def test_two_ranks_are_one_checkpoint(layout, monkeypatch):
     for thread in threads:
         thread.join(30)
     assert stored(layout) == [6, 8]
-    assert [state["rank"] for state in checkpoints.load(checkpoints.newest(layout, 3, 0))] == [0, 1]
-    assert [step for step, _ in savers[0]._controller.announced] == [4, 6, 8]
-    assert savers[1]._controller.announced == []
+    assert [state["rank"] for state in checkpoints.load(checkpoints.find_newest(layout, 3, 0))] == [0, 1]
+    assert [step for step, _ in checkpointers[0]._controller.announced] == [4, 6, 8]
+    assert checkpointers[1]._controller.announced == []
 
 
 def test_a_whole_trial_with_checkpoints_beside_it(tmp_path, monkeypatch):
@@ -240,4 +240,4 @@ def test_a_whole_trial_with_checkpoints_beside_it(tmp_path, monkeypatch):
     found = rb.resume(sweep.path, executor="local", time_budget=None)
     plain = rb.sweep("parabola", config=config, name="w", **{**options, "checkpoint_every": 0.0})
     assert found.reports["loss"].to_pylist() == plain.reports["loss"].to_pylist()
-    assert len(checkpoints.steps(found.layout, 0, 0)) == 1
+    assert len(checkpoints.list_steps(found.layout, 0, 0)) == 1

@@ -1,7 +1,7 @@
 import matplotlib
 import numpy as np
 
-from raybayes.reporting.figures.importances import importance_bars
+from raybayes.reporting.figures.importances import draw_importances
 from raybayes.search.objective import Objective
 
 LOSS = Objective("loss", "minimize", "nats")
@@ -12,7 +12,7 @@ def texts(figure):
 
 
 def test_importances_have_bars_and_intervals():
-    figure = importance_bars({"lr": 0.7, "wd": 0.3}, LOSS, {"lr": (0.5, 0.9), "wd": (0.1, 0.4)})
+    figure = draw_importances({"lr": 0.7, "wd": 0.3}, LOSS, {"lr": (0.5, 0.9), "wd": (0.1, 0.4)})
     [axes] = figure.axes
     assert [bar.get_width() for bar in axes.patches] == [0.3, 0.7]
     [spans] = [c for c in axes.collections if len(c.get_segments()) == 2]
@@ -21,6 +21,6 @@ def test_importances_have_bars_and_intervals():
 
 
 def test_of_many_parameters_the_most_important_are_drawn():
-    figure = importance_bars({f"x{i}": i / 1000 for i in range(30)}, LOSS)
+    figure = draw_importances({f"x{i}": i / 1000 for i in range(30)}, LOSS)
     assert "what loss depends on; 10 smaller ones not drawn" in texts(figure)
     assert len(figure.axes[0].patches) == 20

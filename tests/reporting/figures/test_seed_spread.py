@@ -3,7 +3,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from raybayes.reporting.figures.history import history
+from raybayes.reporting.figures.history import draw_history
 from raybayes.reporting.figures.seed_spread import seed_deviation, seed_values
 from raybayes.search.objective import Objective
 
@@ -49,9 +49,9 @@ def test_trials_without_a_result_count_for_no_noise():
 
 def test_history_shows_each_seed_and_says_how_far_they_differ():
     trials, reports = repeated([[1.0, 3.0], [2.0, 4.0], [6.0, 8.0]])
-    figure = history(trials, LOSS, reports)
+    figure = draw_history(trials, LOSS, reports)
     [axes] = figure.axes
     [dots] = [c for c in axes.collections if c.get_label() == "one seed"]
     assert np.asarray(dots.get_offsets()).tolist() == [[0, 1], [0, 3], [1, 2], [1, 4], [2, 6], [2, 8]]
     assert "loss of each trial; lower is better; seeds differ by ± 1.4" in texts(figure)
-    assert "seeds differ" not in " ".join(texts(history(trials, LOSS)))
+    assert "seeds differ" not in " ".join(texts(draw_history(trials, LOSS)))

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from raybayes.reporting.figures import style
-from raybayes.reporting.figures.slot_times import BINS, binned, slot_times, spans_of
-from raybayes.reporting.tables.slot_shares import by_slot, in_percent, shares
+from raybayes.reporting.figures.slot_times import BINS, bin_shares, draw_slot_times, spans_of
+from raybayes.reporting.tables.slot_shares import group_by_slot, slot_shares, to_percent
 from raybayes.store.logs.profile import PARTS, SCHEMA
 
 
@@ -57,11 +57,11 @@ def test_bins_are_covered_as_a_slow_sum_says():
         sum(max(0.0, min(e, right) - max(b, left)) for b, e in zip(begin, end, strict=True)) / (right - left)
         for left, right in itertools.pairwise(edges)
     ]
-    assert binned(begin, end, edges) == pytest.approx(slow)
+    assert bin_shares(begin, end, edges) == pytest.approx(slow)
 
 
 def test_a_band_for_each_slot_with_the_shares_of_its_time():
-    figure = slot_times(steady())
+    figure = draw_slot_times(steady())
     [axes] = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["slot 0", "slot 1"]
     assert len(axes.collections) == 2
@@ -71,7 +71,7 @@ def test_a_band_for_each_slot_with_the_shares_of_its_time():
     assert len(corners) == 4 * BINS
     assert area(corners) == pytest.approx(0.8 * 0.84 * 50.0)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["training", "reporting", "asking"]
-    assert style.rendered(figure, "svg") == style.rendered(slot_times(steady()), "svg")
+    assert style.render_figure(figure, "svg") == style.render_figure(draw_slot_times(steady()), "svg")
 
 
 def area(corners):
@@ -86,31 +86,31 @@ def to_rgb(colour):
 
 def test_many_slots_are_drawn_by_node():
     many = steady(slots=60, jobs=3, node=lambda slot: f"node{slot % 3}")
-    assert list(by_slot(many)) == ["node0", "node1", "node2"]
-    [axes] = slot_times(many).axes
+    assert list(group_by_slot(many)) == ["node0", "node1", "node2"]
+    [axes] = draw_slot_times(many).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["node0", "node1", "node2"]
-    assert len(shares(many)) == 4
+    assert len(slot_shares(many)) == 4
 
 
 def test_a_long_sweep_is_no_larger_a_picture_than_a_short_one():
-    short, long = (len(style.rendered(slot_times(steady(jobs=jobs)), "svg")) for jobs in (300, 1500))
+    short, long = (len(style.render_figure(draw_slot_times(steady(jobs=jobs)), "svg")) for jobs in (300, 1500))
     assert long < 1.3 * short
 
 
 def test_a_long_pause_is_cut_out():
     pause = profile(job(1, 10.0, training=10.0), job(1, 5000.0, training=10.0))
-    [axes] = slot_times(pause).axes
+    [axes] = draw_slot_times(pause).axes
     assert any("idle" in text.get_text() for text in axes.texts)
     assert axes.get_xlim()[1] < 30
 
 
 def test_without_slots_there_is_nothing_to_draw():
-    assert slot_times(profile()) is None
-    assert len(shares(profile())) == 0
+    assert draw_slot_times(profile()) is None
+    assert len(slot_shares(profile())) == 0
 
 
 def test_percent_to_read():
-    [everything, *slots] = in_percent(shares(steady())).to_pylist()
+    [everything, *slots] = to_percent(slot_shares(steady())).to_pylist()
     assert everything["slot"] == "all"
     assert (everything["jobs"], everything["training %"], everything["asking %"]) == (100, 80.0, 10.0)
     assert [row["slot"] for row in slots] == ["0", "1"]

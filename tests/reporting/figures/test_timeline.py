@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raybayes.reporting.figures.timeline import Bar, lanes_of, timeline, work_time
+from raybayes.reporting.figures.timeline import Bar, draw_timeline, lanes_of, work_time
 
 spans = st.lists(
     st.tuples(st.integers(0, 100), st.integers(0, 40)).map(lambda pair: (float(pair[0]), float(sum(pair)))),
@@ -47,7 +47,7 @@ def test_a_long_pause_is_cut_and_a_short_one_is_not():
 
 def test_the_figure_groups_by_node_and_names_the_pause(sweep):
     trials, _ = sweep(30, nodes=3, gap_after=20)
-    [axes] = (figure := timeline(trials)).axes
+    [axes] = (figure := draw_timeline(trials)).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["node0", "node1", "node2"]
     found = [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
     assert any(text.endswith(" idle") for text in found)
@@ -66,14 +66,14 @@ def test_trials_that_still_run_reach_to_the_last_news():
             "seconds": [50.0, 70.0, 0.0],
         }
     )
-    [axes] = timeline(trials).axes
+    [axes] = draw_timeline(trials).axes
     right = {path.get_extents().x1 for c in axes.collections for path in c.get_paths()}
     assert right == {50.0, 80.0}
 
 
 def test_a_great_cluster_is_cut_to_a_page(sweep):
     trials, _ = sweep(200, nodes=40, slots=2)
-    figure = timeline(trials)
+    figure = draw_timeline(trials)
     assert figure.get_figheight() <= 7.0
     assert figure.axes[0].get_title() == "200 trials on 40 nodes; 16 nodes not drawn"
 
@@ -89,8 +89,8 @@ def test_a_trial_that_no_node_began_is_on_none():
             "seconds": [50.0, 50.0, 0.0],
         }
     )
-    [axes] = timeline(trials).axes
+    [axes] = draw_timeline(trials).axes
     assert axes.get_title() == "2 trials on 1 node; 1 trial on none"
     assert [label.get_text() for label in axes.get_yticklabels()] == ["worker", "no node"]
-    [axes] = timeline(trials.slice(2)).axes
+    [axes] = draw_timeline(trials.slice(2)).axes
     assert axes.get_title() == "1 trial on no node"

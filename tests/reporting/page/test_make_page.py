@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from raybayes.clock import VirtualClock
-from raybayes.reporting.page.make_page import make_page, render, write_page
+from raybayes.reporting.page.make_page import make_page, render_page, write_page
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
 
@@ -102,12 +102,12 @@ def test_a_thousand_trials_stay_under_five_megabytes(layout, sweep, summary, acc
     page = page_of(layout, summary(accuracy), trials, reports)
     assert len(layout.storage.read_bytes(layout.report_page)) < 5_000_000
     assert page.rows >= 1000
-    assert "On paper: 25 trials and 12 columns at most" in page.text
+    assert "In print: at most 25 trials and 12 columns" in page.text
 
 
 def test_without_a_finished_trial_it_shows_what_there_is(layout, sweep, summary, accuracy):
     page = page_of(layout, summary(accuracy, importances=None), *sweep(4, running=4, bad_rate=0, steps=9))
-    assert "No trial has finished with a result yet. So far there are 4 trials: 4 running; 4 of them have" in page.text
+    assert "No trial has finished with a result yet. So far: 4 trials: 4 running; 4 of them" in page.text
     assert "Best trial" not in page.text
     assert any("over training" in caption for caption in page.pictures)
 
@@ -115,7 +115,7 @@ def test_without_a_finished_trial_it_shows_what_there_is(layout, sweep, summary,
 def test_repeats_are_counted_and_the_verdict_stands_above(sweep, summary, accuracy):
     trials, reports = sweep(12, repeats=True)
     trials = trials.append_column("n", pa.array([3] * 12, pa.int64()))
-    page = Page(render(summary(accuracy, best_summary="Trial 3 & more."), trials, reports, {}, 0.0))
+    page = Page(render_page(summary(accuracy, best_summary="Trial 3 & more."), trials, reports, {}, 0.0))
     assert "Best trial Trial 3 & more. trial" in page.text
     assert re.search(r"accuracy \(%\) [\d.]+ ± [\d.]+ \(n = 3\)", page.text)
     assert "accuracy (%) seeds steps time" in page.text
@@ -124,7 +124,7 @@ def test_repeats_are_counted_and_the_verdict_stands_above(sweep, summary, accura
 def test_without_any_trial_it_is_still_a_page(layout, empty, summary, accuracy):
     page = page_of(layout, summary(accuracy, importances=None), *empty)
     assert "0 trials." in page.text
-    assert "No trial has started either." in page.text
+    assert "No trial has started." in page.text
     assert page.pictures == {}
     assert "Specification" in page.text
 
@@ -147,9 +147,9 @@ def test_a_pareto_front_is_a_table_of_its_trials(summary, accuracy, nll):
             "failure": pa.array([None] * n, pa.string()),
         }
     )
-    page = Page(render(summary(accuracy, nll), trials, REPORTS, {}, now=0.0))
+    page = Page(render_page(summary(accuracy, nll), trials, REPORTS, {}, now=0.0))
     assert "Pareto front, 12 trials" in page.text
-    assert "4 more are starred in the table of trials." in page.text
+    assert "4 more have a star in the table of trials." in page.text
     assert page.text.count("★") == 12
 
 
@@ -159,7 +159,7 @@ def test_what_users_wrote_is_text_and_never_html(sweep, summary, accuracy):
     for column in ("config.method", "failure", "node"):
         at = trials.column_names.index(column)
         trials = trials.set_column(at, column, pa.array([evil] * 12))
-    html = render(
+    html = render_page(
         summary(accuracy, name=evil, spec={"x": evil}, path=evil, project=evil),
         trials,
         reports,
@@ -175,16 +175,16 @@ def test_what_was_run_says_seeds_machines_duration_and_cost(layout, sweep, summa
     facts = {"cpus": 4.0, "gpus": 0.5, "repeats": 3, "bursts": 2, "hardware": {"host": "login1", "cpus": 64}}
     trials, reports = sweep(30, gap_after=20, running=0)
     hours = sum(trials["seconds"].to_pylist()) / 3600
-    text = Page(render(summary(accuracy, **facts), trials, reports, {}, now=0.0)).text
+    text = Page(render_page(summary(accuracy, **facts), trials, reports, {}, now=0.0)).text
     assert "each configuration with 3 seeds derived from it" in text
     assert "host login1, cpus 64" in text
-    assert re.search(r"duration 1 d 06 h, \d\d m \d\d s of it at work in 2 bursts", text)
+    assert re.search(r"duration 1 d 06 h, \d\d m \d\d s of it in 2 bursts", text)
     assert f"{4 * hours:.3g} CPU-hours, {0.5 * hours:.3g} GPU-hours" in text
-    assert re.search(r"up to 6 trials; these slots were taken \d\d% of the working time", text)
+    assert re.search(r"up to 6 trials; their slots were busy \d\d% of the working time", text)
     assert "node0 (" in text
-    assert f"{len(reports):,} reports, one for each epoch" in text
+    assert f"{len(reports):,} reports, one per epoch" in text
 
 
 def test_the_page_says_why_the_projects_part_is_missing(sweep, summary, accuracy):
-    text = Page(render(summary(accuracy), *sweep(5), {}, now=0.0, notice="no project of that name")).text
+    text = Page(render_page(summary(accuracy), *sweep(5), {}, now=0.0, notice="no project of that name")).text
     assert "no project of that name" in text

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from raybayes.errors import SpecError, StoreError
 from raybayes.reporting.export import write_figures, write_long
-from raybayes.reporting.tables.findings import columns, file_name, findings_html, findings_table
+from raybayes.reporting.tables.findings import file_name, findings_columns, findings_table, render_findings
 
 
 def printed(table, width, rows=40):
@@ -18,7 +18,7 @@ def printed(table, width, rows=40):
 
 def test_a_standard_error_stands_beside_its_mean():
     table = pa.table({"method": ["a", "b"], "cll": [-0.1234, None], "cll.se": [0.0021, None], "n": [3, 1]})
-    found = columns(table)
+    found = findings_columns(table)
     assert [column.header for column in found] == ["method", "cll", "n"]
     assert found[1].cells == ["-0.1234 ± 0.0021", "–"]
     assert [column.numeric for column in found] == [False, True, True]
@@ -38,7 +38,7 @@ def test_a_long_text_is_shown_whole_in_several_lines(width):
     text = printed(pa.table({"split": ["fold"], "note": [note], "n": [3]}), width)
     assert max(map(len, text.splitlines())) <= width
     assert [word for word in note.split() if word not in text] == []
-    assert note in findings_html(pa.table({"note": [note]}))
+    assert note in render_findings(pa.table({"note": [note]}))
 
 
 def test_rows_beyond_the_limit_are_counted():
@@ -46,7 +46,7 @@ def test_rows_beyond_the_limit_are_counted():
 
 
 def test_the_page_holds_every_row_as_text():
-    html = findings_html(pa.table({"method": ["<b>"] * 50}))
+    html = render_findings(pa.table({"method": ["<b>"] * 50}))
     assert html.count("<tr>") == 51
     assert "<b>" not in html
 
@@ -56,7 +56,7 @@ def test_a_caption_becomes_a_file_name():
 
 
 def test_a_table_that_is_not_there_or_cannot_be_written(tmp_path):
-    with pytest.raises(SpecError, match="gives no long table"):
+    with pytest.raises(SpecError, match="has no table of results"):
         write_long(None, "x.csv", "csv")
     with pytest.raises(StoreError, match="cannot be written"):
         write_long(pa.table({"a": [1]}), str(tmp_path / "no" / "x.csv"), "csv")
@@ -77,7 +77,7 @@ def test_figures_become_files_named_by_their_captions(tmp_path):
     (written,) = write_figures({"Samples by class, trial 3": figure}, str(tmp_path / "new"))
     assert written == str(tmp_path / "new" / "samples-by-class-trial-3.png")
     assert (tmp_path / "new" / "samples-by-class-trial-3.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(SpecError, match="draws no figure"):
+    with pytest.raises(SpecError, match="has no figure"):
         write_figures({}, str(tmp_path / "none"))
     (tmp_path / "taken").write_text("")
     with pytest.raises(StoreError, match="cannot be written"):

@@ -5,7 +5,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from raybayes.reporting.tables.trials_table import best, counts, failures, trials_table
+from raybayes.reporting.tables.trials_table import best_trials, describe_counts, group_failures, trials_table
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -88,7 +88,7 @@ def test_dropped_parameters_are_named_and_important_ones_stay(sweep, accuracy):
 def test_the_best_is_marked_once_and_a_front_everywhere(sweep, accuracy, nll):
     trials, _ = sweep(40)
     assert text_of(trials_table(trials, [accuracy]), 100).count("★") == 2  # the trial and the legend
-    front = best(trials, [accuracy, nll])
+    front = best_trials(trials, [accuracy, nll])
     printed = text_of(trials_table(trials, [accuracy, nll]), 100)
     assert printed.count("★") == len(front) + 1
     assert "★ Pareto front." in printed
@@ -107,7 +107,7 @@ def test_failures_are_grouped_and_only_the_commonest_told(accuracy):
         for i, error in enumerate(["a", "b", "b", None, "c", "b\nx"])
     ]
     trials = pa.Table.from_pylist(rows)
-    assert failures(trials) == [("b", [1, 2, 5]), ("a", [0]), ("no message", [3]), ("c", [4])]
+    assert group_failures(trials) == [("b", [1, 2, 5]), ("a", [0]), ("no message", [3]), ("c", [4])]
     printed = text_of(trials_table(trials, [accuracy]), 100)
     assert "3 failed, e.g. trial 1: b" in printed
     assert "Other failures: 1 more" in printed
@@ -116,7 +116,7 @@ def test_failures_are_grouped_and_only_the_commonest_told(accuracy):
 def test_an_infeasible_trial_is_called_so(sweep, accuracy):
     trials, _ = sweep(5, running=0, bad_rate=0)
     trials = trials.append_column("feasible", pa.array([False] * 5))
-    assert counts(trials) == "5 trials: 5 infeasible"
+    assert describe_counts(trials) == "5 trials: 5 infeasible"
     assert "★" not in text_of(trials_table(trials, [accuracy]), 100)
 
 

@@ -10,8 +10,16 @@ import pytest
 from rich.console import Console
 
 from raybayes.reporting import ranking
-from raybayes.reporting.terminal.log_lines import news
-from raybayes.reporting.terminal.view import View, Worker, best_so_far, screen, seconds_left, sparkline, used
+from raybayes.reporting.terminal.log_lines import new_lines
+from raybayes.reporting.terminal.view import (
+    ActiveBurst,
+    View,
+    best_so_far,
+    describe_usage,
+    estimate_seconds_left,
+    render_screen,
+    sparkline,
+)
 
 USAGE = {
     "time": 0.0, "nodes": 2, "total": {"CPU": 64.0, "GPU": 4.0}, "taken": {"CPU": 8.0, "GPU": 3.5},
@@ -38,7 +46,7 @@ def look(sweep, accuracy, nll):
         known = [time for time in trials["ended"].to_pylist() if time] or [0.0]
         return View(
             "ensembles-lr", "runs/ensembles-lr", "ensembles", "epoch", (accuracy, nll), wanted, trials, curves, steps,
-            max(known) + 1.0, Worker("node7", 4321, 3.2) if worker else None, {**USAGE, "time": max(known)},
+            max(known) + 1.0, ActiveBurst("node7", 4321, 3.2) if worker else None, {**USAGE, "time": max(known)},
         )  # fmt: skip
 
     return make
@@ -58,7 +66,7 @@ def test_a_sparkline_goes_from_lowest_to_highest():
 
 @pytest.mark.parametrize("width", [60, 80, 100])
 def test_the_screen_fits_and_says_what_goes_on(look, width):
-    text = printed(screen(look(), width), width)
+    text = printed(render_screen(look(), width), width)
     assert max(len(line) for line in text.splitlines()) <= width
     assert "ensembles-lr" in text
     assert "10 of 20" in text
@@ -67,10 +75,10 @@ def test_the_screen_fits_and_says_what_goes_on(look, width):
 
 def test_everything_has_its_place(look):
     view = look(bad_rate=0.3, seed=2)
-    text = printed(screen(view, 100), 100)
-    assert "works on node7, process 4321, last sign of life 3.2 s ago" in text
+    text = printed(render_screen(view, 100), 100)
+    assert "running on node7, process 4321, last heartbeat 3.2 s ago" in text
     assert f"in trial {view.best}" in text
-    assert "CPU 8 of 64 taken, 42 % busy   GPU 3.5 of 4 taken, 93 % busy   memory 12 % full   2 nodes" in text
+    assert "CPU 8 of 64 in use, 42 % busy   GPU 3.5 of 4 in use, 93 % busy   memory 12 % full   2 nodes" in text
     assert "ValueError: the loss is nan after step 3 of 30" in text
     assert "left" in text
     for trial in view.trials.to_pylist():
@@ -80,9 +88,9 @@ def test_everything_has_its_place(look):
 
 
 def test_without_a_worker_nothing_runs_and_it_says_what_to_do(look):
-    view = replace(look(), worker=None)
-    text = printed(screen(view, 100), 100)
-    assert "nobody works on it; go on with: raybayes resume runs/ensembles-lr" in text
+    view = replace(look(), active_burst=None)
+    text = printed(render_screen(view, 100), 100)
+    assert "paused, no burst is running; resume with: raybayes resume runs/ensembles-lr" in text
     assert "2 paused" in text
     assert "left" not in text
     assert not view.finished
@@ -91,21 +99,21 @@ def test_without_a_worker_nothing_runs_and_it_says_what_to_do(look):
 
 def test_old_use_of_machines_says_its_age(look):
     view = look()
-    assert "2 m 00 s ago: CPU" in printed(screen(replace(view, now=view.usage["time"] + 120.0), 100), 100)
-    assert used({}) == ""
+    assert "2 m 00 s ago: CPU" in printed(render_screen(replace(view, now=view.usage["time"] + 120.0), 100), 100)
+    assert describe_usage({}) == ""
 
 
 def test_a_sweep_without_any_trial_is_a_screen(look, empty):
     view = replace(look(), trials=empty[0], curves={}, steps={}, usage={})
-    text = printed(screen(view, 80), 80)
+    text = printed(render_screen(view, 80), 80)
     assert "0 of 20" in text
-    assert seconds_left(view) is None
+    assert estimate_seconds_left(view) is None
 
 
 def test_the_best_so_far_never_gets_worse(look):
     view = look(30)
     curve = best_so_far(view)
-    assert len(curve) == ranking.finished(view.trials, view.objectives[:1]).sum()
+    assert len(curve) == ranking.finished_mask(view.trials, view.objectives[:1]).sum()
     assert (np.diff(curve) >= 0).all()
     assert curve[-1] == max(curve)
 
@@ -115,24 +123,24 @@ def test_time_left_is_that_of_equal_trials():
     rows = [{"trial": i, **done, "started": 10.0 * i, "ended": 10.0 * i + 10} for i in range(4)]
     rows += [{"trial": i, **running, "ended": None} for i in (4, 5)]
     trials = pa.Table.from_pylist(rows).append_column("failure", pa.array([None] * 6, pa.string()))
-    view = View("s", "runs/s", "p", "epoch", (), 10, trials, {}, {}, 46.0, Worker("h", 1, 0.0))
-    assert seconds_left(view) == pytest.approx((4 + 4 + 4 * 10) / 2)
+    view = View("s", "runs/s", "p", "epoch", (), 10, trials, {}, {}, 46.0, ActiveBurst("h", 1, 0.0))
+    assert estimate_seconds_left(view) == pytest.approx((4 + 4 + 4 * 10) / 2)
     late = replace(view, now=100.0)  # longer than any before: they may end any moment, but not in the past
-    assert seconds_left(late) == pytest.approx((1 + 1 + 4 * 10) / 2)
-    assert seconds_left(replace(view, worker=None)) is None
+    assert estimate_seconds_left(late) == pytest.approx((1 + 1 + 4 * 10) / 2)
+    assert estimate_seconds_left(replace(view, active_burst=None)) is None
 
 
 def test_a_log_gets_one_line_for_each_thing_that_happened(look):
     first, later = look(), look(16)
-    works = "works on node7, process 4321, last sign of life 3.2 s ago"
-    assert news(None, first) == [f"ensembles-lr: {works}; {first.ended} of 20 trials have ended"]
-    lines = news(first, later)
+    works = "running on node7, process 4321, last heartbeat 3.2 s ago"
+    assert new_lines(None, first) == [f"ensembles-lr: {works}; {first.ended} of 20 trials finished"]
+    lines = new_lines(first, later)
     assert len(lines) == later.ended - first.ended
     assert all("best accuracy" in line for line in lines)
-    assert news(later, later) == []
-    [line] = news(later, replace(later, worker=None))
-    assert "nobody works on it" in line
-    [line] = news(replace(later, worker=None), replace(later, worker=Worker("node9", 1, 0.0)))
-    assert "works on node9" in line
-    [line] = news(later, replace(later, wanted=30))
+    assert new_lines(later, later) == []
+    [line] = new_lines(later, replace(later, active_burst=None))
+    assert "no burst is running" in line
+    [line] = new_lines(replace(later, active_burst=None), replace(later, active_burst=ActiveBurst("node9", 1, 0.0)))
+    assert "running on node9" in line
+    [line] = new_lines(later, replace(later, wanted=30))
     assert "of 30" in line

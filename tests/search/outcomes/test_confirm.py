@@ -10,7 +10,14 @@ from scipy.stats import ttest_ind
 
 from raybayes.search.objective import Objective
 from raybayes.search.outcomes.best_summary import best_summary
-from raybayes.search.outcomes.confirm import Confirmation, Race, Stage, candidates, judged, pooled
+from raybayes.search.outcomes.confirm import (
+    Confirmation,
+    Race,
+    Stage,
+    choose_candidates,
+    eligible_records,
+    pool_confirmations,
+)
 from raybayes.search.outcomes.outcome import State
 from raybayes.search.outcomes.records import TrialRecord
 
@@ -25,7 +32,7 @@ def record(number, values, params=None, feasible=True, missed=None, **notes):
 
 @given(st.lists(numbers, min_size=2, max_size=8), st.lists(numbers, min_size=2, max_size=8))
 def test_the_test_is_welchs(one, other):
-    lost = Race().lost({0: [(x,) for x in one], 1: [(x,) for x in other]})
+    lost = Race().find_losers({0: [(x,) for x in one], 1: [(x,) for x in other]})
     if len(set(one)) == 1 and len(set(other)) == 1:
         worse = {0} if one[0] > other[0] else {1} if one[0] < other[0] else set()
         assert lost == worse
@@ -36,14 +43,14 @@ def test_the_test_is_welchs(one, other):
 
 
 def test_one_run_says_nothing():
-    assert Race().lost({0: [(0.0,)], 1: [(100.0,)]}) == set()
-    assert Race().lost({0: [(0.0,), (0.1,)], 1: [(100.0,)]}) == set()
-    assert Race().lost({0: [(0.0,), (0.1,)], 1: [(100.0,), (101.0,)]}) == {1}
+    assert Race().find_losers({0: [(0.0,)], 1: [(100.0,)]}) == set()
+    assert Race().find_losers({0: [(0.0,), (0.1,)], 1: [(100.0,)]}) == set()
+    assert Race().find_losers({0: [(0.0,), (0.1,)], 1: [(100.0,), (101.0,)]}) == {1}
 
 
 def test_of_several_objectives_only_what_is_worse_in_all_loses():
     runs = {0: [(0.0, 0.0), (0.1, 0.1)], 1: [(9.0, 9.0), (9.1, 9.1)], 2: [(9.0, -9.0), (9.1, -9.1)]}
-    assert Race().lost(runs) == {1}
+    assert Race().find_losers(runs) == {1}
 
 
 @given(st.integers(0, 10**6))
@@ -51,7 +58,7 @@ def test_the_candidate_with_the_best_mean_never_loses(seed):
     rng = random.Random(seed)
     runs = {t: [(rng.gauss(rng.random(), 0.3),) for _ in range(rng.randint(2, 6))] for t in range(6)}
     best = min(runs, key=lambda t: math.fsum(x for (x,) in runs[t]) / len(runs[t]))
-    assert best not in Race().lost(runs)
+    assert best not in Race().find_losers(runs)
 
 
 def test_candidates_are_the_best_different_feasible_ones():
@@ -59,8 +66,8 @@ def test_candidates_are_the_best_different_feasible_ones():
         record(0, (3.0,)), record(1, (1.0,)), record(2, (1.5,), {"x": 1}), record(3, None), record(5, (2.0,)),
         record(4, (0.0,), feasible=False),
     ]  # fmt: skip
-    assert [r.number for r in candidates(records, [LOSS], 2)] == [1, 5]
-    assert [r.number for r in candidates(records, [SCORE], 9)] == [0, 5, 2]
+    assert [r.number for r in choose_candidates(records, [LOSS], 2)] == [1, 5]
+    assert [r.number for r in choose_candidates(records, [SCORE], 9)] == [0, 5, 2]
 
 
 def test_means_are_over_fresh_seeds_of_all_stages_alone():
@@ -68,21 +75,25 @@ def test_means_are_over_fresh_seeds_of_all_stages_alone():
     first = Stage([record(0, (1.4,), done={"0": {"loss": 1.0}, "1": {"loss": 1.8}}),
                    record(1, (3.0,), done={"0": {"loss": 3.0}})], [0, 1], 2)  # fmt: skip
     second = Stage([record(0, (2.0,), done={"0": {"loss": 2.0}, "1": {"loss": 2.0}})], [0], 2)
-    found = pooled([first, second], records, [LOSS])
+    found = pool_confirmations([first, second], records, [LOSS])
     assert found[0].n == 4
     assert found[0].values == pytest.approx((1.7,))
     assert found[0].errors == pytest.approx((math.sqrt((0.49 + 0.01 + 0.09 + 0.09) / 3 / 4),))
     assert found[0].searched == (1.0,)
-    assert found[0].standing
-    assert not found[1].standing, "it was stopped after one of two seeds"
+    assert found[0].complete
+    assert not found[1].complete, "it was stopped after one of two seeds"
     assert found[1].errors == (None,)
-    assert [(r.number, r.values) for r in judged(records, found)] == [(0, (1.7,))], "trial 1's luck does not win"
-    assert judged(records, {}) == records
+    assert [(r.number, r.values) for r in eligible_records(records, found)] == [(0, (1.7,))], (
+        "trial 1's luck does not win"
+    )
+    assert eligible_records(records, {}) == records
 
 
 def test_a_failed_candidate_does_not_stand():
-    found = pooled([Stage([record(0, None, done={"0": {"loss": 1.0}})], [7], 1)], [record(7, (1.0,))], [LOSS])
-    assert not found[7].standing
+    found = pool_confirmations(
+        [Stage([record(0, None, done={"0": {"loss": 1.0}})], [7], 1)], [record(7, (1.0,))], [LOSS]
+    )
+    assert not found[7].complete
 
 
 @pytest.mark.parametrize(
@@ -96,14 +107,14 @@ def test_a_failed_candidate_does_not_stand():
             [record(0, (1.0,), feasible=False, missed={"size <= 1": 3.0}),
              record(1, (2.0,), feasible=False, missed={"size <= 1": 0.5})],
             {}, {"size": "<= 1"},
-            ["None of the 2 complete trials satisfies size <= 1", "trial 1 comes closest and misses size <= 1 by 0.5"],
+            ["None of the 2 complete trials satisfies size <= 1", "trial 1 is closest and misses size <= 1 by 0.5"],
         ),
         (
             [record(0, (0.1,)), record(1, (0.2,))],
             {0: Confirmation(0, 2, (0.5,), (0.1,), True, False, (0.1,)),
              1: Confirmation(1, 5, (0.3,), (0.012,), True, True, (0.2,))},
             {},
-            ["Best of 2 confirmed, of which 1 stopped early", "trial 1: loss 0.300 ± 0.012 (n = 5", "had found 0.2)"],
+            ["Best of 2 confirmed, 1 of them stopped early: trial 1: loss 0.300 ± 0.012 (n = 5", "reported 0.2)"],
         ),
         (
             [record(0, (0.1,))], {0: Confirmation(0, 5, (0.5,), (0.1,), False, True, (0.1,))}, {"size": "<= 1"},

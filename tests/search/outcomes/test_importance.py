@@ -6,7 +6,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.study import StudyDirection
 
-from raybayes.search.outcomes.importance import intervals, shares
+from raybayes.search.outcomes.importance import importance_intervals, importance_shares
 
 SPACE = {"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1), "kind": CategoricalDistribution(["a", "b"])}
 DOWN, UP = StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE
@@ -26,7 +26,7 @@ def trials(n, seed=0, sign=1.0):
 
 @pytest.mark.parametrize(("direction", "sign"), [(DOWN, 1.0), (UP, -1.0)])
 def test_what_matters_most_comes_first(direction, sign):
-    found = shares(trials(150, sign=sign), direction)
+    found = importance_shares(trials(150, sign=sign), direction)
     assert next(iter(found)) == "x"
     assert sum(found.values()) == pytest.approx(1)
     assert found["x"] > 0.5 > found["kind"]
@@ -35,13 +35,13 @@ def test_what_matters_most_comes_first(direction, sign):
 def test_they_are_those_of_optuna():
     study = optuna.create_study()
     study.add_trials(trials(40))
-    assert shares(trials(40), DOWN) == pytest.approx(optuna.importance.get_param_importances(study))
+    assert importance_shares(trials(40), DOWN) == pytest.approx(optuna.importance.get_param_importances(study))
 
 
 def test_intervals_hold_the_share_and_close_with_more_trials():
     width = {}
     for n in (20, 400):
-        found, share = intervals(trials(n), DOWN, seed=1), shares(trials(n), DOWN)
+        found, share = importance_intervals(trials(n), DOWN, seed=1), importance_shares(trials(n), DOWN)
         assert set(found) == set(share)
         assert all(0 <= low <= high <= 1 for low, high in found.values())
         low, high = found["x"]
@@ -52,14 +52,14 @@ def test_intervals_hold_the_share_and_close_with_more_trials():
 
 def test_the_same_seed_gives_the_same_intervals():
     few = trials(30)
-    assert intervals(few, DOWN, seed=5) == intervals(few, DOWN, seed=5)
-    assert intervals(few, DOWN, seed=5) != intervals(few, DOWN, seed=6)
+    assert importance_intervals(few, DOWN, seed=5) == importance_intervals(few, DOWN, seed=5)
+    assert importance_intervals(few, DOWN, seed=5) != importance_intervals(few, DOWN, seed=6)
 
 
 def test_nothing_is_said_of_too_few_or_equal_trials():
-    assert shares(trials(3), DOWN) == {}
-    assert intervals(trials(3), DOWN, seed=0) == {}
+    assert importance_shares(trials(3), DOWN) == {}
+    assert importance_intervals(trials(3), DOWN, seed=0) == {}
     equal = trials(8)
     for trial in equal:
         trial.value = 1.0
-    assert shares(equal, DOWN) == {}
+    assert importance_shares(equal, DOWN) == {}

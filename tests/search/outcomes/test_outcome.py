@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from raybayes.contract import Action
 from raybayes.errors import SpecError
 from raybayes.search.objective import Objective
-from raybayes.search.outcomes.outcome import Outcome, State, ended, mean_and_error, not_finite, violations
+from raybayes.search.outcomes.outcome import (
+    Outcome,
+    State,
+    decide_outcome,
+    describe_non_finite,
+    mean_and_error,
+    measure_violations,
+)
 
 LOSS = Objective("loss", "minimize")
 SIZE = Objective("size", "maximize")
@@ -33,7 +40,7 @@ SIZE = Objective("size", "maximize")
     ],
 )
 def test_the_end_of_a_trial(action, metrics, error, outcome):
-    assert ended(action, metrics, (LOSS, SIZE), error) == outcome
+    assert decide_outcome(action, metrics, (LOSS, SIZE), error) == outcome
 
 
 def test_which_states_are_final():
@@ -43,7 +50,7 @@ def test_which_states_are_final():
 @given(st.dictionaries(st.sampled_from(["loss", "size", "other"]), st.floats()))
 def test_an_objective_that_is_not_finite_is_named(metrics):
     bad = [name for name in ("loss", "size") if name in metrics and not math.isfinite(metrics[name])]
-    found = not_finite(metrics, (LOSS, SIZE))
+    found = describe_non_finite(metrics, (LOSS, SIZE))
     assert found == (f"{bad[0]} was reported as {metrics[bad[0]]}" if bad else None)
 
 
@@ -61,14 +68,14 @@ def test_an_objective_that_is_not_finite_is_named(metrics):
     ],
 )
 def test_how_far_a_constraint_is_missed(bound, metrics, distance):
-    found = violations({"seconds": bound}, metrics)
+    found = measure_violations({"seconds": bound}, metrics)
     assert list(found.values()) == [distance]
     assert list(found) == [f"seconds {bound}"]
 
 
 def test_an_unreadable_bound_is_named():
     with pytest.raises(SpecError, match=r"seconds: found '< 60'; write '<= number' or '>= number'"):
-        violations({"seconds": "< 60"}, {"seconds": 1.0})
+        measure_violations({"seconds": "< 60"}, {"seconds": 1.0})
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=9))

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from raybayes.search.objective import Objective
 from raybayes.search.outcomes.outcome import State
-from raybayes.search.outcomes.ranking import front, ranked
+from raybayes.search.outcomes.ranking import find_pareto_front, rank_trials
 from raybayes.search.outcomes.records import TrialRecord
 
 LOSS = Objective("loss", "minimize")
@@ -32,23 +32,23 @@ def beats(one: TrialRecord, other: TrialRecord) -> bool:
 def test_one_objective_is_sorted_by_it(records):
     done = [r for r in records if r.values]
     for objective, sign in ((LOSS, 1), (SCORE, -1)):
-        found = ranked(records, [objective])
+        found = rank_trials(records, [objective])
         assert found == [r.number for r in sorted(done, key=lambda r: (not r.feasible, sign * r.values[0], r.number))]
         feasible = [r for r in done if r.feasible]
         best = [r.number for r in feasible if sign * r.values[0] == min(sign * other.values[0] for other in feasible)]
-        assert front(records, [objective]) == best[:1]
+        assert find_pareto_front(records, [objective]) == best[:1]
 
 
 @given(_records)
 def test_the_front_is_what_nothing_feasible_dominates(records):
     usable = [r for r in records if r.values and r.feasible]
     wanted = [r.number for r in usable if not any(beats(other, r) for other in usable)]
-    assert front(records, [LOSS, SCORE]) == wanted
+    assert find_pareto_front(records, [LOSS, SCORE]) == wanted
 
 
 @given(_records)
 def test_a_dominated_trial_is_never_ranked_before_its_better(records):
-    found = ranked(records, [LOSS, SCORE])
+    found = rank_trials(records, [LOSS, SCORE])
     by_number = {r.number: r for r in records}
     assert sorted(found) == [r.number for r in records if r.values]
     place = {number: i for i, number in enumerate(found)}
@@ -63,6 +63,6 @@ def test_a_dominated_trial_is_never_ranked_before_its_better(records):
 
 def test_equal_trials_share_the_front():
     records = [record(0, (1.0, 1.0)), record(1, (1.0, 1.0)), record(2, (2.0, 0.0))]
-    assert front(records, [LOSS, SCORE]) == [0, 1]
-    assert ranked(records, [LOSS, SCORE]) == [0, 1, 2]
-    assert front([record(0, None), record(1, (1.0,), feasible=False)], [LOSS]) == []
+    assert find_pareto_front(records, [LOSS, SCORE]) == [0, 1]
+    assert rank_trials(records, [LOSS, SCORE]) == [0, 1, 2]
+    assert find_pareto_front([record(0, None), record(1, (1.0,), feasible=False)], [LOSS]) == []

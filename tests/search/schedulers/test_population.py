@@ -43,7 +43,7 @@ def test_only_the_worst_copy_and_only_from_the_best(losses, quantile, data):
     count = int(len(losses) * quantile)
     curves = at_step(3, dict(enumerate(losses)))
     for trial in range(len(losses)):
-        parent = population.parent(curves, trial, 3, seed=1, alive=alive)
+        parent = population.choose_parent(curves, trial, 3, seed=1, alive=alive)
         may_lend = [other for other in ranked[:count] if other in alive]
         is_worst = trial in ranked[len(ranked) - count :] and losses[trial] > min(losses)
         if len(losses) < 1 / quantile or not is_worst or not may_lend:
@@ -56,16 +56,16 @@ def test_only_the_worst_copy_and_only_from_the_best(losses, quantile, data):
 def test_nobody_copies_between_intervals_or_without_a_report():
     losses = {trial: float(trial) for trial in range(8)}
     population = Population(interval=2)
-    assert population.parent(at_step(3, losses), 7, 3, seed=0, alive=losses) is None
-    assert population.parent(at_step(2, losses), 7, 2, seed=0, alive=losses) in (0, 1)
-    assert population.parent(at_step(2, losses), 99, 2, seed=0, alive=losses) is None
+    assert population.choose_parent(at_step(3, losses), 7, 3, seed=0, alive=losses) is None
+    assert population.choose_parent(at_step(2, losses), 7, 2, seed=0, alive=losses) in (0, 1)
+    assert population.choose_parent(at_step(2, losses), 99, 2, seed=0, alive=losses) is None
 
 
 def test_the_lender_is_drawn_from_the_seed():
     losses = {trial: float(trial) for trial in range(40)}
     population, curves = Population(interval=1), at_step(1, losses)
-    drawn = [population.parent(curves, 39, 1, seed, losses) for seed in range(300)]
-    assert drawn == [population.parent(curves, 39, 1, seed, losses) for seed in range(300)]
+    drawn = [population.choose_parent(curves, 39, 1, seed, losses) for seed in range(300)]
+    assert drawn == [population.choose_parent(curves, 39, 1, seed, losses) for seed in range(300)]
     assert set(drawn) == set(range(10))
 
 
@@ -74,15 +74,15 @@ def test_the_lender_is_drawn_from_the_seed():
 
 @given(st.integers(0, 10**6), st.sampled_from([1e-9, 0.25, 1.0]))
 def test_a_perturbed_configuration_is_in_the_space(seed, resample):
-    child = Population(resample=resample).perturbed(SPACE, PLAIN, seed)
+    child = Population(resample=resample).perturb(SPACE, PLAIN, seed)
     assert SPACE.outside(child) is None
     assert tuple(child) == SPACE.active(child)
-    assert child == Population(resample=resample).perturbed(SPACE, PLAIN, seed)
+    assert child == Population(resample=resample).perturb(SPACE, PLAIN, seed)
 
 
 def test_without_resampling_numbers_move_by_the_factor_and_names_stay():
     population = Population(resample=1e-9, factor=2.0)
-    children = [population.perturbed(SPACE, PLAIN, seed) for seed in range(200)]
+    children = [population.perturb(SPACE, PLAIN, seed) for seed in range(200)]
     assert {child["lr"] for child in children} == {0.05, 0.2}
     assert {child["method"] for child in children} == {"plain"}
     assert {child["depth"] for child in children} == {1, 4}
@@ -95,21 +95,21 @@ def test_without_resampling_numbers_move_by_the_factor_and_names_stay():
 def test_a_small_integer_does_not_stay_for_ever():
     space = Space({"depth": Int(1, 4)})
     population = Population(resample=1e-9, factor=1.2)
-    assert {population.perturbed(space, {"depth": 2}, seed)["depth"] for seed in range(50)} == {1, 3}
-    assert {population.perturbed(space, {"depth": 1}, seed)["depth"] for seed in range(50)} == {1, 2}
-    assert {population.perturbed(space, {"depth": 4}, seed)["depth"] for seed in range(50)} == {3, 4}
+    assert {population.perturb(space, {"depth": 2}, seed)["depth"] for seed in range(50)} == {1, 3}
+    assert {population.perturb(space, {"depth": 1}, seed)["depth"] for seed in range(50)} == {1, 2}
+    assert {population.perturb(space, {"depth": 4}, seed)["depth"] for seed in range(50)} == {3, 4}
 
 
 def test_the_highest_step_can_be_reached():
     space = Space({"x": Float(0.1, 0.3, step=0.1)})
     population = Population(resample=1e-9, factor=1.5)
-    assert {population.perturbed(space, {"x": 0.2}, seed)["x"] for seed in range(50)} == {0.1, 0.3}
+    assert {population.perturb(space, {"x": 0.2}, seed)["x"] for seed in range(50)} == {0.1, 0.3}
 
 
 def test_resampling_draws_every_value_equally_often():
     space = Space({"n": Int(0, 2), "x": Float(0.1, 0.3, step=0.1), "m": Choice("a", "b", "c")})
     population = Population(resample=1.0)
-    children = [population.perturbed(space, {"n": 0, "x": 0.1, "m": "a"}, seed) for seed in range(3000)]
+    children = [population.perturb(space, {"n": 0, "x": 0.1, "m": "a"}, seed) for seed in range(3000)]
     for name in space:
         counts = Counter(child[name] for child in children)
         assert set(counts) == set(space[name].grid())
@@ -118,14 +118,14 @@ def test_resampling_draws_every_value_equally_often():
 
 def test_resampling_a_log_range_is_uniform_in_the_logarithm():
     space = Space({"lr": Float(1e-4, 1.0, log=True)})
-    drawn = [Population(resample=1.0).perturbed(space, {"lr": 0.5}, seed)["lr"] for seed in range(2000)]
+    drawn = [Population(resample=1.0).perturb(space, {"lr": 0.5}, seed)["lr"] for seed in range(2000)]
     below = sum(value < 1e-2 for value in drawn)
     assert abs(below - 1000) < 5 * (2000 / 4) ** 0.5
 
 
 def test_a_parameter_that_comes_into_being_is_drawn():
     space = Space({"method": Choice("swag"), "swag.rank": Int(5, 40, when={"method": "swag"})})
-    drawn = {Population(resample=1e-9).perturbed(space, {"method": "swag"}, seed)["swag.rank"] for seed in range(50)}
+    drawn = {Population(resample=1e-9).perturb(space, {"method": "swag"}, seed)["swag.rank"] for seed in range(50)}
     assert len(drawn) > 10
 
 
@@ -140,10 +140,10 @@ def test_a_population_is_made_from_its_options():
 @pytest.mark.parametrize(
     ("scheduler", "sampler", "space", "objectives", "words"),
     [
-        ("pbt", "cmaes", SPACE, 1, ["pbt searches by itself", "sampler cmaes", "drop --sampler"]),
-        ("pbt", "grid", SPACE, 1, ["pbt searches by itself", "sampler grid", "drop --sampler"]),
+        ("pbt", "cmaes", SPACE, 1, ["pbt is also the sampler", "--sampler cmaes", "drop --sampler"]),
+        ("pbt", "grid", SPACE, 1, ["pbt is also the sampler", "--sampler grid", "drop --sampler"]),
         ("pbt", "tpe", SPACE, 2, ["one objective", "--objective"]),
-        ("pbt", "tpe", Space({}), 1, ["nothing to perturb", "every parameter is fixed", "free one"]),
+        ("pbt", "tpe", Space({}), 1, ["no parameter to perturb: all are fixed", "leave at least one free"]),
         (
             "pbt:siz=3",
             "tpe",
@@ -153,10 +153,10 @@ def test_a_population_is_made_from_its_options():
         ),
         ("pbt:size=2.5", "tpe", SPACE, 1, ["size = 2.5", "whole number"]),
         ("pbt:interval=0", "tpe", SPACE, 1, ["interval = 0", "number above 0"]),
-        ("pbt:quantile=0.6", "tpe", SPACE, 1, ["quantile = 0.6", "must not overlap", "<= 0.5"]),
-        ("pbt:resample=2", "tpe", SPACE, 1, ["resample = 2", "share between 0 and 1"]),
+        ("pbt:quantile=0.6", "tpe", SPACE, 1, ["quantile = 0.6", "at most 0.5", "overlap"]),
+        ("pbt:resample=2", "tpe", SPACE, 1, ["resample = 2", "must be between 0 and 1"]),
         ("pbt:factor=1", "tpe", SPACE, 1, ["factor = 1", "number above 1"]),
-        ("pbt:size=3", "tpe", SPACE, 1, ["size = 3", "quantile of 0.25", "at least 4"]),
+        ("pbt:size=3", "tpe", SPACE, 1, ["size = 3", "quantile = 0.25 needs at least 4"]),
     ],
 )
 def test_a_population_that_cannot_work_is_refused(scheduler, sampler, space, objectives, words):

@@ -39,7 +39,7 @@ def decisions(scheduler: Scheduler, events: list[Event], interrupted_at: int = -
         if trial in stopped:
             continue
         curves.add(trial, step, loss)
-        answers.append(scheduler.goes_on(curves, trial, step))
+        answers.append(scheduler.should_continue(curves, trial, step))
         if not answers[-1]:
             stopped.add(trial)
     return answers
@@ -102,9 +102,9 @@ def test_asha_is_its_definition(events, grace_period, eta):
 
 
 def test_the_rungs_of_asha():
-    assert [step for step in range(1, 100) if Asha(1, 3).rung(step)] == [1, 3, 9, 27, 81]
-    assert [step for step in range(1, 40) if Asha(2, 4).rung(step)] == [2, 8, 32]
-    assert [step for step in range(1, 12) if Asha(1, 1.5).rung(step)] == [1, 2, 3, 5, 8, 11]
+    assert [step for step in range(1, 100) if Asha(1, 3).is_rung(step)] == [1, 3, 9, 27, 81]
+    assert [step for step in range(1, 40) if Asha(2, 4).is_rung(step)] == [2, 8, 32]
+    assert [step for step in range(1, 12) if Asha(1, 1.5).is_rung(step)] == [1, 2, 3, 5, 8, 11]
 
 
 @given(st.lists(LOSSES, min_size=2, max_size=12), st.data())
@@ -112,7 +112,7 @@ def test_no_stopped_trial_is_better_than_one_that_goes_on(losses, data):
     curves = Curves()
     for trial, loss in enumerate(losses):
         curves.add(trial, 3, loss)
-    answers = {trial: Asha(1, 3).goes_on(curves, trial, 3) for trial in range(len(losses))}
+    answers = {trial: Asha(1, 3).should_continue(curves, trial, 3) for trial in range(len(losses))}
     assert all(losses[a] <= losses[b] for a in answers for b in answers if answers[a] and not answers[b])
     assert any(answers.values())
 
@@ -134,7 +134,7 @@ def test_the_promoted_share_of_asha():
 @given(histories(), st.integers(1, 2), st.sampled_from([2, 3]), st.integers(1, 3))
 def test_hyperband_is_asha_within_each_bracket(events, grace_period, eta, brackets):
     scheduler = Hyperband(grace_period, eta, brackets)
-    group = {trial: scheduler.bracket(trial) for trial, _, _ in events}
+    group = {trial: scheduler.bracket_of(trial) for trial, _, _ in events}
     assert decisions(scheduler, events) == slow_asha(events, grace_period, eta, group)
 
 
@@ -143,14 +143,14 @@ def test_the_brackets_get_hyperbands_shares(eta, brackets):
     # Li et al. 2018, algorithm 1: bracket s' starts with n = ceil(B/R eta^s' / (s'+1)), where B/R is their number.
     wanted = [math.ceil(brackets * eta**s / (s + 1)) for s in reversed(range(brackets))]
     scheduler = Hyperband(1, eta, brackets)
-    dealt = [scheduler.bracket(trial) for trial in range(3 * sum(wanted))]
+    dealt = [scheduler.bracket_of(trial) for trial in range(3 * sum(wanted))]
     assert [dealt.count(s) for s in range(brackets)] == [3 * n for n in wanted]
 
 
 def test_the_published_example_of_hyperband():
     """R = 81, eta = 3 (Li et al. 2018, table 1): brackets of 81, 34, 15, 8, 5 trials with 1, 3, 9, 27, 81 units."""
     scheduler = Hyperband(1, 3.0, 5)
-    dealt = [scheduler.bracket(trial) for trial in range(81 + 34 + 15 + 8 + 5)]
+    dealt = [scheduler.bracket_of(trial) for trial in range(81 + 34 + 15 + 8 + 5)]
     assert [dealt.count(s) for s in range(5)] == [81, 34, 15, 8, 5]
 
 
@@ -168,9 +168,9 @@ def test_median_stopping_does_not_look_at_the_trials_own_future():
     for other in range(3):
         curves.add(other, 1, 1.0)
     curves.add(9, 1, 5.0)
-    assert not Median(1, 3).goes_on(curves, 9, 1)
+    assert not Median(1, 3).should_continue(curves, 9, 1)
     curves.add(9, 2, 0.0)  # known from before the interruption
-    assert not Median(1, 3).goes_on(curves, 9, 1)
+    assert not Median(1, 3).should_continue(curves, 9, 1)
 
 
 # -- what all have in common -------------------------------------------------------------------------------------

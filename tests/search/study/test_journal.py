@@ -172,7 +172,7 @@ def test_a_broken_line_in_the_middle_is_an_error(tmp_path, writer):
     file.write_bytes(LINE + b"{broken\n" + LINE)
     with pytest.raises(StoreError) as caught:
         list(GroupedJournal(str(file), writer).read_logs(0))
-    for word in (str(file), "line of the study's journal is broken", "restore a copy"):
+    for word in (str(file), "line of the study's journal is damaged", "restore the file"):
         assert word in str(caught.value)
 
 
@@ -180,5 +180,5 @@ def test_nothing_is_written_behind_a_broken_last_line(tmp_path):
     file = tmp_path / "journal"
     file.write_bytes(LINE + b"\0\0\0\n")
     assert len(list(GroupedJournal(str(file), writer=False).read_logs(0))) == 1
-    with pytest.raises(StoreError, match=r"line 2 is no JSON.*restore a copy"):
+    with pytest.raises(StoreError, match=r"line 2 is not JSON.*restore the file"):
         GroupedJournal(str(file), writer=True)

@@ -13,9 +13,9 @@ from optuna.trial import TrialState
 from raybayes.contract import COLUMNS, Action, Metric
 from raybayes.errors import SpecError, StoreError
 from raybayes.search.objective import Objective
-from raybayes.search.outcomes.outcome import Outcome, State, ended, violations
+from raybayes.search.outcomes.outcome import Outcome, State, decide_outcome, measure_violations
 from raybayes.search.outcomes.records import TrialRecord
-from raybayes.search.samplers import sampler_factory
+from raybayes.search.samplers import make_sampler_factory
 from raybayes.search.study.study import Study
 from raybayes.search.study.trials_table import trials_table
 from raybayes.space import Choice, Float, Int, Space
@@ -48,7 +48,7 @@ def place(request, tmp_path):
 
 
 def factory(name="random", seed=0, space=SPACE):
-    return sampler_factory(Component.parse(name), space, seed, 1)
+    return make_sampler_factory(Component.parse(name), space, seed, 1)
 
 
 def plain_optuna(path) -> optuna.Study:
@@ -111,7 +111,7 @@ def test_asking_never_hands_out_a_trial_that_is_put_aside(place):
     assert study.ask(factory(), PLAIN) == (1, PLAIN)
     assert study.ask(factory())[0] == 2
     assert [record.state for record in study.records()] == [State.PAUSED, State.RUNNING, State.RUNNING]
-    assert study.take_up(0) == SWAG
+    assert study.resume_trial(0) == SWAG
 
 
 # -- a life over many openings -----------------------------------------------------------------------------------
@@ -122,16 +122,16 @@ def test_a_trial_lives_over_openings(place):
     study.ask(factory(), SWAG)
     study.report(0, 1, 0.9)
     study = reopened(study, place)  # the process died: the trial is RUNNING without anyone who runs it
-    assert study.unfinished() == ([0], [])
-    assert study.take_up(0) == SWAG
+    assert study.find_unfinished() == ([0], [])
+    assert study.resume_trial(0) == SWAG
     study.report(0, 1, 123.0)  # repeated after the last checkpoint: what was reported first stays
     study.report(0, 2, 0.8)
     study.note(0, tries={"0": 2}, node="n1")
     study.finish(0, PAUSED, {})
     study = reopened(study, place)
     assert [record.state for record in study.records()] == [State.PAUSED]
-    assert study.unfinished() == ([0], [])
-    study.take_up(0)
+    assert study.find_unfinished() == ([0], [])
+    study.resume_trial(0)
     assert [record.state for record in study.records()] == [State.RUNNING]
     study.report(0, 3, 0.7)
     study.finish(0, Outcome(State.COMPLETE, (0.7,)), {})
@@ -141,7 +141,7 @@ def test_a_trial_lives_over_openings(place):
     assert record.curve == {1: 0.9, 2: 0.8, 3: 0.7}
     assert record.notes == {"tries": {"0": 2}, "node": "n1"}
     assert record.ended >= record.started > 1.7e9
-    assert study.unfinished() == ([], [])
+    assert study.find_unfinished() == ([], [])
     assert study.ask(factory())[0] == 1
 
 
@@ -154,10 +154,10 @@ def test_a_trial_without_a_whole_configuration_is_voided(path):
     torn.suggest_categorical("method", ["plain", "swag"])
     optuna.load_study(study_name="sweep", storage=storage).enqueue_trial({})
     study = Study(path, SPACE, (LOSS,))
-    assert study.unfinished() == ([0], [1, 2])
+    assert study.find_unfinished() == ([0], [1, 2])
     study.void(1)
     study.void(2)
-    assert study.unfinished() == ([0], [])
+    assert study.find_unfinished() == ([0], [])
     assert [record.number for record in study.records()] == [0]
     assert study.ask(factory())[0] == 3, "a voided number is not used again"
     study = reopened(study, path)
@@ -169,7 +169,7 @@ def test_a_study_of_other_objectives_is_refused(place):
     Study(place, SPACE, (LOSS,)).flush()
     with pytest.raises(StoreError) as caught:
         Study(place, SPACE, (SCORE,))
-    for word in (place, "made to minimize", "found maximize score", "start a new sweep"):
+    for word in (place, "created to minimize", "found maximize score", "start a new sweep"):
         assert word in str(caught.value)
     with pytest.raises(StoreError, match="found minimize loss, maximize score"):
         Study(place, SPACE, (LOSS, SCORE))
@@ -196,7 +196,7 @@ def test_interrupted_and_resumed_sweeps_suggest_the_same(tmp_path):
             if interrupted and i % 2:
                 study.finish(number, PAUSED, {})
                 study = reopened(study, place)
-                study.take_up(number)
+                study.resume_trial(number)
             study.report(number, 1, params["lr"])
             study.finish(number, Outcome(State.COMPLETE, (params["lr"],)), {})
         return asked
@@ -212,7 +212,7 @@ def test_a_stopped_trial_is_pruned_with_its_whole_curve(path):
     study.ask(factory(), PLAIN)
     for step, loss in enumerate([0.9, 0.8, 0.85], start=1):
         study.report(0, step, loss)
-    study.finish(0, ended(Action.PRUNE, {"loss": 0.85}, (LOSS,)), {})
+    study.finish(0, decide_outcome(Action.PRUNE, {"loss": 0.85}, (LOSS,)), {})
     study.flush()
     told = plain_optuna(path).trials[0]
     assert told.state is TrialState.PRUNED
@@ -226,13 +226,13 @@ def test_nan_is_a_failure_and_no_zombie(path):
     study = Study(path, SPACE, (LOSS,))
     study.ask(factory(), PLAIN)
     study.report(0, 1, 0.9)
-    study.finish(0, ended(Action.FAIL, {"loss": math.nan}, (LOSS,)), {})
+    study.finish(0, decide_outcome(Action.FAIL, {"loss": math.nan}, (LOSS,)), {})
     study.ask(factory(), SWAG)
-    study.finish(1, ended(Action.CONTINUE, {"loss": 0.3}, (LOSS,), error="CUDA out of memory"), {})
+    study.finish(1, decide_outcome(Action.CONTINUE, {"loss": 0.3}, (LOSS,), error="CUDA out of memory"), {})
     study.flush()
     assert [trial.state for trial in plain_optuna(path).trials] == [TrialState.FAIL, TrialState.FAIL]
     assert [record.notes["error"] for record in study.records()] == ["loss was reported as nan", "CUDA out of memory"]
-    assert Study(path, SPACE, (LOSS,)).unfinished() == ([], [])
+    assert Study(path, SPACE, (LOSS,)).find_unfinished() == ([], [])
 
 
 def test_constraints_reach_optuna(path):
@@ -240,7 +240,7 @@ def test_constraints_reach_optuna(path):
     for loss, seconds in ((0.1, 90.0), (0.3, 50.0), (0.2, 60.0), (0.05, None)):
         number, _ = study.ask(factory())
         metrics = {"loss": loss} | ({} if seconds is None else {"seconds": seconds})
-        study.finish(number, Outcome(State.COMPLETE, (loss,)), violations({"seconds": "<= 60"}, metrics))
+        study.finish(number, Outcome(State.COMPLETE, (loss,)), measure_violations({"seconds": "<= 60"}, metrics))
     study.flush()
     assert plain_optuna(path).best_trial.number == 2, "the best one that keeps the bound"
     assert [record.feasible for record in study.records()] == [False, True, True, False]
@@ -249,7 +249,7 @@ def test_constraints_reach_optuna(path):
 def test_several_objectives_have_values_and_a_front_but_no_curve(place):
     study = Study(place, SPACE, (LOSS, SCORE))
     for loss, score in ((0.1, 1.0), (0.2, 2.0), (0.3, 0.5)):
-        number, _ = study.ask(sampler_factory(Component.parse("nsga2"), SPACE, 0, 2))
+        number, _ = study.ask(make_sampler_factory(Component.parse("nsga2"), SPACE, 0, 2))
         study.report(number, 1, loss)  # Optuna keeps no curve here, and refuses none of ours
         study.finish(number, Outcome(State.COMPLETE, (loss, score)), {})
     study = reopened(study, place, (LOSS, SCORE))

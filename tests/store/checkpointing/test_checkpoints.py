@@ -18,17 +18,17 @@ from raybayes.errors import StoreError
 from raybayes.store.checkpointing import checkpoints
 from raybayes.store.checkpointing.checkpoints import (
     delete,
+    find_newest,
+    list_steps,
     load,
-    newest,
     publish,
+    remove_stale_parts,
     save_rank,
     stage_rank,
-    stale_parts,
-    steps,
     total_bytes,
     upload_rank,
 )
-from raybayes.store.checkpointing.retention import retain, to_delete
+from raybayes.store.checkpointing.retention import delete_surplus, select_deletable
 
 
 def save(layout, trial, step, *, repeat=0, ranks=1, value=None):
@@ -39,7 +39,7 @@ def save(layout, trial, step, *, repeat=0, ranks=1, value=None):
 
 
 def value(layout, trial, repeat=0):
-    ref = newest(layout, trial, repeat)
+    ref = find_newest(layout, trial, repeat)
     return None if ref is None else float(load(ref)[0]["w"][0])
 
 
@@ -57,7 +57,7 @@ def test_a_state_comes_back_as_it_was(anywhere):
     }  # fmt: skip
     record = save_rank(anywhere, 0, 0, 1, 0, state)
     publish(anywhere, 0, 0, 1, [record], 1)
-    [back] = load(newest(anywhere, 0, 0))
+    [back] = load(find_newest(anywhere, 0, 0))
     assert list(back) == list(state)
     torch.testing.assert_close(back["model"], OrderedDict(state["model"]), rtol=0, atol=0)
     torch.testing.assert_close(back["optimizer"]["state"], state["optimizer"]["state"], rtol=0, atol=0)
@@ -72,7 +72,7 @@ def test_a_state_comes_back_as_it_was(anywhere):
 
 def test_ranks_come_back_in_order_with_what_the_manifest_says(anywhere):
     save(anywhere, 12, 40, repeat=1, ranks=11)
-    ref = newest(anywhere, 12, 1)
+    ref = find_newest(anywhere, 12, 1)
     assert (ref.trial, ref.repeat, ref.step, ref.world_size, ref.time) == (12, 1, 40, 11, 5.0)
     assert [state["rank"] for state in load(ref)] == list(range(11))
     assert anywhere.storage.list("checkpoints/00012-r1/00000040") == sorted(
@@ -89,12 +89,12 @@ def test_a_state_that_was_staged_is_the_same_file(anywhere):
     direct, file = save_rank(anywhere, 0, 0, 4, 0, state), io.BytesIO()
     staged = stage_rank(file, 1, 4, 0, state)
     assert staged == direct
-    assert steps(anywhere, 1, 0) == []
+    assert list_steps(anywhere, 1, 0) == []
     parts = []
     upload_rank(anywhere, 1, 0, 4, staged.name, file, lambda: parts.append(1))
     assert parts == [1]
     publish(anywhere, 1, 0, 4, [staged], 1)
-    assert torch.equal(load(newest(anywhere, 1, 0))[0]["w"], state["w"])
+    assert torch.equal(load(find_newest(anywhere, 1, 0))[0]["w"], state["w"])
 
 
 def test_a_copy_that_is_broken_off_leaves_no_file(anywhere):
@@ -116,24 +116,24 @@ def test_a_machine_without_room_for_a_copy_is_told():
 
     with pytest.raises(StoreError, match="cannot hold a copy of the state: No space left on device; free some space"):
         stage_rank(Full(), 0, 4, 0, {"w": torch.zeros(3)})
-    with pytest.raises(StoreError, match="which a checkpoint does not hold"):
+    with pytest.raises(StoreError, match="which a checkpoint cannot hold"):
         stage_rank(io.BytesIO(), 0, 4, 0, {"w": object()})
 
 
 def test_the_newest_step_wins(anywhere):
-    assert newest(anywhere, 0, 0) is None
+    assert find_newest(anywhere, 0, 0) is None
     for step in (2, 100, 30):
         save(anywhere, 0, step)
-    assert steps(anywhere, 0, 0) == [2, 30, 100]
+    assert list_steps(anywhere, 0, 0) == [2, 30, 100]
     assert value(anywhere, 0) == 100.0
-    assert newest(anywhere, 0, 1) is None
-    assert newest(anywhere, 1, 0) is None
+    assert find_newest(anywhere, 0, 1) is None
+    assert find_newest(anywhere, 1, 0) is None
 
 
 def test_a_step_published_again_is_replaced(anywhere):
     save(anywhere, 0, 5, ranks=3, value=1.0)
     save(anywhere, 0, 5, ranks=2, value=2.0)
-    ref = newest(anywhere, 0, 0)
+    ref = find_newest(anywhere, 0, 0)
     assert [float(state["w"][0]) for state in load(ref)] == [2.0, 2.0]
     assert anywhere.storage.list(ref.path) == ["manifest.json", "rank-0.pt", "rank-1.pt"]
     assert anywhere.storage.list(anywhere.trial(0, 0)) == ["00000005"]
@@ -142,12 +142,12 @@ def test_a_step_published_again_is_replaced(anywhere):
 def test_a_half_written_checkpoint_is_none(anywhere):
     save(anywhere, 0, 5)
     save_rank(anywhere, 0, 0, 6, 0, {"w": torch.zeros(1)})
-    assert steps(anywhere, 0, 0) == [5]
+    assert list_steps(anywhere, 0, 0) == [5]
     assert value(anywhere, 0) == 5.0
-    [removed] = stale_parts(anywhere)
+    [removed] = remove_stale_parts(anywhere)
     assert removed == anywhere.unpublished(0, 0, 6)
     assert anywhere.storage.list(anywhere.trial(0, 0)) == ["00000005"]
-    assert stale_parts(anywhere) == []
+    assert remove_stale_parts(anywhere) == []
 
 
 @pytest.mark.parametrize("position", [0.0, 0.3, 0.6, 0.999])
@@ -161,7 +161,10 @@ def test_a_flipped_bit_sends_the_trial_to_the_checkpoint_before(anywhere, positi
     with caplog.at_level(logging.WARNING, logger="raybayes.store"):
         assert value(anywhere, 3) == 1.0
     [record] = caplog.records
-    assert "sweep/checkpoints/00003/00000002: this checkpoint is skipped: rank-0.pt is not wh" in record.getMessage()
+    assert (
+        "sweep/checkpoints/00003/00000002: this checkpoint is damaged and skipped: rank-0.pt has an"
+        in record.getMessage()
+    )
 
 
 @pytest.mark.parametrize(
@@ -192,7 +195,7 @@ def test_a_damaged_folder_is_skipped(anywhere, damage, said, caplog):
 def test_when_all_are_damaged_the_trial_starts_anew(layout):
     save(layout, 0, 1)
     layout.storage.delete(f"{layout.checkpoint(0, 0, 1)}/rank-0.pt")
-    assert newest(layout, 0, 0) is None
+    assert find_newest(layout, 0, 0) is None
 
 
 def test_a_checkpoint_of_a_newer_raybayes_is_refused(layout, monkeypatch):
@@ -200,7 +203,7 @@ def test_a_checkpoint_of_a_newer_raybayes_is_refused(layout, monkeypatch):
         patch.setattr(checkpoints, "SCHEMA", 3)
         save(layout, 0, 1)
     with pytest.raises(StoreError, match=r"manifest\.json: found schema 3, written by a newer raybayes"):
-        newest(layout, 0, 0)
+        find_newest(layout, 0, 0)
 
 
 def test_publishing_needs_every_rank(layout):
@@ -208,7 +211,7 @@ def test_publishing_needs_every_rank(layout):
     for records in ([], [record], [record, record]):
         with pytest.raises(StoreError, match=r"a checkpoint of 2 ranks needs rank-0\.pt, rank-1\.pt, found"):
             publish(layout, 4, 0, 2, records, 2)
-    assert newest(layout, 4, 0) is None
+    assert find_newest(layout, 4, 0) is None
 
 
 def test_files_of_a_dead_attempt_with_more_ranks_are_left_out(layout):
@@ -232,7 +235,7 @@ class Colour(enum.StrEnum):
     ],
 )
 def test_what_could_not_be_read_is_not_written(layout, wrong, where):
-    with pytest.raises(StoreError, match=rf"trial 2, step 9: {where}, which a checkpoint does not hold; use tensors"):
+    with pytest.raises(StoreError, match=rf"trial 2, step 9: {where}, which a checkpoint cannot hold; use tensors"):
         save_rank(layout, 2, 0, 9, 0, wrong)
     assert list(layout.storage.sizes()) == []
 
@@ -251,7 +254,7 @@ def forged(layout, data_of):
     layout.storage.write_bytes(f"{layout.unpublished(0, 0, 1)}/rank-0.pt", data)
     record = checkpoints.FileRecord("rank-0.pt", len(data), hashlib.sha256(data).hexdigest())
     publish(layout, 0, 0, 1, [record], 1)
-    return newest(layout, 0, 0)
+    return find_newest(layout, 0, 0)
 
 
 def test_a_foreign_type_is_named_and_never_run(layout):
@@ -260,18 +263,18 @@ def test_a_foreign_type_is_named_and_never_run(layout):
 
 
 def test_a_file_that_holds_no_mapping_is_refused(layout):
-    with pytest.raises(StoreError, match="found list; a checkpoint's file holds one mapping a rank"):
+    with pytest.raises(StoreError, match="found list; the file of a rank holds one mapping"):
         load(forged(layout, [1, 2]))
 
 
 def test_a_file_that_goes_after_it_was_chosen_is_named(layout):
     save(layout, 0, 1)
-    ref = newest(layout, 0, 0)
+    ref = find_newest(layout, 0, 0)
     layout.storage.write_bytes(f"{ref.path}/rank-0.pt", b"PK no zip")
-    with pytest.raises(StoreError, match=r"rank-0\.pt: this is no whole checkpoint|holds something else"):
+    with pytest.raises(StoreError, match=r"rank-0\.pt: this is not a complete checkpoint|holds something other"):
         load(ref)
     delete(layout, 0, 0, 1)
-    with pytest.raises(StoreError, match="there is no such file"):
+    with pytest.raises(StoreError, match="no such file"):
         load(ref)
 
 
@@ -280,9 +283,9 @@ def test_deleting_leaves_the_others(anywhere):
     save(anywhere, 0, 2)
     delete(anywhere, 0, 0, 2)
     delete(anywhere, 0, 0, 2)
-    assert steps(anywhere, 0, 0) == [1]
+    assert list_steps(anywhere, 0, 0) == [1]
     delete(anywhere, 0, 0, 1)
-    assert steps(anywhere, 0, 0) == []
+    assert list_steps(anywhere, 0, 0) == []
     assert total_bytes(anywhere) == 0
 
 
@@ -300,7 +303,7 @@ def test_a_deletion_cut_short_leaves_no_checkpoint(anywhere, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             delete(anywhere, 0, 0, 2)
     assert value(anywhere, 0) == 1.0
-    stale_parts(anywhere)
+    remove_stale_parts(anywhere)
     assert anywhere.storage.list(anywhere.trial(0, 0)) == ["00000001"]
 
 
@@ -326,7 +329,7 @@ def test_a_crash_while_a_step_is_replaced_keeps_one_of_the_two(layout, monkeypat
         patch.setattr(type(layout.storage), "delete", dying_delete)
         with pytest.raises(KeyboardInterrupt):
             save(layout, 0, 5, value=2.0)
-    stale_parts(layout)
+    remove_stale_parts(layout)
     assert value(layout, 0) == (1.0 if dies_at == "after the old one left" else 2.0)
     assert layout.storage.list(layout.trial(0, 0)) == ["00000005"]
 
@@ -338,11 +341,11 @@ def test_retention_belongs_to_the_sweep(anywhere):
     save(anywhere, 3, 2, repeat=1)
     save(anywhere, 3, 1, repeat=1)
     save(anywhere, 0, 3)
-    deleted = retain(anywhere, unfinished=[0], ranking=[3, 1, 2, 4], keep_best=2)
+    deleted = delete_surplus(anywhere, unfinished=[0], ranking=[3, 1, 2, 4], keep_best=2)
     assert deleted == [(0, 0, 1), (1, 0, 1), (2, 0, 1), (2, 0, 2), (3, 0, 1), (3, 1, 1), (4, 0, 1), (4, 0, 2)]
-    assert {trial: steps(anywhere, trial, 0) for trial in range(5)} == {0: [2, 3], 1: [2], 2: [], 3: [2], 4: []}
-    assert steps(anywhere, 3, 1) == [2]
-    assert retain(anywhere, [0], [3, 1, 2, 4], 2) == []
+    assert {trial: list_steps(anywhere, trial, 0) for trial in range(5)} == {0: [2, 3], 1: [2], 2: [], 3: [2], 4: []}
+    assert list_steps(anywhere, 3, 1) == [2]
+    assert delete_surplus(anywhere, [0], [3, 1, 2, 4], 2) == []
 
 
 def test_a_damaged_newest_does_not_cost_the_one_before(layout):
@@ -352,7 +355,12 @@ def test_a_damaged_newest_does_not_cost_the_one_before(layout):
             save(layout, 1, step)
     for trial in (0, 1):
         layout.storage.delete(f"{layout.checkpoint(trial, 0, 3)}/rank-0.pt")
-    assert retain(layout, unfinished=[0], ranking=[], keep_best=0) == [(0, 0, 0), (1, 0, 1), (1, 0, 2), (1, 0, 3)]
+    assert delete_surplus(layout, unfinished=[0], ranking=[], keep_best=0) == [
+        (0, 0, 0),
+        (1, 0, 1),
+        (1, 0, 2),
+        (1, 0, 3),
+    ]
     assert value(layout, 0) == 2.0
 
 
@@ -363,7 +371,7 @@ keys = st.sets(st.tuples(numbers, st.integers(0, 2), st.integers(0, 9)), max_siz
 @given(keys, st.sets(numbers), st.permutations(range(7)), st.integers(0, 8))
 def test_what_is_kept(present, unfinished, order, keep_best):
     ranking = [trial for trial in order if trial not in unfinished]
-    deleted = to_delete(present, unfinished, ranking, keep_best)
+    deleted = select_deletable(present, unfinished, ranking, keep_best)
     kept = present - set(deleted)
     assert deleted == sorted(set(deleted))
     assert set(deleted) <= present
@@ -372,5 +380,5 @@ def test_what_is_kept(present, unfinished, order, keep_best):
         last = list(group)[-2 if trial in unfinished else -1 :]
         expected = set(last) if trial in wanted else set()
         assert {key for key in kept if key[:2] == (trial, repeat)} == expected
-    assert to_delete(kept, unfinished, ranking, keep_best) == []
+    assert select_deletable(kept, unfinished, ranking, keep_best) == []
     assert len({trial for trial, _, _ in kept if trial not in unfinished}) <= keep_best

@@ -3,7 +3,7 @@
 import pytest
 
 from raybayes.clock import VirtualClock
-from raybayes.reporting.tables.slot_shares import shares
+from raybayes.reporting.tables.slot_shares import slot_shares
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
 from raybayes.store.logs.profile import PARTS, SCHEMA, ProfileLog, read_profile
@@ -50,7 +50,7 @@ def test_shares_of_all_and_of_each_slot(layout):
     log.append(row(1, 1, training=2.0, starting=2.0))
     log.append(row(2, 2, training=8.0))
     log.flush()
-    rows = shares(read_profile(layout)).to_pylist()
+    rows = slot_shares(read_profile(layout)).to_pylist()
     assert [(r["slot"], r["jobs"], r["seconds"], r["training"]) for r in rows] == [
         ("all", 3, 20.0, 0.8), ("1", 2, 12.0, pytest.approx(8 / 12)), ("2", 1, 8.0, 1.0)
     ]  # fmt: skip
@@ -62,10 +62,10 @@ def test_many_slots_are_summed_by_node(layout):
     for slot in range(30):
         log.append(row(slot, slot, node=f"n{slot % 2}", training=1.0))
     log.flush()
-    assert [(r["slot"], r["jobs"]) for r in shares(read_profile(layout)).to_pylist()] == [
+    assert [(r["slot"], r["jobs"]) for r in slot_shares(read_profile(layout)).to_pylist()] == [
         ("all", 30), ("n0", 15), ("n1", 15)
     ]  # fmt: skip
 
 
 def test_nothing_yet(layout):
-    assert len(shares(read_profile(layout))) == 0
+    assert len(slot_shares(read_profile(layout))) == 0

@@ -12,7 +12,8 @@ from raybayes.clock import VirtualClock
 from raybayes.errors import StoreError
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
-from raybayes.store.logs.reports import FIXED, PART_INTERVAL_S, ReportLog, compact_reports, next_burst, read_reports
+from raybayes.store.logs.report_log import PART_INTERVAL_S, ReportLog
+from raybayes.store.logs.reports import FIXED, compact_reports, next_burst_number, read_reports
 
 
 def report(trial, step, attempt=0, repeat=0, **metrics):
@@ -29,7 +30,7 @@ def report(trial, step, attempt=0, repeat=0, **metrics):
 
 
 def test_a_sweep_without_reports_has_an_empty_table(anywhere):
-    assert next_burst(anywhere) == 0
+    assert next_burst_number(anywhere) == 0
     assert read_reports(anywhere).schema == FIXED
     assert len(read_reports(anywhere)) == 0
 
@@ -58,7 +59,7 @@ def test_reports_come_back_in_order_while_the_burst_runs_and_after(anywhere):
         "accuracy": [None, 0.75, None, None],
     }
     assert after["time"].to_pylist() == [1.7e9 + 1, 1.7e9 + 2, 1.7e9 + 1, 1.7e9 + 1]
-    assert next_burst(anywhere) == 1
+    assert next_burst_number(anywhere) == 1
 
 
 def test_numbers_that_json_does_not_know_survive(anywhere):
@@ -107,7 +108,7 @@ def test_a_torn_last_line_is_ignored(layout, cut):
     path = layout.storage.local_path(layout.report_log(0))
     path.write_bytes(path.read_bytes()[: -1 - cut])
     assert read_reports(layout)["step"].to_pylist() == [1]
-    assert next_burst(layout) == 1
+    assert next_burst_number(layout) == 1
     compact_reports(layout)
     assert layout.storage.list(layout.reports) == ["burst-0000.parquet"]
     assert read_reports(layout)["step"].to_pylist() == [1]
@@ -126,7 +127,7 @@ def test_zeros_after_a_power_cut_are_ignored(layout):
 def test_a_torn_line_in_the_middle_is_named(layout, damage):
     lines = [json.dumps(report(0, 1)), damage, json.dumps(report(0, 3))]
     layout.storage.write_bytes(layout.report_log(4), "".join(line + "\n" for line in lines).encode())
-    with pytest.raises(StoreError, match=r"sweep/reports/burst-0004\.jsonl:2: this line is no whole report"):
+    with pytest.raises(StoreError, match=r"sweep/reports/burst-0004\.jsonl:2: this line is not a complete report"):
         read_reports(layout)
 
 
@@ -159,7 +160,7 @@ def test_a_reader_that_is_overtaken_by_the_end_of_the_burst_looks_again(layout, 
 def test_a_burst_is_never_written_to_again(layout):
     with ReportLog(layout, 0) as log:
         log.append(report(0, 1))
-    with pytest.raises(StoreError, match="burst 0 has reports already"):
+    with pytest.raises(StoreError, match="burst 0 already has reports"):
         ReportLog(layout, 0)
     with pytest.raises(StoreError, match="report log is closed"):
         log.append(report(0, 2))
@@ -178,7 +179,7 @@ def test_a_wrong_report_is_refused_when_it_is_made(layout):
     with pytest.raises(StoreError, match="a report lacks node"):
         log.append(incomplete)
     for wrong in ("0.5", [1.0], "nan"):
-        with pytest.raises(StoreError, match=r"trial 0, step 1: loss is .*, which is no number"):
+        with pytest.raises(StoreError, match=r"trial 0, step 1: loss is .*, which is not a number"):
             log.append(report(0, 1, loss=wrong))
     log.close()
     assert len(read_reports(layout)) == 0
@@ -232,14 +233,14 @@ def test_an_object_store_gets_few_files(bucket):
 
 def test_a_broken_table_is_named(layout):
     layout.storage.write_bytes(layout.report_table(0), b"PAR1 and no more")
-    with pytest.raises(StoreError, match=r"burst-0000\.parquet: this is no whole Parquet file"):
+    with pytest.raises(StoreError, match=r"burst-0000\.parquet: this is not a complete Parquet file"):
         read_reports(layout)
 
 
 def test_foreign_files_are_passed_over(layout):
     layout.storage.write_bytes(f"{layout.reports}/notes.txt", b"mine")
     assert len(read_reports(layout)) == 0
-    assert next_burst(layout) == 0
+    assert next_burst_number(layout) == 0
 
 
 rows = st.builds(
@@ -257,7 +258,7 @@ rows = st.builds(
 def test_reading_agrees_with_the_obvious_way(tmp_path_factory, bursts):
     layout = Layout(open_storage(str(tmp_path_factory.mktemp("runs"))))
     for written in bursts:
-        with ReportLog(layout, next_burst(layout)) as log:
+        with ReportLog(layout, next_burst_number(layout)) as log:
             for row in written:
                 log.append(row)
     best = {}

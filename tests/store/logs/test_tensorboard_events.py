@@ -7,7 +7,7 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
-from raybayes.store.logs.reports import ReportLog
+from raybayes.store.logs.report_log import ReportLog
 from raybayes.store.logs.tensorboard_events import EventFiles
 
 

@@ -1,4 +1,4 @@
-"""A context in this process: it records reports, stops where it is told to, and can run several ranks in threads."""
+"""A context in this process: it records reports, stops at a given report, and can run several ranks in threads."""
 
 from __future__ import annotations
 

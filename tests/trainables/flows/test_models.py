@@ -262,3 +262,19 @@ def test_weights_come_from_the_generator_alone():
     assert functional_call(one, dict(one.named_parameters()), (torch.zeros(4, 2), torch.tensor([0]))).joint.shape == (
         1,
     )
+
+
+@pytest.mark.parametrize(("preset", "shape", "classes"), [("toy", (2,), 2), ("pca32", (32,), 10)])
+def test_chunks_of_classes_set_up_the_same_flow_bit_for_bit(preset, shape, classes):
+    """ActNorms inside the head see all classes, however few of them are evaluated at once later."""
+    x = torch.randn(300, *shape, generator=torch.Generator().manual_seed(1))
+    found = []
+    for chunk in (0, 1, 2):
+        config = Config(preset=preset, class_chunk=chunk)
+        flow = build_flow(config, shape, classes, torch.Generator().manual_seed(0))
+        flow.initialise(x)
+        with torch.no_grad():
+            found.append((flow.state_dict(), flow.under_classes(flow.encode(x))))
+    for weights, density in found[1:]:
+        assert all(torch.equal(value, found[0][0][key]) for key, value in weights.items())
+        assert torch.equal(density, found[0][1])

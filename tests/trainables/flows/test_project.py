@@ -127,7 +127,7 @@ def test_a_grid_of_splits_becomes_one_line_with_its_error(tmp_path):
     found = rb.sweep("flows", space="COMPARE_TOYS", sampler="grid", trials=10, config=config, storage=str(tmp_path),
                      name="grid", executor="local")  # fmt: skip
     assert found.document["objectives"][1]["name"] == "bpd", "two objectives unless the user names others"
-    (title,) = found.findings().tables
+    title, _ = found.findings().tables
     rows = found.findings().tables[title].to_pylist()
     error, bits = next(iter(found.findings().figures.values())).axes
     assert [axes.get_ylabel() for axes in (error, bits)] == ["validation error", "bits/dim"]

@@ -18,6 +18,7 @@ from raybayes.cli.main import main
 from raybayes.data import load as load_tables
 from raybayes.errors import DataError, SpecError, TrialError
 from trainables.flows import PROJECT, Config, load_trained
+from trainables.flows.config import without_effect
 from trainables.flows.controls import logistic_regression, nearest_label
 from trainables.flows.data.examples import fresh
 from trainables.flows.data.files import own_examples
@@ -88,13 +89,13 @@ def test_labels_only_needs_no_unlabelled_term():
 def test_balanced_and_proportional_splits_count_right():
     labels = torch.tensor([0] * 60 + [1] * 30 + [2] * 10)
     for split, expected in (("balanced", [4, 4, 3]), ("proportional", [7, 3, 1])):
-        rows = choose_labelled(labels, 11, 3, split, 5, "mine")
+        rows = choose_labelled(labels, 11, "abc", split, 5, "mine")
         assert labels[rows].bincount().tolist() == expected
         assert len(set(rows.tolist())) == 11
-        assert torch.equal(rows, choose_labelled(labels, 11, 3, split, 5, "mine"))
-        assert not torch.equal(rows, choose_labelled(labels, 11, 3, split, 6, "mine"))
+        assert torch.equal(rows, choose_labelled(labels, 11, "abc", split, 5, "mine"))
+        assert not torch.equal(rows, choose_labelled(labels, 11, "abc", split, 6, "mine"))
     partly = torch.tensor([0, -1, 1, -1])
-    assert choose_labelled(partly, 0, 2, "balanced", 0, "mine").tolist() == [0, 2]
+    assert choose_labelled(partly, 0, "ab", "balanced", 0, "mine").tolist() == [0, 2]
 
 
 @pytest.mark.parametrize(
@@ -104,12 +105,15 @@ def test_balanced_and_proportional_splits_count_right():
         (lambda: check_labels(torch.tensor([0, -2]), 3, "mine"), r"row 1 has label -2"),
         (lambda: check_labels(torch.tensor([0, 0]), 1, "mine"), r"found 1 class; a semi-conditional flow needs 2"),
         (
-            lambda: choose_labelled(torch.tensor([0, 0, 2]), 0, 3, "balanced", 0, "mine"),
+            lambda: choose_labelled(torch.tensor([0, 0, 2]), 0, "012", "balanced", 0, "mine"),
             r"no labelled example of class 1",
         ),
-        (lambda: choose_labelled(torch.tensor([0] * 99 + [1]), 5, 2, "proportional", 0, "mine"), r"example of class 1"),
         (
-            lambda: choose_labelled(torch.tensor([0, 0, 1]), 4, 2, "balanced", 0, "mine"),
+            lambda: choose_labelled(torch.tensor([0] * 99 + [1]), 5, "01", "proportional", 0, "mine"),
+            r"example of class 1",
+        ),
+        (
+            lambda: choose_labelled(torch.tensor([0, 0, 1]), 4, "01", "balanced", 0, "mine"),
             r"class 1 has 1 labelled examples",
         ),
     ],
@@ -280,7 +284,8 @@ def test_scores_are_those_of_the_density_whatever_the_workers(perturbed, alone):
 CONFIGS = {
     "batch=1": "batch",
     "batch=2 -s labelled_share=0.9": "leaves no unlabelled examples",
-    "classes=1": "classes = 1 is too few",
+    "classes=3": "classes = 3 has no effect: moons has 2 classes",
+    "dataset=mnist-sample -s classes=1": "classes = 1 is too few",
     "labels=1": "labels = 1 is less than one per class \\(2 classes\\)",
     "dataset=mnist-sample -s trunk.levels=4": "halves pictures 3 times, which 28 x 28 does not allow .* fit: 1, 2, 3",
     "dataset=mnist-sample -s shrink=3": "shrink = 3 does not divide pictures of 28 x 28",
@@ -375,7 +380,7 @@ def test_a_picture_that_does_not_decode_is_named_by_file_and_row():
     buffer = io.BytesIO()
     Image.new("L", (8, 8)).save(buffer, "PNG")
     table = pa.table({"image": [buffer.getvalue()] * 9 + [b"no picture"], "label": [0, 1] * 5})
-    said = r"^mine\.parquet: column 'image', row 9: the picture does not decode \(of no known format\); replace it"
+    said = r"^mine\.parquet: column 'image', row 9: the picture cannot be decoded \(unknown format\); replace it"
     with pytest.raises(DataError, match=said):
         own_examples(Config(dataset="mine.parquet", preset="cpu"), {"all": table})
 
@@ -387,7 +392,7 @@ def test_a_picture_that_does_not_decode_is_named_by_file_and_row():
         (lambda x, y: (x, [-3 if i == 5 else v for i, v in enumerate(y)]), r"found label -3; labels must be 0 or more"),
         (lambda x, y: (x, [None if v == 1 else v for v in y]), r"class 1 has 0 labelled examples"),
         (lambda x, y: (x, [None if v is None else 0 for v in y]), r"found 1 class"),
-        (lambda x, y: (np.where(np.arange(4) == 2, 1.0, x), y), r"column\(s\) 2 are constant"),
+        (lambda x, y: (np.where(np.arange(4) == 2, 1.0, x), y), r"column\(s\) c are constant"),
         (
             lambda x, y: (np.where(np.arange(480).reshape(120, 4) == 9, np.nan, x), y),
             r"is nan; values must be finite",
@@ -439,3 +444,18 @@ def test_the_presets_values_lie_in_the_spaces_that_name_them(space):
     found = catalog.load_space(PROJECT, space)
     defaults = catalog.filled(PROJECT, found.constants())
     assert found.outside({name: defaults[name] for name in found.active(defaults)}) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"loss": {"ce": 3.0}}, ["loss.ce = 3.0 has no effect with objective = generative"]),
+        ({"trunk": {"levels": 2}}, ["trunk.levels = 2 has no effect with trunk.kind = couplings"]),
+        ({"head": {"kind": "shift", "steps": 9}}, ["head.steps = 9 has no effect with head.kind = shift"]),
+        ({"dataset": "mnist-sample", "points": 50}, ["points = 50 has no effect: a data set has its own examples"]),
+        ({"objective": "hybrid", "loss": {"ce": 3.0}, "trunk": {"steps": 2}}, []),
+        ({"preset": "pca32"}, []),
+    ],
+)
+def test_values_that_change_nothing_are_said(values, said):
+    assert without_effect(Config(**values)) == said

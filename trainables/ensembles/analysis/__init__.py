@@ -1,4 +1,4 @@
-"""What a whole sweep of ensembles has found: methods side by side, and results anew from stored predictions."""
+"""The findings of a whole sweep: the methods compared, and results recomputed from stored predictions."""
 
 from trainables.ensembles.analysis.findings import findings
 from trainables.ensembles.analysis.rescoring import RescoreSettings, rescored

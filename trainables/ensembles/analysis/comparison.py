@@ -1,6 +1,6 @@
-"""The methods of a sweep beside each other: mean and standard error over repeats of every score at every size.
+"""The methods of a sweep compared: mean and standard error over repeats of every score at every size.
 
-Everything here works on the long table of results, be it the one that the runs saved ("curve") or a rescored one.
+The input is a long table of results: the one that the runs stored ("curve"), or a rescored one.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import pyarrow.compute as pc
 from raybayes.contract import Finished
 from trainables.ensembles.metrics.dee import Equivalent, deep_ensemble_equivalent
 from trainables.ensembles.metrics.reference import ReferenceCurve
-from trainables.ensembles.rescore import pool_curve
+from trainables.ensembles.stored.rescore import pool_curve
 
 Curve = dict[int, float]  # K -> value
-NAMED = "raybayes.member"  # the metadata of stored predictions that say what was run
+RECORD = "raybayes.member"  # the metadata key of stored predictions that describes their run
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Entry:
     Args:
         label: the method, with "+ TTA" under test-time augmentation.
         trial: its number.
-        values: repeat -> (metric, calibrated) -> K -> value, on the split that is compared.
+        values: repeat -> (metric, calibrated) -> K -> value, on the compared split.
         temperature: repeat -> K -> mean fitted temperature.
-        cost_epochs: K -> epochs of training behind the first K members.
+        cost_epochs: K -> training epochs of the first K members.
     """
 
     label: str
@@ -45,7 +45,7 @@ class Entry:
 
     @property
     def sizes(self) -> list[int]:
-        """Sizes that every repeat has reached."""
+        """The sizes that every repeat has reached."""
         curves = [set(found["ll", True]) for found in self.values.values()]
         return sorted(set.intersection(*curves)) if curves else []
 
@@ -74,11 +74,11 @@ def mean_and_error(values: Iterable[float]) -> tuple[float, float]:
 
 
 def entries(results: pa.Table, split: str = "test") -> dict[tuple[str, str], list[Entry]]:
-    """(data set, architecture) -> its methods, best CLL first, each by the trial that is best on validation images.
+    """(data set, architecture) -> its methods, best CLL first, each by its best trial on the validation images.
 
     Args:
-        results: long; the columns of `predictions.CURVE_SCHEMA` with trial and repeat.
-        split: which scores are compared. Where validation scores are missing, the first trial of a method stands.
+        results: long; the columns of `training.tables.CURVE_SCHEMA` with trial and repeat.
+        split: the split whose scores are compared. Without validation scores a method's first trial represents it.
     """
     best: dict[tuple[str, str], dict[str, tuple[float, int]]] = {}
     for trial, score in sorted(_validation(results).items()):
@@ -96,7 +96,7 @@ def entries(results: pa.Table, split: str = "test") -> dict[tuple[str, str], lis
 
 
 def _validation(results: pa.Table) -> dict[int, float]:
-    """trial -> mean CLL of the whole ensemble on the validation images; -inf where that was not scored."""
+    """trial -> mean CLL of the whole ensemble on the validation images; -inf if those were not scored."""
     trials = pc.unique(results["trial"]).to_pylist()
     scores: dict[int, dict[int, tuple[int, float]]] = {trial: {} for trial in trials}
     rows = results.filter(
@@ -129,13 +129,13 @@ def entry(results: pa.Table, split: str, label: str, trial: int) -> Entry:
 
 
 def record(predictions: pa.Table) -> dict[str, Any]:
-    """What stored predictions say of their run: config, normalisation, augmentation, ... of the first part."""
-    found: dict[str, Any] = json.loads((predictions.schema.metadata or {})[NAMED.encode()])
+    """The record of the run behind stored predictions: config, normalisation, augmentation, ... of the first part."""
+    found: dict[str, Any] = json.loads((predictions.schema.metadata or {})[RECORD.encode()])
     return found
 
 
-def alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two runs differ in nothing that would make DEE measure something other than the ensembling.
+def comparable(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two runs are equal in everything that would make DEE measure something other than the ensembling.
 
     Args:
         one, other: `record`s. Data, architecture, training augmentation and dropout in training must agree.
@@ -148,7 +148,7 @@ def alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def reference(finished: Finished, listed: Iterable[Entry], split: str) -> ReferenceCurve | None:
-    """The curve of the sweep's own deep ensembles, the networks of all repeats as one pool; None without any."""
+    """The curve of the sweep's own deep ensembles, with the networks of all repeats as one pool; None without any."""
     for found in listed:
         if found.label == "deep_ensemble":
             return pool_curve(finished.table("predictions", found.trial), split)
@@ -156,9 +156,9 @@ def reference(finished: Finished, listed: Iterable[Entry], split: str) -> Refere
 
 
 def summary_table(listed: Iterable[Entry], curve: ReferenceCurve | None) -> pa.Table:
-    """One row a method at its largest size: n repeats, K, CLL, DEE with bounds, error in %, temperature, epochs.
+    """One row per method at its largest size: n repeats, K, CLL, DEE with bounds, error in %, temperature, epochs.
 
-    Means over repeats with standard errors; best CLL first. DEE is null without a curve of deep ensembles.
+    Means over repeats with standard errors, in the order of `listed`. DEE is null without a curve.
     """
     rows = []
     for found in listed:
@@ -187,7 +187,7 @@ def _bounds(worth: list[Equivalent]) -> str | None:
 
 
 def size_table(listed: Iterable[Entry], curve: ReferenceCurve) -> pa.Table:
-    """DEE of every method at K = 1, 2, 3, 5, 8, ..., mean over repeats with standard error; null where not reached."""
+    """DEE of every method at K = 1, 2, 3, 5, 8, ..., mean over repeats with standard error; null if not reached."""
     listed = list(listed)
     largest = max(found.sizes[-1] for found in listed)
     shown = [size for size in _fibonacci(largest) if size <= largest]

@@ -1,6 +1,8 @@
-"""The figures of the study: CLL and DEE over the ensemble size, DEE over training cost, reliability."""
+"""The figures of a sweep: CLL and DEE over the ensemble size, DEE over training cost, reliability."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +13,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarForm
 from trainables.ensembles.analysis.comparison import Entry, mean_and_error
 from trainables.ensembles.metrics.average import RunningAverage
 from trainables.ensembles.metrics.reference import ReferenceCurve
-from trainables.ensembles.metrics.scores import Array
-from trainables.ensembles.rescore import runs
+from trainables.ensembles.metrics.scores import Array, Targets
+from trainables.ensembles.stored.runs import stored_runs
 
 # Okabe and Ito, "Color Universal Design" (2008); the second round of colours is dashed.
 COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#8C8C8C")
@@ -33,14 +35,17 @@ def draw(
 
     Args:
         place: data set and architecture, for the captions.
-        fair: those of the entries that may be measured by deep ensembles.
+        split: the scored images.
+        listed: all entries.
+        fair: the entries that are comparable with deep ensembles.
+        curve: of deep ensembles; None without any.
         predictions: label -> stored predictions of all repeats.
     """
     drawn = {f"CLL against ensemble size, {place}: mean over repeats, bands of one standard error": _cll(listed)}
     if curve is not None and fair:
         drawn[f"Deep ensemble equivalent against ensemble size, {place}"] = _dee(fair, curve)
         drawn[f"Deep ensemble equivalent against training cost, {place}"] = _cost(fair, curve)
-    drawn[f"Reliability of the whole ensembles, {place}: above 0 they are less sure than they should be"] = (
+    drawn[f"Reliability of the whole ensembles, {place}: above 0 they are less certain than they should be"] = (
         _reliability(listed, predictions, split)
     )
     return drawn
@@ -51,8 +56,15 @@ def _axes() -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def _style(i: int) -> dict[str, str]:
-    return {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i // len(COLOURS) % len(DASHES)]}
+class Style(NamedTuple):
+    """Colour and dashes of the line of an entry."""
+
+    colour: str
+    dashes: str
+
+
+def _style(i: int) -> Style:
+    return Style(COLOURS[i % len(COLOURS)], DASHES[i // len(COLOURS) % len(DASHES)])
 
 
 def _legend(axes: Axes) -> None:
@@ -60,18 +72,21 @@ def _legend(axes: Axes) -> None:
 
 
 def _lines(axes: Axes, entries: list[Entry], points: dict[str, tuple[list[float], list[tuple[float, float]]]]) -> None:
-    """One line an entry from label -> (x, (mean, error) at each x), with a band, or bars, of one standard error."""
+    """One line per entry from label -> (x, (mean, error) at each x), with a band, or bars, of one standard error."""
     for i, found in enumerate(entries):
         x, pairs = points[found.label]
         mean, error = np.array(pairs).T
-        marker = MARKERS[i % len(MARKERS)] if len(x) < 20 else ""
-        axes.plot(x, mean, label=found.label, marker=marker, markersize=3, linewidth=1.2, **_style(i))
+        marker, style = MARKERS[i % len(MARKERS)] if len(x) < 20 else "", _style(i)
+        axes.plot(
+            x, mean, label=found.label, marker=marker, markersize=3, linewidth=1.2,
+            color=style.colour, linestyle=style.dashes,
+        )  # fmt: skip
         if not np.isfinite(error).all():
             continue
         if len(set(x)) == 1:  # a band has no width there
-            axes.errorbar(x, mean, error, fmt="none", ecolor=_style(i)["color"], elinewidth=1.0, alpha=0.4, capsize=3)
+            axes.errorbar(x, mean, error, fmt="none", ecolor=style.colour, elinewidth=1.0, alpha=0.4, capsize=3)
         else:
-            axes.fill_between(x, mean - error, mean + error, color=_style(i)["color"], alpha=0.15, linewidth=0)
+            axes.fill_between(x, mean - error, mean + error, color=style.colour, alpha=0.15, linewidth=0)
     _legend(axes)
 
 
@@ -115,24 +130,28 @@ def _reliability(listed: list[Entry], predictions: dict[str, pa.Table], split: s
     figure, axes = _axes()
     axes.axhline(0.0, color="#8C8C8C", linewidth=0.8)
     for i, found in enumerate(listed):
-        gaps = np.array([reliability(run.lp, run.targets) for run in runs(predictions[found.label], split)])
+        gaps = np.array([reliability(run.lp, run.targets) for run in stored_runs(predictions[found.label], split)])
         mean = _mean_of_known(gaps)
-        axes.plot(mean[0], mean[1], label=found.label, marker=MARKERS[i % len(MARKERS)], markersize=3,
-                  linewidth=1.0, **_style(i))  # fmt: skip
+        style = _style(i)
+        axes.plot(
+            mean[0], mean[1], label=found.label, marker=MARKERS[i % len(MARKERS)], markersize=3, linewidth=1.0,
+            color=style.colour, linestyle=style.dashes,
+        )  # fmt: skip
     axes.set(xlabel="confidence of the prediction", ylabel="accuracy minus confidence")
     _legend(axes)
     return figure
 
 
 def _mean_of_known(values: Array) -> Array:
-    """Mean over the first axis without nan; nan where all are."""
+    """Mean over the first axis without nan; nan where all values are nan."""
     known = np.isfinite(values)
     count = known.sum(axis=0)
     total = np.where(known, values, 0.0).sum(axis=0)
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    mean: Array = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return mean
 
 
-def reliability(members: Array, targets: Array, bins: int = BINS) -> Array:
+def reliability(members: Array, targets: Targets, bins: int = BINS) -> Array:
     """Mean confidence, and accuracy minus confidence, of the ensemble in bins of equal count, (2, bins).
 
     Args:

@@ -1,4 +1,4 @@
-"""What a sweep of ensembles has found: the table of deep ensemble equivalents, detection, and the study's figures."""
+"""The findings of a sweep of ensembles: tables of deep ensemble equivalents and of detection, and figures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from raybayes.contract import Findings, Finished
 from trainables.ensembles.analysis import figures
 from trainables.ensembles.analysis.comparison import (
     Entry,
-    alike,
+    comparable,
     entries,
     mean_and_error,
     record,
@@ -18,13 +18,13 @@ from trainables.ensembles.analysis.comparison import (
     summary_table,
 )
 from trainables.ensembles.metrics.reference import ReferenceCurve
-from trainables.ensembles.rescore import detect_foreign
+from trainables.ensembles.stored.rescore import detect_foreign
 
 
 def findings(finished: Finished) -> Findings:
     """The methods of a sweep on the test images, each by its best trial on the validation images.
 
-    DEE is measured against the deep ensembles of the same sweep, the networks of all repeats as one pool.
+    DEE is relative to the deep ensembles of the same sweep, with the networks of all repeats as one pool.
     """
     if "curve" not in finished.tables:
         return Findings()
@@ -32,7 +32,7 @@ def findings(finished: Finished) -> Findings:
 
 
 def compared(finished: Finished, results: pa.Table, split: str) -> Findings:
-    """Tables and figures from a long table of results (`comparison.entries`), one set a data set and architecture."""
+    """Tables and figures from a long table of results (`comparison.entries`), per data set and architecture."""
     tables: dict[str, pa.Table] = {}
     drawn: dict[str, Figure] = {}
     for (dataset, model), listed in entries(results, split).items():
@@ -44,14 +44,14 @@ def compared(finished: Finished, results: pa.Table, split: str) -> Findings:
         fair = _comparable(listed, predictions) if curve is not None else []
         tables |= _tables(place, split, listed, fair, curve)
         if detection := _detection(listed, predictions):
-            tables[f"Foreign images told from test images, {place}"] = pa.Table.from_pylist(detection)
+            tables[f"Detection of foreign images among test images, {place}"] = pa.Table.from_pylist(detection)
         drawn |= figures.draw(place, split, listed, fair, curve, predictions)
     return Findings(tables, drawn, results)
 
 
 def _comparable(listed: list[Entry], predictions: dict[str, pa.Table]) -> list[Entry]:
     known = record(predictions["deep_ensemble"])
-    return [found for found in listed if alike(known, record(predictions[found.label]))]
+    return [found for found in listed if comparable(known, record(predictions[found.label]))]
 
 
 def _tables(
@@ -68,7 +68,7 @@ def _tables(
 
 
 def _detection(listed: list[Entry], predictions: dict[str, pa.Table]) -> list[dict[str, object]]:
-    """AUROC and FPR at 95 % TPR of the whole ensembles, by entropy; empty if no foreign images were predicted."""
+    """AUROC and FPR at 95 % TPR of the whole ensembles, by entropy; empty without predicted foreign images."""
     rows = []
     for found in listed:
         table = predictions[found.label]

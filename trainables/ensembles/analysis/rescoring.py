@@ -1,4 +1,4 @@
-"""`raybayes rescore` for ensembles: every metric of every ensemble size anew from the stored predictions."""
+"""`raybayes rescore` for ensembles: every metric of every ensemble size, recomputed from the stored predictions."""
 
 from __future__ import annotations
 
@@ -17,47 +17,49 @@ from raybayes.contract import Findings, Finished
 from raybayes.errors import DataError
 from trainables.ensembles.analysis.comparison import record
 from trainables.ensembles.analysis.findings import compared
-from trainables.ensembles.config.values import Config
-from trainables.ensembles.hyper_deep import hyper_deep_ensemble
+from trainables.ensembles.config import Config
 from trainables.ensembles.metrics.protocol import ALL_SCORES, SCORES
-from trainables.ensembles.plan import plan
-from trainables.ensembles.rescore import rescore
-
-DESCRIBED = ("dataset", "model", "method", "augment", "cost_epochs", "seed")
+from trainables.ensembles.run.plan import plan
+from trainables.ensembles.stored.hyper_deep import hyper_deep_ensemble
+from trainables.ensembles.stored.rescore import rescore
 
 
 class RescoreSettings(BaseModel):
-    """What may differ from the scores that the run itself made."""
+    """The options of rescoring; their defaults repeat the run's own protocol."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    split: Literal["test", "val"] = Field("test", description="Images that are scored")
-    k_max: int = Field(0, ge=0, description="Largest ensemble size, for runs that have so many members; 0 = all")
+    split: Literal["test", "val"] = Field("test", description="Scored images")
+    k_max: int = Field(0, ge=0, description="Largest ensemble size, for runs with that many members; 0 = all")
     splits_seed: int = Field(0, ge=0, description="Seed of the halves of test-time cross-validation")
-    repeats: int = Field(5, ge=1, le=1000, description="How often the images are halved; the paper: 5, ImageNet 2")
+    repeats: int = Field(
+        5, ge=1, le=1000, description="Number of random halvings of the images; the paper: 5, ImageNet 2"
+    )
     order: int | None = Field(None, ge=0, description="Seed of a random order of the members; null = as trained")
     scores: Literal["all", "main"] = Field("all", description="main leaves out class-wise calibration and detection")
     temperature: Literal["halves", "val"] = Field("halves", description="Images that the temperature is fitted on")
     hyper_deep: int = Field(
         0, ge=0, le=1000, description="Above 0: size of an ensemble chosen from all members by validation CLL"
     )
-    processes: int = Field(1, ge=1, le=256, description="Runs that are scored at the same time")
+    processes: int = Field(1, ge=1, le=256, description="Runs scored at the same time")
 
 
 def rescored(finished: Finished, settings: RescoreSettings) -> Findings:
-    """The long table of results of every stored run, and the comparison of methods that follows from it.
+    """The long table of results of every stored run, and the comparison of methods that it gives.
 
     Raises:
-        DataError: nothing is stored, no run has as many members as `k_max`, or its predictions are no probabilities.
+        DataError: nothing is stored, no run has `k_max` members, or predictions are not probabilities.
     """
     if "predictions" not in finished.tables:
-        raise DataError("no predictions are stored here; let a run finish its first member.")
+        raise DataError("no predictions are stored here; wait until a run has finished its first member.")
     chosen = hyper_deep_table(finished, settings) if settings.hyper_deep else {}
     keys = sorted({(row["trial"], row["repeat"]) for row in finished.reports.select(["trial", "repeat"]).to_pylist()})
     stored = (finished.table("predictions", trial, repeat) for trial, repeat in keys)
     tables = [table for table in _all(settings, (table for table in stored if len(table))) if len(table)]
     if not tables:
-        raise DataError(f"no run has stored predictions of the split {settings.split!r}; let one finish a member.")
+        raise DataError(
+            f"no run has stored predictions of the split {settings.split!r}; wait until one has finished a member."
+        )
     results = pa.concat_tables(tables)
     if settings.k_max > (largest := pc.max(results["n_samples"]).as_py()):
         raise DataError(
@@ -68,9 +70,9 @@ def rescored(finished: Finished, settings: RescoreSettings) -> Findings:
 
 
 def hyper_deep_table(finished: Finished, settings: RescoreSettings) -> dict[str, pa.Table]:
-    """What greedy selection with replacement takes from everything that the sweep has trained; one row a size.
+    """The members that greedy selection with replacement takes from everything the sweep has trained; a row per size.
 
-    CLL and error are those of the members so far, on the test images; the choice has not seen these.
+    CLL and error are those of the members so far on the test images, which do not enter the choice.
     """
     predictions = finished.table("predictions")
     found = hyper_deep_ensemble(predictions, settings.hyper_deep, settings.splits_seed)
@@ -96,12 +98,12 @@ def _all(settings: RescoreSettings, stored: Iterator[pa.Table]) -> Iterator[pa.T
 
 
 def one_run(settings: RescoreSettings, predictions: pa.Table) -> pa.Table:
-    """The results of one run, with what was run as columns. Trials are chosen by validation, so that is scored too."""
+    """The results of one run, with columns that describe it; validation images too, since they choose the trials."""
     facts = record(predictions)
     config = Config.model_validate(facts["config"])
     scores = ALL_SCORES if settings.scores == "all" else SCORES
     known = set(pc.unique(predictions["split"]).to_pylist())
-    k_max = min(settings.k_max, len(pc.unique(predictions["member"])))  # a single network stands beside ensembles
+    k_max = min(settings.k_max, len(pc.unique(predictions["member"])))  # a sweep may contain single networks
     parts = []
     for split in {settings.split: None, "val": None}:
         if split in known:

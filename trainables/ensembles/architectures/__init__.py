@@ -1,5 +1,1 @@
-"""The networks of the study, built without touching the global random generators."""
-
-from trainables.ensembles.architectures.build import build
-
-__all__ = ["build"]
+"""The networks, built without touching the global random generators."""

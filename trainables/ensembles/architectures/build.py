@@ -15,20 +15,22 @@ from trainables.ensembles.architectures.dropout import Place, nowhere
 from trainables.ensembles.architectures.large import VGG16BN, PreResNet110, PreResNet164, ResNet50, WideResNet
 from trainables.ensembles.architectures.resnet import ResNet20
 from trainables.ensembles.architectures.small import MLP, LeNet, SmallCNN
+from trainables.ensembles.config import Architecture as ArchitectureName
+from trainables.ensembles.registry import require_same_names
 
 Init = Callable[[nn.Conv2d, torch.Generator], None]
 
 
 @runtime_checkable
 class Initialised(Protocol):
-    """A layer of a method that draws its own first values."""
+    """A layer that draws its own initial values; methods define such layers."""
 
     def initialise(self, generator: torch.Generator) -> None: ...
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """How a network is made: `make(channels, size, classes, place)`, and how its convolutions begin."""
+    """A network by `make(channels, size, classes, place)`, and the initialisation of its convolutions."""
 
     make: Callable[[int, int, int, Place], nn.Module]
     conv_init: Init
@@ -63,6 +65,8 @@ ARCHITECTURES = {
     "resnet50": Architecture(ResNet50, he_fan_out),
 }
 
+require_same_names("arch", ArchitectureName, ARCHITECTURES)
+
 
 def build(
     name: str,
@@ -79,11 +83,11 @@ def build(
         name: a key of ARCHITECTURES.
         channels, size: the images are (n, channels, size, size).
         generator: CPU generator that the weights are drawn from; the global one is not touched.
-        place: where dropout stands.
-        convert: changes layers before there are weights.
+        place: gives the dropout layer, or an identity, for each place.
+        convert: changes layers before they have weights.
     """
     architecture = ARCHITECTURES[name]
-    with torch.device("meta"):  # the constructors of torch.nn draw from the global generator; here they draw nothing
+    with torch.device("meta"):  # otherwise the constructors of torch.nn would draw from the global generator
         model = architecture.make(channels, size, classes, place)
         if convert is not None:
             convert(model)
@@ -94,7 +98,11 @@ def build(
 
 @torch.no_grad()
 def initialise(model: nn.Module, conv_init: Init, generator: torch.Generator) -> None:
-    """Draw all weights anew and reset all batch statistics."""
+    """Draw all weights and reset all batch statistics.
+
+    Raises:
+        TypeError: a layer has parameters and no known initialisation.
+    """
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             conv_init(module, generator)
@@ -107,4 +115,7 @@ def initialise(model: nn.Module, conv_init: Init, generator: torch.Generator) ->
         elif isinstance(module, Initialised):
             module.initialise(generator)
         elif own := [name for name, _ in module.named_parameters(recurse=False)]:
-            raise TypeError(f"no initialisation is known for {type(module).__name__} with {', '.join(own)}")
+            raise TypeError(
+                f"{type(module).__name__} has parameters ({', '.join(own)}) and no known initialisation; give it a"
+                " method initialise(generator)"
+            )

@@ -1,4 +1,4 @@
-"""Dropout whose masks come from a generator of the run, not from the global one."""
+"""Dropout whose masks come from a generator of the run, never from the global one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Dropout(nn.Module):
         p: probability in (0, 1).
         filterwise: whole channels of (n, channels, h, w) at a time.
 
-    `active` is None (as the training flag says), or True: masks are drawn at test time too (MC dropout).
+    `active` is None (masks in training mode only) or True (masks at test time too: MC dropout).
     """
 
     def __init__(self, p: float, filterwise: bool) -> None:
@@ -28,6 +28,7 @@ class Dropout(nn.Module):
         self.generator: torch.Generator | None = None
 
     def forward(self, x: Tensor) -> Tensor:
+        """Activations of any shape (n, ...), masked and scaled while active."""
         if not (self.training if self.active is None else self.active):
             return x
         if self.generator is None:
@@ -54,7 +55,7 @@ def nowhere(placement: Placement, spatial: bool = False) -> nn.Module:
 
 
 class Rates(Protocol):
-    """What a configuration says about dropout."""
+    """The dropout values of a configuration."""
 
     @property
     def p(self) -> float: ...
@@ -65,7 +66,7 @@ class Rates(Protocol):
 
 
 def dropout_place(rates: Rates) -> Place:
-    """The Place that puts dropout where the configuration says."""
+    """The Place that puts dropout where the configuration wants it."""
 
     def place(placement: Placement, spatial: bool = False) -> nn.Module:
         if placement == "own" or rates.placement == "every":
@@ -76,7 +77,7 @@ def dropout_place(rates: Rates) -> Place:
 
 
 def set_dropout(model: nn.Module, active: bool | None) -> None:
-    """Draw masks at test time too (True), never (False), or as the training flag says (None)."""
+    """Draw masks always (True), never (False), or in training mode only (None)."""
     for module in model.modules():
         if isinstance(module, Dropout):
             module.active = active

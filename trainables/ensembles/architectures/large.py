@@ -34,7 +34,8 @@ class VGG16BN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (n, channels, 32, 32) to logits (n, classes)."""
-        return self.head(self.body(x))
+        logits: Tensor = self.head(self.body(x))
+        return logits
 
 
 def _hidden(place: Place) -> list[nn.Module]:
@@ -55,10 +56,12 @@ class Bottleneck(nn.Module):
         self.drop = place("every", spatial=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.conv1(functional.relu(self.norm1(x)))
+        """(n, width_in, h, w) to (n, outputs, h / stride, w / stride)."""
+        out: Tensor = self.conv1(functional.relu(self.norm1(x)))
         out = self.conv2(functional.relu(self.norm2(out)))
         out = self.conv3(functional.relu(self.norm3(out)))
-        return self.drop(out + self.shortcut(x))
+        out = self.drop(out + self.shortcut(x))
+        return out
 
 
 class PreResNet(nn.Module):
@@ -87,7 +90,8 @@ class PreResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (n, channels, size, size) to logits (n, classes)."""
-        return self.head(self.body(x))
+        logits: Tensor = self.head(self.body(x))
+        return logits
 
 
 class WideBlock(nn.Module):
@@ -104,9 +108,11 @@ class WideBlock(nn.Module):
         self.drop2 = place("every", spatial=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.drop1(self.conv1(functional.relu(self.norm1(x))))
+        """(n, width_in, h, w) to (n, outputs, h / stride, w / stride)."""
+        out: Tensor = self.drop1(self.conv1(functional.relu(self.norm1(x))))
         out = self.conv2(functional.relu(self.norm2(out)))
-        return self.drop2(out + self.shortcut(x))
+        out = self.drop2(out + self.shortcut(x))
+        return out
 
 
 class WideResNet(nn.Module):
@@ -132,7 +138,8 @@ class WideResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (n, channels, size, size) to logits (n, classes)."""
-        return self.head(self.body(x))
+        logits: Tensor = self.head(self.body(x))
+        return logits
 
 
 class ResNet50(nn.Module):
@@ -149,7 +156,8 @@ class ResNet50(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (n, channels, size, size) to logits (n, classes)."""
-        return self.head(self.body(x))
+        logits: Tensor = self.head(self.body(x))
+        return logits
 
 
 PreResNet110 = functools.partial(PreResNet, depth=110)

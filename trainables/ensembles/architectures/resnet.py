@@ -24,9 +24,11 @@ class BasicBlock(nn.Module):
         self.drop2 = place("every", spatial=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.drop1(functional.relu(self.norm1(self.conv1(x))))
+        """(n, width_in, h, w) to (n, width, h / stride, w / stride)."""
+        out: Tensor = self.drop1(functional.relu(self.norm1(self.conv1(x))))
         out = self.norm2(self.conv2(out))
-        return self.drop2(functional.relu(out + self.shortcut(x)))
+        out = self.drop2(functional.relu(out + self.shortcut(x)))
+        return out
 
 
 class ResNet20(nn.Module):
@@ -52,4 +54,5 @@ class ResNet20(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (n, channels, size, size) to logits (n, classes)."""
-        return self.head(self.body(x))
+        logits: Tensor = self.head(self.body(x))
+        return logits

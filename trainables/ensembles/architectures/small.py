@@ -17,7 +17,8 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (n, channels, size, size) to logits (n, classes)."""
-        return self.head(self.body(x))
+        logits: Tensor = self.head(self.body(x))
+        return logits
 
 
 class SmallCNN(nn.Module):
@@ -41,7 +42,8 @@ class SmallCNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (n, channels, size, size) to logits (n, classes)."""
-        return self.head(self.body(x))
+        logits: Tensor = self.head(self.body(x))
+        return logits
 
 
 class LeNet(nn.Module):
@@ -70,4 +72,5 @@ class LeNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (n, channels, size, size), size 28 or 32, to logits (n, classes)."""
-        return self.head(self.body(x))
+        logits: Tensor = self.head(self.body(x))
+        return logits

@@ -1,6 +1,6 @@
-"""Every hyperparameter of the ensemble study: what it means, its unit, its range, and where its value comes from.
+"""Every hyperparameter of ensembles: its meaning, its unit, its range, and the source of its default.
 
-Shared values are flat; the values of one method stand in a group of that method's name and count only under it.
+Shared values are flat; the values of one method are in a group named after it, and apply to that method only.
 "[P]" marks the setting of the paper's released code (Ashukha, Lyzhov, Molchanov, Vetrov, "Pitfalls of In-Domain
 Uncertainty Estimation and Ensembling in Deep Learning", ICLR 2020, arXiv 2002.06470); `recipes.paper` gives its whole
 set of values for CIFAR. A default without the mark is the setting for 2,000 MNIST images on a processor, which the
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 Method = Literal[
     "single",
@@ -44,29 +44,31 @@ DataSetName = Literal[
     "imagenet",
 ]
 
+Schedule = Literal["step", "decay30"]
+LaplaceStructure = Literal["kron", "diag"]
 Foreign = Literal["none", "letters-sample", "letters", "mnist-sample", "mnist", "cifar10-sample", "cifar10"]
 
 
 class Group(BaseModel):
-    """A frozen group of values in which a wrong name is an error."""
+    """A frozen group of values that refuses unknown names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Snapshot(Group):
-    """Snapshot ensembles (Huang et al. 2017, arXiv 1704.00109): one run, cosine warm restarts, a member a cycle."""
+    """Snapshot ensembles (Huang et al. 2017, arXiv 1704.00109): one run, cosine warm restarts, one member per cycle."""
 
     max_lr: float = Field(0.2, gt=0, le=10, description="Learning rate at the start of a cycle. [P] 0.2")
     cycle_epochs: int = Field(5, ge=1, le=1000, description="Length of a cycle in epochs. [P] 40")
     momentum: float = Field(0.0, ge=0, lt=1, description="Momentum of SGD inside the cycles. [P] 0")
-    cold_restarts: bool = Field(False, description="Begin each cycle from a fresh initialisation and a fresh optimiser")
-    skip_cycles: int = Field(0, ge=0, le=100, description="Number of first cycles that yield no member")
+    cold_restarts: bool = Field(False, description="Start each cycle from a fresh initialisation and a fresh optimiser")
+    skip_cycles: int = Field(0, ge=0, le=100, description="Number of first cycles without a member")
 
 
 class Checkpoint(Group):
     """Checkpoint ensembles (Chen, Lundberg, Lee 2017, arXiv 1710.03282): the last networks of one ordinary run."""
 
-    every: int = Field(1, ge=1, le=1000, description="Epochs between two members; the last epoch yields one")
+    every: int = Field(1, ge=1, le=1000, description="Epochs between two members; the last epoch gives one")
 
 
 class CyclicalSGLD(Group):
@@ -74,10 +76,10 @@ class CyclicalSGLD(Group):
 
     max_lr: float = Field(0.1, gt=0, le=10, description="Learning rate at the start of a cycle. [P] 0.5")
     cycle_epochs: int = Field(8, ge=1, le=1000, description="Length of a cycle in epochs. [P] 50")
-    samples: int = Field(3, ge=1, le=100, description="Members a cycle, taken after each of its last epochs. [P] 3")
+    samples: int = Field(3, ge=1, le=100, description="Members per cycle, taken after each of its last epochs. [P] 3")
     noise_epochs: int = Field(3, ge=1, le=1000, description="Last epochs of a cycle in which noise is added. [P] 3")
     temperature: float = Field(
-        0.08, ge=0, le=10, description="Of the sampled posterior; 1 = Bayes. [P] 0.082 in effect (N over 782 squared)"
+        0.08, ge=0, le=10, description="Of the sampled posterior; 1 = Bayes. [P] effectively 0.082 (N over 782 squared)"
     )
     momentum: float = Field(0.0, ge=0, lt=1, description="Friction is 1 - momentum; above 0 this is SGHMC. [P] 0")
 
@@ -100,9 +102,11 @@ class Swag(Group):
     epochs: int = Field(40, ge=2, le=10_000, description="Epochs of a run, both stages. [P] 300")
     start: float = Field(0.5, gt=0, lt=1, description="Share of the epochs before collecting. [P] 160 of 300")
     lr: float = Field(0.01, gt=0, le=10, description="Constant learning rate while collecting. [P] 0.01")
-    collect: Literal[1, 2, 4] = Field(1, description="Collected weights an epoch. [P] 1")
+    collect: Literal[1, 2, 4] = Field(1, description="Collected weights per epoch. [P] 1")
     rank: int = Field(20, ge=2, le=1000, description="Deviations kept for the low-rank part. [P] 20")
-    scale: float = Field(0.5, gt=0, le=10, description="Of the sampled covariance; its two parts share it. [P] 0.5")
+    scale: float = Field(
+        0.5, gt=0, le=10, description="Scale of the sampled covariance, for both of its parts. [P] 0.5"
+    )
     diag_only: bool = Field(False, description="Leave the low-rank part out")
     runs: int = Field(1, ge=1, le=1000, description="Independent runs that share the members equally (MultiSWAG)")
 
@@ -121,7 +125,9 @@ class DropoutValues(Group):
 class Variational(Group):
     """Fully factorised Gaussian variational inference (Kingma et al. 2015, arXiv 1506.02557)."""
 
-    init: Literal["pretrained", "scratch"] = Field("pretrained", description="Do means start from a run of `epochs`?")
+    init: Literal["pretrained", "scratch"] = Field(
+        "pretrained", description="Start of the means: a run of `epochs`, or scratch"
+    )
     epochs: int = Field(20, ge=1, le=10_000, description="Epochs of the variational stage. [P] 100")
     lr_mean: float = Field(1e-3, gt=0, le=1, description="Learning rate of the means (SGD). [P] 1e-3")
     lr_sigma: float = Field(1e-3, gt=0, le=1, description="Learning rate of log sigma (Adam). [P] 1e-3")
@@ -134,11 +140,14 @@ class LaplaceValues(Group):
     """Kronecker-factored Laplace approximation (Ritter, Botev, Barber 2018, OpenReview Skdvd2xAZ)."""
 
     scale: float | None = Field(
-        None, gt=0, le=100, description="Of the sampled deviations; null = best of 25, 0.01-10, on validation. [P] so"
+        None,
+        gt=0,
+        le=100,
+        description="Scale of the sampled deviations; null = best of 25, 0.01-10, on validation. [P] null",
     )
     prior: float = Field(1.0, gt=0, le=1e6, description="Prior precision over N · wd. [P] 1")
-    structure: Literal["kron", "diag"] = Field("kron", description="Of each layer's curvature. [P] kron")
-    subset: Literal["all", "last"] = Field("all", description="Layers that are sampled. [P] all")
+    structure: LaplaceStructure = Field("kron", description="Structure of each layer's curvature. [P] kron")
+    subset: Literal["all", "last"] = Field("all", description="Sampled layers. [P] all")
 
 
 class LastLayer(Group):
@@ -147,13 +156,15 @@ class LastLayer(Group):
     delta: float | None = Field(
         None, gt=0, le=1e6, description="Prior precision; null = the best of 25 in 1e-3 .. 1e3 by validation LL"
     )
-    predict: Literal["mc", "probit"] = Field("mc", description="Sampled heads as members; or one closed form")
+    predict: Literal["mc", "probit"] = Field("mc", description="mc: sampled heads as members; probit: one closed form")
 
 
 class BatchEnsembleValues(Group):
     """BatchEnsemble (Wen, Tran, Ba 2020, arXiv 2002.06715); an optimiser's step sees members · batch images."""
 
-    epochs_factor: float = Field(1.5, gt=0, le=10, description="Times `epochs`: more are needed than for one network")
+    epochs_factor: float = Field(
+        1.5, gt=0, le=10, description="Epochs over `epochs`; more are needed than for one network"
+    )
     init: Literal["sign", "normal"] = Field("sign", description="Fast weights start as random signs, or as N(1, 0.5)")
     sign_probability: float = Field(0.5, ge=0, le=1, description="Probability of +1 among the random signs")
 
@@ -172,8 +183,8 @@ class Mimo(Group):
     batch_repetition: int = Field(1, ge=1, le=8, description="How often an image occurs in a batch")
 
 
-class Config(Group):
-    """The configuration of one run: data, method, architecture, training, and one group of values a method."""
+class Values(Group):
+    """The configuration of one run: data, method, architecture, training, and one group of values per method."""
 
     dataset: DataSetName = Field("mnist-sample", description="Images to train on; cifar10 is a lossy copy")
     train_images: int = Field(0, ge=0, description="Images of the training split to use, drawn by split_seed; 0 = all")
@@ -186,10 +197,9 @@ class Config(Group):
     split_seed: int = Field(
         0, ge=0, description="Seed of the held-out split and of cross-validation; equal in all trials that are compared"
     )
+    foreign: Foreign = Field("none", description="Images of another kind to predict as well, at most as many as test")
 
-    foreign: Foreign = Field("none", description="Images of another kind to predict too, at most as many as test")
-
-    method: Method = Field("deep_ensemble", description="How the members come about")
+    method: Method = Field("deep_ensemble", description="How the members are made")
     members: int = Field(4, ge=1, le=1000, description="Ensemble size K. [P] 100 on CIFAR, 50 on ImageNet")
     arch: Architecture = Field("cnn", description="Network; cnn = conv5x5/2(8) conv5x5/2(16) FC64 FC, mlp = FC64 FC")
 
@@ -201,8 +211,9 @@ class Config(Group):
     lr: float = Field(0.05, gt=0, le=10, description="First learning rate. [P] 0.1, VGG16BN 0.05")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD. [P] 0.9")
     wd: float = Field(5e-4, ge=0, le=1, description="Weight decay in SGD. [P] 5e-4, PreResNets 3e-4")
-    schedule: Literal["step", "decay30"] = Field(
-        "step", description="Of ordinary training: whole, then linearly to 1 %; or tenths every 30 epochs. [P] ImageNet"
+    schedule: Schedule = Field(
+        "step",
+        description="Of ordinary training: constant, then linearly to 1 %; or a tenth every 30 epochs. [P] ImageNet",
     )
     augment: bool = Field(
         True, description="Shifts by 2 pixels (MNIST); pad 4, crop, flip (CIFAR); random cut, flip (ImageNet). [P] on"
@@ -213,27 +224,29 @@ class Config(Group):
 
     engine: Literal["sequential", "vmap", "grouped", "auto"] = Field(
         "sequential",
-        description="Members of a deep ensemble one after the other, or all of a worker's at once (mlp, cnn, lenet):"
-        " equal to rounding; auto = the fastest of a few timed steps",
+        description="Members of a deep ensemble one after the other, or all of a worker's at once (mlp, cnn, lenet),"
+        " equal to rounding; auto = the fastest in a few timed steps",
     )
     share: Literal["members", "images"] = Field(
         "members",
-        description="What several workers divide: whole members; or the images of each batch (DDP, for large networks)",
+        description="Several workers divide whole members, or the images of each batch (DDP, for large networks)",
     )
     spread: float = Field(
         1.0, ge=1, le=100, description="deep_ensemble: each member draws lr and wd within this factor, log-uniformly"
     )
 
     training_seed: int | None = Field(
-        None, ge=0, description="Trains with this seed in every trial and repeat; null = each with its own"
+        None, ge=0, description="Seed of the training in every trial and repeat; null = each its own"
     )
     reuse_pretrained: bool = Field(
         False,
-        description="Take a training that is stored already from the cache folder, and store a new one there (swag,"
-        " swa, mc_dropout, laplace, last_layer_laplace); trials share one if they share training_seed",
+        description="Load a training from the cache folder if it is stored there, else train and store it (swag, swa,"
+        " mc_dropout, laplace, last_layer_laplace); trials with the same training_seed share one",
     )
 
-    dropout: DropoutValues = Field(default_factory=DropoutValues, description="Of mc_dropout, or of all methods")
+    dropout: DropoutValues = Field(
+        default_factory=DropoutValues, description="Dropout of mc_dropout, or of all methods"
+    )
     checkpoint: Checkpoint = Field(default_factory=Checkpoint, description="Values of method checkpoint")
     sse: Snapshot = Field(default_factory=Snapshot, description="Values of method snapshot")
     csgld: CyclicalSGLD = Field(default_factory=CyclicalSGLD, description="Values of method csgld")
@@ -250,12 +263,5 @@ class Config(Group):
 
     @property
     def uses_dropout(self) -> bool:
+        """Whether the network is trained with dropout."""
         return self.method == "mc_dropout" or self.dropout.always
-
-    @model_validator(mode="after")
-    def _possible(self) -> Config:
-        from trainables.ensembles.config.rules import problem  # it names this class
-
-        if sentence := problem(self):
-            raise ValueError(sentence)
-        return self

@@ -26,15 +26,19 @@ def forward_of(model: nn.Module, engine: Engine) -> Forward:
         engine: "vmap" or "grouped".
 
     Raises:
-        TypeError: "grouped" knows no grouped form of a layer.
+        TypeError: "grouped" has no grouped form of a layer.
+        ValueError: the engine has no stacked forward pass.
     """
     if engine == "vmap":
-        return vmap(lambda weights, images: functional_call(model, dict(weights), (images,)))
+        by_vmap: Forward = vmap(lambda weights, images: functional_call(model, dict(weights), (images,)))
+        return by_vmap
+    if engine != "grouped":
+        raise ValueError(f"engine = {engine} trains one network after the other; use vmap or grouped")
     layers = [(f"body.{name}", layer) for name, layer in model.get_submodule("body").named_children()]
     layers.append(("head", model.get_submodule("head")))
     for _, layer in layers:
         if not isinstance(layer, nn.Conv2d | nn.Linear | nn.Flatten | nn.ReLU | nn.MaxPool2d | nn.Identity):
-            raise TypeError(f"no grouped form of {type(layer).__name__} is known; use the engine vmap")
+            raise TypeError(f"the engine grouped does not support {type(layer).__name__}; use the engine vmap")
     return lambda weights, images: _grouped(layers, weights, images)
 
 
@@ -50,7 +54,7 @@ def _grouped(layers: list[tuple[str, nn.Module]], weights: Stacked, images: Tens
         elif isinstance(layer, nn.Flatten):
             x = x.reshape(batch, members, -1).transpose(0, 1)  # (G, B, features)
         elif isinstance(layer, nn.Linear):
-            # Weight times input, not the other way round: the gradient then has the layout of the weights.
+            # Weight times input, in this order, so that the gradient has the layout of the weights.
             y = torch.baddbmm(weights[f"{name}.bias"][:, :, None], weights[f"{name}.weight"], x.transpose(1, 2))
             x = y.transpose(1, 2)
         else:

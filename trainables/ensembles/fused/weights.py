@@ -1,4 +1,4 @@
-"""The weights of several networks in one block of memory and their SGD; networks and optimisers see the same memory."""
+"""The weights of several networks in one block of memory, and their SGD; networks and optimisers share that memory."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from trainables.ensembles.fused.forward import Engine, forward_of
 class SideBySide:
     """G networks whose parameters lie in one tensor, and one step of SGD for all of them.
 
-    The tensor holds the first parameter of all networks, then the second, ...; each network's own parameters, and the
-    momentum in its optimiser, become views of it. What is trained here can be predicted with, saved and loaded there.
+    The tensor contains the first parameter of all networks, then the second, ...; each network's own parameters, and
+    the momentum in its optimiser, become views of it. So a network trained here predicts, saves and loads as usual.
 
     Args:
         models: networks of one architecture, without buffers.
-        optimizers: their `torch.optim.SGD`, one each; momentum and weight decay are taken from them.
+        optimizers: their `torch.optim.SGD`, one each, with their momentum and weight decay.
         engine: "vmap" or "grouped".
         factors: of each network's learning rate; None for 1.
     """
@@ -39,7 +39,7 @@ class SideBySide:
         self.flat = torch.cat([p.detach().flatten() for column in zip(*own, strict=True) for p in column])
         self.velocity = torch.zeros_like(self.flat)
         self.weights: dict[str, Tensor] = {}
-        self.velocities: list[Tensor] = []  # views, one a weight
+        self.velocities: list[Tensor] = []  # views, one per weight
         start = 0
         for position, (name, first) in enumerate(models[0].named_parameters()):
             end, shape = start + len(models) * first.numel(), (len(models), *first.shape)
@@ -49,8 +49,8 @@ class SideBySide:
             for row, (parameters, history) in enumerate(zip(own, histories, strict=True)):
                 parameters[position].data = rows[row]
                 if momenta[row]:
-                    if (begun := history[position].get("momentum_buffer")) is not None:
-                        history_rows[row].copy_(begun)
+                    if (before := history[position].get("momentum_buffer")) is not None:
+                        history_rows[row].copy_(before)
                     history[position]["momentum_buffer"] = history_rows[row]
             start = end
         self.decay = self._spread([float(o.param_groups[0]["weight_decay"]) for o in optimizers])
@@ -60,14 +60,14 @@ class SideBySide:
         self.pace: tuple[list[float], float | Tensor] = [], 0.0  # the newest unequal rates, spread over the block
 
     def _spread(self, values: Sequence[float]) -> float | Tensor:
-        """One number a network as one number an entry of the block; the number itself where all are equal."""
+        """One number per network as one number per entry of the block; the number itself if all are equal."""
         if len(set(values)) == 1:
             return values[0]
         column = torch.tensor(values, dtype=self.flat.dtype, device=self.flat.device)
         return torch.cat([column.repeat_interleave(size) for size in self.sizes])
 
     def _paced(self, rates: Sequence[float]) -> float | Tensor:
-        """Unequal learning rates, with each network's factor, as `_spread` gives them; most stay for a whole epoch."""
+        """Unequal learning rates times each network's factor, spread over the block; most stay for a whole epoch."""
         if self.pace[0] != list(rates):
             own = [factor * rate for factor, rate in zip(self.factors, rates, strict=True)]
             self.pace = list(rates), self._spread(own)
@@ -85,7 +85,7 @@ class SideBySide:
         loss = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum") / labels.shape[1]
         gradients = torch.autograd.grad(loss, list(self.weights.values()))
         with torch.no_grad():
-            # A first step from zero velocity is v = g, as in torch.optim.SGD, which begins without one.
+            # A first step from zero velocity is v = g, as in torch.optim.SGD, which starts without a velocity.
             self.velocity.mul_(self.momentum)
             for part, gradient in zip(self.velocities, gradients, strict=True):
                 part.add_(gradient)

@@ -1,6 +1,1 @@
-"""One file a method: how a training run goes, and when it yields a member."""
-
-from trainables.ensembles.methods.run import Predictions, Run
-from trainables.ensembles.methods.table import METHODS
-
-__all__ = ["METHODS", "Predictions", "Run"]
+"""One file per method: how its training run differs from an ordinary one, and when it completes a member."""

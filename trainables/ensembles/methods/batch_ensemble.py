@@ -1,21 +1,22 @@
-"""BatchEnsemble: members share their weights but for two vectors a layer.
+"""BatchEnsemble: members share all weights except two vectors per layer.
 
 Source: Wen, Tran, Ba, "BatchEnsemble: an Alternative Approach to Efficient Ensemble and Lifelong Learning",
 ICLR 2020, arXiv 2002.06715. Member i of a layer computes ((x o r_i) W) o s_i + b_i; every member sees the whole batch,
-so a step of the optimiser sees members·batch images. Batch normalisation is shared. No weight decay on r and s.
+so a step of the optimiser processes members·batch images. Batch normalisation is shared. No weight decay on r and s.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.ensembles.config.values import BatchEnsembleValues
-from trainables.ensembles.methods.heads import HeadsRun
-from trainables.ensembles.methods.layers import replace_layers
+from trainables.ensembles.config import BatchEnsembleValues
+from trainables.ensembles.run.heads import HeadsRun
+from trainables.ensembles.run.layers import replace_layers
 
 
 class Rank1(nn.Module):
@@ -45,12 +46,13 @@ class Rank1(nn.Module):
             self.bias.zero_()
 
     def forward(self, x: Tensor) -> Tensor:
+        """((x o r_i) W) o s_i + b_i of every member i."""
         out = self.layer(self._each(x, self.r, torch.mul))
         out = self._each(out, self.s, torch.mul)
         return out if self.bias is None else self._each(out, self.bias, torch.add)
 
     @staticmethod
-    def _each(x: Tensor, vector: Tensor, combine: Any) -> Tensor:
+    def _each(x: Tensor, vector: Tensor, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         members = len(vector)
         shape = (members, 1, vector.shape[1], *[1] * (x.dim() - 2))
         return combine(x.unflatten(0, (members, -1)), vector.reshape(shape)).flatten(0, 1)
@@ -69,7 +71,8 @@ class BatchEnsembleRun(HeadsRun):
 
     def head_logits(self, images: Tensor) -> Tensor:
         repeated = images.repeat(self.heads, 1, 1, 1)
-        return self.model(repeated).unflatten(0, (self.heads, -1)).transpose(0, 1)
+        logits: Tensor = self.model(repeated).unflatten(0, (self.heads, -1)).transpose(0, 1)
+        return logits
 
     def loss(self, images: Tensor, labels: Tensor) -> Tensor:
         logits = self.model(images.repeat(self.heads, 1, 1, 1))

@@ -1,4 +1,4 @@
-"""Cyclical stochastic gradient MCMC: cosine cycles, Langevin noise in the last epochs of each, several members a cycle.
+"""Cyclical stochastic gradient MCMC: cosine cycles with Langevin noise in the last epochs; several members per cycle.
 
 Source: Zhang, Li, Zhang, Chen, Wilson, "Cyclical Stochastic Gradient MCMC for Bayesian Deep Learning", ICLR 2020,
 arXiv 1902.03932. The target is exp(-N·(loss + wd/2·|w|²)/temperature), so that temperature 1 is the Bayes posterior of
@@ -11,13 +11,13 @@ import math
 
 import torch
 
-from trainables.ensembles import schedules
-from trainables.ensembles.methods.run import Run
+from trainables.ensembles.run.run import Run
+from trainables.ensembles.run.schedules import cosine_restarts
 
 
 class CyclicalSGLDRun(Run):
     def learning_rate(self, epoch: float) -> float:
-        return schedules.cosine_restarts(epoch, self.config.csgld.cycle_epochs, self.config.csgld.max_lr)
+        return cosine_restarts(epoch, self.config.csgld.cycle_epochs, self.config.csgld.max_lr)
 
     def momentum(self) -> float:
         return self.config.csgld.momentum
@@ -41,7 +41,7 @@ def add_noise(
     velocity, as in SGHMC (Chen, Fox, Guestrin 2014, arXiv 1402.4102, equation 15).
 
     Args:
-        parameters: with gradients of U, the mean loss.
+        parameters: their `grad` is the gradient of U, the mean loss.
         temperature: the posterior's temperature over the number of training objects.
     """
     deviation = math.sqrt(2 * (1 - momentum) * temperature / rate)

@@ -1,4 +1,4 @@
-"""MC dropout: one network, dropout masks also at test time; every member is one draw of masks an image.
+"""MC dropout: one network with dropout masks at test time too; a member is one draw of masks per image.
 
 Source: Gal, Ghahramani, "Dropout as a Bayesian Approximation", ICML 2016, arXiv 1506.02142. Batch statistics stay those
 of the training.
@@ -7,7 +7,8 @@ of the training.
 from __future__ import annotations
 
 from trainables.ensembles.architectures.dropout import set_dropout, set_noise
-from trainables.ensembles.methods.run import Predictions, Run
+from trainables.ensembles.run.interface import Predictions
+from trainables.ensembles.run.run import Run
 
 
 class DropoutRun(Run):

@@ -6,8 +6,8 @@ NeurIPS 2018, arXiv 1802.10026.
 
 from __future__ import annotations
 
-from trainables.ensembles import schedules
-from trainables.ensembles.methods.run import Run
+from trainables.ensembles.run.run import Run
+from trainables.ensembles.run.schedules import triangle
 
 
 class FastGeometricRun(Run):
@@ -16,8 +16,8 @@ class FastGeometricRun(Run):
             return super().learning_rate(epoch)
         group = self.config.fge
         middle = group.ratio * group.max_lr
-        begun = group.cycle_epochs / 2 if group.start_low else 0  # half a cycle later it is low
-        return schedules.triangle(epoch - self.first_stage + begun, group.cycle_epochs, group.max_lr, middle)
+        offset = group.cycle_epochs / 2 if group.start_low else 0  # the rate is low in mid-cycle
+        return triangle(epoch - self.first_stage + offset, group.cycle_epochs, group.max_lr, middle)
 
     def before_epoch(self, epoch: int) -> None:
         if epoch == self.first_stage:

@@ -2,8 +2,8 @@
 
 Sources: Ritter, Botev, Barber, "A Scalable Laplace Approximation for Neural Networks", ICLR 2018; Martens, Grosse 2015,
 arXiv 1503.05671; Grosse, Martens 2016, arXiv 1602.01407 (convolutions). With a layer's inputs a (and a 1 for the bias)
-and the gradients g of its outputs, labels drawn from the network's own prediction (Fisher information = Gauss-Newton
-matrix of the cross-entropy), A = E[a a'], G = E[g g'], and the weights are
+and the gradients g of its outputs, with labels drawn from the network's own prediction (Fisher information =
+Gauss-Newton matrix of the cross-entropy), A = E[a a'], G = E[g g'], and the weights are
 
     N(W*, [(sqrt(N) A + pi sqrt(p) I) (x) (sqrt(N) G + sqrt(p)/pi I)]^-1),  p = prior precision.
 
@@ -22,11 +22,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from raybayes.contract import State
-from trainables.ensembles.methods.layers import weight_layers
-from trainables.ensembles.methods.run import Predictions, Run
+from trainables.ensembles.config import LaplaceStructure
 from trainables.ensembles.metrics.average import RunningAverage
 from trainables.ensembles.metrics.protocol import cross_validated
 from trainables.ensembles.metrics.scores import log_likelihood
+from trainables.ensembles.registry import require_same_names
+from trainables.ensembles.run.interface import Predictions
+from trainables.ensembles.run.layers import numeric_padding, weight_layers
+from trainables.ensembles.run.run import Run
 
 SCALES = [10 ** (-2 + 3 * i / 24) for i in range(25)]  # the paper's grid
 SCALE_SAMPLES = 4  # networks behind the score of one scale
@@ -34,7 +37,7 @@ SCALE_SAMPLES = 4  # networks behind the score of one scale
 
 @dataclass
 class Curvature:
-    """The curvature of one layer, per object.
+    """The curvature of one layer, mean per object.
 
     Args:
         inputs: A, (in + 1, in + 1), or (in, in) without bias.
@@ -94,12 +97,25 @@ def diagonal(curvature: Curvature, n: int, prior: float) -> DiagonalPosterior:
 
 def inverse_root(matrix: Tensor) -> Tensor:
     """Lower-triangular R with R R' = matrix^-1, for a symmetric positive definite matrix."""
-    return torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(matrix)))
+    root: Tensor = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(matrix)))
+    return root
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A structure of the curvature: its posterior, computed from (curvature, n objects, prior precision)."""
+
+    kind: type[KroneckerPosterior] | type[DiagonalPosterior]
+    fit: Callable[[Curvature, int, float], Posterior]
+
+
+STRUCTURES = {"kron": Structure(KroneckerPosterior, kronecker), "diag": Structure(DiagonalPosterior, diagonal)}
+require_same_names("laplace.structure", LaplaceStructure, STRUCTURES)
 
 
 @dataclass
 class CurvatureSums:
-    """Hooks that add up the curvature of one layer while batches go through the network."""
+    """Hooks that sum the curvature of one layer while batches pass through the network."""
 
     layer: nn.Conv2d | nn.Linear
     diagonal_wanted: bool
@@ -107,11 +123,12 @@ class CurvatureSums:
     sums: list[Tensor] = field(default_factory=list)
 
     def forward_hook(self, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        """Take the inputs now, and the gradients of the outputs in the backward pass."""
         a = self.patches(inputs[0].detach())
         output.register_hook(lambda gradient: self.add(a, gradient))
 
     def add(self, a: Tensor, g: Tensor) -> None:
-        """Take in a batch: inputs (n, positions, in + 1), gradients of the outputs (n, out[, height, width])."""
+        """Add a batch: inputs (n, positions, in + 1), gradients of the outputs (n, out[, height, width])."""
         g = g[:, :, None] if g.dim() == 2 else g.flatten(2)  # (n, out, positions)
         flat_a, flat_g = a.flatten(0, 1), g.transpose(1, 2).flatten(0, 1)
         new = [flat_a.T @ flat_a, flat_g.T @ flat_g / g.shape[2]]
@@ -120,10 +137,12 @@ class CurvatureSums:
         self.objects += len(g)
 
     def patches(self, x: Tensor) -> Tensor:
-        """Inputs of the layer as a matrix product sees them, (n, positions, in (+ 1 with bias))."""
+        """Inputs of the layer as rows of a matrix product, (n, positions, in (+ 1 with bias))."""
         layer = self.layer
         if isinstance(layer, nn.Conv2d):
-            a = functional.unfold(x, layer.kernel_size, layer.dilation, layer.padding, layer.stride).transpose(1, 2)
+            a = functional.unfold(x, layer.kernel_size, layer.dilation, numeric_padding(layer), layer.stride).transpose(
+                1, 2
+            )
         else:
             a = x[:, None, :]
         return a if layer.bias is None else torch.cat([a, torch.ones_like(a[..., :1])], dim=2)
@@ -154,8 +173,8 @@ class LaplaceRun(Run):
         group, n = self.config.laplace, len(self.data.train)
         sums = self.curvature_sums(group.structure == "diag")
         prior = group.prior * n * self.config.wd
-        posterior: Callable[[Curvature, int, float], Posterior] = kronecker if group.structure == "kron" else diagonal
-        self.posteriors = {name: posterior(total.curvature(), n, prior) for name, total in sums.items()}
+        fit = STRUCTURES[group.structure].fit
+        self.posteriors = {name: fit(total.curvature(), n, prior) for name, total in sums.items()}
 
     def curvature_sums(self, diagonal_wanted: bool) -> dict[str, CurvatureSums]:
         self.model.eval()
@@ -176,7 +195,7 @@ class LaplaceRun(Run):
         return sums
 
     def sampled(self, label: str, scale: float) -> nn.Module:
-        """A network with one sample of the weights; `label` names the noise: scales are compared on equal noise."""
+        """A network with one sample of the weights; `label` names the noise, so that scales share theirs."""
         model, generator = self.twin(), self.device_rng(label)
         with torch.no_grad():
             for name, layer in self.sampled_layers(model).items():
@@ -207,7 +226,7 @@ class LaplaceRun(Run):
     def load_extra(self, state: State) -> None:
         device = self.ctx.device
         self.scale = state["scale"]
-        kind = KroneckerPosterior if self.config.laplace.structure == "kron" else DiagonalPosterior
+        kind = STRUCTURES[self.config.laplace.structure].kind
         self.posteriors = {
             name: kind(**{key: value.to(device) for key, value in kept.items()})
             for name, kept in state["posteriors"].items()

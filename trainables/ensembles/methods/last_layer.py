@@ -1,4 +1,4 @@
-"""Laplace approximation of the last layer alone, with its full Gauss-Newton matrix.
+"""Laplace approximation of the last layer only, with its full Gauss-Newton matrix.
 
 Sources: Daxberger et al., "Laplace Redux", NeurIPS 2021, arXiv 2106.14806; Kristiadi, Hein, Hennig 2020,
 arXiv 2002.10118. With features phi (and a 1 for the bias) the precision of the head's weights is
@@ -10,6 +10,7 @@ weights ordered class by class.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -18,9 +19,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from raybayes.contract import State
-from trainables.ensembles.methods.layers import head_of
-from trainables.ensembles.methods.run import Predictions, Run, passes
+from trainables.ensembles.data.pictures import Images
 from trainables.ensembles.metrics.scores import log_likelihood
+from trainables.ensembles.run.interface import Predictions
+from trainables.ensembles.run.layers import head_of
+from trainables.ensembles.run.run import Run, passes
 
 DELTAS = [10 ** (-3 + i / 4) for i in range(25)]
 
@@ -70,27 +73,28 @@ class LastLayerRun(Run):
         offset = (root @ z.to(root.dtype)).float().reshape(self.data.classes, -1)
         model = self.twin()
         with torch.no_grad():
-            head_of(model).weight += offset[:, :-1]
-            head_of(model).bias += offset[:, -1]
+            head_of(model).weight.add_(offset[:, :-1])
+            head_of(model).bias.add_(offset[:, -1])
         return self.predict(model, f"draw-{k}")
 
     def fit(self) -> Tensor:
         """The root of the covariance, after one pass over the augmented training images for the curvature.
 
-        The prior precision is chosen by validation unless it is given.
+        Validation chooses the prior precision unless it is given.
         """
         self.model.eval()
         batches = (self.features(images) for images, _ in self.batches(self.plan.epochs))
-        matrix = sum(gauss_newton(features, logits.softmax(1)) for features, logits in batches)
+        parts = (gauss_newton(features, logits.softmax(1)) for features, logits in batches)
+        matrix = functools.reduce(torch.add, parts)
         curvature = torch.linalg.eigh(matrix)
         self.delta = self.config.last_layer.delta or max(DELTAS, key=lambda delta: self.score(curvature, delta))
         self.root = covariance_root(curvature, self.delta)
         return self.root
 
     def score(self, curvature: tuple[Tensor, Tensor], delta: float) -> float:
-        """Log-likelihood on the validation images of the closed-form prediction, as it is.
+        """Log-likelihood of the closed-form prediction on the validation images, without temperature scaling.
 
-        Temperature scaling would undo the spread that delta is to set, and let any delta pass for good.
+        Temperature scaling would undo the spread that delta sets, so that all deltas would score alike.
         """
         split = self.data.scored["val"]
         lp = self.probit_log_probabilities(split.images, covariance_root(curvature, delta)).numpy()
@@ -108,7 +112,7 @@ class LastLayerRun(Run):
         phi = kept[0].double()
         return torch.cat([phi, torch.ones_like(phi[:, :1])], dim=1), logits.double()
 
-    def probit_log_probabilities(self, images: Tensor, root: Tensor) -> Tensor:
+    def probit_log_probabilities(self, images: Images, root: Tensor) -> Tensor:
         """Closed-form predictions of uint8 images, (n, classes) float32 on the CPU."""
         self.model.eval()
         blocks = root.reshape(self.data.classes, -1, len(root))  # classes × d × rows

@@ -1,4 +1,4 @@
-"""Multi-input multi-output networks: one network takes as many images as it has heads and classifies each of them.
+"""Multi-input multi-output networks: one network takes one image per head and classifies each of them.
 
 Source: Havasi et al., "Training independent subnetworks for robust prediction", ICLR 2021, arXiv 2010.06610. In
 training the heads see independent shuffles of the batch, at test time all see the same image.
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.ensembles.methods.heads import HeadsRun
-from trainables.ensembles.methods.layers import head_of, weight_layers
+from trainables.ensembles.run.heads import HeadsRun
+from trainables.ensembles.run.layers import head_of, numeric_padding, pair, weight_layers
 
 
 class MimoRun(HeadsRun):
@@ -27,7 +27,8 @@ class MimoRun(HeadsRun):
         self.shuffles = self.rng(f"shuffles-{epoch}")
 
     def head_logits(self, images: Tensor) -> Tensor:
-        return self.model(images.repeat(1, self.heads, 1, 1)).unflatten(1, (self.heads, -1))
+        logits: Tensor = self.model(images.repeat(1, self.heads, 1, 1)).unflatten(1, (self.heads, -1))
+        return logits
 
     def loss(self, images: Tensor, labels: Tensor) -> Tensor:
         group = self.config.mimo
@@ -39,15 +40,15 @@ class MimoRun(HeadsRun):
 
 
 def widened(first: nn.Conv2d | nn.Linear, heads: int) -> nn.Conv2d | nn.Linear:
-    """The first layer of a network, for the images of all heads one behind the other."""
+    """The first layer of a network, widened for the concatenated images of all heads."""
     if isinstance(first, nn.Linear):
         return nn.Linear(heads * first.in_features, first.out_features, bias=first.bias is not None)
     return nn.Conv2d(
         heads * first.in_channels,
         first.out_channels,
-        first.kernel_size,
-        first.stride,
-        first.padding,
+        pair(first.kernel_size),
+        pair(first.stride),
+        numeric_padding(first),
         bias=first.bias is not None,
     )
 
@@ -55,7 +56,7 @@ def widened(first: nn.Conv2d | nn.Linear, heads: int) -> nn.Conv2d | nn.Linear:
 def shuffled_rows(
     n: int, heads: int, batch_repetition: int, input_repetition: float, generator: torch.Generator
 ) -> Tensor:
-    """Which image each head sees, (heads, n·batch_repetition): independent orders but for repeated inputs."""
+    """The image that each head sees, (heads, n·batch_repetition): independent orders, except for repeated inputs."""
     rows = torch.arange(n).repeat(batch_repetition)
     rows = rows[torch.randperm(len(rows), generator=generator)]
     kept = round(input_repetition * len(rows))

@@ -10,8 +10,8 @@ import math
 
 from torch import Tensor, nn
 
-from trainables.ensembles.methods.heads import HeadsRun
-from trainables.ensembles.methods.layers import replace_layers
+from trainables.ensembles.run.heads import HeadsRun
+from trainables.ensembles.run.layers import numeric_padding, pair, replace_layers
 
 
 class GroupedLinear(nn.Conv1d):
@@ -21,11 +21,12 @@ class GroupedLinear(nn.Conv1d):
         super().__init__(inputs, outputs, 1, groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(n, in) to (n, out)."""
         return super().forward(x[..., None])[..., 0]
 
 
 class Packing:
-    """Makes the wide, grouped layers of a network, in the order in which data pass through them.
+    """Builds the wide, grouped layers of a network, in the order in which data pass through them.
 
     Widths are rounded up to a multiple of members·gamma.
     """
@@ -35,9 +36,11 @@ class Packing:
         self.width = 0  # of the original layer before this one; 0 before the first
 
     def widened(self, width: int) -> int:
+        """alpha · width, rounded up to a multiple of the groups."""
         return math.ceil(self.alpha * width / self.groups - 1e-9) * self.groups
 
     def layer(self, name: str, module: nn.Module) -> nn.Module | None:
+        """The layer that replaces a layer; None: it stays."""
         if isinstance(module, nn.BatchNorm2d):
             return nn.BatchNorm2d(self.widened(module.num_features))
         if isinstance(module, nn.Conv2d):
@@ -53,9 +56,9 @@ class Packing:
         return nn.Conv2d(
             inputs,
             self.widened(conv.out_channels),
-            conv.kernel_size,
-            conv.stride,
-            conv.padding,
+            pair(conv.kernel_size),
+            pair(conv.stride),
+            numeric_padding(conv),
             groups=self.members if first else self.groups,
             bias=conv.bias is not None,
         )
@@ -78,4 +81,5 @@ class PackedRun(HeadsRun):
         replace_layers(model, packing.layer)
 
     def head_logits(self, images: Tensor) -> Tensor:
-        return self.model(images.repeat(1, self.heads, 1, 1)).unflatten(1, (self.heads, -1))
+        logits: Tensor = self.model(images.repeat(1, self.heads, 1, 1)).unflatten(1, (self.heads, -1))
+        return logits

@@ -1,19 +1,19 @@
 """Snapshot ensembles: one trajectory, a member at the end of each cosine cycle.
 
 Source: Huang, Li, Pleiss, Liu, Hopcroft, Weinberger, "Snapshot Ensembles: Train 1, get M for free", ICLR 2017,
-arXiv 1704.00109. Weights and optimiser go on across cycles unless `sse.cold_restarts`.
+arXiv 1704.00109. Each cycle continues with the weights and the optimiser of the one before, unless `sse.cold_restarts`.
 """
 
 from __future__ import annotations
 
-from trainables.ensembles import schedules
-from trainables.ensembles.methods.run import Run
-from trainables.ensembles.plan import cycle_epochs
+from trainables.ensembles.run.plan import cycle_epochs
+from trainables.ensembles.run.run import Run
+from trainables.ensembles.run.schedules import cosine_restarts
 
 
 class SnapshotRun(Run):
     def learning_rate(self, epoch: float) -> float:
-        return schedules.cosine_restarts(epoch, cycle_epochs(self.config), self.config.sse.max_lr)
+        return cosine_restarts(epoch, cycle_epochs(self.config), self.config.sse.max_lr)
 
     def momentum(self) -> float:
         return self.config.sse.momentum

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from raybayes.contract import State
-from trainables.ensembles import schedules
-from trainables.ensembles.methods.run import Predictions, Run
+from trainables.ensembles.run.interface import Predictions
+from trainables.ensembles.run.run import Run
+from trainables.ensembles.run.schedules import step_decay
 
 LEAST_VARIANCE = 1e-30
 
@@ -24,7 +25,7 @@ class Moments:
     """Running moments of weight vectors: mean, mean square, and the last `rank` deviations.
 
     Args:
-        rank: deviations from the running mean (as it was after each update) that are kept; 0 for none.
+        rank: number of kept deviations from the running mean (as it was after each update); 0 for none.
     """
 
     def __init__(self, rank: int) -> None:
@@ -35,7 +36,7 @@ class Moments:
         self.deviations: list[Tensor] = []
 
     def add(self, weights: Tensor) -> None:
-        """Take in one weight vector (d,)."""
+        """Add one weight vector (d,)."""
         if self.count == 0:
             self.mean, self.square = torch.zeros_like(weights), torch.zeros_like(weights)
         self.count += 1
@@ -47,7 +48,7 @@ class Moments:
     def sample(self, scale: float, generator: torch.Generator) -> Tensor:
         """One weight vector (d,): m + sqrt(scale)·(sqrt(max(s - m², 1e-30))·z1 + D z2/sqrt(R - 1)).
 
-        One z2 is shared by all layers: it carries the covariance between them.
+        All layers share one z2, which carries the covariance between them.
         """
         deviation = (self.square - self.mean.square()).clamp(min=LEAST_VARIANCE).sqrt()
         offset = deviation * torch.empty_like(self.mean).normal_(generator=generator)
@@ -67,7 +68,7 @@ class SwagRun(Run):
         last = self.config.swag.lr
         if epoch >= self.first_stage:
             return last
-        return self.config.lr * schedules.step(int(epoch) / self.first_stage, last / self.config.lr)
+        return self.config.lr * step_decay(int(epoch) / self.first_stage, last / self.config.lr)
 
     def after_update(self, epoch: int, batch: int, n_batches: int) -> None:
         times = self.config.swag.collect
@@ -84,8 +85,8 @@ class SwagRun(Run):
         return self.predict(model, f"draw-{k}")
 
     def renew_statistics(self, model: nn.Module, epoch: int) -> None:
-        """Estimate all batch statistics anew for these weights, in one pass over the augmented training images."""
-        norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+        """Re-estimate all batch statistics for these weights, in one pass over the augmented training images."""
+        norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
         if not norms:
             return
         model.eval()

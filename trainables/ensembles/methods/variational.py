@@ -11,23 +11,26 @@ of all weights.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, assert_never
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from raybayes.contract import State
-from trainables.ensembles import schedules
 from trainables.ensembles.architectures.dropout import set_noise
-from trainables.ensembles.methods.layers import replace_layers
-from trainables.ensembles.methods.run import Predictions, Run, copied
+from trainables.ensembles.run.interface import Predictions
+from trainables.ensembles.run.layers import numeric_padding, pair, replace_layers
+from trainables.ensembles.run.run import Run, copied
+from trainables.ensembles.run.schedules import variational
+
+Sampling = Literal["off", "noise", "weights"]
 
 
 class Gaussian(nn.Module):
     """A convolution or linear layer with Gaussian weights: `layer.weight` is the mean.
 
-    `sampling` is "off" (the mean alone, a plain layer), "noise" (training: a convolution draws one weight sample a
+    `sampling` is "off" (a plain layer with the mean), "noise" (training: a convolution draws one weight sample per
     batch, a linear layer its outputs, y = x mu' + b + sqrt(x² sigma²' + 1e-8)·eps), or "weights" (the fixed `sample`).
     """
 
@@ -36,7 +39,7 @@ class Gaussian(nn.Module):
         self.layer = layer
         self.start = log_sigma
         self.log_sigma = nn.Parameter(torch.empty_like(layer.weight))
-        self.sampling = "off"
+        self.sampling: Sampling = "off"
         self.sample: Tensor | None = None
         self.generator: torch.Generator | None = None
 
@@ -45,29 +48,43 @@ class Gaussian(nn.Module):
         self.log_sigma.uniform_(self.start - 0.1, self.start, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.sampling == "off":
-            return self.layer(x)
-        if self.sample is not None and self.sampling == "weights":
-            return self.with_weight(x, self.sample)
-        if isinstance(self.layer, nn.Conv2d):
-            return self.with_weight(x, self.draw())
-        deviation = (functional.linear(x.square(), (2 * self.log_sigma).exp()) + 1e-8).sqrt()
-        return self.layer(x) + deviation * self.noise(deviation)
+        """The layer's outputs in the mode that `sampling` names."""
+        out: Tensor
+        match self.sampling:
+            case "off":
+                out = self.layer(x)
+            case "weights":
+                if self.sample is None:
+                    raise RuntimeError('sampling = "weights" needs a sample; set `sample` to `draw()` first')
+                out = self.with_weight(x, self.sample)
+            case "noise" if isinstance(self.layer, nn.Conv2d):
+                out = self.with_weight(x, self.draw())
+            case "noise":
+                deviation = (functional.linear(x.square(), (2 * self.log_sigma).exp()) + 1e-8).sqrt()
+                out = self.layer(x) + deviation * self.noise(deviation)
+            case _:
+                assert_never(self.sampling)
+        return out
 
     def with_weight(self, x: Tensor, weight: Tensor) -> Tensor:
-        if isinstance(self.layer, nn.Conv2d):
-            return self.layer._conv_forward(x, weight, self.layer.bias)
-        return functional.linear(x, weight, self.layer.bias)
+        """The layer's outputs with these weights instead of its own."""
+        layer = self.layer
+        if isinstance(layer, nn.Conv2d):
+            return functional.conv2d(
+                x, weight, layer.bias, pair(layer.stride), numeric_padding(layer), pair(layer.dilation), layer.groups
+            )
+        return functional.linear(x, weight, layer.bias)
 
     def draw(self) -> Tensor:
         """One sample of the weights."""
         return self.layer.weight + self.log_sigma.exp() * self.noise(self.log_sigma)
 
     def noise(self, like: Tensor) -> Tensor:
+        """Standard normal numbers in the shape of `like`."""
         return torch.empty_like(like).normal_(generator=self.generator)
 
     def divergence(self, variance: float) -> Tensor:
-        """sum(sigma²/v - 1 - log(sigma²/v)): twice the KL divergence to N(0, v), but for the means' part."""
+        """sum(sigma²/v - 1 - log(sigma²/v)): twice the KL divergence to N(0, v), without the means' part."""
         ratio = (2 * self.log_sigma).exp() / variance
         return (ratio - 1 - ratio.log()).sum()
 
@@ -95,7 +112,7 @@ class VariationalRun(Run):
     def learning_rate(self, epoch: float) -> float:
         if epoch < self.first_stage:
             return super().learning_rate(epoch)
-        return schedules.variational(int(epoch) - self.first_stage, self.config.vi.epochs, self.config.vi.lr_mean)
+        return variational(int(epoch) - self.first_stage, self.config.vi.epochs, self.config.vi.lr_mean)
 
     def before_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -103,7 +120,7 @@ class VariationalRun(Run):
             self.optimizer = self.fresh_optimizer()
         self.set_sampling("noise" if epoch >= self.first_stage else "off")
 
-    def set_sampling(self, sampling: str) -> None:
+    def set_sampling(self, sampling: Sampling) -> None:
         for layer in self.gaussians():
             layer.sampling = sampling
 

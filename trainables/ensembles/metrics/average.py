@@ -21,13 +21,18 @@ class RunningAverage:
         self.count = count
 
     def add(self, lp: ArrayLike) -> None:
-        """Take in one member's (n, classes) log-probabilities."""
+        """Add one member's (n, classes) log-probabilities."""
         p = np.asarray(lp, np.float64)
         self.total = p if self.total is None else np.logaddexp(self.total, p)
         self.count += 1
 
     def log_probabilities(self) -> Array:
-        """(n, classes) log-probabilities of the ensemble of the members so far."""
+        """(n, classes) log-probabilities of the ensemble of the members so far.
+
+        Raises:
+            ValueError: there is no member yet.
+        """
         if self.total is None:
-            raise ValueError("an ensemble without members predicts nothing")
-        return self.total - np.log(self.count)
+            raise ValueError("the ensemble has no member yet; add one first")
+        lp: Array = self.total - np.log(self.count)
+        return lp

@@ -1,7 +1,7 @@
-"""Calibration errors. To be reported, not to be ranked by.
+"""Calibration errors: report them, but do not rank methods by them.
 
-They are no proper scores (a constant prediction of the class frequencies has ECE 0), are biased upwards on few objects,
-depend on the bins, and (ECE) look at the most probable class alone.
+They are not proper scores (a constant prediction of the class frequencies has ECE 0), are biased upwards on few
+objects, depend on the bins, and (ECE) consider the most probable class only.
 """
 
 from __future__ import annotations
@@ -45,16 +45,17 @@ def sce(lp: ArrayLike, targets: ArrayLike, bins: int = 15) -> float:
 def ace(lp: ArrayLike, targets: ArrayLike, bins: int = 15) -> float:
     """Adaptive calibration error: |mean probability - share of the class| over bins of equal count, class by class.
 
-    Bins hold n // bins objects, the last one also the remainder; the mean is over bins and classes (Nixon et al. 2019,
-    equation 5). Objects with equal probabilities are binned in the order of rows. nan for fewer objects than bins.
+    Bins contain n // bins objects, the last one also the remainder; the mean is over bins and classes (Nixon et al.
+    2019, equation 5). Objects with equal probabilities are binned in the order of rows; nan for fewer objects than
+    bins.
     """
     return _adaptive(lp, targets, bins, threshold=-1.0)
 
 
 def tace(lp: ArrayLike, targets: ArrayLike, bins: int = 15, threshold: float = 1e-3) -> float:
-    """`ace` over the probabilities above a threshold only; classes with fewer such objects than bins are left out.
+    """`ace` over the probabilities above a threshold only, without classes that have fewer such objects than bins.
 
-    nan where no class is left. The value depends strongly on the threshold.
+    nan if no class remains. The value depends strongly on the threshold.
     """
     return _adaptive(lp, targets, bins, threshold)
 

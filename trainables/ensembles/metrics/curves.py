@@ -8,9 +8,10 @@ import numpy as np
 
 
 def area_over_log_size(curve: Mapping[int, float]) -> float:
-    """Area under a curve over log K by trapezoids, divided by its width, so that it is a mean in the curve's own unit.
+    """Area under a curve over log K by trapezoids, divided by its width: a mean in the curve's own unit.
 
-    A search for a method that is good at every size maximises this; one that may choose its size ends at the largest.
+    A search that maximises it finds a method that is good at every size; a search for the best final score would always
+    choose the largest size.
 
     Args:
         curve: size -> value, sizes ascending from 1.

@@ -1,7 +1,7 @@
 """Deep ensemble equivalent: how many independent networks an ensemble is worth.
 
 Source: Ashukha et al. 2020, arXiv 2002.06470, section 4.1. The reference curve must come from deep ensembles of the
-same data set, architecture, dropout and augmentation, or the number measures regularisation rather than ensembling.
+same data set, architecture, dropout and augmentation; otherwise the number measures regularisation, not ensembling.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Equivalent:
     """A deep ensemble equivalent with bounds, lower <= value <= upper.
 
     Args:
-        value: size of the deep ensemble with the same mean score, linearly interpolated; 1 at least.
-        lower: against the mean plus one standard deviation of the deep ensembles; nan where that is not known.
-        upper: against the mean minus one standard deviation; likewise.
+        value: size of the deep ensemble with the same mean score, linearly interpolated; at least 1.
+        lower: against the mean plus one standard deviation of the deep ensembles; nan if that is unknown.
+        upper: against the mean minus one standard deviation; nan if that is unknown.
         saturated: the score beats the whole curve; value is its last size, never an extrapolation.
     """
 
@@ -46,9 +46,9 @@ def deep_ensemble_equivalent(
     Args:
         score: the mean score of the method at one ensemble size.
         mean: size -> mean score of the deep ensembles, for every size 1, 2, ..., L.
-        std: size -> standard deviation over repetitions, nan where unknown; without it the bounds equal the value.
+        std: size -> standard deviation over repetitions, nan if unknown; without it the bounds equal the value.
         higher_is_better: False for error, Brier score, AURC and the like.
-        gaps_allowed: accept a curve with missing sizes, though interpolating over them is biased upwards.
+        gaps_allowed: accept a curve with missing sizes, although interpolation over them is biased upwards.
 
     Raises:
         DataError: the curve is empty, has gaps, or std lacks a size.
@@ -78,7 +78,7 @@ def _check(sizes: NDArray[np.float64], mean: Mapping[int, float], std: Mapping[i
 
 
 def _bound(score: float, sizes: NDArray[np.float64], curve: NDArray[np.float64]) -> float:
-    """`_first_size` on the part of the curve before the first nan; nan if the score lies beyond that part."""
+    """`_first_size` on the part of the curve before the first nan; nan if the score is beyond that part."""
     unknown = np.flatnonzero(np.isnan(curve))
     known = int(unknown[0]) if len(unknown) else len(curve)
     if known == 0:

@@ -1,4 +1,4 @@
-"""Telling two kinds of objects apart by a score: wrong from right predictions, foreign from known images."""
+"""Separate two kinds of objects by a score: wrong from right predictions, foreign from known images."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from trainables.ensembles.metrics.scores import Array, checked
 
 @dataclass(frozen=True)
 class Detection:
-    """How well a score tells positives from negatives.
+    """How well a score separates positives from negatives.
 
     Args:
         roc_auc: probability that a positive scores above a negative, ties 1/2.
         average_precision: area under precision over recall in steps (no trapezoids).
-        undefined: why both are nan, or "".
+        undefined: the reason if both are nan, else "".
     """
 
     roc_auc: float
@@ -30,8 +30,14 @@ class Detection:
 
 @dataclass(frozen=True)
 class Foreign:
-    """Out-of-distribution detection: AUROC, average precision with foreign ("out") and with known objects ("in") as the
-    positives, and the share of known objects above the threshold that 95 % of the foreign ones pass."""
+    """Out-of-distribution detection.
+
+    Args:
+        roc_auc: probability that a foreign object scores above a known one, ties 1/2.
+        average_precision_out: with foreign objects as the positives.
+        average_precision_in: with known objects as the positives.
+        fpr_at_95_tpr: share of known objects above the threshold that 95 % of the foreign ones pass.
+    """
 
     roc_auc: float
     average_precision_out: float
@@ -76,7 +82,7 @@ def misclassification(lp: ArrayLike, targets: ArrayLike, score: ArrayLike) -> De
     Args:
         lp: (n, classes) log-probabilities of the ensemble.
         targets: (n,) classes.
-        score: (n,), larger = less sure (see `uncertainty`).
+        score: (n,), larger = less certain (see `uncertainty`).
     """
     p, y = checked(lp, targets)
     wrong = p.argmax(axis=1) != y
@@ -86,7 +92,7 @@ def misclassification(lp: ArrayLike, targets: ArrayLike, score: ArrayLike) -> De
 
 
 def foreign(known: ArrayLike, strange: ArrayLike) -> Foreign:
-    """Out-of-distribution detection from the scores of known and of foreign objects, larger = less sure."""
+    """Out-of-distribution detection from the scores of known and of foreign objects, larger = less certain."""
     inside, outside = np.asarray(known, np.float64), np.asarray(strange, np.float64)
     if not inside.size or not outside.size:
         raise DataError(f"detection needs both kinds of objects, found {inside.size} known and {outside.size} foreign.")

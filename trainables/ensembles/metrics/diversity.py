@@ -13,11 +13,11 @@ from trainables.ensembles.metrics.uncertainty import entropy
 
 @dataclass
 class RunningDiversity:
-    """Sums over the members so far, from which every measure follows.
+    """Sums over the members so far, from which every measure is computed.
 
     Args:
         count: members so far.
-        votes: (n, classes) how many members chose each class.
+        votes: (n, classes) number of members that chose each class.
         entropies: (n,) sum of the members' entropies.
         errors: sum of the members' errors.
         briers: sum of the members' Brier scores.
@@ -30,7 +30,7 @@ class RunningDiversity:
     briers: float = 0.0
 
     def add(self, lp: ArrayLike, targets: Targets) -> None:
-        """Take in one member's (n, classes) log-probabilities."""
+        """Add one member's (n, classes) log-probabilities; targets (n,)."""
         p = np.asarray(lp, np.float64)
         chosen = np.zeros(p.shape, np.int64)
         chosen[np.arange(len(p)), p.argmax(axis=1)] = 1
@@ -47,15 +47,16 @@ class RunningDiversity:
             ValueError: there is no member yet.
         """
         if self.entropies is None:
-            raise ValueError("an ensemble without members has no diversity")
+            raise ValueError("the ensemble has no member yet; add one first")
         found: Array = entropy(average) - self.entropies / self.count
         return found
 
     def measures(self, average: Array, targets: Targets) -> dict[str, float]:
-        """What the members so far have in common.
+        """Measures of how much the members so far differ.
 
         Args:
             average: (n, classes) log-probabilities of the ensemble.
+            targets: (n,) classes.
 
         Returns:
             disagreement: mean share of pairs of members that choose different classes (0 for one member).
@@ -64,7 +65,7 @@ class RunningDiversity:
             ambiguity: member_brier minus the ensemble's Brier score = mean_k |p_k - mean p|^2 (Krogh, Vedelsby 1994).
         """
         if self.votes is None:
-            raise ValueError("an ensemble without members has no diversity")
+            raise ValueError("the ensemble has no member yet; add one first")
         pairs = self.count * (self.count - 1)
         agreeing = (self.votes * (self.votes - 1)).sum(axis=1)
         return {

@@ -1,8 +1,8 @@
 """Test-time cross-validation: scores with a temperature that was fitted on other objects.
 
-The objects are shuffled and cut in two halves; the temperature of one half scores the other, and the other way round;
-this is repeated, and all evaluations are averaged (Ashukha et al. 2020, arXiv 2002.06470, section 3). The shuffles
-depend on (seed, repetition, number of objects) alone, so all methods and ensemble sizes are scored on the same halves.
+The objects are shuffled and split in two halves; each half is scored with the temperature of the other one; this is
+repeated, and all evaluations are averaged (Ashukha et al. 2020, arXiv 2002.06470, section 3). The shuffles depend on
+(seed, repetition, number of objects) only, so all methods and ensemble sizes are scored on the same halves.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def cross_validated(
 ) -> CrossValidated:
     """Scores of an ensemble's averaged log-probabilities (n, classes), with and without temperature scaling."""
     p, y = checked(lp, targets)
-    start = fit_temperature(p, y).value  # near every fold's optimum: it saves steps and changes no result
+    start = fit_temperature(p, y).value  # near every fold's optimum: saves steps without changing a result
     raw: dict[str, list[float]] = {name: [] for name in scores}
     calibrated: dict[str, list[float]] = {name: [] for name in scores}
     fits = []

@@ -1,4 +1,4 @@
-"""The curve of deep ensembles that others are measured by, from one pool of independent networks."""
+"""The reference curve of deep ensembles, from one pool of independent networks."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class ReferenceCurve:
 
     Args:
         mean: size -> mean over the orders, for every size up to the pool's.
-        std: size -> standard deviation over the orders; nan above half the pool, where the orders share most networks
-            and the spread goes to 0 by construction.
+        std: size -> standard deviation over the orders; nan above half the pool, where the orders share most networks,
+            so that the spread goes to 0 by construction.
         pool: networks in the pool.
-        orders: random orders that were averaged.
+        orders: number of averaged random orders.
     """
 
     mean: dict[int, float]
@@ -55,7 +55,7 @@ def reference_curve(
     """
     if not pool or score not in SCORES:
         known = ", ".join(SCORES)
-        raise DataError(f"a curve needs a pool and one of {known}, found {len(pool)} networks and {score!r}.")
+        raise DataError(f"a curve needs networks and one of {known}; found {len(pool)} networks and {score!r}.")
     values = np.empty((orders, len(pool)))
     for row in range(orders):
         ensemble = RunningAverage()

@@ -20,11 +20,13 @@ def checked(lp: ArrayLike, targets: ArrayLike) -> tuple[Array, Targets]:
     """Both inputs as float64 and int64 arrays.
 
     Raises:
-        DataError: shapes do not fit, a target is no class, or a log-probability is no number or above 0.
+        DataError: shapes do not match, a target is not a class, or a log-probability is nan or above 0.
     """
     p, y = np.asarray(lp, np.float64), np.asarray(targets)
     if p.ndim != 2 or y.shape != p.shape[:1] or p.size == 0:
-        raise DataError(f"log-probabilities {p.shape} and targets {y.shape} do not fit; wanted (n, classes) and (n,).")
+        raise DataError(
+            f"log-probabilities {p.shape} and targets {y.shape} do not match; (n, classes) and (n,) are required."
+        )
     if not np.issubdtype(y.dtype, np.integer) or y.min() < 0 or y.max() >= p.shape[1]:
         raise DataError(f"targets must be integers 0 to {p.shape[1] - 1}, found {y.min()} to {y.max()} ({y.dtype}).")
     if not (p <= 1e-4).all():  # also catches nan; float32 log-softmax exceeds 0 by rounding only
@@ -37,20 +39,21 @@ def log_sum_exp(values: Array) -> Array:
     top = values.max(axis=-1)
     shift = np.where(np.isfinite(top), top, 0.0)
     with np.errstate(divide="ignore"):
-        return np.log(np.exp(values - shift[..., None]).sum(axis=-1)) + shift
+        found: Array = np.log(np.exp(values - shift[..., None]).sum(axis=-1)) + shift
+    return found
 
 
 def require_probabilities(lp: ArrayLike, place: str) -> None:
-    """Refuse rows (n, classes) that are no logarithms of probabilities; rows with nan are let through.
+    """Refuse rows (n, classes) that are not logarithms of probabilities; rows with nan pass.
 
     Raises:
-        DataError: names the place and how far the sum of a row is from 1.
+        DataError: names the place and the largest deviation of a row's sum from 1.
     """
     totals = np.exp(log_sum_exp(np.asarray(lp, np.float64)))
     if (off := np.nanmax(np.abs(totals - 1), initial=0.0)) > NORMALISED:
         raise DataError(
-            f"{place}: probabilities add up to 1 but for {off:.2g}, at most {NORMALISED:g} is rounding; store"
-            " log_softmax of the logits."
+            f"{place}: the sum of the probabilities deviates from 1 by {off:.2g}, and rounding explains at most"
+            f" {NORMALISED:g}; store log_softmax of the logits."
         )
 
 

@@ -1,4 +1,4 @@
-"""Which predictions to put together: hyper-deep ensembles from whatever a sweep has trained.
+"""Choose the members of a hyper-deep ensemble from everything that a sweep has trained.
 
 Source: Wenzel, Snoek, Tran, Jenatton, "Hyperparameter Ensembles for Robustness and Uncertainty Quantification",
 NeurIPS 2020, arXiv 2006.13570; the greedy step is that of Caruana et al. 2004, with replacement.
@@ -18,7 +18,7 @@ from trainables.ensembles.metrics.scores import log_likelihood
 
 
 def select_greedily(candidates: Sequence[ArrayLike], targets: ArrayLike, size: int, seed: int = 0) -> list[int]:
-    """Grow an ensemble one member at a time, each time by the candidate that makes its validation CLL best.
+    """Grow an ensemble one member at a time, each time by the candidate with the best validation CLL.
 
     Args:
         candidates: log-probabilities (n, classes) each, on the validation objects.
@@ -30,7 +30,7 @@ def select_greedily(candidates: Sequence[ArrayLike], targets: ArrayLike, size: i
         Indices of the chosen candidates, in the order of choice; the first is the best one alone. Ties go to the first.
 
     Raises:
-        DataError: there is no candidate, or the size is below 1.
+        DataError: no candidate is given, or the size is below 1.
     """
     if not candidates or size < 1:
         raise DataError(f"selection needs candidates and a size of at least 1, found {len(candidates)} and {size}.")

@@ -1,4 +1,4 @@
-"""Selective prediction: the error when only the most confident objects are answered."""
+"""Selective prediction: the error on the most confident objects only."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from raybayes.errors import DataError
 from trainables.ensembles.metrics.scores import Array, checked, log_sum_exp
 
 LOWEST, HIGHEST = 1e-2, 1e2  # bounds of b = 1/T
-NEAR = 1e-7  # a step of Newton's that is smaller, relative to b, leaves an error of about its square
+NEAR = 1e-7  # after a Newton step below this, relative to b, the error is about its square
 LARGEST_FACTOR = 4.0  # one step changes b by at most this factor
 
 
@@ -47,13 +47,13 @@ def fit_temperature(lp: ArrayLike, targets: ArrayLike, start: float = 1.0) -> Te
         start: a first guess of T.
 
     Raises:
-        DataError: the inputs do not fit, or a log-probability is -inf.
+        DataError: the inputs do not match, or a log-probability is -inf.
     """
     p, y = checked(lp, targets)
     if not np.isfinite(p).all():
         raise DataError("temperature scaling needs finite log-probabilities, found -inf; floor them at log(1e-12).")
     top = p.max(axis=1)
-    below = p - top[:, None]  # moments about the largest entry: none of them overflows or cancels
+    below = p - top[:, None]  # moments about the largest entry neither overflow nor cancel
     mean_target = float((p[np.arange(len(y)), y] - top).mean())
     low, high = LOWEST, HIGHEST  # the optimum lies between them
     b = min(max(1 / start, LOWEST), HIGHEST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -91,6 +92,6 @@ def between(trained: Trained, columns: int, generator: torch.Generator) -> Tenso
     return flow.interpolate(first, last, labels, columns).flatten(0, 1)
 
 
-def rows_of(classes: int) -> list[str]:
+def rows_of(names: Sequence[str]) -> list[str]:
     """Row names of a grid with one row per class."""
-    return [f"y = {number}" for number in range(classes)]
+    return [f"y = {name}" for name in names]

@@ -47,6 +47,9 @@ def findings(finished: Finished) -> Findings:
     runs = runs.append_column("config_without_split", pa.array(alike))
     counts = f"{runs['n_val'][0]} validation and {runs['n_test'][0]} test examples"
     tables = {f"Test scores by setting, mean over label splits ({counts})": comparison_table(runs)}
+    if "data" in finished.tables:
+        first = finished.table("data", runs["trial"][0].as_py(), runs["repeat"][0].as_py())
+        tables["What the data were used for"] = first.select(["what", "name", "use"])
     caption = "Validation error and bits/dim over training: mean over label splits, bands of one standard error"
     drawn = {caption: curves(finished.reports, runs)}
     if any(runs["weights"].to_pylist()):
@@ -86,7 +89,7 @@ def pictures(trained: Trained, name: str, settings: SampleSettings) -> tuple[pa.
     flow, config = trained.flow, trained.config
     x, labels = class_samples(flow, settings.per_class, generator, settings.temperature)
     seen_as_pictures = len(flow.trunk.deep) == 3 or any(len(shape) == 3 for shape in flow.trunk.gone)
-    table = samples_table(x, labels, seen_as_pictures, trained.projection)
+    table = samples_table(x, labels, seen_as_pictures, trained.projection, trained.names)
     rows = min(flow.classes, _SHOWN_CLASSES)
     shown = as_pictures(x, seen_as_pictures, trained.projection)
     if shown is not None:
@@ -95,9 +98,9 @@ def pictures(trained: Trained, name: str, settings: SampleSettings) -> tuple[pa.
         way = as_pictures(figures.between(trained, 10, generator), seen_as_pictures, trained.projection)
         assert way is not None, "what samples are, the way between two of them is too"
         return table, {
-            f"Samples by class, {name}": figures.picture_grid(first, rows, figures.rows_of(rows)),
+            f"Samples by class, {name}": figures.picture_grid(first, rows, figures.rows_of(trained.names[:rows])),
             f"Between two samples of a class, {name}": figures.picture_grid(
-                way[: rows * 10], rows, figures.rows_of(rows)
+                way[: rows * 10], rows, figures.rows_of(trained.names[:rows])
             ),
         }
     if config.dataset in TOYS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
+from trainables.flows.config.effects import without_effect
 from trainables.flows.config.objectives import OBJECTIVES, Objective
 from trainables.flows.config.presets import PRESETS, TOYS, PresetName
 from trainables.flows.config.rules import model_problem, problem
@@ -57,4 +58,5 @@ __all__ = [
     "plan",
     "shrunk",
     "size",
+    "without_effect",
 ]

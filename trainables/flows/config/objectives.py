@@ -18,19 +18,21 @@ class Traits:
         every_class: labelled examples are scored under every class, not only under their own.
         unlabelled: it is about unlabelled examples and needs some in each batch.
         two_views: unlabelled examples come under two augmentations.
+        weights: fields of `loss` that it reads.
     """
 
     every_class: bool = False
     unlabelled: bool = False
     two_views: bool = False
+    weights: tuple[str, ...] = ()
 
 
 OBJECTIVES: dict[Objective, Traits] = {
     "generative": Traits(),
-    "weighted": Traits(),
-    "hybrid": Traits(every_class=True),
-    "entropy": Traits(unlabelled=True),
-    "kl-balance": Traits(unlabelled=True),
-    "flowgmm-cons": Traits(unlabelled=True, two_views=True),
+    "weighted": Traits(weights=("label",)),
+    "hybrid": Traits(every_class=True, weights=("ce",)),
+    "entropy": Traits(unlabelled=True, weights=("entropy",)),
+    "kl-balance": Traits(unlabelled=True, weights=("balance", "balance_entropy")),
+    "flowgmm-cons": Traits(unlabelled=True, two_views=True, weights=("consistency", "ramp")),
 }
 require_entries(Objective, OBJECTIVES, "trainables/flows/config/objectives.py: OBJECTIVES")

@@ -86,14 +86,20 @@ def completed(values: Mapping[str, Any]) -> dict[str, Any]:
     """Given values, and below them those of their preset and their data set.
 
     Without a preset, the data set decides: moons and circles are toys, `pca` and other Parquet files mean vectors,
-    pictures shrunk to half their size take cpu-16x16, others cpu.
+    pictures shrunk to half their size take cpu-16x16, others cpu. Of a Parquet file, all labels are used, and a
+    fifth of each class's labelled rows validates, unless the file or the values say otherwise.
     """
     name = values.get("preset") or _guessed(values)
     if not isinstance(name, str) or name not in PRESETS:
         return dict(values)  # the field's own validation reports it
-    merged = _over(PRESETS[name], values)
+    dataset = values.get("dataset", PRESETS[name].get("dataset"))
+    own = isinstance(dataset, str) and dataset.endswith(".parquet")
+    all_labels = own or values.get("labelled_rows") is not None  # what is labelled, the user has said already
+    merged = _over(_over(PRESETS[name], {"labels": 0} if all_labels else {}), values)
     merged["preset"] = name
-    merged.setdefault("validation", _VALIDATION.get(str(merged.get("dataset")), 400))
+    if not own and merged.get("validation") is None:
+        merged["validation"] = _VALIDATION.get(str(dataset), 400)
+    merged.setdefault("validation", None)
     return merged
 
 

@@ -11,7 +11,7 @@ from trainables.flows.config.values import Values
 
 def problem(config: Values) -> str | None:
     """Why a configuration cannot run, or None."""
-    for check in (_dataset, _batch, _labels, _progress, _features, _augmentation, _objective, _model):
+    for check in (_dataset, _file, _prior, _batch, _labels, _progress, _features, _augmentation, _objective, _model):
         if sentence := check(config):
             return sentence
     return None
@@ -27,6 +27,29 @@ def _dataset(config: Values) -> str | None:
             f"dataset = {config.dataset} is not a labelled image data set; use {allowed}, or the path of a .parquet"
             f" file."
         )
+    return None
+
+
+def _file(config: Values) -> str | None:
+    if config.labelled_rows is not None and (config.labels or config.dataset in TOYS):
+        return "labelled_rows names the labelled rows of a data set; set labels = 0, or leave labelled_rows unset."
+    if config.dataset.endswith(".parquet"):
+        return None
+    if config.columns or config.ignore:
+        return f"columns and ignore choose columns of a Parquet file, which dataset = {config.dataset} is not."
+    if config.dataset in TOYS and config.classes not in (None, 2):
+        return f"classes = {config.classes} has no effect: {config.dataset} has 2 classes; leave it out."
+    return None
+
+
+def _prior(config: Values) -> str | None:
+    if config.prior != "given":
+        return "prior_given has no effect unless prior = given." if config.prior_given else None
+    given, classes = config.prior_given, _classes(config)
+    if classes is not None and len(given) != classes:
+        return f"prior_given has {len(given)} values; there are {classes} classes, each needs one."
+    if len(given) < 2 or min(given) <= 0 or abs(sum(given) - 1) > 1e-6:
+        return f"prior_given = {', '.join(map(str, given)) or 'nothing'}; it needs positive values that add up to 1."
     return None
 
 

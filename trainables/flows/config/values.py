@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from trainables.flows.config.objectives import OBJECTIVES, Objective, Traits
 from trainables.flows.config.presets import PresetName, completed
@@ -96,13 +96,21 @@ class Values(BaseModel):
         "balanced", description="Equally many labels per class, or in proportion to the classes [P]"
     )
     split_seed: int = Field(0, ge=0, description="Chooses the labelled and the validation examples")
-    validation: int = Field(500, ge=10, description="Training examples held out for validation")
+    labelled_rows: str | None = Field(
+        None, description="Which rows are labelled: a column of true and false, or a file of row numbers; null: drawn"
+    )
+    validation: int | None = Field(
+        500, ge=0, description="Examples held out for validation; 0: none; null: a fifth per class of a file"
+    )
+    columns: tuple[str, ...] = Field((), description="Columns of a file that the flow sees; empty: all numbers")
+    ignore: tuple[str, ...] = Field((), description="Columns of a file that it does not see")
     points: int = Field(1000, ge=20, le=1_000_000, description="Training points of moons and circles")
     spread: float = Field(0.1, gt=0, le=1, description="Standard deviation of their noise. [P] 0.1")
     classes: int | None = Field(None, description="Number of classes; null: those of the data set")
-    prior: Literal["uniform", "labelled"] = Field(
-        "uniform", description="p(y): uniform (the paper's text), or frequencies of the labelled (its code)"
+    prior: Literal["uniform", "labelled", "given"] = Field(
+        "uniform", description="p(y): uniform (the paper's text), frequencies of the labelled (its code), prior_given"
     )
+    prior_given: tuple[float, ...] = Field((), description="prior = given: p(y) of each class, adding up to 1")
     pca: int = Field(0, ge=0, le=4096, description="Principal components that replace the pixels; 0: none")
     whiten: float = Field(0.5, ge=0, le=1, description="Power of 1/deviation that each component is scaled by")
     shrink: int = Field(1, ge=1, le=8, description="Side of the pixel blocks that are averaged into one pixel")
@@ -139,6 +147,17 @@ class Values(BaseModel):
     eval_draws: int = Field(1, ge=1, le=64, description="Noise draws per picture, averaged in the reported bpd")
     controls: bool = Field(True, description="Score logistic regression and 1-NN on the same labels at the end")
     keep_weights: bool = Field(True, description="Store the trained flow (4 bytes a parameter) to sample from it later")
+
+    @field_validator("columns", "ignore", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        """Names separated by commas, as one writes them on the command line."""
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("prior_given", mode="before")
+    @classmethod
+    def _shares(cls, value: Any) -> Any:
+        return tuple(part for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @model_validator(mode="before")
     @classmethod

@@ -7,49 +7,23 @@ scored once, at the end, and no search uses it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from raybayes.data import describe
 from raybayes.data.images import images
 from raybayes.errors import DataError
 from trainables.flows.config import TOYS, Config, Shape, pixels_of, shrunk
-from trainables.flows.data.files import own_examples
-from trainables.flows.data.labels import check_labels, choose_labelled
+from trainables.flows.data.chosen import named_rows
+from trainables.flows.data.columns import Feature
+from trainables.flows.data.files import Labelled, Raw, own_examples
+from trainables.flows.data.labels import check_labels, choose_labelled, fifth_of_each, imbalance_note
+from trainables.flows.data.projection import Projection, make_projection
 from trainables.flows.data.toys import TEST_POINTS, points
-
-
-class Projection(nn.Module):
-    """An affine map from raw features to what the flow sees, with its (pseudo-)inverse.
-
-    Args:
-        mean: (raw,), taken off first.
-        matrix: (d, raw).
-        back: (raw, d).
-        shape: of a raw example.
-    """
-
-    mean: Tensor
-    matrix: Tensor
-    back: Tensor
-
-    def __init__(self, mean: Tensor, matrix: Tensor, back: Tensor, shape: Shape) -> None:
-        super().__init__()
-        self.shape = shape
-        for name, value in (("mean", mean), ("matrix", matrix), ("back", back)):
-            self.register_buffer(name, value.float())
-
-    def forward(self, raw: Tensor) -> Tensor:
-        """(n, *shape) to (n, d)."""
-        return (raw.flatten(1).float() - self.mean) @ self.matrix.T
-
-    def inverse(self, x: Tensor) -> Tensor:
-        """(n, d) to (n, *shape): the nearest raw example."""
-        return (x @ self.back.T + self.mean).view(-1, *self.shape)
 
 
 @dataclass(frozen=True)
@@ -76,7 +50,10 @@ class FlowData:
         train: training examples; only the labels of those in `labelled` are used.
         labelled, unlabelled: row numbers of `train`.
         val, test: scored examples.
-        classes: number of classes.
+        names: of the classes.
+        features: what the values of a vector stand for; empty for pictures and points.
+        dropped: why each other column of a user's file is not used.
+        notes: sentences about what was read.
         projection: from raw features to what the flow sees, if it does not see the raw ones.
     """
 
@@ -85,8 +62,15 @@ class FlowData:
     unlabelled: Tensor
     val: Examples
     test: Examples
-    classes: int
+    names: tuple[str, ...]
+    features: tuple[Feature, ...] = ()
+    dropped: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     projection: Projection | None = None
+
+    @property
+    def classes(self) -> int:
+        return len(self.names)
 
     @property
     def shape(self) -> Shape:
@@ -98,16 +82,21 @@ class FlowData:
         """Whether the flow sees pictures of whole brightness values."""
         return self.train.x.dtype == torch.uint8
 
-    def log_prior(self, kind: str) -> Tensor:
-        """log p(y): uniform, or the frequencies of the labelled examples."""
-        if kind == "uniform":
+    def log_prior(self, config: Config) -> Tensor:
+        """log p(y): uniform, given, or the frequencies of the labelled examples. DataError if one is not given."""
+        if config.prior == "uniform":
             return torch.full((self.classes,), 1 / self.classes).log()
+        if config.prior == "given":
+            if len(config.prior_given) != self.classes:
+                raise DataError(f"{config.dataset}: prior_given has {len(config.prior_given)} values; the classes are"
+                                f" {', '.join(self.names)}, each needs one.")  # fmt: skip
+            return torch.tensor(config.prior_given).log()
         counts = self.train.labels[self.labelled].cpu().bincount(minlength=self.classes).float()
         return (counts / counts.sum()).log()
 
 
-_FIELDS = ("dataset", "labels", "split", "split_seed", "validation", "points", "spread", "classes", "pca", "whiten",
-           "shrink", "pad")  # fmt: skip
+_FIELDS = ("dataset", "labels", "labelled_rows", "split", "split_seed", "validation", "points", "spread", "classes",
+           "columns", "ignore", "pca", "whiten", "shrink", "pad", "prior")  # fmt: skip
 _KNOWN: list[tuple[object, tuple[object, ...], FlowData]] = []
 
 
@@ -126,7 +115,8 @@ def require_unlabelled(config: Config, data: FlowData) -> None:
     """DataError if batches need unlabelled examples and there are none."""
     if config.unlabelled and not len(data.unlabelled):
         raise DataError(
-            f"{config.dataset}: all training examples are labelled; set labelled_share = 1, or lower labels."
+            f"{config.dataset}: all training examples are labelled; set labelled_share = 1, or lower labels"
+            f" ({len(data.labelled)} now)."
         )
 
 
@@ -140,65 +130,117 @@ def fresh(config: Config, tables: Mapping[str, pa.Table] | None, device: torch.d
         DataError: labels outside 0..K-1, a class without a labelled example, values that are not finite, constant
             columns, or too few rows; says which.
     """
-    raw, labels, test_raw, test_labels, classes = _checked(config, tables)
-    where = config.dataset
-    rows, held_out = _without_validation(labels, config)
-    projection = _projection(config, raw[rows], where)
+    found = _checked(config, tables)
+    raw, labels = found.train
+    rows, held_out, labelled = _rows(config, found)
+    features = [name for feature in found.features for name in feature.names]
+    projection = make_projection(config, raw[rows], features, config.dataset)
 
     def seen(of: Tensor, of_labels: Tensor) -> Examples:
         x = _shrink(of, config) if projection is None else projection(of)
         return Examples(x.to(device), of.to(device), of_labels.to(device))
 
-    train = seen(raw[rows], labels[rows])
-    labelled = choose_labelled(labels[rows], config.labels, classes, config.split, config.split_seed, where)
+    train, test = seen(raw[rows], labels[rows]), seen(*found.test)
     others = torch.ones(len(rows), dtype=torch.bool)
     others[labelled] = False
-    unlabelled = others.nonzero().flatten()
-    val, test = seen(raw[held_out], labels[held_out]), seen(test_raw, test_labels)
-    moved = None if projection is None else projection.to(device)
-    return FlowData(train, labelled.to(device), unlabelled.to(device), val, test, classes, moved)
+    notes = found.notes
+    if found.val is not None:
+        val = seen(*found.val)
+    elif len(held_out):
+        val = seen(raw[held_out], labels[held_out])
+    else:
+        val = train.at(labelled.to(device))
+        notes = (*notes, "no example validates: error, ce, nll and bpd are of the labelled training examples; compare"
+                         " no settings by them")  # fmt: skip
+    if config.prior == "uniform":
+        notes = (*notes, *imbalance_note(labels[rows], labelled, found.names))
+    return FlowData(
+        train,
+        labelled.to(device),
+        others.nonzero().flatten().to(device),
+        val,
+        test,
+        found.names,
+        found.features,
+        found.dropped,
+        notes,
+        None if projection is None else projection.to(device),
+    )
 
 
-def _checked(config: Config, tables: Mapping[str, pa.Table] | None) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
-    """Training and test examples with labels that can be trained and scored on, and the number of classes."""
-    raw, labels, test_raw, test_labels, classes = _raw(config, tables)
+def _checked(config: Config, tables: Mapping[str, pa.Table] | None) -> Raw:
+    """Examples with labels that can be trained and scored on."""
+    found = _raw(config, tables)
     where = config.dataset
-    for of in (labels, test_labels):
-        check_labels(of, classes, where)
-    for of, name in ((raw, "train"), (test_raw, "test")):
-        _require_finite(of, f"{where}, {name}")
-    if (test_labels < 0).any():
-        raise DataError(f"{where}, test: {int((test_labels < 0).sum())} rows have no label; every test row needs one.")
-    return raw, labels, test_raw, test_labels, classes
+    parts: dict[str, Labelled] = {"train": found.train, "test": found.test}
+    if found.val is not None:
+        parts["validation"] = found.val
+    for name, (raw, labels) in parts.items():
+        check_labels(labels, len(found.names), where)
+        _require_finite(raw, f"{where}, {name}")
+        if name != "train" and (labels < 0).any():
+            raise DataError(
+                f"{where}, {name}: {int((labels < 0).sum())} rows have no label; every {name} row needs one."
+            )
+    return found
 
 
-def _without_validation(labels: Tensor, config: Config) -> tuple[Tensor, Tensor]:
-    """Row numbers to train on and to validate on, both in order; only labelled rows validate."""
+def _rows(config: Config, found: Raw) -> tuple[Tensor, Tensor, Tensor]:
+    """Row numbers to train on and to validate on, both in order, and which of the first are labelled."""
+    labels = found.train[1]
+    named = found.named
+    taken = set() if named is None else set(named.tolist())
+    held_out = torch.empty(0, dtype=torch.int64) if found.val is not None else _held_out(labels, taken, config)
+    kept = torch.ones(len(labels), dtype=torch.bool)
+    kept[held_out] = False
+    rows = kept.nonzero().flatten()
+    if named is None:
+        chosen = choose_labelled(
+            labels[rows], config.labels, found.names, config.split, config.split_seed, config.dataset
+        )
+        return rows, held_out, chosen
+    if len(bare := named[labels[named] < 0]):
+        raise DataError(f"{config.dataset}: labelled_rows names row {int(bare[0])}, which has no label; leave it out.")
+    chosen = torch.searchsorted(rows, named)
+    shown = torch.full_like(labels[rows], -1)
+    shown[chosen] = labels[named]
+    return rows, held_out, choose_labelled(shown, 0, found.names, config.split, config.split_seed, config.dataset)
+
+
+def _held_out(labels: Tensor, taken: set[int], config: Config) -> Tensor:
+    """Row numbers to validate on, in order: labelled ones that are not `taken`."""
+    if config.validation is None:
+        return fifth_of_each(labels, config.split_seed, taken)
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(config.split_seed))
+    if taken:
+        order = order[~torch.isin(order, torch.tensor(sorted(taken)))]
     scorable = order[labels[order] >= 0]
-    if len(scorable) <= config.validation or len(labels) - config.validation < 2:
+    if len(scorable) + len(taken) <= config.validation or len(labels) - config.validation < 2:
         raise DataError(
             f"{config.dataset}: validation = {config.validation} of {len(scorable)} labelled training examples leaves"
             f" none for training; lower it."
         )
-    held_out = scorable[: config.validation].sort().values
-    kept = torch.ones(len(labels), dtype=torch.bool)
-    kept[held_out] = False
-    return kept.nonzero().flatten(), held_out
+    return scorable[: config.validation].sort().values
 
 
-def _raw(config: Config, tables: Mapping[str, pa.Table] | None) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
+def _raw(config: Config, tables: Mapping[str, pa.Table] | None) -> Raw:
     if config.dataset in TOYS:
         drawn = torch.Generator().manual_seed(config.split_seed)
-        train = points(config.dataset, config.points + config.validation, config.spread, drawn)
-        return *train, *points(config.dataset, TEST_POINTS, config.spread, drawn), 2
+        train = points(config.dataset, config.points + (config.validation or 0), config.spread, drawn)
+        return Raw(train, points(config.dataset, TEST_POINTS, config.spread, drawn), ("0", "1"))
     assert tables is not None
     pixels = pixels_of(config.dataset)
     if pixels is None:
         return own_examples(config, tables)
     train = images(tables["train"], pixels.channels, (pixels.height, pixels.width))
     test = images(tables["test"], pixels.channels, (pixels.height, pixels.width))
-    return *train, *test, config.classes or len(describe(config.dataset).classes)
+    names = describe(config.dataset).classes
+    if config.classes:
+        names = tuple(names[number] if number < len(names) else str(number) for number in range(config.classes))
+    named = None
+    if config.labelled_rows is not None:
+        named = named_rows(config.labelled_rows, tables["train"], config.dataset)
+    return Raw(train, test, tuple(names), named=named)
 
 
 def _require_finite(raw: Tensor, where: str) -> None:
@@ -224,33 +266,18 @@ def _shrink(pictures: Tensor, config: Config) -> Tensor:
     return functional.pad(small, [config.pad] * 4)
 
 
-def _projection(config: Config, raw: Tensor, where: str) -> Projection | None:
-    """Principal components of pictures, scaled by deviation^-whiten and to a mean variance of 1; or plain scaling."""
-    if config.dataset in TOYS or (raw.dtype == torch.uint8 and not config.pca):
-        return None
-    shape = tuple(raw.shape[1:])
-    x = raw.flatten(1).double() / (255 if raw.dtype == torch.uint8 else 1)
-    mean = x.mean(0)
-    unit = 255.0 if raw.dtype == torch.uint8 else 1.0
-    if not config.pca:
-        deviation = x.std(0, correction=0)
-        flat = (deviation <= 1e-9 * (1 + mean.abs())).nonzero().flatten().tolist()
-        if flat:
-            names = ", ".join(map(str, flat[:10]))
-            raise DataError(
-                f"{where}: column(s) {names} are constant, which have no density; drop them, or set pca > 0."
-            )
-        return Projection(mean, torch.diag(1 / deviation), torch.diag(deviation), shape)
-    if config.pca > min(len(x) - 1, x.shape[1]):
-        raise DataError(f"{where}: pca = {config.pca} of {len(x)} examples of {x.shape[1]} values; lower pca.")
-    variance, basis = torch.linalg.eigh(torch.cov(x.T, correction=0))
-    variance, basis = variance.flip(0)[: config.pca], basis.flip(1)[:, : config.pca]
-    if variance[-1] <= 1e-12 * variance[0]:
-        found = int((variance > 1e-12 * variance[0]).sum())
-        raise DataError(f"{where}: pca = {config.pca}, but only {found} components vary; lower pca to {found}.")
-    basis = (
-        basis * basis.gather(0, basis.abs().argmax(0, keepdim=True)).sign()
-    )  # the sign of an eigenvector is arbitrary
-    scale = variance.pow(-config.whiten / 2)
-    scale = scale / (variance * scale.square()).mean().sqrt()
-    return Projection(mean * unit, (basis * scale).T / unit, basis / scale * unit, shape)
+def said(data: FlowData) -> list[str]:
+    """What is used of the data and for what, in sentences."""
+    own = bool(data.features or data.dropped)
+    counts = (f"{len(data.labelled)} labelled and {len(data.unlabelled)} unlabelled examples train, {len(data.val)}"
+              f" validate, {len(data.test)} test")  # fmt: skip
+    lines = [counts]
+    if own:
+        used = ", ".join(f"{feature.name} ({feature.kind})" for feature in data.features)
+        lines.append(f"columns used: {used or 'the pictures'}")
+        lines += [f"column {name} is not used: {reason}" for name, reason in data.dropped.items()]
+        lines.append(f"classes: {', '.join(data.names)}")
+    if any(feature.discrete for feature in data.features):
+        lines.append("columns of few values have no density of their own: nll is that of their scaled values, and is"
+                     " comparable only under the same columns and input_noise")  # fmt: skip
+    return [*lines, *data.notes]

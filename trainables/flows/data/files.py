@@ -1,17 +1,17 @@
-"""A user's own Parquet file: pictures (column image, jpeg or png) or vectors, with a column `label` that may have gaps.
+"""A user's own Parquet file: pictures (column image, jpeg or png) or a table of columns, with a column `label`.
 
-Vectors are one list column `features`, or all numeric columns but `label`, `index` and `split`. Splits train and test
-(column `split`) are used where they are; otherwise a fifth of the rows, chosen by `split_seed`, is the test split.
+The column `split` may say train, unlabelled (or extra), validation (or val) and test; labels of unlabelled rows are not
+read. Without a test split, a fifth of each class's labelled training rows, chosen by `split_seed`, is the test split.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from PIL import Image
 from torch import Tensor
@@ -19,74 +19,165 @@ from torch import Tensor
 from raybayes.data.images import images
 from raybayes.errors import DataError
 from trainables.flows.config import TRUNKS, Config
+from trainables.flows.data.chosen import named_rows
+from trainables.flows.data.columns import Feature, choose_features, matrix
+from trainables.flows.data.labels import fifth_of_each
+from trainables.flows.data.naming import class_numbers
 
 _PICTURES = ("image", "jpeg", "png")
-_NOT_FEATURES = ("label", "index", "split")
+_SPLITS = {
+    "all": "train",
+    "train": "train",
+    "unlabelled": "unlabelled",
+    "unlabeled": "unlabelled",
+    "extra": "unlabelled",
+    "validation": "validation",
+    "val": "validation",
+    "test": "test",
+}
+Labelled = tuple[Tensor, Tensor]  # raw examples, and their labels (-1: none)
 
 
-def own_examples(config: Config, tables: Mapping[str, pa.Table]) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
-    """Training and test examples, raw, with labels (-1: none), and the number of classes.
+@dataclass(frozen=True)
+class Raw:
+    """Examples as they are loaded.
+
+    Args:
+        train, test: examples with labels, (n, ...) and (n,), -1 where there is none.
+        names: of the classes.
+        val: of the file's own validation split; None: some of `train` are held out.
+        features: what the values of a vector stand for; empty for pictures and points.
+        dropped: why each other column of the file is not used.
+        named: row numbers of `train` that the user names as the labelled ones; None: they are drawn.
+        notes: sentences about what was read.
+    """
+
+    train: Labelled
+    test: Labelled
+    names: tuple[str, ...]
+    val: Labelled | None = None
+    features: tuple[Feature, ...] = ()
+    dropped: Mapping[str, str] = field(default_factory=dict)
+    named: Tensor | None = None
+    notes: tuple[str, ...] = ()
+
+
+def own_examples(config: Config, tables: Mapping[str, pa.Table]) -> Raw:
+    """The examples of a user's file.
 
     Raises:
-        DataError: a column is missing or of a wrong kind, or the preset is for the other layout.
+        DataError: a split of another name, a column is missing or of a wrong kind, or the preset is for the other
+            layout.
     """
     where = config.dataset
-    parts = _parts(where, tables)
-    pictures = [name for name in _PICTURES if name in parts[0].column_names]
-    vectors_only = not TRUNKS[config.trunk.kind].pictures
-    if pictures and vectors_only and not config.pca:
+    parts, notes = _parts(where, tables)
+    every = pa.concat_tables(parts.values(), promote_options="permissive")
+    pictures = [name for name in _PICTURES if name in every.column_names]
+    if pictures and not TRUNKS[config.trunk.kind].pictures and not config.pca:
         raise DataError(f"{where}: column {pictures[0]!r} holds pictures, but preset = {config.preset} is for vectors;"
                         f" use preset = cpu or another for pictures, or set pca.")  # fmt: skip
-    every = [_labels(table, where) for table in parts]
-    largest = int(torch.cat([*every, torch.tensor([-1])]).max())
-    if largest < 0:
-        raise DataError(f"{where}: column 'label' is empty in every row; label some examples of each class.")
-    classes = 1 + largest if config.classes is None else config.classes
-    read = _pictures if pictures else _vectors
-    examples = [read(table, where) for table in parts]
-    if len(parts) == 1:  # divided only now, so that messages count the rows of the file
-        (raw,), (labels,) = examples, every
-        kept, test = _divided(labels, config.split_seed)
-        return raw[kept], labels[kept], raw[test], labels[test], classes
-    (raw, test_raw), (labels, test_labels) = examples, every
-    if raw.shape[1:] != test_raw.shape[1:]:
-        raise DataError(
-            f"{where}: train has examples of shape {tuple(raw.shape[1:])}, test {tuple(test_raw.shape[1:])}."
-        )
-    return raw, labels, test_raw, test_labels, classes
+    labels, names = _labels(parts, config, where)
+    features, dropped = _features(every, pictures, config, where)
+    examples = {
+        name: _pictures(table, where) if pictures else matrix(table, features, _at(where, name, parts))
+        for name, table in parts.items()
+    }
+    _require_one_shape(examples, where)
+    training = [name for name in ("train", "unlabelled") if name in parts]
+    train = _joined([(examples[name], labels[name]) for name in training])
+    named = None
+    if config.labelled_rows is not None:
+        rows = pa.concat_tables([parts[name] for name in training], promote_options="permissive")
+        named = named_rows(config.labelled_rows, rows, where)
+    val = (examples["validation"], labels["validation"]) if "validation" in parts else None
+    found = Raw(train, train, names, val, features, dropped, named, notes)
+    if "test" in parts:
+        return replace(found, test=(examples["test"], labels["test"]))
+    return _divided(found, config.split_seed, where)
 
 
-def _parts(where: str, tables: Mapping[str, pa.Table]) -> list[pa.Table]:
-    """Train and test, or one table of both."""
-    if "train" in tables and "test" in tables:
-        return [tables["train"], tables["test"]]
-    if len(tables) > 1:
-        raise DataError(f"{where}: found splits {', '.join(tables)}; name two of them train and test.")
-    return list(tables.values())
-
-
-def _divided(labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Row numbers of train, in order, and of test: a fifth of those with a label."""
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    labelled = order[labels[order] >= 0]
-    test = labelled[: len(labelled) // 5]
+def _divided(found: Raw, seed: int, where: str) -> Raw:
+    """The examples with a fifth of each class's labelled training rows as the test split."""
+    raw, labels = found.train
+    test = fifth_of_each(labels, seed, set() if found.named is None else set(found.named.tolist()))
+    if not len(test):
+        raise DataError(f"{where}: no class has the 5 labelled rows that a fifth for testing takes; label more, or add"
+                        f" a column split with rows of split test.")  # fmt: skip
     kept = torch.ones(len(labels), dtype=torch.bool)
     kept[test] = False
-    return kept.nonzero().flatten(), test
+    named = None if found.named is None else torch.searchsorted(kept.nonzero().flatten(), found.named)
+    note = "there is no split test: a fifth of each class's labelled rows is the test split"
+    return replace(found, train=(raw[kept], labels[kept]), test=(raw[test], labels[test]), named=named,
+                   notes=(*found.notes, note))  # fmt: skip
 
 
-def _labels(table: pa.Table, where: str) -> Tensor:
-    if "label" not in table.column_names:
-        raise DataError(f"{where}: column 'label' is missing; found {', '.join(table.column_names)}.")
-    column = table["label"]
-    if not pa.types.is_integer(column.type):
-        raise DataError(
-            f"{where}: column 'label' has type {column.type}; it must hold integers from 0 (empty: no label)."
-        )
-    given = column.drop_null().to_numpy()
-    if (given < 0).any():
-        raise DataError(f"{where}: found label {given.min()}; labels must be 0 or more; an empty cell means no label.")
-    return torch.from_numpy(pc.fill_null(column.cast(pa.int64()), -1).to_numpy().copy())
+def _parts(where: str, tables: Mapping[str, pa.Table]) -> tuple[dict[str, pa.Table], tuple[str, ...]]:
+    """Rows by what they are used for, and what was done with labels of unlabelled rows."""
+    if unknown := [name for name in tables if name not in _SPLITS]:
+        raise DataError(f"{where}: found split {unknown[0]!r}; rename it to train, unlabelled (or extra), validation"
+                        f" (or val) or test.")  # fmt: skip
+    parts: dict[str, pa.Table] = {}
+    for name, table in tables.items():
+        use = _SPLITS[name]
+        parts[use] = pa.concat_tables([parts[use], table], promote_options="permissive") if use in parts else table
+    if "train" not in parts:
+        raise DataError(f"{where}: found splits {', '.join(tables)}; training needs rows of split train.")
+    for name, table in parts.items():
+        if "label" not in table.column_names:
+            raise DataError(f"{where}: column 'label' is missing; found {', '.join(table.column_names)}.")
+        if not len(table):
+            raise DataError(f"{where}: split {name} has no rows; remove it, or add rows.")
+    hidden = parts.get("unlabelled")
+    known = 0 if hidden is None else len(hidden) - hidden["label"].null_count
+    note = (f"{known} rows of the split unlabelled have a label, which is not used",) if known else ()
+    return parts, note
+
+
+def _labels(parts: Mapping[str, pa.Table], config: Config, where: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Class numbers by split, and the names of the classes."""
+    given = [name for name in parts if name != "unlabelled"]
+    numbers, names = class_numbers([parts[name]["label"] for name in given], config.classes, where)
+    labels = dict(zip(given, numbers, strict=True))
+    if "unlabelled" in parts:
+        labels["unlabelled"] = torch.full((len(parts["unlabelled"]),), -1)
+    return labels, names
+
+
+def _features(
+    every: pa.Table, pictures: list[str], config: Config, where: str
+) -> tuple[tuple[Feature, ...], dict[str, str]]:
+    if not pictures:
+        mark = config.labelled_rows if config.labelled_rows in every.column_names else None
+        rest = every if mark is None else every.drop_columns([mark])
+        features, dropped = choose_features(rest, config.columns, config.ignore, where)
+        if mark is not None:
+            dropped[mark] = "says which rows are labelled"
+        discrete = [feature.name for feature in features if feature.discrete]
+        if discrete and not config.input_noise:
+            raise DataError(f"{where}: column {discrete[0]!r} takes few values, so without noise its density has no"
+                            f" maximum; set input_noise above 0, or ignore it.")  # fmt: skip
+        return features, dropped
+    if config.columns or config.ignore:
+        raise DataError(f"{where}: columns and ignore choose among columns of numbers, but this file has pictures"
+                        f" (column {pictures[0]!r}); leave them out.")  # fmt: skip
+    others = (name for name in every.column_names if name not in ("label", pictures[0]))
+    return (), {name: "beside the pictures" for name in others}
+
+
+def _at(where: str, name: str, parts: Mapping[str, pa.Table]) -> str:
+    """Where a row number counts from."""
+    return where if len(parts) == 1 else f"{where}, {name}"
+
+
+def _joined(parts: list[Labelled]) -> Labelled:
+    return torch.cat([raw for raw, _ in parts]), torch.cat([labels for _, labels in parts])
+
+
+def _require_one_shape(examples: Mapping[str, Tensor], where: str) -> None:
+    wanted = tuple(examples["train"].shape[1:])
+    for name, found in examples.items():
+        if tuple(found.shape[1:]) != wanted:
+            raise DataError(f"{where}: train has examples of shape {wanted}, {name} {tuple(found.shape[1:])}.")
 
 
 def _pictures(table: pa.Table, where: str) -> Tensor:
@@ -105,21 +196,3 @@ def _pictures(table: pa.Table, where: str) -> Tensor:
         return images(known, channels, (height, width))[0]
     except DataError as error:
         raise DataError(f"{where}: {error}") from None
-
-
-def _vectors(table: pa.Table, where: str) -> Tensor:
-    if "features" in table.column_names:
-        rows = table["features"].to_pylist()
-        lengths = {None if row is None else len(row) for row in rows}
-        if len(lengths) != 1 or None in lengths:
-            raise DataError(f"{where}: rows of 'features' must have one length, found {sorted(map(str, lengths))[:5]}.")
-        return torch.tensor(np.asarray(rows, np.float32))
-    kinds = {name: table[name].type for name in table.column_names if name not in _NOT_FEATURES}
-    numeric = [name for name, kind in kinds.items() if pa.types.is_floating(kind) or pa.types.is_integer(kind)]
-    if not numeric:
-        raise DataError(
-            f"{where}: no pictures (image, jpeg, png), no 'features' and no numeric columns; found"
-            f" {', '.join(table.column_names)}."
-        )
-    columns = [table[name].cast(pa.float64()).to_numpy(zero_copy_only=False) for name in numeric]
-    return torch.tensor(np.stack(columns, 1).astype(np.float32))

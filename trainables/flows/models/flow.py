@@ -211,8 +211,12 @@ class SemiConditionalFlow(nn.Module):
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> dict[str, list[int]]:
-        """Initialise every ActNorm that has not been; returns constant channels by layer (`layers.initialising`)."""
-        return initialising(self, lambda: self.under_classes(self.encode(x)))
+        """Initialise every ActNorm that has not been; returns constant channels by layer (`layers.initialising`).
+
+        All classes are evaluated at once, whatever `class_chunk`: statistics of some of them would be of another flow.
+        """
+        every = torch.arange(self.classes, device=x.device)
+        return initialising(self, lambda: self.b(self.encode(x).deep[:, None], every))
 
     @property
     def initialised(self) -> bool:

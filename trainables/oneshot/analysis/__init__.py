@@ -1,4 +1,4 @@
-"""What a whole sweep has found, and its results anew for other ways of looking at scenes."""
+"""The findings of a whole sweep, and its results with other settings of inference."""
 
 from trainables.oneshot.analysis.findings import findings
 from trainables.oneshot.analysis.rescoring import RescoreSettings, rescored

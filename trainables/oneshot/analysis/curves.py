@@ -1,4 +1,4 @@
-"""Precision against recall, class by class and for all judged classes ranked together."""
+"""Precision against recall, per class and for all evaluated classes ranked together."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from trainables.oneshot.drawing import COLOURS, short
-from trainables.oneshot.evaluation import ALL_CLASSES
-from trainables.oneshot.scoring import Array, Found, Judged, Truth, joined, judge
+from trainables.oneshot.detection.drawing import COLOURS, short
+from trainables.oneshot.evaluation.report import ALL_CLASSES
+from trainables.oneshot.evaluation.scoring import Array, Found, Judged, Truth, joined, judge
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,7 +18,7 @@ _CORNERS = ("x0", "y0", "x1", "y1")
 
 
 def truth_of(objects: pa.Table, unseen_only: bool = True) -> dict[str, dict[str, Truth]]:
-    """The stored objects by class and scene; with `unseen_only` those of unseen classes, if there are any."""
+    """class -> scene -> stored objects; with `unseen_only` only of unseen classes, if there are any."""
     labelled = [row for row in objects.to_pylist() if row["class"] is not None]
     has_unseen = any(row["unseen"] for row in labelled)
     kept = [row for row in labelled if row["unseen"] or not (unseen_only and has_unseen)]
@@ -31,7 +31,7 @@ def truth_of(objects: pa.Table, unseen_only: bool = True) -> dict[str, dict[str,
 
 
 def judged(detections: pa.Table, objects: pa.Table, classes: pa.Table) -> dict[str, Judged]:
-    """The stored detections of each judged class, at IoU 0.5; a class without objects has wrong detections alone."""
+    """class -> its stored detections at IoU 0.5; those of a class without objects are all wrong."""
     listed = [row for row in classes.to_pylist() if row["class"] != ALL_CLASSES]
     has_unseen = any(row["unseen"] for row in listed)
     truth = truth_of(objects)
@@ -49,9 +49,9 @@ def judged(detections: pa.Table, objects: pa.Table, classes: pa.Table) -> dict[s
 
 
 def precision_recall(ranked: dict[str, Judged]) -> Figure:
-    """One curve a class, of the seven with most objects, and one of all classes ranked together.
+    """One curve per class, of the seven with most objects, and one of all classes ranked together.
 
-    Precision is the largest at that recall or above, so that the area below a curve is the class's average precision.
+    Precision is the largest at each recall or above, so that the area below a curve is the average precision.
     """
     from matplotlib.figure import Figure
 
@@ -76,7 +76,7 @@ def precision_recall(ranked: dict[str, Judged]) -> Figure:
 
 
 def _steps(one: Judged) -> tuple[Array, Array]:
-    """Corners of the curve, (points,) recall and precision: it falls to 0 at the recall that is reached."""
+    """Corners of the curve, (points,) recall and precision; it falls to 0 at the largest recall."""
     hits = one.right.cumsum()
     precision = np.maximum.accumulate((hits / np.arange(1, len(hits) + 1))[::-1])[::-1][one.right]
     recall = np.arange(len(precision) + 1) / one.n_positive

@@ -1,4 +1,4 @@
-"""What a sweep of detectors has found: untrained beside trained, the classes of the best trial, and what it sees."""
+"""The findings of a sweep of detectors: untrained and trained models, the classes of the best trial, its detections."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 from raybayes.contract import Findings, Finished
 from trainables.oneshot.analysis.curves import judged, precision_recall
-from trainables.oneshot.drawing import Shown, draw
+from trainables.oneshot.detection.drawing import Shown, draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,7 +24,7 @@ _LISTED = 10  # trials
 
 
 def findings(finished: Finished) -> Findings:
-    """Tables and figures of all finished trials; empty before one has made two reports."""
+    """Tables and figures of all trials with reports; empty without any."""
     compared = _before_and_after(finished)
     if not compared:
         return Findings()
@@ -43,17 +43,17 @@ def findings(finished: Finished) -> Findings:
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and standard error; no error for one value."""
+    """Mean and standard error; None for the error of a single value."""
     error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
     return statistics.fmean(values), error
 
 
 def _before_and_after(finished: Finished) -> list[dict[str, Any]]:
-    """The best trials by their last report, with the untrained model of the same configuration beside each."""
+    """The best trials by their last report, each with the untrained model of its configuration."""
     curves: dict[int, dict[int, dict[int, dict[str, Any]]]] = defaultdict(lambda: defaultdict(dict))
-    for row in finished.reports.to_pylist():
-        if row["map50"] is not None and math.isfinite(row["map50"]):
-            curves[row["trial"]][row["repeat"]][row["step"]] = row
+    for report in finished.reports.to_pylist():
+        if report["map50"] is not None and math.isfinite(report["map50"]):
+            curves[report["trial"]][report["repeat"]][report["step"]] = report
     rows = []
     for trial, repeats in curves.items():
         ends = [(steps[min(steps)], steps[max(steps)]) for steps in repeats.values()]
@@ -67,8 +67,8 @@ def _before_and_after(finished: Finished) -> list[dict[str, Any]]:
 
 def _classes(table: pa.Table) -> pa.Table:
     by_class: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in table.to_pylist():
-        by_class[row["class"]].append(row)
+    for stored in table.to_pylist():
+        by_class[stored["class"]].append(stored)
     rows = []
     for name, listed in by_class.items():
         row: dict[str, Any] = {"class": name, "unseen": listed[0]["unseen"], "objects": listed[0]["objects"]}
@@ -90,10 +90,10 @@ def _drawn(finished: Finished, trial: int, pictures: pa.Table) -> dict[str, Figu
             continue
         mine = [row for row in objects if row["scene"] == name]
         factor = picture.width / mine[0]["width"]
-        wanted = [[row[c] * factor for c in ("x0", "y0", "x1", "y1")] for row in mine if row["class"] is not None]
+        boxes = [[row[c] * factor for c in ("x0", "y0", "x1", "y1")] for row in mine if row["class"] is not None]
         labels = sorted({row["class"] for row in mine if row["class"] is not None})
         best = sorted((r for r in detections if r["scene"] == name), key=lambda r: -r["score"])[
-            : min(_MOST_SHOWN, len(wanted) + 2)
+            : min(_MOST_SHOWN, len(boxes) + 2)
         ]
         shown = [
             Shown(
@@ -106,6 +106,6 @@ def _drawn(finished: Finished, trial: int, pictures: pa.Table) -> dict[str, Figu
         ]
         labels += [label for label in dict.fromkeys(row["class"] for row in best) if label not in labels]
         insets = {label: opened["class", label] for label in labels if ("class", label) in opened}
-        caption = f"Trial {trial}, scene {name}: the best detections, and dashed the objects to be found"
-        figures[caption] = draw(picture, shown, insets, wanted)
+        caption = f"Trial {trial}, scene {name}: the best detections; objects are dashed"
+        figures[caption] = draw(picture, shown, insets, boxes)
     return figures

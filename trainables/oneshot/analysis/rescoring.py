@@ -15,29 +15,29 @@ from raybayes.contract import Findings, Finished
 from raybayes.errors import DataError
 from trainables.oneshot.analysis.curves import truth_of
 from trainables.oneshot.analysis.findings import mean_and_error
-from trainables.oneshot.config.values import InferenceValues
-from trainables.oneshot.finder import Boxes, finish
-from trainables.oneshot.scoring import Found, Truth, average_precision, judge
+from trainables.oneshot.config import InferenceValues
+from trainables.oneshot.detection.finder import Boxes, finish
+from trainables.oneshot.evaluation.scoring import Found, Truth, average_precision, judge
 
 _LISTED = 15
 
 
 class RescoreSettings(BaseModel):
-    """Values to try; all combinations are."""
+    """The values to try, in all combinations."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     nms_iou: tuple[float, ...] = Field((0.2, 0.3, 0.4, 0.5, 0.6), description="Overlaps of suppression within a class")
     nms_across_classes: tuple[bool, ...] = Field((False, True), description="Suppression across classes")
-    score_quantile: tuple[float, ...] = Field((0.0,), description="Share of the lowest scores that is left out")
-    top_k: tuple[int, ...] = Field((300,), description="Boxes of each class, view and level, at most those stored")
-    level_ranges: bool = Field(True, description="Try every run of neighbouring levels of the stored pyramid")
-    unseen: bool = Field(True, description="Judge unseen classes alone, where there are some")
+    score_quantile: tuple[float, ...] = Field((0.0,), description="Share of the lowest scores to leave out")
+    top_k: tuple[int, ...] = Field((300,), description="Boxes per class, view and level, at most those stored")
+    level_ranges: bool = Field(True, description="Try every range of neighbouring levels of the stored pyramid")
+    unseen: bool = Field(True, description="Evaluate only unseen classes, if there are any")
 
 
 @dataclass(frozen=True)
-class _Way:
-    """One way of looking: values of inference, and the levels that are used."""
+class _Variant:
+    """One variant of inference: its values, and the used levels."""
 
     nms_iou: float
     nms_across_classes: bool
@@ -48,7 +48,7 @@ class _Way:
 
 @dataclass(frozen=True)
 class _Stored:
-    """One run: boxes by scene, objects by class and scene."""
+    """One run: scene -> boxes, class -> scene -> objects."""
 
     boxes: Mapping[str, Boxes]
     truth: Mapping[str, Mapping[str, Truth]]
@@ -56,15 +56,15 @@ class _Stored:
 
 
 def rescored(finished: Finished, settings: RescoreSettings) -> Findings:
-    """mAP@0.5 of every way of looking, for every stored run, and the best ways.
+    """mAP@0.5 of every variant of inference, for every stored run, and the best variants.
 
-    Beside it stands the honest number: on each half of the scenes the way is chosen that is best on the other half.
+    A second table has the unbiased number: each half of the scenes is scored by the best variant of the other half.
 
     Raises:
         DataError: no raw boxes are stored.
     """
     if "raw" not in finished.tables:
-        raise DataError("no raw boxes are stored here; run with evaluation.raw = true and let a trial finish.")
+        raise DataError("no raw boxes are stored here; run with evaluation.raw = true until a trial has finished.")
     keys = sorted({(row["trial"], row["repeat"]) for row in finished.reports.select(["trial", "repeat"]).to_pylist()})
     rows, chosen = [], []
     for trial, repeat in keys:
@@ -72,19 +72,19 @@ def rescored(finished: Finished, settings: RescoreSettings) -> Findings:
         if len(raw) == 0:
             continue
         stored = _read(raw, finished.table("objects", trial, repeat), settings.unseen)
-        scored = [(way, _halves(stored, way)) for way in _ways(stored, settings)]
-        rows += [_row(trial, repeat, way, whole) for way, (whole, _, _) in scored]
+        scored = [(variant, _halves(stored, variant)) for variant in _variants(stored, settings)]
+        rows += [_row(trial, repeat, variant, whole) for variant, (whole, _, _) in scored]
         crossed = _crossed([halves for _, halves in scored])
         best = max(whole for _, (whole, _, _) in scored)
         worth = None if np.isnan(crossed) else crossed
         chosen.append(
-            {"trial": trial, "repeat": repeat, "ways": len(scored), "best": best, "chosen on the other half": worth}
+            {"trial": trial, "repeat": repeat, "variants": len(scored), "best": best, "chosen on the other half": worth}
         )
     if not rows:
-        raise DataError("no run has stored raw boxes yet; let one finish.")
+        raise DataError("no run has stored raw boxes yet; wait until one has finished.")
     results = pa.Table.from_pylist(rows)
     tables = {
-        "Ways of looking by mAP@0.5, mean over runs": _summary(rows),
+        "Variants of inference by mAP@0.5, mean over runs": _summary(rows),
         _worth_title(chosen): pa.Table.from_pylist(chosen),
     }
     return Findings(tables, results=results)
@@ -112,7 +112,7 @@ def _read(raw: pa.Table, objects: pa.Table, unseen_only: bool) -> _Stored:
     return _Stored(boxes_of, truth, classes)
 
 
-def _ways(stored: _Stored, settings: RescoreSettings) -> Iterator[_Way]:
+def _variants(stored: _Stored, settings: RescoreSettings) -> Iterator[_Variant]:
     levels = sorted({round(float(v), 6) for boxes in stored.boxes.values() for v in boxes.level.unique()})
     ranges = [tuple(levels)]
     if settings.level_ranges:
@@ -120,19 +120,21 @@ def _ways(stored: _Stored, settings: RescoreSettings) -> Iterator[_Way]:
     for values in itertools.product(
         settings.nms_iou, settings.nms_across_classes, settings.score_quantile, settings.top_k, ranges
     ):
-        yield _Way(*values)
+        yield _Variant(*values)
 
 
-def _halves(stored: _Stored, way: _Way) -> tuple[float, float, float]:
-    """mAP@0.5 in all scenes, in those of even places, and in those of odd places."""
+def _halves(stored: _Stored, variant: _Variant) -> tuple[float, float, float]:
+    """mAP@0.5 in all scenes, in those at even positions, and in those at odd positions."""
     scores = torch.cat([boxes.score for boxes in stored.boxes.values()])
-    floor = float(scores.quantile(way.score_quantile)) if way.score_quantile and len(scores) < 16_000_000 else -1.0
+    floor = (
+        float(scores.quantile(variant.score_quantile)) if variant.score_quantile and len(scores) < 16_000_000 else -1.0
+    )
     values = InferenceValues(
-        nms_iou=way.nms_iou, nms_across_classes=way.nms_across_classes, score_threshold=max(floor, -1.0)
+        nms_iou=variant.nms_iou, nms_across_classes=variant.nms_across_classes, score_threshold=max(floor, -1.0)
     )
     found: dict[str, dict[str, Found]] = {name: {} for name in stored.classes}
     for scene, boxes in stored.boxes.items():
-        final = finish(_thinned(boxes, way), values)
+        final = finish(_thinned(boxes, variant), values)
         for owner in final.owner.unique().tolist():
             mine = final.pick((final.owner == owner).nonzero()[:, 0])
             found[stored.classes[owner]][scene] = Found(mine.box.double().numpy(), mine.score.double().numpy())
@@ -140,9 +142,9 @@ def _halves(stored: _Stored, way: _Way) -> tuple[float, float, float]:
     return (_map50(found, stored, scenes), _map50(found, stored, scenes[::2]), _map50(found, stored, scenes[1::2]))
 
 
-def _thinned(boxes: Boxes, way: _Way) -> Boxes:
-    """The boxes of some levels, at most `top_k` of each class, view and level."""
-    on = torch.isin(boxes.level, torch.tensor(way.levels, dtype=boxes.level.dtype))
+def _thinned(boxes: Boxes, variant: _Variant) -> Boxes:
+    """The boxes of the variant's levels, at most `top_k` per class, view and level."""
+    on = torch.isin(boxes.level, torch.tensor(variant.levels, dtype=boxes.level.dtype))
     boxes = boxes.pick(on.nonzero()[:, 0])
     order = boxes.score.argsort(descending=True, stable=True)
     group = np.stack([boxes.owner.numpy(), boxes.view.numpy(), boxes.level.numpy()], 1)[order.numpy()]
@@ -151,7 +153,7 @@ def _thinned(boxes: Boxes, way: _Way) -> Boxes:
     for each in np.unique(which):
         mine = np.flatnonzero(which == each)
         place[mine] = np.arange(len(mine))
-    return boxes.pick(order[torch.from_numpy(place < way.top_k)])
+    return boxes.pick(order[torch.from_numpy(place < variant.top_k)])
 
 
 def _map50(found: Mapping[str, Mapping[str, Found]], stored: _Stored, scenes: Sequence[str]) -> float:
@@ -166,27 +168,27 @@ def _map50(found: Mapping[str, Mapping[str, Found]], stored: _Stored, scenes: Se
 
 
 def _crossed(halves: Sequence[tuple[float, float, float]]) -> float:
-    """Mean over the two halves of the mAP there of the way that is best on the other half; nan if one has no object."""
+    """Mean over the halves of the mAP of the other half's best variant; nan if one half has no object."""
     table = np.array(halves)
-    if np.isnan(table[:, 1:]).any():  # whether a half has objects does not depend on the way of looking
+    if np.isnan(table[:, 1:]).any():  # whether a half has objects does not depend on the variant
         return float("nan")
     return float((table[table[:, 1].argmax(), 2] + table[table[:, 2].argmax(), 1]) / 2)
 
 
 def _worth_title(chosen: Sequence[Mapping[str, object]]) -> str:
-    """The table's title, with the reason where a cell has no number."""
-    title = "What choosing a way is worth"
+    """The table's title, with the reason for a cell without a number."""
+    title = "Gain of choosing a variant"
     if any(row["chosen on the other half"] is None for row in chosen):
-        title += " (–: one half of the scenes has no object; judge more scenes)"
+        title += " (–: one half of the scenes has no object; evaluate more scenes)"
     return title
 
 
-def _row(trial: int, repeat: int, way: _Way, score: float) -> dict[str, object]:
+def _row(trial: int, repeat: int, variant: _Variant, score: float) -> dict[str, object]:
     return {
         "trial": trial,
         "repeat": repeat,
-        **vars(way),
-        "levels": " ".join(f"{v:g}" for v in way.levels),
+        **vars(variant),
+        "levels": " ".join(f"{v:g}" for v in variant.levels),
         "map50": score,
     }
 

@@ -1,1 +1,1 @@
-"""Scenes with boxes and pictures of classes, from data sets, from users' files, or made on the spot."""
+"""Scenes with boxes and pictures of classes: from data sets, from users' files, or synthesised."""

@@ -1,4 +1,4 @@
-"""Boxes out of users' files: what every format becomes, and the checks that all of them pass."""
+"""Boxes from users' files: the common form of all formats, and the checks that they share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainables.oneshot.data.records import ClassImage, Picture, Scene
 
 _SHOWN = 5
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".JPG", ".JPEG", ".PNG")
-_EDGE = 1.0  # pixels; formats that count from 1 put the last edge that far outside
+_EDGE = 1.0  # pixels; in formats that count from 1 the last edge is that far outside
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Row:
         label: its class.
         box: (x0, y0, x1, y1), in pixels, or as shares of width and height.
         shares: whether the box is given in shares.
-        split: of its scene, "" where the format has none.
+        difficult: such an object counts neither as found nor as missed.
+        split: of its scene, "" if the format has none.
     """
 
     place: str
@@ -41,14 +42,14 @@ class Row:
 
 @dataclass
 class Listing:
-    """What a reader found.
+    """The content of annotations.
 
     Args:
         rows: every box, in the order of the file.
-        pictures: file of each scene; scenes without boxes are among them.
-        class_files: pictures of classes that the format names, with the place that names them.
-        splits: split of each scene, where a format gives it to scenes without boxes too.
-        sizes: width and height of scenes as their annotations say, where a format says it.
+        pictures: file of each scene, scenes without boxes included.
+        class_files: class -> (place that names its picture, its file), if the format has them.
+        splits: split of each scene, if the format also has it for scenes without boxes.
+        sizes: width and height of scenes according to their annotations, if the format has them.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -59,7 +60,7 @@ class Listing:
 
 
 class Complaints:
-    """Bad rows and pictures: collected, and refused together, or left out and counted.
+    """Bad rows and pictures: collected, then refused together, or left out and counted.
 
     Args:
         skip: leave them out.
@@ -69,10 +70,15 @@ class Complaints:
         self.skip, self.found = skip, list[str]()
 
     def add(self, sentence: str) -> None:
+        """Record one bad row or picture."""
         self.found.append(sentence)
 
     def settle(self, source: str) -> tuple[str, ...]:
-        """Notes of what was left out. DataError with the first of them where nothing may be left out."""
+        """Notes about omitted rows and pictures.
+
+        Raises:
+            DataError: nothing may be left out; lists the first problems.
+        """
         if not self.found:
             return ()
         more = f" ... and {len(self.found) - _SHOWN} more" if len(self.found) > _SHOWN else ""
@@ -85,14 +91,14 @@ class Complaints:
 
 
 def find_picture(folder: Path, name: str) -> Path | None:
-    """`folder/name`, with a usual ending if it has none of its own."""
+    """`folder/name`, or that with a common suffix; None if no such file exists."""
     if (folder / name).is_file():
         return folder / name
     return next((folder / f"{name}{end}" for end in SUFFIXES if (folder / f"{name}{end}").is_file()), None)
 
 
 def build_scenes(listing: Listing, complaints: Complaints) -> dict[str, list[Scene]]:
-    """Scenes by split, boxes checked and in pixels; rows and pictures that cannot be used go to the complaints."""
+    """Scenes by split, with checked boxes in pixels; unusable rows and pictures are added to the complaints."""
     of: dict[str, list[Row]] = defaultdict(list)
     for row in listing.rows:
         of[row.scene].append(row)
@@ -100,15 +106,15 @@ def build_scenes(listing: Listing, complaints: Complaints) -> dict[str, list[Sce
     for name, path in listing.pictures.items():
         picture = Picture(str(path), str(path))
         try:
-            picture.open() if complaints.skip else None  # a torn file shows itself only when it is decoded
+            picture.open() if complaints.skip else None  # only decoding reveals a truncated file
             width, height = picture.size()
         except DataError as error:
             complaints.add(str(error).partition("; replace")[0])
             continue
         if width != height and listing.sizes.get(name) == (height, width):
             complaints.add(
-                f"{path}: its boxes are drawn on {height} x {width} pixels, but the picture is shown as {width} x"
-                f" {height} (an EXIF orientation counts); turn the picture itself, or annotate it anew"
+                f"{path}: its boxes refer to {height} x {width} pixels, but the picture is {width} x {height} by its"
+                " EXIF orientation; rotate the picture itself, or annotate it again"
             )
             continue
         good = [(row, box) for row in of[name] if (box := _checked(row, width, height, complaints)) is not None]
@@ -133,7 +139,7 @@ def _checked(row: Row, width: int, height: int, complaints: Complaints) -> tuple
         x0, y0, x1, y1 = x0 * width, y0 * height, x1 * width, y1 * height
     shown = f"({row.box[0]:g}, {row.box[1]:g}, {row.box[2]:g}, {row.box[3]:g})"
     if not (x1 > x0 and y1 > y0):
-        complaints.add(f"{row.place}: box {shown} has no area; x0 < x1 and y0 < y1 are wanted")
+        complaints.add(f"{row.place}: box {shown} has no area; x0 < x1 and y0 < y1 are required")
         return None
     if x0 < -_EDGE or y0 < -_EDGE or x1 > width + _EDGE or y1 > height + _EDGE:
         allowed = "0 .. 1" if row.shares else f"a picture of {width} x {height} pixels"
@@ -145,7 +151,7 @@ def _checked(row: Row, width: int, height: int, complaints: Complaints) -> tuple
 def class_images_of_files(
     classes: Iterable[str], folder: Path | None, listing: Listing, complaints: Complaints
 ) -> dict[str, tuple[ClassImage, ...]]:
-    """Pictures of classes that the table names, or that lie in the folder: `<class>.<ending>`, or all in `<class>/`."""
+    """Pictures of classes named by the table, or in the folder: `<class>.<suffix>`, or all in `<class>/`."""
     found: dict[str, tuple[ClassImage, ...]] = {}
     for name in classes:
         paths: Sequence[Path] = ()
@@ -153,13 +159,13 @@ def class_images_of_files(
             place, path = listing.class_files[name]
             path = folder / path.name if folder is not None and not path.is_file() else path
             if not path.is_file():
-                complaints.add(f"{place}: class {name!r} has no class image: there is no file {path}")
+                complaints.add(f"{place}: class {name!r} has no class image: {path} does not exist")
                 continue
             paths = [path]
         elif folder is not None and (folder / name).is_dir():
             paths = sorted(p for p in (folder / name).iterdir() if p.suffix in SUFFIXES)
-        elif folder is not None and (path := find_picture(folder, name)) is not None:
-            paths = [path]
+        elif folder is not None and (file := find_picture(folder, name)) is not None:
+            paths = [file]
         images = []
         for path in paths:
             picture = Picture(str(path), str(path))
@@ -183,7 +189,7 @@ def largest_crops(scenes: Mapping[str, Sequence[Scene]], classes: Iterable[str])
         for i, (label, size) in enumerate(zip(scene.labels, sizes, strict=True)):
             if label in wanted and (label not in best or size > best[label][0]):
                 best[label] = (size, scene, i)
-    found = {}
+    found: dict[str, tuple[ClassImage, ...]] = {}
     for label, (_, scene, i) in sorted(best.items()):
         x0, y0, x1, y1 = scene.boxes[i].tolist()
         crop = Picture(f"{label} cut from {scene.picture.name}", scene.picture.source, (x0, y0, x1, y1))

@@ -1,4 +1,4 @@
-"""What every source of data becomes: pictures that are decoded when needed, scenes, and the split into classes."""
+"""The common form of all data: pictures that are decoded when needed, scenes, and their division by classes."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from torch import Tensor
 
 from raybayes.errors import DataError
 
-_QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations in which width and height change places
+_QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 BROKEN = (OSError, SyntaxError, ValueError, IndexError, struct.error, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as an encoded file, in memory or on disk; only its user decodes it, and keeps it as long as needed.
+    """A picture as an encoded file, in memory or on disk, which is decoded on every `open`.
 
-    Size, pixels and crop are of the picture as viewers show it: turned as its EXIF orientation says.
+    Size, pixels and crop refer to the picture as viewers show it: rotated by its EXIF orientation.
 
     Args:
         name: for messages.
         source: the encoded bytes, or the path of a file.
-        crop: the part that is meant, (x0, y0, x1, y1) in pixels; None for all of it.
+        crop: a part, (x0, y0, x1, y1) in pixels; None for the whole picture.
     """
 
     name: str
@@ -35,7 +35,11 @@ class Picture:
     crop: tuple[float, float, float, float] | None = None
 
     def size(self) -> tuple[int, int]:
-        """Width and height, from the file's head. DataError if it is no picture."""
+        """Width and height, from the file's header.
+
+        Raises:
+            DataError: it is not a picture.
+        """
         try:
             with Image.open(self._file()) as picture:
                 turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in _QUARTER_TURNS
@@ -45,7 +49,11 @@ class Picture:
         return whole if self.crop is None else self._part(whole).size
 
     def open(self) -> Image.Image:
-        """The pixels, RGB. DataError if they do not decode."""
+        """The pixels, RGB.
+
+        Raises:
+            DataError: they cannot be decoded.
+        """
         try:
             with Image.open(self._file()) as picture:
                 pixels = ImageOps.exif_transpose(picture).convert("RGB")
@@ -62,10 +70,10 @@ class Picture:
         return _Part((left, top, max(min(round(x1), whole[0]), left + 1), max(min(round(y1), whole[1]), top + 1)))
 
     def _broken(self, error: Exception) -> DataError:
-        known = not isinstance(error, UnidentifiedImageError)  # Pillow's own sentence repeats the name, or hides it
-        reason = f"{type(error).__name__}: {error}" if known else "of no known format"
+        known = not isinstance(error, UnidentifiedImageError)  # Pillow's own message repeats the name, or omits it
+        reason = f"{type(error).__name__}: {error}" if known else "unknown format"
         return DataError(
-            f"{self.name}: the picture does not decode ({reason}); replace it by a JPEG or PNG"
+            f"{self.name}: the picture cannot be decoded ({reason}); replace it by a JPEG or PNG"
             " file, or set files.skip_bad = true to leave such pictures out."
         )
 
@@ -93,9 +101,12 @@ def encoded(picture: Image.Image, quality: int = 92) -> bytes:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture in which objects are to be found.
+    """A picture with objects to detect.
 
     Args:
+        id: unique among the scenes.
+        picture: its pixels.
+        width, height: in pixels.
         boxes: (n, 4) float32, pixels.
         labels: the class of each box.
         difficult: (n,) bool; such an object counts neither as found nor as missed.
@@ -110,7 +121,7 @@ class Scene:
     difficult: Tensor
 
     def only(self, classes: frozenset[str]) -> Scene:
-        """The same picture with the boxes of some classes alone."""
+        """The same picture with only the boxes of some classes."""
         kept = [i for i, label in enumerate(self.labels) if label in classes]
         return replace(
             self,
@@ -126,7 +137,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class ClassImage:
-    """What a class looks like: a picture, and the id of the scene that it was cut from, if it was."""
+    """A picture of a class, and the id of the scene that it was cut from, if any."""
 
     picture: Picture
     cut_from: str | None = None
@@ -134,11 +145,11 @@ class ClassImage:
 
 @dataclass(frozen=True)
 class Collection:
-    """All that a source gives.
+    """Everything that a source provides.
 
     Args:
-        scenes: by split: "train" and "test" (or "val"); "all" where the source has no splits.
-        class_images: of each class, the one to be used first at the front.
+        scenes: by split: "train" and "test" (or "val"); "all" if the source has no splits.
+        class_images: class -> its pictures, in the order of their use.
         roles: class -> "base", "val" or "novel".
     """
 
@@ -149,15 +160,15 @@ class Collection:
 
 @dataclass(frozen=True)
 class OneShotData:
-    """What a run trains and is judged on.
+    """The data of a run, for training and evaluation.
 
     Args:
-        train: scenes with boxes of training classes alone.
-        evaluate: scenes with boxes of the classes that are judged.
+        train: scenes with boxes of training classes only.
+        evaluate: scenes with boxes of the evaluated classes.
         class_images: of every class of either kind.
-        trained: classes that are trained on.
-        seen, unseen: classes that are judged; unseen ones are not trained on.
-        notes: sentences about what was left out.
+        trained: classes of the training.
+        seen, unseen: evaluated classes; unseen ones are excluded from training.
+        notes: messages about omitted data.
     """
 
     train: tuple[Scene, ...]

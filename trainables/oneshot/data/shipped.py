@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import Any
 
 import pyarrow as pa
 import torch
@@ -12,10 +13,10 @@ from trainables.oneshot.data.records import ClassImage, Collection, Picture, Sce
 
 
 def read_shipped(tables: Mapping[str, pa.Table]) -> Collection:
-    """Scenes and class images out of tables whose rows are images with boxes, and templates.
+    """Scenes and class images from tables of images with boxes, and templates.
 
-    The photos of the split "query" have no boxes and are left out. The first template of a class is its class image;
-    the others are used where several are asked for.
+    The photos of the split "query" have no boxes and are left out. A class's first template is its class image; the
+    others are used if the configuration wants several.
     """
     scenes: dict[str, list[Scene]] = defaultdict(list)
     templates: dict[str, list[ClassImage]] = defaultdict(list)
@@ -38,7 +39,7 @@ def read_shipped(tables: Mapping[str, pa.Table]) -> Collection:
     return Collection(found, {name: tuple(images) for name, images in sorted(templates.items())}, roles)
 
 
-def _scene(name: str, picture: Picture, row: dict) -> Scene:
+def _scene(name: str, picture: Picture, row: Mapping[str, Any]) -> Scene:
     edges = (row["width"], row["height"])
     boxes = [[min(max(b[c], 0), edges[i % 2]) for i, c in enumerate(("x0", "y0", "x1", "y1"))] for b in row["boxes"]]
     labels = tuple(box["class"] for box in row["boxes"])

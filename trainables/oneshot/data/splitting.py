@@ -1,48 +1,40 @@
-"""From a collection to what a run trains and is judged on: which classes are unseen, and which scenes they lie in."""
+"""The division of a collection into training and evaluation: its unseen classes, and the scenes that contain them."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
 
 from raybayes.errors import DataError
+from trainables.oneshot.config import JudgedClasses
 from trainables.oneshot.data.records import Collection, OneShotData, Scene
 
-Judged = Literal["unseen", "novel", "seen"]
 
+def split(collection: Collection, judged: JudgedClasses, used: int = 1, notes: tuple[str, ...] = ()) -> OneShotData:
+    """Choose the classes and scenes of training and evaluation.
 
-def split(collection: Collection, judged: Judged, used: int = 1, notes: tuple[str, ...] = ()) -> OneShotData:
-    """Choose classes and scenes.
+    "unseen" evaluates the val classes if the data have some, else the novel ones; "novel" evaluates the novel classes
+    and also trains on the val classes; "seen" evaluates training classes on scenes without training. Scenes are divided
+    by the splits of the data. Without splits, scenes with an evaluated class are for evaluation only; for "seen" these
+    are the last fifth. A class is not evaluated in the scenes from which its first `used` class images were cut.
 
-    "unseen" judges the val classes where the data names some, else the novel ones; "novel" judges the novel classes
-    and trains on the val classes too; "seen" judges training classes on scenes that were not trained on. Scenes are
-    split as the data say. Where they do not say it, those that hold a judged class are judged and not trained on; for
-    "seen" these are the last fifth. A class is not judged in the scenes that its class images were cut from, the first
-    `used` of them.
+    Args:
+        collection: of a source.
+        judged: the kind of evaluated classes.
+        used: pictures used per class.
+        notes: messages about omitted data.
 
     Raises:
-        DataError: there is no class or scene to judge, or a class has no class image.
+        DataError: no class or scene is left for evaluation, or a class has no class image.
     """
-    by_role = {role: tuple(sorted(c for c, r in collection.roles.items() if r == role)) for role in ROLES}
-    kept_apart = by_role["val"] if judged != "novel" and by_role["val"] else by_role["novel"]
-    trained = (*by_role["base"], *(by_role["val"] if kept_apart == by_role["novel"] else ()))
-    unseen = () if judged == "seen" else kept_apart
-    if judged != "seen" and not unseen:
-        raise DataError(
-            "no class is kept apart from training; name some in files.unseen, or set evaluation.classes = seen."
-        )
+    trained, unseen = _trained_and_unseen(collection, judged)
     train, evaluate = _scenes(collection, frozenset(unseen or trained))
     shown = {label for scene in evaluate for label in scene.labels}
     own_test = any(name in collection.scenes for name in ("test", "val"))
     seen = tuple(c for c in trained if c in shown) if own_test or judged == "seen" else ()
     unseen = tuple(c for c in unseen if c in shown)
     if not (unseen or seen):
-        raise DataError("no scene is left to judge the classes on; give scenes that hold them, or other classes.")
-    lacking = [c for c in (*trained, *unseen) if not collection.class_images.get(c)]
-    if lacking:
-        raise DataError(
-            f"{len(lacking)} classes have no class image: {', '.join(lacking[:8])}; add a picture of each, or leave"
-            " files.class_images empty to cut them from the scenes."
-        )
+        raise DataError("no scene is left for evaluation; give scenes with the evaluated classes, or other classes.")
+    _require_class_images(collection, (*trained, *unseen))
     wanted = frozenset((*seen, *unseen))
     return OneShotData(
         train=tuple(s for s in (scene.only(frozenset(trained)) for scene in train) if s.labels),
@@ -55,7 +47,27 @@ def split(collection: Collection, judged: Judged, used: int = 1, notes: tuple[st
     )
 
 
-ROLES = ("base", "val", "novel")
+def _trained_and_unseen(collection: Collection, judged: JudgedClasses) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    by_role = {
+        role: tuple(sorted(c for c, r in collection.roles.items() if r == role)) for role in ("base", "val", "novel")
+    }
+    excluded = by_role["val"] if judged != "novel" and by_role["val"] else by_role["novel"]
+    trained = (*by_role["base"], *(by_role["val"] if excluded == by_role["novel"] else ()))
+    unseen = () if judged == "seen" else excluded
+    if judged != "seen" and not unseen:
+        raise DataError(
+            "no class is excluded from training; name some in files.unseen, or set evaluation.classes = seen."
+        )
+    return trained, unseen
+
+
+def _require_class_images(collection: Collection, classes: Sequence[str]) -> None:
+    missing = [c for c in classes if not collection.class_images.get(c)]
+    if missing:
+        raise DataError(
+            f"{len(missing)} classes have no class image: {', '.join(missing[:8])}; add a picture of each, or leave"
+            " files.class_images empty to crop them from the scenes."
+        )
 
 
 def _scenes(collection: Collection, judged: frozenset[str]) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:

@@ -1,7 +1,7 @@
-"""Scenes made of product pictures pasted on shop photos, with exact boxes; the same for every (seed, index).
+"""Scenes of product pictures pasted on shop photos, with exact boxes; reproducible by (seed, index).
 
-Icons are cut out by their alpha, or by flood fill from the corners. "easy": small turns and tints; "hard": large ones,
-half of the objects partly covered, and unlabelled objects of other classes.
+Icons are cut out by their alpha, or by flood fill from the corners. "easy": small rotations and tints; "hard": large
+ones, half of the objects partly covered, and unlabelled objects of other classes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,13 +20,14 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from scipy import ndimage
 
 from raybayes.errors import DataError
+from trainables.oneshot.config import Preset
 from trainables.oneshot.data.annotations import SUFFIXES
+from trainables.oneshot.data.draws import Draws
 from trainables.oneshot.data.records import BROKEN, ClassImage, Collection, Picture, Scene, encoded
-from trainables.oneshot.draws import Draws
+from trainables.oneshot.registry import require_same_names
 
-Preset = Literal["easy", "hard"]
-_NOVEL, _VAL = 25 / 81, 11 / 81  # shares of the classes kept apart for the last judgement, and for searches
-_FEWEST = 8  # classes; with fewer a share is empty
+_NOVEL, _VAL = 25 / 81, 11 / 81  # shares of the classes for the final test, and for searches
+_FEWEST = 8  # classes; with fewer a share is 0
 _TOLERANCE, _TRIES, _MOST_OVERLAP, _VISIBLE = 24, 25, 0.02, 0.5
 _TINT = (0.7, 1.3)
 _SPLIT_SEED = 2003_06800  # the classes are the same for every run
@@ -37,11 +38,11 @@ class Style:
     """How objects may differ from their class image.
 
     Args:
-        turn: degrees to either side.
+        turn: largest rotation, degrees to either side.
         aspect: range of width / height, relative.
         colour: range of the saturation's factor; brightness and contrast change by 0.7 to 1.3.
         blur: largest radius, pixels.
-        covered: share of objects with a patch of 35 % x 35 % of their sides over them.
+        covered: share of objects that a patch of 35 % x 35 % of their sides covers.
         distractors: unlabelled objects of other classes.
     """
 
@@ -58,10 +59,12 @@ STYLES = {
     "hard": Style(30, (0.6, 1.67), (0.2, 1.5), 2.0, 0.5, 2),
 }
 
+require_same_names("synth.preset", Preset, STYLES)
+
 
 @dataclass(frozen=True)
 class Layout:
-    """Size and number: side of a scene in pixels, objects in it, range of sqrt(area) of an object in pixels."""
+    """Side of a scene in pixels, number of its objects, and range of the sqrt(area) of an object in pixels."""
 
     side: int = 320
     objects: int = 5
@@ -79,7 +82,7 @@ class Icon:
 
 @dataclass(frozen=True)
 class Material:
-    """Icons and backgrounds, the backgrounds without the classes kept apart."""
+    """Icons, roles by class, and backgrounds without excluded classes."""
 
     icons: tuple[Icon, ...]
     backgrounds: tuple[Image.Image, ...]
@@ -87,7 +90,7 @@ class Material:
 
 
 def cut_out(icon: Image.Image) -> Image.Image:
-    """RGBA, cropped to content: what its alpha shows, else what no corner is connected to by pixels of its colour.
+    """RGBA, cropped to content: by its alpha, else without the area of a corner's colour that touches the corner.
 
     Raises:
         ValueError: nothing is left.
@@ -97,7 +100,7 @@ def cut_out(icon: Image.Image) -> Image.Image:
     if alpha.getextrema()[0] == 255:
         alpha = _without_ground(found)
     if (content := alpha.point(lambda value: 255 if value > 127 else 0).getbbox()) is None:
-        raise ValueError("it shows nothing but its ground")
+        raise ValueError("it contains only its ground")
     found.putalpha(alpha)
     return found.crop(content)
 
@@ -112,14 +115,14 @@ def _without_ground(icon: Image.Image) -> Image.Image:
 
 
 def read_material(table: pa.Table, folder: Path | None = None) -> Material:
-    """Icons by class, their roles by a fixed shuffle, and the shop photos that may stand behind.
+    """Icons by class, their roles by a fixed shuffle, and the shop photos for backgrounds.
 
     Args:
         table: of grocery-sample.
-        folder: pictures to use as icons instead of its products, one a class.
+        folder: pictures to use as icons instead of its products, one per class.
 
     Raises:
-        DataError: the folder is missing, holds too few pictures, or one that cannot be cut out.
+        DataError: the folder is missing, has too few pictures, or one that cannot be cut out.
     """
     rows = table.to_pylist()
     icons = _products(rows) if folder is None else _icons(folder)
@@ -136,7 +139,7 @@ def read_material(table: pa.Table, folder: Path | None = None) -> Material:
 
 
 def _products(rows: Sequence[Mapping[str, Any]]) -> dict[str, Icon]:
-    """Of ten more icons the source gives no group: they show the same products."""
+    """The products; ten icons without a group of the source are left out, since they show the same products."""
     return {
         row["name"]: Icon(row["name"], cut_out(Image.open(io.BytesIO(row["image"]))))
         for row in rows
@@ -146,11 +149,11 @@ def _products(rows: Sequence[Mapping[str, Any]]) -> dict[str, Icon]:
 
 def _icons(folder: Path) -> dict[str, Icon]:
     if not folder.is_dir():
-        raise DataError(f"synth.icons: there is no folder {folder}; give one that holds <class>.png.")
+        raise DataError(f"synth.icons: the folder {folder} does not exist; give one with <class>.png.")
     files = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
     if len(files) < _FEWEST:
         raise DataError(
-            f"synth.icons: too few pictures in {folder}: {len(files)}; give {_FEWEST} or more, one a class."
+            f"synth.icons: too few pictures in {folder}: {len(files)}; give {_FEWEST} or more, one per class."
         )
     icons = {}
     for path in files:
@@ -171,7 +174,11 @@ def make_scene(
     """One scene; the same arguments give the same bytes.
 
     Args:
-        labelled: classes whose objects get boxes; distractors come from the other classes of the same role group.
+        material: icons and backgrounds.
+        labelled: classes whose objects get boxes; distractors come from the other base classes.
+        preset: a name in STYLES.
+        layout: sizes and number of objects.
+        seed, index: of the scene.
     """
     style = STYLES[preset]
     draws = Draws(torch.Generator().manual_seed((seed * 1_000_003 + index) % 2**63))
@@ -208,7 +215,7 @@ def _background(photos: Sequence[Image.Image], side: int, draws: Draws) -> Image
 
 
 def _sprite(icon: Image.Image, style: Style, layout: Layout, draws: Draws) -> Image.Image:
-    """The object as it will be pasted: resized, tinted, blurred, turned, cropped to its alpha."""
+    """The object to paste: resized, tinted, blurred, rotated, cropped to its alpha."""
     size = draws.uniform(layout.smallest, layout.largest)
     stretch = draws.ratio(*style.aspect) ** 0.5
     scale = size / (icon.width * icon.height) ** 0.5
@@ -229,7 +236,7 @@ def _sprite(icon: Image.Image, style: Style, layout: Layout, draws: Draws) -> Im
 
 
 def _place(sprite: Image.Image, placed: list[NDArray[np.float64]], side: int, draws: Draws) -> tuple[int, int] | None:
-    """A corner where the object overlaps no other by more than 2 % IoU; None after 25 tries."""
+    """A corner at which the object overlaps no other by more than 2 % IoU; None after 25 tries."""
     if sprite.width > side or sprite.height > side:
         return None
     for _ in range(_TRIES):
@@ -246,7 +253,7 @@ def _iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 
 def _paste(canvas: Image.Image, sprite: Image.Image, at: tuple[int, int], style: Style, draws: Draws) -> float:
-    """Draw the object, and perhaps something over it; returns the share of it that is visible."""
+    """Draw the object, and possibly a patch over it; return its visible share."""
     alpha = sprite.getchannel("A")
     canvas.paste(sprite.convert("RGB"), at, alpha.filter(ImageFilter.GaussianBlur(0.7)))
     if draws.uniform(0, 1) >= style.covered:
@@ -262,11 +269,16 @@ def _paste(canvas: Image.Image, sprite: Image.Image, at: tuple[int, int], style:
 def synthesise(
     material: Material, preset: Preset, layout: Layout, train: int, test: int, seed: int, val_only: bool
 ) -> Collection:
-    """Training scenes with base and val classes, and test scenes with the classes kept apart.
+    """Training scenes with base and val classes, and test scenes with the excluded classes.
 
     Args:
-        val_only: the test scenes hold val classes, and the training scenes base classes alone; else the test scenes
-            hold novel classes, and val classes are trained on.
+        material: icons and backgrounds.
+        preset: a name in STYLES.
+        layout: sizes and number of objects.
+        train, test: numbers of scenes.
+        seed: of all scenes.
+        val_only: test scenes contain val classes, training scenes only base classes; otherwise test scenes contain
+            novel classes, and training scenes also val classes.
     """
     of = {role: sorted(n for n, r in material.roles.items() if r == role) for role in ("base", "val", "novel")}
     trained, judged = (of["base"], of["val"]) if val_only else (of["base"] + of["val"], of["novel"])
@@ -278,7 +290,7 @@ def synthesise(
 
 
 def _class_image(icon: Icon) -> ClassImage:
-    """The object on white, as its maker shows it."""
+    """The object on a white ground."""
     ground = Image.new("RGB", icon.cut_out.size, (255, 255, 255))
     ground.paste(icon.cut_out.convert("RGB"), (0, 0), icon.cut_out.getchannel("A"))
     buffer = io.BytesIO()

@@ -1,0 +1,1 @@
+"""Everything that follows from stored predictions, without training; pure functions from tables to tables."""

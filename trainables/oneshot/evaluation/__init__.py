@@ -1,0 +1,1 @@
+"""Evaluation: average precision, the numbers of a report, and the stored tables."""

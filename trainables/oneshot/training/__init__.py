@@ -1,0 +1,1 @@
+"""Training: batches of patches, hard patches, the loss of a batch, and the training function."""
