@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from raybayes.space import Choice, Float, Int, Space
     from raybayes.sweeps.recorded import Recorded
     from raybayes.sweeps.simulation import simulate
+    from raybayes.training.current import current_trial, epochs, report, should_stop
 
 __all__ = [
     "Choice",
@@ -65,9 +66,13 @@ __all__ = [
     "TrialError",
     "__version__",
     "confirm",
+    "current_trial",
+    "epochs",
     "extend",
     "open_sweep",
+    "report",
     "resume",
+    "should_stop",
     "simulate",
     "sweep",
     "train",
@@ -79,6 +84,7 @@ _HOMES = {
     "raybayes.space": ("Choice", "Float", "Int", "Space"),
     "raybayes.sweeps.recorded": ("Recorded",),
     "raybayes.sweeps.simulation": ("simulate",),
+    "raybayes.training.current": ("current_trial", "epochs", "report", "should_stop"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

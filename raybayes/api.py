@@ -6,8 +6,11 @@ through the same functions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Unpack
+
+from pydantic import BaseModel
 
 from raybayes.clock import WALL
 from raybayes.errors import SpecError
@@ -25,9 +28,12 @@ from raybayes.spec.signatures import (
 from raybayes.spec.sweep_spec import SweepSpec, make_spec
 from raybayes.spec.validation import build
 from raybayes.sweeps import confirmation
+from raybayes.sweeps.code import require_same_code, stamp_of
 from raybayes.sweeps.execution import Executor, run, silent
+from raybayes.sweeps.own import Trainable, own_training, stored_training
 from raybayes.sweeps.preparation import Prepared, prepare_resume, prepare_start
 from raybayes.sweeps.results import SweepResult
+from raybayes.training.own import OwnTraining
 
 
 class Sweep(SweepResult):
@@ -58,7 +64,7 @@ class Sweep(SweepResult):
 
 @takes("train")
 def train(
-    project: str,
+    project: Trainable,
     config: Mapping[str, Any] | None = None,
     *,
     watch: Watch = silent,
@@ -67,7 +73,7 @@ def train(
     """Train one configuration.
 
     Args:
-        project: a name that `raybayes projects` lists.
+        project: a name that `raybayes projects` lists; or your own training: see `sweep`.
         config: values that differ from the project's defaults, by dotted names or nested.
         watch: called with the progress, about twice a second.
         options: see below.
@@ -80,17 +86,28 @@ def train(
             the kind `RefusedDataError` if it refused its data; `OutOfTime` at the end of `walltime`: the same call
             resumes the run.
     """
-    values, executor, walltime = _apart({"project": project, "config": config, **options})
-    spec = make_spec("train", values, "train", kind="train", trials=1, sampler="random")
-    return start(spec, executor, watch, walltime)
+    training, values = own_training(project, {"config": config, **options})
+    values, executor, walltime = _apart(values)
+    own = None if training is None else training.describe()
+    spec = make_spec("train", values, "train", kind="train", trials=1, sampler="random", training=own)
+    return start(spec, executor, watch, walltime, training)
 
 
 @takes("sweep")
-def sweep(project: str, *, watch: Watch = silent, **options: Unpack[SweepOptions]) -> Sweep:
-    """Search a project's space.
+def sweep(
+    project: Trainable,
+    *,
+    Config: type[BaseModel] | None = None,
+    watch: Watch = silent,
+    **options: Unpack[SweepOptions],
+) -> Sweep:
+    """Search a project's space, or your own training.
 
     Args:
-        project: a name that `raybayes projects` lists.
+        project: a name that `raybayes projects` lists; or what to train: a function `train(config)` that returns a
+            number or a mapping, yields mappings, or calls `rb.report`; `train(config, ctx)`; a reference to one,
+            "train.py:train"; the words of a command, with {name} for parameters. These need `space` and `objective`.
+        Config: a pydantic model that a function gets in place of a dictionary.
         watch: called with the progress, about twice a second.
         options: see below.
 
@@ -101,11 +118,19 @@ def sweep(project: str, *, watch: Watch = silent, **options: Unpack[SweepOptions
         RaybayesError: the sentences that the command line prints; `TrialError` if more than `max_failed_fraction` of
             the trials failed, `OutOfTime` at the end of `walltime`: the same call resumes the sweep.
     """
-    values, executor, walltime = _apart({"project": project, **options})
-    return start(make_spec("sweep", values, "sweep"), executor, watch, walltime)
+    training, values = own_training(project, options, Config)
+    values, executor, walltime = _apart(values)
+    own = None if training is None else training.describe()
+    return start(make_spec("sweep", values, "sweep", training=own), executor, watch, walltime, training)
 
 
-def start(spec: SweepSpec, executor: Executor = "ray", watch: Watch = silent, walltime: Any = None) -> Sweep:
+def start(
+    spec: SweepSpec,
+    executor: Executor = "ray",
+    watch: Watch = silent,
+    walltime: Any = None,
+    training: OwnTraining | None = None,
+) -> Sweep:
     """Run a spec: a new sweep, or the same one again, which resumes it.
 
     Args:
@@ -113,23 +138,29 @@ def start(spec: SweepSpec, executor: Executor = "ray", watch: Watch = silent, wa
         executor: "ray", or "local" for this process without Ray.
         watch: called with the progress, about twice a second.
         walltime: seconds, or a duration such as "2h", after which the burst ends; None: no limit.
+        training: what is trained, if it is not in the catalogue.
 
     Raises:
         SpecError: a sweep of that name exists and is another one; the message says what differs.
         ResourceError: a trial needs more than the machines have.
     """
     until = _deadline(walltime)  # the limit counts from here: preparing loads torch
-    return _execute(prepare_start(spec), executor, watch, until)
+    if training is not None:
+        training = replace(training, checkpoint_every=spec.checkpoint_every)
+    return _execute(prepare_start(spec, training), executor, watch, until)
 
 
-def _execute(prepared: Prepared, executor: Executor, watch: Watch, until: float | None) -> Sweep:
+def _execute(
+    prepared: Prepared, executor: Executor, watch: Watch, until: float | None, stamp: Mapping[str, Any] | None = None
+) -> Sweep:
     """One burst, and the confirmation that the spec asks for once every trial is finished."""
-    last, spec = run(prepared, executor, watch, until), prepared.spec
+    last, spec = run(prepared, executor, watch, until, stamp), prepared.spec
     found = Sweep(prepared.layout.storage.display)
     if spec.confirm is None or sum(last.states.values()) < last.wanted:  # the time budget was up before
         return found
     top, repeats = parse_confirm(spec.confirm)
-    confirmation.confirm(found, top, repeats, {"concurrency": spec.concurrency}, executor, watch, until)
+    changes = {"concurrency": spec.concurrency}
+    confirmation.confirm(found, top, repeats, changes, executor, watch, until, prepared.training)
     return Sweep(found.path)
 
 
@@ -139,11 +170,18 @@ def open_sweep(path: Path) -> Sweep:
 
 
 @takes("resume")
-def resume(path: Path, *, watch: Watch = silent, **options: Unpack[ResumeOptions]) -> Sweep:
+def resume(
+    path: Path,
+    *,
+    train: Callable[..., Any] | None = None,
+    watch: Watch = silent,
+    **options: Unpack[ResumeOptions],
+) -> Sweep:
     """Resume a sweep where an interruption left it: unfinished trials first, from their last checkpoints.
 
     Args:
         path: the sweep's folder or URI.
+        train: the function of a sweep that was begun with one, which is not stored with it.
         watch: called with the progress, about twice a second.
         options: what changes from now on; what is not given stays as it was. See below.
 
@@ -152,31 +190,51 @@ def resume(path: Path, *, watch: Watch = silent, **options: Unpack[ResumeOptions
         ResourceError: a trial needs more than the machines have.
     """
     changes, executor, walltime = _apart(options)
+    code_changed = changes.pop("code_changed", False)
     until, found = _deadline(walltime), SweepResult(path)
+    training = stored_training(found, train)
     if found.spec.kind == "confirm":
         require_known("confirm", changes)
-        return Sweep(confirmation.resume_stage(found, changes, executor, watch, until))
-    return _execute(prepare_resume(_changed(found, changes), found), executor, watch, until)
+        return Sweep(confirmation.resume_stage(found, changes, executor, watch, until, training))
+    prepared = prepare_resume(_changed(found, changes), found, training)
+    stamp = stamp_of(prepared)
+    if not code_changed:
+        require_same_code(prepared.layout, stamp, found.path)
+    return _execute(prepared, executor, watch, until, stamp)
 
 
 @takes("extend")
-def extend(path: Path, trials: int, *, watch: Watch = silent, **options: Unpack[ExtendOptions]) -> Sweep:
+def extend(
+    path: Path,
+    trials: int,
+    *,
+    train: Callable[..., Any] | None = None,
+    watch: Watch = silent,
+    **options: Unpack[ExtendOptions],
+) -> Sweep:
     """Add trials to a sweep, after its unfinished ones.
 
     Args:
         path: the sweep's folder or URI.
         trials: how many more.
+        train: as in `resume`.
         watch: called with the progress, about twice a second.
         options: as in `resume`.
     """
     if trials < 1:
         raise SpecError(f"trials: found {trials}; extend by 1 or more.")
-    return resume(path, trials=SweepResult(path).spec.trials + trials, watch=watch, **options)
+    return resume(path, train=train, trials=SweepResult(path).spec.trials + trials, watch=watch, **options)
 
 
 @takes("confirm")
 def confirm(
-    path: Path, top: int = 5, repeats: int = 5, *, watch: Watch = silent, **options: Unpack[ConfirmOptions]
+    path: Path,
+    top: int = 5,
+    repeats: int = 5,
+    *,
+    train: Callable[..., Any] | None = None,
+    watch: Watch = silent,
+    **options: Unpack[ConfirmOptions],
 ) -> Sweep:
     """Repeat the best `top` configurations of a sweep over up to `repeats` fresh seeds each.
 
@@ -187,6 +245,7 @@ def confirm(
         path: the sweep's folder or URI.
         top: candidates, from 1.
         repeats: fresh seeds per candidate, from 2.
+        train: as in `resume`.
         watch: called with the progress, about twice a second.
         options: what differs from the sweep. See below.
 
@@ -199,7 +258,8 @@ def confirm(
     """
     changes, executor, walltime = _apart(options)
     until, found = _deadline(walltime), SweepResult(path)
-    confirmation.confirm(found, top, repeats, changes, executor, watch, until)
+    training = stored_training(found, train)
+    confirmation.confirm(found, top, repeats, changes, executor, watch, until, training)
     return Sweep(path)
 
 

@@ -6,6 +6,7 @@ directory, and the entry points of the groups `raybayes.projects` and `raybayes.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import pkgutil
@@ -58,8 +59,30 @@ def project_names() -> list[str]:
     return sorted(_modules("trainables") | set(_entry_points("trainables")))
 
 
+_own: dict[str, Project] = {}  # trainings that are not in the catalogue, in the process that trains them
+
+
+def add_own(name: str, project: Project) -> None:
+    """Let `name` stand for a user's own training in this process, which serves its sweep and no other."""
+    _own[name] = project
+
+
+@contextlib.contextmanager
+def with_own(name: str, project: Project) -> Iterator[None]:
+    """Let `name` stand for a user's own training for a while."""
+    before = dict(_own)
+    _own[name] = project
+    try:
+        yield
+    finally:
+        _own.clear()
+        _own.update(before)
+
+
 def load_project(name: str) -> Project:
     """The project of that name. SpecError with the nearest and all valid names if it is unknown."""
+    if name in _own:
+        return _own[name]
     if name in _modules("trainables"):
         place = f"trainables/{name}"
         project = getattr(_import(f"trainables.{name}", place), "PROJECT", None)
@@ -185,9 +208,13 @@ def select(name: str, config: Mapping[str, Any], space: str | None) -> Selection
         SpecError, SpaceError: there is no such project or space, or the project refuses a value.
     """
     project = load_project(name)
+    return selection(project, config, Space({}) if space is None else load_space(project, space))
+
+
+def selection(project: Project, config: Mapping[str, Any], space: Space) -> Selection:
+    """The same of a project and a space that are at hand. SpecError: the project refuses a value."""
     fixed = fixed_values(project, config)
-    chosen = Space({}) if space is None else load_space(project, space)
-    return Selection(project, fixed, chosen, filled(project, {**chosen.constants(), **fixed}), roots())
+    return Selection(project, fixed, space, filled(project, {**space.constants(), **fixed}), roots())
 
 
 def defaults(project: Project) -> dict[str, Any]:

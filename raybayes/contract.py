@@ -24,6 +24,7 @@ from raybayes.errors import SpecError
 
 if TYPE_CHECKING:  # the contract stays pure Python: these are names for readers and type checkers only
     import logging
+    from pathlib import Path
 
     import pyarrow as pa
     import pydantic
@@ -154,6 +155,14 @@ class Context(Protocol):
         Raises:
             Stop: the trial must end now.
         """
+        ...
+
+    def trial_dir(self) -> Path:
+        """A folder of the trial's own, which is there again when the trial is resumed."""
+        ...
+
+    def write_log(self, line: str) -> None:
+        """Append a line to the trial's log, which `raybayes logs` prints. Of a long one the middle is left out."""
         ...
 
     def save_table(self, name: str, table: pa.Table) -> None:
@@ -287,6 +296,7 @@ class Project:
         rescore: how the results follow from the stored tables, for other settings than those of the run.
         commands: what can be done with a finished run.
         fusion: how several trials are trained at the same time, if that is faster than one after the other.
+        open_metrics: whether it may report metrics that it does not declare.
     """
 
     name: str
@@ -308,6 +318,7 @@ class Project:
     rescore: Rescore | None = None
     commands: tuple[Command, ...] = ()
     fusion: Fusion | None = None
+    open_metrics: bool = False
 
     def metric(self, name: str) -> Metric:
         """The metric of that name; KeyError if the project does not report it."""

@@ -34,7 +34,7 @@ SPACE = Space(
         "weight_decay": Float(1e-7, 1e-3, log=True),  # paper: 1e-5
         "clip": Float(10.0, 1000.0, log=True),  # paper: 100
         "input_noise": Float(0.0, 0.1),  # the toys' own noise is 0.1
-        "bound": Choice("tanh", "sigmoid"),
+        "bound": Choice("tanh", "sigmoid", "half"),
     }
 )
 

@@ -30,6 +30,7 @@ LEVELS = (
     "data",
     "store",
     "search",
+    "training",
     "engine.messages",
     "engine.controller",
     "engine.worker",
@@ -67,7 +68,7 @@ APART = (
 )
 OWNERS = {
     "ray": {"engine.on_ray", "launch.jobs"},
-    "torch": {"engine.worker", "engine.in_process", "engine.on_ray", "data", "store", "testing"},
+    "torch": {"engine.worker", "engine.in_process", "engine.on_ray", "data", "store", "testing", "training"},
     "optuna": {"search"},
     "matplotlib": {"reporting"},
     "typer": {"cli"},

@@ -25,7 +25,7 @@ class Measured:
     """What one side took for one task: the trials' own times, and the wall time of the whole call.
 
     Args:
-        growth_mb: growth of the memory of the driver and of raybayes' desk, from the first trial's end on.
+        growth_mb: growth of the memory of the driver and of raybayes' controller, from the first trial's end on.
         first_s: from the call to the start of the first trial's work.
     """
 
@@ -61,7 +61,7 @@ def main(argv: list[str]) -> None:
 
 @contextmanager
 def memory_growth(stamps: Path) -> Iterator[list[float]]:
-    """Watch the memory of this process and of a desk below it; the growth in MB, from the file `stamps` on."""
+    """Watch the memory of this process and of a controller below it; the growth in MB, from the file `stamps` on."""
     ended, sizes, growth = threading.Event(), [], [0.0]
 
     def watch() -> None:

@@ -37,7 +37,7 @@ shows it, with reuse_actors.
 Instant trials, two at once. *a trial*: from the start of the first trial's work to the end of the last one's, divided
 by the number of trials. raybayes keeps study, reports, trials and profile on disk; Ray Tune (reuse_actors) its CSV,
 JSON and TensorBoard files and its snapshots. Memory: by how much the driver's has grown since the first trial's end, at
-its largest, in MB; for raybayes that of driver and desk together.
+its largest, in MB; for raybayes that of driver and controller together.
 
 """,
     "busy": f"""

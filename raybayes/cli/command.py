@@ -58,7 +58,8 @@ def _perform(name: str, arguments: Sequence[str], run: str, out: str, as_json: b
     from raybayes.sweeps.results import SweepResult
 
     found = SweepResult(run)
-    offered = {command.name: command for command in catalog.load_project(found.spec.project).commands}
+    own = found.spec.training is not None  # then `found.command` says that there is none
+    offered = {} if own else {command.name: command for command in catalog.load_project(found.spec.project).commands}
     inputs, settings = split_arguments(arguments, offered[name]) if name in offered else (list(arguments), {})
     made = found.command(name, inputs, settings)
     files = _write(made, Path(out), name)

@@ -9,11 +9,12 @@ from raybayes.engine.on_ray.connect import connect, count_slots, require_fit, th
 from raybayes.search.preview import preview_configurations
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.sweeps.preparation import prepare
+from raybayes.training.own import OwnTraining
 
 
-def print_plan(spec: SweepSpec, as_json: bool) -> None:
+def print_plan(spec: SweepSpec, as_json: bool, training: OwnTraining | None = None) -> None:
     """Print trials, resources per trial, trials at once, the first five configurations. Starts and writes nothing."""
-    prepared = prepare(spec)
+    prepared = prepare(spec, training=training)
     need = prepared.spec.resources
     if os.environ.get("RAY_ADDRESS"):
         with connect(need) as cluster:

@@ -16,6 +16,7 @@ from raybayes.cli import (
     data,
     export,
     jobs,
+    logs,
     projects,
     show,
     sweep,
@@ -39,6 +40,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: drawing it with rich would take longer than all else that --help does
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+TRAINING = ("sweep", "train")  # what takes `-- COMMAND`
 app.command("projects")(projects.projects)
 app.command("train")(train.train)
 app.command("sweep")(sweep.sweep)
@@ -49,6 +51,7 @@ app.command("show")(show.show)
 app.command("rescore")(show.rescore)
 app.command("report")(show.report)
 app.command("watch")(watch.watch)
+app.command("logs")(logs.logs)
 app.command("export")(export.export)
 app.command("dashboard")(dashboard.dashboard)
 app.add_typer(data.app, name="data")
@@ -63,9 +66,10 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         The exit code: 0 done, 1 failed trials, 2 wrong input, 3 cluster, 75 out of time, 130 interrupted.
     """
-    as_json = "--json" in arguments
+    own, command = split_command(arguments)
+    as_json = "--json" in own
     try:
-        answer = app(list(arguments), standalone_mode=False, prog_name="raybayes")
+        answer = app(list(own), standalone_mode=False, prog_name="raybayes", obj=command)
         return answer if isinstance(answer, int) else 0
     except RaybayesError as error:
         return _fail(str(error), error.exit_code, as_json)
@@ -87,6 +91,14 @@ def _sentence(error: Any) -> str:
         return unknown_option(error.option_name, flags, error.ctx.command.name)
     message: str = error.format_message()
     return message if message.endswith((".", "?", "!")) else f"{message}."
+
+
+def split_command(arguments: Sequence[str]) -> tuple[Sequence[str], tuple[str, ...]]:
+    """The words before `--`, and the command to train after it; only where a command can be trained."""
+    if not arguments or arguments[0] not in TRAINING or "--" not in arguments:
+        return arguments, ()
+    at = list(arguments).index("--")
+    return arguments[:at], tuple(arguments[at + 1 :])
 
 
 def _fail(message: str, code: int, as_json: bool) -> int:

@@ -14,6 +14,15 @@ from raybayes.spec.options import OPTIONS, Door, Option, options_at
 Name = str | None
 Config = Annotated[Name, typer.Option("--config", metavar="FILE", help="YAML file of configuration values.")]
 Data = Annotated[Name, typer.Option("--data", metavar="DIR", help=OPTIONS["data"].described("sweep"))]
+Trained = Annotated[Name, typer.Argument(help="See `raybayes projects`; or FILE.py:NAME, PACKAGE.MODULE:NAME.")]
+Param = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=RANGE", help="A parameter of your own training: lr=log:1e-4..1, opt=sgd|adam."),
+]
+MetricPattern = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=PATTERN", help="Where a command's output holds a metric, if not in JSON lines."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 

@@ -90,7 +90,8 @@ def print_sweep(found: SweepResult, as_json: bool, findings: bool = True) -> Non
         rows = found.trials.to_pylist()
         more = {"findings": findings_rows(found.findings())} if findings else {}
         facts = {"path": found.path, "best": best_trials(found.trials, objectives), "best_summary": found.best_summary}
-        print_json({**facts, "checkpoint_bytes": found.checkpoint_bytes, "trials": rows, **more})
+        code = [{"burst": burst, **stamp} for burst, stamp in found.code.items()]
+        print_json({**facts, "checkpoint_bytes": found.checkpoint_bytes, "trials": rows, "code": code, **more})
         return
     out = console()
     out.print(trials_table(found.trials, objectives, width=out.width))

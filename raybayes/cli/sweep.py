@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from raybayes.cli import options
+from raybayes.cli.specfile import OwnWords, sweep_spec
 
 if TYPE_CHECKING:
     from raybayes.search.progress import Watch
@@ -18,24 +19,27 @@ Path = Annotated[str, typer.Argument(help="The sweep's folder or URI.")]
 
 @options.of("sweep")
 def sweep(
+    context: typer.Context,
     given: dict[str, Any],
-    project: Annotated[str | None, typer.Argument(help="See `raybayes projects`.")] = None,
+    project: options.Trained = None,
+    param: options.Param = None,
+    metric: options.MetricPattern = None,
     config_file: options.Config = None,
     spec: Annotated[str | None, typer.Option(metavar="FILE", help="YAML file of all these options.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and start nothing.")] = False,
     json: options.Json = False,
 ) -> int:
-    """Search a project's hyperparameters with Optuna, on Ray Tune."""
+    """Search the hyperparameters of a project, of your own function, or of a command (after --), on Ray Tune."""
     from raybayes import api
-    from raybayes.cli.specfile import sweep_spec
 
-    wanted, executor, walltime = sweep_spec(project, given, config_file, spec)
+    own = OwnWords(tuple(context.obj or ()), tuple(param or ()), tuple(metric or ()))
+    wanted, executor, walltime, training = sweep_spec(project, given, config_file, spec, own)
     if dry_run:
         from raybayes.cli.dryrun import print_plan
 
-        print_plan(wanted, json)
+        print_plan(wanted, json, training)
         return 0
-    return watched(lambda watch: api.start(wanted, executor, watch, walltime), wanted.name, json)
+    return watched(lambda watch: api.start(wanted, executor, watch, walltime, training), wanted.name, json)
 
 
 @options.of("resume")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from raybayes.cli import options
+from raybayes.errors import SpecError
 
 
 @options.of("train")
 def train(
-    project: Annotated[str, typer.Argument(help="See `raybayes projects`.")],
+    context: typer.Context,
     given: dict[str, Any],
+    project: options.Trained = None,
     config_file: options.Config = None,
     json: options.Json = False,
 ) -> int:
@@ -22,8 +24,12 @@ def train(
     from raybayes.cli.show import print_run
     from raybayes.cli.specfile import config_values
 
+    command = tuple(context.obj or ())
+    if (project is None) == (not command):
+        raise SpecError("give a project (raybayes projects lists them), FILE.py:NAME, or a command after --.")
     wanted = {**given, "config": config_values(given, config_file)}
-    with ProgressView(given.get("name") or project, quiet=json, trial_log=True) as view:
-        found = api.train(project, watch=view.show, **wanted)
+    title = given.get("name") or project or command[0]
+    with ProgressView(title, quiet=json, trial_log=True) as view:
+        found = api.train(project or command, watch=view.show, **wanted)
     print_run(found, json)
     return 0

@@ -17,6 +17,7 @@ from raybayes.search.plan import Plan
 from raybayes.search.progress import Progress, Watch
 from raybayes.spec.sweep_spec import Resources, SweepSpec
 from raybayes.store.layout import Layout
+from raybayes.training.own import OwnTraining
 
 if TYPE_CHECKING:
     from raybayes.engine.on_ray.connect import Cluster
@@ -71,6 +72,7 @@ def run_on_ray(
     watch: Watch,
     before: Callable[[], None] = lambda: None,
     until: float | None = None,
+    training: OwnTraining | None = None,
 ) -> BurstEnd:
     """A burst on Ray.
 
@@ -78,6 +80,7 @@ def run_on_ray(
         watch: gets the progress every half second.
         before: called once it is known that the machines fit, before anything is written.
         until: when the wall time is over, as in `Interrupt`; None: never.
+        training: what is trained, if it is not in the catalogue.
     """
     from raybayes.engine.on_ray.connect import connect, make_slot_limit
 
@@ -90,7 +93,7 @@ def run_on_ray(
         interrupt = Interrupt(until)
         with _monitored(layout, plan, cluster.private, watch) as show:
             with interrupt.listening():
-                _supervise(_start_slots(controller, spec, layout, cluster), controller, interrupt, show)
+                _supervise(_start_slots(controller, spec, layout, cluster, training), controller, interrupt, show)
             last = controller.close()
         controller.kill()
     watch(last)
@@ -116,7 +119,9 @@ def _supervise(slots: Background, controller: ControllerClient, interrupt: Inter
     slots.raise_failure()
 
 
-def _start_slots(controller: ControllerClient, spec: SweepSpec, layout: Layout, cluster: Cluster) -> Background:
+def _start_slots(
+    controller: ControllerClient, spec: SweepSpec, layout: Layout, cluster: Cluster, training: OwnTraining | None
+) -> Background:
     """Have Ray Tune (a sweep) or Ray Train (a single run) open slots and train, in a thread."""
     from raybayes.engine.on_ray.controller_client import tolerate_loss
 
@@ -125,11 +130,11 @@ def _start_slots(controller: ControllerClient, spec: SweepSpec, layout: Layout, 
             if spec.kind == "train":
                 from raybayes.engine.on_ray.train import run_training
 
-                run_training(controller, spec, layout.storage)
+                run_training(controller, spec, layout.storage, training)
             else:
                 from raybayes.engine.on_ray.tune import run_trials
 
-                run_trials(controller, spec, layout.storage, cluster)
+                run_trials(controller, spec, layout.storage, cluster, training)
         except StoreError:  # the disk is full, say; what can still be written is
             with tolerate_loss():
                 controller.close()

@@ -141,6 +141,8 @@ def _check_prunable(spec: SweepSpec, objectives: Sequence[Objective], metrics: S
 
 
 def _first_trial(space: Space, defaults: Mapping[str, Any]) -> tuple[dict[str, Value] | None, str]:
+    if all(defaults.get(name) is None for name in space):  # a user's own training has none
+        return None, ""
     point = {name: defaults[name] for name in space.active(defaults) if name in defaults}
     problem = space.outside(point)
     if problem is None:

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, Literal
 
+from raybayes.contract import Direction
 from raybayes.errors import SpecError
+from raybayes.space import Parameter, Space
 from raybayes.spec import reading
 from raybayes.wording import did_you_mean
 
@@ -109,8 +111,8 @@ _EVERYWHERE: tuple[Door, ...] = ("sweep", "train", "resume", "extend", "confirm"
 
 _DECLARED = (
     Option(
-        name="space", accepts=str, default="SPACE", doors=("sweep",), identity=True,
-        help="Name of the space in search_spaces/PROJECT.py.",
+        name="space", accepts=str | Space | Mapping[str, Parameter], default="SPACE", doors=("sweep",), identity=True,
+        help="Name of the space in search_spaces/PROJECT.py, FILE.py:NAME, or (in Python) ranges by name.",
     ),
     Option(
         name="config", accepts=Mapping[str, Any] | None, doors=_NEW, identity=True, read=reading.table,
@@ -130,8 +132,9 @@ _DECLARED = (
         read=reading.component, help="none, asha, median, hyperband or pbt; options: asha:eta=4,grace_period=2.",
     ),
     Option(
-        name="objective", accepts=str | Sequence[str], default=(), doors=("sweep",), identity=True, read=reading.names,
-        shown_default="the project's", help="Metric to improve; several, joined by commas, search a Pareto front.",
+        name="objective", accepts=str | Sequence[str] | Mapping[str, Direction], default=(), doors=_NEW, identity=True,
+        read=reading.names, shown_default="the project's",
+        help="Metric to improve, or several joined by commas; with its direction for your own training: loss:minimize.",
     ),
     Option(
         name="constraints", accepts=Mapping[str, str] | None, doors=_SEARCH, identity=True, read=reading.bounds,
@@ -241,6 +244,10 @@ _DECLARED = (
         metavar="TOPxSEEDS", help="At the end, repeat the best TOP over SEEDS fresh seeds; the best mean wins: 5x3.",
     ),
     Option(
+        name="code_changed", accepts=bool, default=False, doors=("resume", "extend"), stored=False,
+        help="Resume although the code of the training differs from that of the last burst.",
+    ),
+    Option(
         name="walltime", accepts=Duration | None, doors=_EVERYWHERE, read=reading.duration, metavar="TIME",
         stored=False, help="Stop cleanly at this wall-clock limit (exit code 75).",
     ),
@@ -250,7 +257,7 @@ _DECLARED = (
     ),
 )  # fmt: skip
 OPTIONS: Mapping[str, Option] = {option.name: option for option in _DECLARED}
-IDENTITY = ("kind", "project", *(option.name for option in _DECLARED if option.identity))
+IDENTITY = ("kind", "project", "training", *(option.name for option in _DECLARED if option.identity))
 
 
 def options_at(door: Door) -> tuple[Option, ...]:

@@ -11,6 +11,8 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypedDict, TypeVar
 
+from raybayes.contract import Direction
+from raybayes.space import Parameter, Space
 from raybayes.spec.options import Door, Duration, Path, options_at, require_known
 
 Call = TypeVar("Call", bound=Callable[..., Any])
@@ -47,6 +49,7 @@ class ExtendOptions(ConfirmOptions, total=False):
     trials_per_process: int
     process_growth_gib: float
     fixed_params: Mapping[str, Any] | None
+    code_changed: bool
     confirm: str | None
 
 
@@ -68,16 +71,18 @@ class _NewOptions(TypedDict, total=False):
 class TrainOptions(CallOptions, _NewOptions, total=False):
     """The options of `rb.train`."""
 
+    objective: str | Sequence[str] | Mapping[str, Direction]
+
 
 class SweepOptions(ConfirmOptions, _NewOptions, total=False):
     """The options of `rb.sweep`."""
 
     config: Mapping[str, Any] | None
-    space: str
+    space: str | Space | Mapping[str, Parameter]
     trials: int
     sampler: str
     scheduler: str
-    objective: str | Sequence[str]
+    objective: str | Sequence[str] | Mapping[str, Direction]
     constraints: Mapping[str, str] | None
     repeats: int
     keep_checkpoints: int

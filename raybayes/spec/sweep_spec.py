@@ -69,7 +69,8 @@ class SweepSpec(Frozen):
     """
 
     kind: Kind = "sweep"
-    project: str = Field(description="Folder below trainables/.")
+    project: str = Field(description="Folder below trainables/, or the name of a user's own training.")
+    training: dict[str, Any] | None = Field(None, description="A training that is not in the catalogue.")
     space: str = _declared("space")
     config: dict[str, Any] = _declared("config")
     trials: int = _declared("trials")

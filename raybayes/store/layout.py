@@ -66,8 +66,7 @@ class Layout:
 
     def event_file(self, trial: int, repeat: int, burst: int) -> str:
         """What one trial reported in one burst, as TensorBoard reads it."""
-        run = f"{trial:05d}{f'-r{repeat}' if repeat else ''}"
-        return f"{self.tensorboard}/{run}/events.out.tfevents.{burst:04d}.raybayes"
+        return f"{self.tensorboard}/{self._trial_name(trial, repeat)}/events.out.tfevents.{burst:04d}.raybayes"
 
     def event_mark(self, burst: int) -> str:
         """Marks that the event files of a burst are complete."""
@@ -111,7 +110,7 @@ class Layout:
 
     def trial(self, trial: int, repeat: int) -> str:
         """Folder of one trial's checkpoints: `00012`, and `00012-r1` for the second seed."""
-        return f"{self.checkpoints}/{trial:05d}{f'-r{repeat}' if repeat else ''}"
+        return f"{self.checkpoints}/{self._trial_name(trial, repeat)}"
 
     def checkpoint(self, trial: int, repeat: int, step: int) -> str:
         """Folder of one checkpoint."""
@@ -135,6 +134,21 @@ class Layout:
     def table_part(self, name: str, part: str, trial: int, repeat: int) -> str:
         """One file of a table."""
         return f"{self.table(name)}/trial={trial:05d}/repeat={repeat}/{part}.parquet"
+
+    def log(self, trial: int, repeat: int) -> str:
+        """What one trial printed."""
+        return f"logs/{self._trial_name(trial, repeat)}.txt"
+
+    def trial_files(self, trial: int, repeat: int) -> str:
+        """Folder of a trial's own files."""
+        return f"files/{self._trial_name(trial, repeat)}"
+
+    def code_stamp(self, burst: int) -> str:
+        """Which code a burst ran with."""
+        return f"bursts/{burst:04d}.yaml"
+
+    def _trial_name(self, trial: int, repeat: int) -> str:
+        return f"{trial:05d}{f'-r{repeat}' if repeat else ''}"
 
     @property
     def figures(self) -> str:

@@ -97,10 +97,15 @@ class BurstLock:
         found = _parse(self._read(self._layout.lock))
         if found is None or found.token != mine.token:
             self._mine = None
-            taker = "no burst" if found is None else f"{found.host}, process {found.pid}"
+            if found is None:
+                raise StoreError(
+                    f"{self._storage.display_path(self._layout.lock)}: the lock of this burst was deleted, so it "
+                    "stops; resume the sweep."
+                )
             raise StoreError(
-                f"{self._storage.display}: this burst lost its lock to {taker} after {now - mine.heartbeat:.0f} s "
-                "without a heartbeat, so it stops; resume the sweep when the other burst has ended."
+                f"{self._storage.display}: this burst lost its lock to {found.host}, process {found.pid} after "
+                f"{now - mine.heartbeat:.0f} s without a heartbeat, so it stops; resume the sweep when the other burst "
+                "has ended."
             )
         self._mine = Holder(**{**asdict(mine), "heartbeat": now})
         self._storage.write_bytes(self._layout.lock, _text(self._mine))

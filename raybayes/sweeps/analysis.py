@@ -36,7 +36,7 @@ def findings(found: Analysed) -> Findings:
         RaybayesError: the project says why it cannot.
         TrialError: the project's own function failed.
     """
-    if found.spec.kind == "replay":  # a function stood for the project
+    if found.spec.kind == "replay" or found.spec.training is not None:  # a user's own function or command
         return Findings()
     project = catalog.load_project(found.spec.project)
     if project.findings is None:
@@ -55,7 +55,7 @@ def rescore(found: Analysed, settings: Mapping[str, Any]) -> Findings:
         SpecError: the project cannot rescore, or a setting is wrong.
         RaybayesError: the stored tables do not allow it; the message says why.
     """
-    project = catalog.load_project(found.spec.project)
+    project = _project_of(found, "rescore")
     rescoring = project.rescore
     if rescoring is None:
         raise SpecError(f"{project.name} has nothing to rescore; raybayes show {found.path} prints its trials.")
@@ -76,7 +76,7 @@ def run_command(found: Analysed, name: str, inputs: Sequence[str], settings: Map
         SpecError: the project has no such command, or a setting is wrong.
         RaybayesError: the project says why it cannot.
     """
-    project = catalog.load_project(found.spec.project)
+    project = _project_of(found, name)
     offered = {command.name: command for command in project.commands}
     if name not in offered:
         listed = ", ".join(offered) or "none"
@@ -84,6 +84,14 @@ def run_command(found: Analysed, name: str, inputs: Sequence[str], settings: Map
     command = offered[name]
     checked = build(command.Settings, nest(settings), name)
     return _made(found, project, name, lambda finished: command.run(finished, list(inputs), checked))
+
+
+def _project_of(found: Analysed, what: str) -> Project:
+    if found.spec.training is not None:
+        raise SpecError(
+            f"{found.path}: {what} is for projects of the catalogue; this sweep trains {found.spec.project}."
+        )
+    return catalog.load_project(found.spec.project)
 
 
 def _made(found: Analysed, project: Project, what: str, by: Callable[[Analysed], Findings]) -> Findings:

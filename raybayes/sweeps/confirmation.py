@@ -22,6 +22,7 @@ from raybayes.store.lock import BurstLock
 from raybayes.sweeps.execution import Executor, run
 from raybayes.sweeps.preparation import Prepared, prepare
 from raybayes.sweeps.results import SweepResult
+from raybayes.training.own import OwnTraining
 
 
 def confirm(
@@ -32,6 +33,7 @@ def confirm(
     executor: Executor,
     watch: Watch,
     until: float | None = None,
+    training: OwnTraining | None = None,
 ) -> None:
     """Repeat the best `top` configurations of a sweep over up to `repeats` fresh seeds each.
 
@@ -44,6 +46,7 @@ def confirm(
         repeats: fresh seeds per candidate.
         changes: options that differ from the sweep's.
         executor, watch, until: as in `raybayes.sweeps.execution.run`.
+        training: what is trained, if it is not in the catalogue.
 
     Raises:
         SpecError: fewer than one candidate or two seeds; another confirmation of the sweep is unfinished.
@@ -59,19 +62,25 @@ def confirm(
     BurstLock(found.layout).require_free()  # its best trials may still change
     stage, number = _stage(found, [record.number for record in chosen], repeats)
     if stage is None or not _finished(stage):
-        prepared = _prepared(found, number, [(r.number, r.params) for r in chosen], repeats, changes)
+        prepared = _prepared(found, number, [(r.number, r.params) for r in chosen], repeats, changes, training)
         run(prepared, executor, _renumbered(watch, [record.number for record in chosen]), until)
 
 
 def resume_stage(
-    stage: SweepResult, changes: Mapping[str, Any], executor: Executor, watch: Watch, until: float | None
+    stage: SweepResult,
+    changes: Mapping[str, Any],
+    executor: Executor,
+    watch: Watch,
+    until: float | None,
+    training: OwnTraining | None = None,
 ) -> str:
     """Finish an interrupted confirmation, as `raybayes resume` does; returns the path of the sweep it belongs to."""
     parent = SweepResult(stage.path.rpartition("/")[0])
     pairs = [(entry["trial"], entry["config"]) for entry in stage.document["candidates"]]
     number = int(stage.path.rpartition("-")[2])
     shown = _renumbered(watch, [trial for trial, _ in pairs])
-    run(_prepared(parent, number, pairs, stage.spec.repeats, changes), executor, shown, until)
+    prepared = _prepared(parent, number, pairs, stage.spec.repeats, changes, training)
+    run(prepared, executor, shown, until)
     return parent.path
 
 
@@ -109,10 +118,16 @@ def _finished(stage: SweepResult) -> bool:
 
 
 def _prepared(
-    found: SweepResult, number: int, pairs: list[tuple[int, dict[str, Any]]], repeats: int, changes: Mapping[str, Any]
+    found: SweepResult,
+    number: int,
+    pairs: list[tuple[int, dict[str, Any]]],
+    repeats: int,
+    changes: Mapping[str, Any],
+    training: OwnTraining | None,
 ) -> Prepared:
     layout = Layout(found.layout.storage.child(found.layout.confirmation(number)))
-    return as_stage(prepare(stage_spec(found, number, len(pairs), repeats, changes), layout), pairs)
+    spec = stage_spec(found, number, len(pairs), repeats, changes)
+    return as_stage(prepare(spec, layout, training), pairs)
 
 
 def stage_spec(found: SweepResult, number: int, count: int, repeats: int, changes: Mapping[str, Any]) -> SweepSpec:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import platform
 import signal
+from collections.abc import Mapping
+from contextlib import nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal, get_args
 
+from raybayes import catalog
 from raybayes._version import __version__
 from raybayes.errors import DataError, Interrupted, OutOfTime, RefusedDataError, SpecError, TrialError
 from raybayes.hardware import describe_machine
@@ -14,6 +17,7 @@ from raybayes.search.progress import Progress, Watch
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.store.documents import write_spec
 from raybayes.store.lock import BurstLock
+from raybayes.sweeps.code import CodeStamp, stamp_of
 from raybayes.sweeps.preparation import Prepared
 from raybayes.sweeps.results import SweepResult
 
@@ -25,8 +29,17 @@ def silent(progress: Progress) -> None:
     """Show nothing."""
 
 
-def run(prepared: Prepared, executor: Executor, watch: Watch, until: float | None = None) -> Progress:
+def run(
+    prepared: Prepared,
+    executor: Executor,
+    watch: Watch,
+    until: float | None = None,
+    stamp: Mapping[str, Any] | None = None,
+) -> Progress:
     """One burst of a prepared sweep, which ends by `until` (`deadline`).
+
+    Args:
+        stamp: of the code, if it is known already.
 
     Returns:
         The progress at its end.
@@ -40,19 +53,30 @@ def run(prepared: Prepared, executor: Executor, watch: Watch, until: float | Non
     spec, layout = prepared.spec, prepared.layout
     _require_executor(executor, spec)
 
+    stamps: list[CodeStamp] = []
+
     def write() -> None:
         lock = BurstLock(layout)
         lock.acquire(wait_s=PREDECESSOR_S)  # a burst that is refused must not have changed the other's folder
         try:
             write_down(prepared)
+            stamps.append(CodeStamp(layout, stamp if stamp is not None else stamp_of(prepared)))
         finally:
             lock.release()
 
-    if executor == "local":
-        write()
-        last, ended_by = run_locally(layout, spec, prepared.plan, prepared.roots, watch, until)
-    else:
-        last, ended_by = run_on_ray(layout, spec, prepared.plan, prepared.roots, watch, before=write, until=until)
+    training, roots = prepared.training, prepared.roots
+    try:
+        if executor == "local":
+            write()
+            with nullcontext() if training is None else catalog.with_own(spec.project, training.project):
+                last, ended_by = run_locally(layout, spec, prepared.plan, roots, watch, until)
+        else:
+            last, ended_by = run_on_ray(
+                layout, spec, prepared.plan, roots, watch, before=write, until=until, training=training
+            )
+    finally:
+        for each in stamps:
+            each.finish()
     require_success(SweepResult(layout.storage.display), last, ended_by)
     return last
 

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from raybayes import catalog, data
-from raybayes.contract import Project
+from raybayes.contract import Metric, Project
 from raybayes.errors import SpecError
 from raybayes.search.plan import Plan, make_plan
 from raybayes.search.preview import preview_configurations
@@ -20,6 +20,7 @@ from raybayes.store.filesystem import open_storage, require_writable
 from raybayes.store.layout import Layout
 from raybayes.sweeps.results import SweepResult
 from raybayes.sweeps.warm_start import warm_start_of
+from raybayes.training.own import OwnTraining
 
 _DRAWS = 64  # of the first configurations, at most, are checked before a sweep starts
 
@@ -35,6 +36,7 @@ class Prepared:
         layout: where the sweep lies.
         roots: folders that hold projects, to be added in other processes.
         candidates: of a confirmation, the trials that it repeats.
+        training: of a sweep that trains no project of the catalogue.
     """
 
     spec: SweepSpec
@@ -43,25 +45,31 @@ class Prepared:
     layout: Layout
     roots: tuple[str, ...] = ()
     candidates: Sequence[Mapping[str, Any]] = ()
+    training: OwnTraining | None = None
 
 
-def prepare(spec: SweepSpec, layout: Layout | None = None) -> Prepared:
+def prepare(spec: SweepSpec, layout: Layout | None = None, training: OwnTraining | None = None) -> Prepared:
     """Check everything that can be checked before anything starts. Writes nothing.
 
     Args:
         spec: what was asked for.
         layout: where an earlier burst of it lies; None: it is new, or named again.
+        training: what is trained, if it is not in the catalogue.
 
     Raises:
         RaybayesError: the first thing that is wrong.
     """
-    selected = catalog.select(spec.project, spec.config, spec.space if spec.kind == "sweep" else None)
+    if training is None:
+        selected = catalog.select(spec.project, spec.config, spec.space if spec.kind == "sweep" else None)
+    else:
+        searched = Space({}) if spec.kind == "train" else training.space
+        selected = catalog.selection(training.project, spec.config, searched)
     project = selected.project
     if spec.fuse != "never":
         catalog.require_fusion(project)
     objective = spec.objective or (project.objective if spec.kind == "sweep" else ())
     spec = spec.model_copy(update={"config": dict(selected.config), "objective": objective})
-    plan = make_plan(spec, selected.space, project.metrics, selected.defaults)
+    plan = make_plan(spec, selected.space, _metrics(project, spec), selected.defaults)
     # What an earlier burst has begun is resumed; whether enough of its space is possible is not checked again.
     points = _first_points(plan, min(_DRAWS, spec.trials) if layout is None else 1)
     attempts = [_attempt(project, {**spec.config, **point}) for point in points]
@@ -69,31 +77,39 @@ def prepare(spec: SweepSpec, layout: Layout | None = None) -> Prepared:
     if layout is None:
         _require_possible(spec, attempts)
     layout = layout or Layout(open_storage(spec.storage).child(spec.name))
-    return Prepared(spec, project, replace(plan, warm_start=warm_start_of(spec, plan, layout)), layout, selected.roots)
+    plan = replace(plan, warm_start=warm_start_of(spec, plan, layout))
+    return Prepared(spec, project, plan, layout, selected.roots, training=training)
 
 
-def prepare_start(spec: SweepSpec) -> Prepared:
+def prepare_start(spec: SweepSpec, training: OwnTraining | None = None) -> Prepared:
     """Prepare a new sweep, or the same one named again.
 
     Raises:
         SpecError: a sweep of that name exists and is another one, key by key; or it is a finished run.
         RaybayesError: as `prepare`.
     """
-    prepared = prepare(spec)
+    prepared = prepare(spec, training=training)
     _require_same_sweep(prepared)
     return prepared
 
 
-def prepare_resume(spec: SweepSpec, found: SweepResult) -> Prepared:
+def prepare_resume(spec: SweepSpec, found: SweepResult, training: OwnTraining | None = None) -> Prepared:
     """Prepare what is left of a sweep.
 
     Raises:
         SpecError: its search space has changed.
         RaybayesError: as `prepare`.
     """
-    prepared = prepare(spec, Layout(found.layout.storage))
+    prepared = prepare(spec, Layout(found.layout.storage), training)
     _require_same_space(found, prepared.plan.space)
     return prepared
+
+
+def _metrics(project: Project, spec: SweepSpec) -> Sequence[Metric]:
+    """What the project declares; of one that may report anything, also what the constraints name."""
+    declared = {metric.name for metric in project.metrics}
+    other = [name for name in spec.constraints if project.open_metrics and name not in declared]
+    return (*project.metrics, *(Metric(name, "minimize", every_report=False) for name in other))
 
 
 @dataclass(frozen=True)

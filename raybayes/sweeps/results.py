@@ -142,7 +142,7 @@ class SweepResult(StoredSweep):
 
         numbers = find_pareto_front(eligible_records(self.records, self.confirmed), self.objectives)
         rows = {number: i for i, number in enumerate(self.trials["trial"].to_pylist())}
-        return self.trials.take([rows[number] for number in numbers])
+        return self.trials.take(pa.array([rows[number] for number in numbers], pa.int64()))
 
     def config(self, trial: int | None = None) -> dict[str, Any]:
         """The whole configuration of a trial (the best one by default), dotted names, ready for `rb.train`."""
@@ -150,8 +150,8 @@ class SweepResult(StoredSweep):
         record = next((r for r in self.records if r.number == number), None)
         if record is None:
             raise StoreError(f"{self.path}: unknown trial {number}; valid trials: 0 to {len(self.records) - 1}.")
-        if self.spec.kind == "replay":
-            return dict(record.params)
+        if self.spec.kind == "replay" or self.spec.training is not None:
+            return {**self.spec.config, **record.params}
         project = catalog.load_project(self.spec.project)
         return catalog.filled(project, {**self.spec.config, **record.params})
 

@@ -86,6 +86,16 @@ class StoredSweep:
         """One row per report: trial, repeat, attempt, step, seconds, time, node, and the metrics."""
         return read_reports(self.layout)
 
+    @property
+    def code(self) -> dict[int, dict[str, Any]]:
+        """Which code each burst ran with: commit, diff, sources, packages, and the numbers of the trials it trained."""
+        from raybayes.store.code import read_stamps
+        from raybayes.store.logs.reports import trials_of_bursts
+
+        trained = trials_of_bursts(self.layout)
+        stamps = read_stamps(self.layout)
+        return {burst: {**stamp, "trials": trained.get(burst, [])} for burst, stamp in stamps.items()}
+
     def profile(self) -> pa.Table:
         """Where the time of each slot went, one row per run: slot, node, trial, repeat, ended, seconds of each part."""
         from raybayes.store.logs.profile import read_profile

@@ -26,7 +26,7 @@ isolated_is_slow = pytest.mark.parametrize(
 
 @pytest.fixture(scope="module")
 def machines():
-    """A head with the driver's desk and one slot, and a function that adds a node with one slot."""
+    """A head with the driver's controller and one slot, and a function that adds a node with one slot."""
     ray.shutdown()  # of other tests
     cluster = LocalCluster(
         initialize_head=True,

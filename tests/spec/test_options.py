@@ -20,20 +20,33 @@ from raybayes.spec.validation import build
 DOORS = get_args(Door)
 # What a call or command takes beside its options.
 OWN = {
-    "sweep": {"project", "watch"},
+    "sweep": {"project", "Config", "watch"},
     "train": {"project", "config", "watch"},
-    "resume": {"path", "watch"},
-    "extend": {"path", "trials", "watch"},
-    "confirm": {"path", "top", "repeats", "watch"},
+    "resume": {"path", "train", "watch"},
+    "extend": {"path", "trials", "train", "watch"},
+    "confirm": {"path", "top", "repeats", "train", "watch"},
     "simulate": {"function", "space", "workers", "objective", "first", "charge_driver"},
 }
-COMMAND_OWN = {"--help", "-h", "--json", "--spec", "--dry-run", "--config", "--top", "project", "path"}
+COMMAND_OWN = {
+    "--help",
+    "-h",
+    "--json",
+    "--spec",
+    "--dry-run",
+    "--config",
+    "--top",
+    "--param",
+    "--metric",
+    "project",
+    "path",
+}
 EXAMPLES: dict[str, Any] = {
     "config": {"lr": 0.1}, "constraints": {"loss": "<= 3"}, "objective": "loss,size", "sampler": "random",
     "scheduler": "asha:eta=4", "time_budget": "10m", "concurrency": "auto", "storage": pathlib.Path("runs"),
     "name": "one", "data": pathlib.Path("data"), "checkpoint_every": "30s", "ask_ahead": "never", "fuse": 4,
     "isolate": True, "report_timeout": 60, "fixed_params": {"lr": 0.1}, "warm_start": pathlib.Path("runs/old"),
     "confirm": "5x3", "walltime": "2h", "executor": "local", "space": "PAPER",
+    "code_changed": True,
 }  # fmt: skip
 NUMBERS = ("trials", "repeats", "weight", "workers", "cpus_per_worker", "gpus_per_worker", "seed", "keep_checkpoints",
            "trials_per_process", "process_growth_gib", "retries", "max_failed_fraction")  # fmt: skip
@@ -97,7 +110,7 @@ def test_every_option_has_a_door_a_type_and_a_sentence():
 
 def test_the_record_keeps_what_is_stored():
     stored = {name for name, option in OPTIONS.items() if option.stored}
-    assert set(SweepSpec.model_fields) == stored | {"kind", "project"}
+    assert set(SweepSpec.model_fields) == stored | {"kind", "project", "training"}
     assert set(IDENTITY) < set(SweepSpec.model_fields)
     made = SweepSpec(project="parabola", name="one")
     for name in stored - {"name", "storage"}:

@@ -136,7 +136,7 @@ def test_a_lock_that_was_removed_is_noticed(layout):
     lock.acquire()
     layout.storage.delete(layout.lock)
     clock.advance(HEARTBEAT_S)
-    with pytest.raises(StoreError, match="lost its lock to no burst"):
+    with pytest.raises(StoreError, match="the lock of this burst was deleted"):
         lock.refresh()
 
 

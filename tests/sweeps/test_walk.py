@@ -24,7 +24,7 @@ WALK = [
 # What answers a question and returns, wherever it is asked.
 ANSWERS = ("spec/", "store/", "data/", "space/", "contract.py", "clock.py", "seeds.py", "hardware.py", "wording.py",
            "cli/command.py", "cli/options.py", "cli/progress.py", "cli/printing.py", "search/", "sweeps/warm_start.py",
-           "engine/")  # fmt: skip
+           "sweeps/code.py", "training/", "engine/")  # fmt: skip
 
 
 def file_of(frame):

@@ -2,7 +2,7 @@
 
 import torch
 
-from raybayes.contract import Load, Metric, Project, Rescore
+from raybayes.contract import Command, Load, Metric, Project, Rescore
 from raybayes.data import is_path
 from raybayes.errors import DataError
 from trainables.flows.analysis.findings import SampleSettings, findings, resampled
@@ -10,6 +10,7 @@ from trainables.flows.config import Config, max_steps, model_problem
 from trainables.flows.data.examples import fresh, require_unlabelled
 from trainables.flows.models.build import build_flow
 from trainables.flows.models.flow import SemiConditionalFlow
+from trainables.flows.predicting import DrawSettings, PredictSettings, draw, predict
 from trainables.flows.training import train
 from trainables.flows.weights import Trained, load_trained
 
@@ -26,6 +27,7 @@ METRICS = (
     Metric("unlabelled_nll", "minimize", "nats", "-log p(x) of unlabelled training examples, same mean", False),
     Metric("grad_norm", "minimize", "", "norm of the gradient before clipping, same mean"),
     Metric("skipped", "minimize", "updates", "updates without a finite gradient since the last report"),
+    Metric("inverse_error", "minimize", "", "largest |decode(encode(x)) - x| of 64 test examples; 1e9: not finite"),
     Metric("gflops", "minimize", "GFLOP", "floating-point operations per example in a training step"),
     Metric("test_error", "minimize", "", "share of wrong labels on the test examples", False),
     Metric("test_bpd", "minimize", "bits/dim", "bpd on the test examples", False),
@@ -67,6 +69,16 @@ PROJECT = Project(
     max_steps=max_steps,
     findings=findings,
     rescore=Rescore(SampleSettings, resampled),
+    commands=(
+        Command(
+            "predict",
+            "p(y|x), class, log p(x) and outlier rank of every row of a file.",
+            "FILE",
+            PredictSettings,
+            predict,
+        ),
+        Command("sample", "Draw new pictures or rows of every class.", "", DrawSettings, draw),
+    ),
 )
 
 __all__ = ["METRICS", "PROJECT", "Config", "SemiConditionalFlow", "Trained", "build_flow", "load_trained", "max_steps",

@@ -13,6 +13,8 @@ from trainables.flows.data.examples import Examples
 from trainables.flows.layers import dequantise
 from trainables.flows.models.flow import SemiConditionalFlow, bits_per_dim
 
+LOST = 1e9  # the inverse error of a flow whose inverse is not finite
+_INVERTED = 64  # examples that are encoded and decoded
 _CHUNK = 500  # examples scored at once; the noise depends on the chunk, not on the workers
 
 
@@ -72,6 +74,15 @@ def score(flow: SemiConditionalFlow, examples: Examples, draws: int, ctx: Contex
         posterior=posterior,
         log_density=log_density,
     )
+
+
+@torch.no_grad()
+def inverse_error(flow: SemiConditionalFlow, examples: Examples) -> float:
+    """Largest |decode(encode(x)) - x| over the first examples, in what the flow sees; `LOST` if not finite."""
+    x, labels = fixed_noise(examples.x[:_INVERTED], 0, 0), examples.labels[:_INVERTED]
+    x = x.to(flow.log_prior.dtype)
+    back = flow.decode(*flow.latents(x, labels), labels)
+    return min(LOST, float((back - x).abs().max().nan_to_num(LOST, LOST)))
 
 
 def fixed_noise(x: Tensor, chunk: int, draw: int) -> Tensor:

@@ -24,12 +24,18 @@ require_entries(OptimiserName, OPTIMISERS, "trainables/flows/progress.py: OPTIMI
 require_entries(ScheduleName, SCHEDULES, "trainables/flows/progress.py: SCHEDULES")
 
 
+_NOT_KERNELS = ("means", "gate", "shift", "label_gate", "label_shift")  # tables and gates, whatever their dimensions
+
+
 def make_optimiser(config: Config, flow: nn.Module) -> torch.optim.Optimizer:
-    """Adamax or Adam; weight decay acts on matrices and kernels, not on biases, ActNorms, mixing diagonals or T."""
-    parameters = [value for value in flow.parameters() if value.requires_grad]
+    """Adamax or Adam; weight decay acts on matrices and kernels, not on biases, ActNorms, class means, gates or T."""
+    decayed, spared = list[nn.Parameter](), list[nn.Parameter]()
+    for name, value in flow.named_parameters():
+        kernel = value.dim() >= 2 and not any(part in name.split(".") for part in _NOT_KERNELS)
+        (decayed if kernel else spared).append(value)
     groups = [
-        {"params": [value for value in parameters if value.dim() >= 2], "weight_decay": config.weight_decay},
-        {"params": [value for value in parameters if value.dim() < 2], "weight_decay": 0.0},
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": spared, "weight_decay": 0.0},
     ]
     kind = OPTIMISERS[config.optimiser]
     return kind([group for group in groups if group["params"]], lr=config.lr, foreach=True)

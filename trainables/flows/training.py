@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from raybayes.errors import TrialError
 from trainables.flows.config import TOYS, Config, max_steps, without_effect
 from trainables.flows.data.examples import FlowData, prepare, said
 from trainables.flows.data.streams import Batch, Stream
-from trainables.flows.evaluation import score
+from trainables.flows.evaluation import inverse_error, score
 from trainables.flows.guard import first_non_finite
 from trainables.flows.models.build import build_flow
 from trainables.flows.models.flow import SemiConditionalFlow
@@ -24,6 +25,7 @@ from trainables.flows.progress import make_optimiser, step_size
 from trainables.flows.recording import metrics_of, references, save
 from trainables.flows.weights import load
 
+_LOST_ABOVE = 0.1  # pictures are in [0, 1], vectors have a deviation of about 1
 _MOST_SKIPPED = 20  # consecutive updates without a finite gradient, after which the trial fails
 
 
@@ -171,7 +173,8 @@ def _measured(run: Run, data: FlowData, cost: float, ctx: Context) -> dict[str, 
     """Validation metrics; with the last report test metrics too, and the tables are stored."""
     config, flow = run.config, run.flow
     scores = score(flow, data.val, config.eval_draws, ctx)
-    metrics = {**metrics_of(scores, flow.log_prior), "gflops": cost}
+    metrics = {**metrics_of(scores, flow.log_prior), "gflops": cost, "inverse_error": inverse_error(flow, data.test)}
+    _require_inverse(run, data)
     if run.reported < max_steps(config):
         return metrics
     seconds = run.seconds
@@ -181,6 +184,20 @@ def _measured(run: Run, data: FlowData, cost: float, ctx: Context) -> dict[str, 
     if ctx.rank == 0:
         save(flow, config, data, scores, test, seconds, metrics, ctx)
     return metrics
+
+
+def _require_inverse(run: Run, data: FlowData) -> None:
+    """TrialError if labelled training examples are lost on the way to their latents and back, in float64 too."""
+    labelled = data.train.at(data.labelled)
+    if inverse_error(run.flow, labelled) <= _LOST_ABOVE:
+        return
+    exact = inverse_error(copy.deepcopy(run.flow).double(), labelled)
+    if exact > _LOST_ABOVE:
+        raise TrialError(
+            f"update {run.step}: the flow is not invertible: decoding the latents of its own training examples misses"
+            f" them by {exact:.2g} in float64, so its samples and densities mean nothing; use bound = half, fewer"
+            f" couplings, or a lower lr."
+        )
 
 
 def _warn_of_constants(constant: Mapping[str, list[int]], ctx: Context) -> None:

@@ -32,6 +32,7 @@ class Trained:
         config: of its run.
         projection: from raw features to what the flow sees, if it does not see the raw ones.
         names: of the classes.
+        shape: of an example as the flow sees it.
         features: columns of the user's table, in the order of the raw values; empty for pictures and points.
     """
 
@@ -39,6 +40,7 @@ class Trained:
     config: Config
     projection: Projection | None
     names: tuple[str, ...]
+    shape: tuple[int, ...]
     features: tuple[Feature, ...]
 
 
@@ -91,7 +93,7 @@ def trained_from(table: pa.Table) -> Trained:
         projection = Projection(mean, matrix, back, tuple(record["raw_shape"]))
     names = tuple(record.get("names") or map(str, range(flow.classes)))  # runs of 0.1 have neither
     features = tuple(Feature.of_record(one) for one in record.get("features", ()))
-    return Trained(flow.eval(), config, projection, names, features)
+    return Trained(flow.eval(), config, projection, names, tuple(record["shape"]), features)
 
 
 def load(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:

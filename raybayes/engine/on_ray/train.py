@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import ray.train
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 
+from raybayes import catalog
 from raybayes.engine.on_ray.controller_client import ControllerClient
 from raybayes.engine.worker.process_group import ProcessGroup, SingleProcessGroup, TorchProcessGroup
 from raybayes.engine.worker.process_state import WorkerRecycler
@@ -21,6 +22,7 @@ from raybayes.engine.worker.slot_loop import WorkerContext, serve
 from raybayes.spec.sweep_spec import Resources, SweepSpec
 from raybayes.store.filesystem import Storage
 from raybayes.store.layout import Layout
+from raybayes.training.own import OwnTraining
 
 _OPEN_SLOT_S = 0.1  # between two attempts to get a slot after one was lost
 
@@ -32,13 +34,17 @@ class _WorkerArguments:
     slot: int
     controller: ControllerClient
     spec: SweepSpec
+    training: OwnTraining | None
 
 
-def run_training(controller: ControllerClient, spec: SweepSpec, storage: Storage) -> None:
+def run_training(
+    controller: ControllerClient, spec: SweepSpec, storage: Storage, training: OwnTraining | None = None
+) -> None:
     """Train the one run of `raybayes train` on a Ray Train group; if that is lost, on another, within the retries.
 
     Args:
         storage: the sweep's folder.
+        training: what is trained, if it is not in the catalogue.
 
     Raises:
         RaybayesError: what the controller names as the reason why the burst must end.
@@ -49,14 +55,16 @@ def run_training(controller: ControllerClient, spec: SweepSpec, storage: Storage
         if slot is None:
             time.sleep(_OPEN_SLOT_S)
             continue
-        failure = serve_in_group(slot, controller, spec, storage)
+        failure = serve_in_group(slot, controller, spec, storage, training)
         controller.on_slot_exit(slot, failure or "its workers have left")
     problem = controller.problem()
     if problem is not None:
         raise problem
 
 
-def serve_in_group(slot: int, controller: ControllerClient, spec: SweepSpec, storage: Storage) -> str | None:
+def serve_in_group(
+    slot: int, controller: ControllerClient, spec: SweepSpec, storage: Storage, training: OwnTraining | None = None
+) -> str | None:
     """Serve a slot with `spec.resources.workers` Ray Train workers; why it ended, if not in order.
 
     Nothing is killed from outside: the sweep stops a trial through `ctx.report`, in all ranks at the same step, and
@@ -64,12 +72,13 @@ def serve_in_group(slot: int, controller: ControllerClient, spec: SweepSpec, sto
 
     Args:
         storage: the sweep's folder; Ray Train keeps its own records there while it runs.
+        training: what is trained, if it is not in the catalogue.
     """
     # A name is never used twice: Train would take a finished run of that name for this one and train nothing.
     name = f"{Layout(storage).name}-slot-{slot}-{uuid.uuid4().hex[:8]}"
     records = storage.child(f".ray-{name}")
     try:
-        _make_trainer(_WorkerArguments(slot, controller, spec), name, records).fit()
+        _make_trainer(_WorkerArguments(slot, controller, spec, training), name, records).fit()
     except ray.train.TrainingFailedError as error:
         return str(error).strip().splitlines()[0]
     finally:
@@ -86,6 +95,8 @@ def backend_of(resources: Resources) -> str:
 def _serve_as_rank(loop: dict[str, _WorkerArguments]) -> None:
     """What each worker of the group runs."""
     given = loop["arguments"]
+    if given.training is not None:
+        catalog.add_own(given.spec.project, given.training.project)
     need, reuse, device = given.spec.resources, given.spec.reuse, get_device()
     group: ProcessGroup = TorchProcessGroup(device) if need.workers > 1 else SingleProcessGroup()
     worker = WorkerContext(given.slot, group, device, threads_per_worker(need.cpus_per_worker))

@@ -21,6 +21,7 @@ import torch
 from ray import tune
 from ray.tune.search import Searcher
 
+from raybayes import catalog
 from raybayes.engine.on_ray.connect import Cluster, count_slots
 from raybayes.engine.on_ray.controller_client import ControllerClient
 from raybayes.engine.on_ray.ray_internals import error_of_trial, memory_kills_as_actor_deaths, reason_of_trial
@@ -32,6 +33,7 @@ from raybayes.engine.worker.slot_loop import WorkerContext, serve
 from raybayes.errors import ClusterError
 from raybayes.spec.sweep_spec import Resources, SweepSpec
 from raybayes.store.filesystem import Storage
+from raybayes.training.own import OwnTraining
 
 _LOG = logging.getLogger("raybayes.engine")
 
@@ -45,12 +47,16 @@ class SlotActor(tune.Trainable):  # type: ignore[misc]
         controller: ControllerClient | None = None,
         spec: SweepSpec | None = None,
         storage: Storage | None = None,
+        training: OwnTraining | None = None,
     ) -> None:
         assert controller is not None
         assert spec is not None
         assert storage is not None
         # `_storage` is Tune's own name for something else.
         self._slot, self._controller, self._spec, self._sweep_folder = config["slot"], controller, spec, storage
+        self._training = training
+        if training is not None:
+            catalog.add_own(spec.project, training.project)
 
     def __repr__(self) -> str:
         """What Ray's dashboard and logs call this actor: its sweep, because it serves many trials."""
@@ -61,7 +67,7 @@ class SlotActor(tune.Trainable):  # type: ignore[misc]
         if self._spec.resources.workers > 1:
             from raybayes.engine.on_ray.train import serve_in_group
 
-            failure = serve_in_group(self._slot, self._controller, self._spec, self._sweep_folder)
+            failure = serve_in_group(self._slot, self._controller, self._spec, self._sweep_folder, self._training)
         else:
             failure = self._serve()
         if failure is not None:
@@ -123,11 +129,18 @@ class SlotFailureCallback(tune.Callback):  # type: ignore[misc]
             _LOG.warning(warning)
 
 
-def run_trials(controller: ControllerClient, spec: SweepSpec, storage: Storage, cluster: Cluster) -> None:
+def run_trials(
+    controller: ControllerClient,
+    spec: SweepSpec,
+    storage: Storage,
+    cluster: Cluster,
+    training: OwnTraining | None = None,
+) -> None:
     """Run slots until the controller needs none any more.
 
     Args:
         storage: the sweep's folder.
+        training: what is trained, if it is not in the catalogue.
 
     Raises:
         ClusterError: the cluster or the controller's process was lost, or no slot can be started; all is stored.
@@ -139,7 +152,7 @@ def run_trials(controller: ControllerClient, spec: SweepSpec, storage: Storage, 
     lost = None
     try:
         with memory_kills_as_actor_deaths():
-            _make_tuner(controller, spec, storage, cluster, scratch).fit()
+            _make_tuner(controller, spec, storage, cluster, scratch, training).fit()
     except (ray.exceptions.RayError, tune.TuneError) as error:
         reason = str(error).strip().splitlines()[-1]
         lost = ClusterError(
@@ -156,10 +169,15 @@ def run_trials(controller: ControllerClient, spec: SweepSpec, storage: Storage, 
 
 
 def _make_tuner(
-    controller: ControllerClient, spec: SweepSpec, storage: Storage, cluster: Cluster, scratch: str
+    controller: ControllerClient,
+    spec: SweepSpec,
+    storage: Storage,
+    cluster: Cluster,
+    scratch: str,
+    training: OwnTraining | None,
 ) -> tune.Tuner:
     slot = tune.with_resources(
-        tune.with_parameters(SlotActor, controller=controller, spec=spec, storage=storage),
+        tune.with_parameters(SlotActor, controller=controller, spec=spec, storage=storage, training=training),
         _slot_bundle(spec.resources, cluster),
     )
     # Tune keeps one class for each name; of two sweeps in one process, both would get the controller of the later one.

@@ -7,6 +7,7 @@ import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -25,6 +26,8 @@ from raybayes.seeds import derive
 from raybayes.store import tables
 from raybayes.store.checkpointing import checkpoints
 from raybayes.store.layout import Layout
+from raybayes.store.trial_files import TrialFolder
+from raybayes.store.trial_log import TrialLog
 
 
 @functools.lru_cache(maxsize=8)
@@ -86,6 +89,8 @@ class TrialContext:
         self._saved_step = 0
         self._checkpointer = AsyncCheckpointer(run, controller, group, WALL, self.log)
         self._unsaved: Callable[[], State] | None = None
+        self._trial_dir: TrialFolder | None = None
+        self._trial_log: TrialLog | None = None
         self.times = TimeBreakdown()
 
     # -- what the contract promises --------------------------------------------------------------------------
@@ -153,6 +158,16 @@ class TrialContext:
         folder, _, part = name.partition("/")
         tables.save_table(self._layout, folder, part or f"rank-{self.rank}", self._run.trial, self._run.repeat, table)
 
+    def trial_dir(self) -> Path:
+        if self._trial_dir is None:
+            self._trial_dir = TrialFolder(self._layout, *self._run.key)
+        return self._trial_dir.path
+
+    def write_log(self, line: str) -> None:
+        if self._trial_log is None:
+            self._trial_log = TrialLog(self._layout, *self._run.key)
+        self._trial_log.write(line)
+
     # -- what the executor calls -----------------------------------------------------------------------------
 
     def save(self) -> None:
@@ -165,6 +180,10 @@ class TrialContext:
     def close(self) -> None:
         """Leave no thread and no file of this machine behind; the run has ended, in whatever way."""
         self._checkpointer.close()
+        if self._trial_log is not None:
+            self._trial_log.close()
+        if self._trial_dir is not None:
+            self._trial_dir.close()
 
     def _save(self, wait: bool) -> None:
         if self._unsaved is not None and self._saved_step != self._step:
@@ -176,7 +195,7 @@ class TrialContext:
         return self._seconds_before + self._clock.elapsed() - self._began
 
     def _check(self, metrics: Mapping[str, float]) -> None:
-        for name in metrics:
+        for name in () if self._project.open_metrics else metrics:
             if name not in self._known:
                 known = ", ".join(self._known)
                 raise TrialError(f"{self._project.name} reported undeclared metric {name!r}; it declares {known}.")

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from raybayes.reporting import ranking
 from raybayes.reporting.figures import style
+from raybayes.reporting.ranking import Floats
 from raybayes.search.objective import Objective
 
 MOST_PAIRS = 3
@@ -78,10 +79,15 @@ def _front(axes: Axes, done: pa.Table, pair: tuple[Objective, Objective], front:
         zorder=4,
         label="Pareto front",
     )
-    every = max(1, -(-len(order) // _LABELLED))
+    _label_trials(axes, trial[order], x[order], y[order], pair)
+
+
+def _label_trials(axes: Axes, trial: Floats, x: Floats, y: Floats, pair: tuple[Objective, Objective]) -> None:
+    """Write the numbers of some trials of the front at their points."""
+    every = max(1, -(-len(trial) // _LABELLED))
     right, up = (objective.direction == "maximize" for objective in pair)  # the better side, which is empty
     axes.margins(0.08)
-    for row in order[::every]:
+    for row in range(0, len(trial), every):
         axes.annotate(
             f"{trial[row]:.0f}",
             (x[row], y[row]),

@@ -65,6 +65,14 @@ def read_reports(layout: Layout) -> pa.Table:
     return _keep_latest_attempts(_concatenate(pieces))
 
 
+def trials_of_bursts(layout: Layout) -> dict[int, list[int]]:
+    """Which trials have reported in each burst."""
+    found: dict[int, set[int]] = {}
+    for burst, _, path in list_report_files(layout):
+        found.setdefault(burst, set()).update(_read(layout.storage, path)["trial"].to_pylist())
+    return {burst: sorted(trials) for burst, trials in sorted(found.items())}
+
+
 def list_report_files(layout: Layout) -> list[tuple[int, int | None, str]]:
     """(burst, part or None, path) of every file of reports, by burst and part."""
     found = []

@@ -6,7 +6,8 @@ import pyarrow as pa
 import pytest
 
 from raybayes.clock import VirtualClock
-from raybayes.reporting.page.make_page import make_page, render_page, write_page
+from raybayes.reporting.page.html import render_page
+from raybayes.reporting.page.make_page import make_page, write_page
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
 

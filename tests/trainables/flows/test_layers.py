@@ -83,18 +83,19 @@ def test_the_log_determinant_is_that_of_the_jacobian(name):
         assert log_det[row].item() == pytest.approx(found.item(), abs=1e-9)
 
 
-@pytest.mark.parametrize("bound", ["tanh", "sigmoid"])
+@pytest.mark.parametrize("bound", ["tanh", "sigmoid", "half"])
 @given(raw=st.floats(-1e6, 1e6))
 @settings(max_examples=60, deadline=None)
 def test_scales_stay_away_from_zero_and_infinity(bound, raw):
     scale = layers.log_scale(torch.tensor(raw, dtype=torch.float32), bound).exp().item()
-    low, high = {"tanh": (math.exp(-2), math.exp(2)), "sigmoid": (0.01, 1.0)}[bound]
+    low, high = {"tanh": (math.exp(-2), math.exp(2)), "sigmoid": (0.01, 1.0), "half": (0.5, 1.0)}[bound]
     assert low * 0.999 <= scale <= high * 1.001
 
 
 def test_a_coupling_starts_as_a_fixed_scaling():
     x = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
-    for bound, expected in (("tanh", 1.0), ("sigmoid", 0.01 + 0.99 / (1 + math.exp(-2)))):
+    for bound, expected in (("tanh", 1.0), ("sigmoid", 0.01 + 0.99 / (1 + math.exp(-2))),
+                            ("half", 0.5 + 0.5 / (1 + math.exp(-2)))):  # fmt: skip
         layer = Coupling(6, Mlp(3, 6, values()), Mlp(3, 6, values()), bound=bound)
         y, log_det = layer(x)
         torch.testing.assert_close(y, x * expected)

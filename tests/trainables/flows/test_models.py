@@ -278,3 +278,21 @@ def test_chunks_of_classes_set_up_the_same_flow_bit_for_bit(preset, shape, class
     for weights, density in found[1:]:
         assert all(torch.equal(value, found[0][0][key]) for key, value in weights.items())
         assert torch.equal(density, found[0][1])
+
+
+def test_deep_flows_on_pictures_keep_their_inverse_as_weights_move():
+    """28 x 28, 21 nets, all weights moved by N(0, 0.05^2) after the set-up: the preset's bound against the old one."""
+    generator = torch.Generator().manual_seed(0)
+    x, labels = torch.rand(32, 1, 28, 28, generator=generator, dtype=torch.float64), torch.arange(32) % 10
+    errors = {}
+    for bound in ("half", "tanh"):
+        flow = build_flow(Config(preset="cpu", bound=bound), (1, 28, 28), 10, torch.Generator().manual_seed(0)).double()
+        flow.initialise(x)
+        moved = torch.Generator().manual_seed(1)
+        with torch.no_grad():
+            for parameter in flow.parameters():
+                parameter.add_(0.05 * torch.randn(parameter.shape, generator=moved, dtype=torch.float64))
+            errors[bound] = (flow.decode(*flow.latents(x, labels), labels) - x).abs().max().item()
+    assert Config(preset="cpu").bound == "half"
+    assert errors["half"] < 1e-6
+    assert not errors["tanh"] < 0.1

@@ -116,6 +116,10 @@ def test_new_samples_come_from_the_command_line(finished, tmp_path, capsys):
     first, *_, last = finished.findings().figures
     assert first.startswith("Validation error and bits/dim over training")
     assert last.startswith("Density and samples")
+    left, right, *_ = finished.findings().figures[last].axes
+    assert right.images[0].get_clim() == (0, 1), "a probability's colours do not depend on the run"
+    first, second, ringed = (len(drawn.get_offsets()) for drawn in left.collections)
+    assert (first + second, ringed) == (100, 10), "the labelled points are ringed"
     assert main(["rescore", finished.path, "--csv", str(tmp_path / "x.csv")]) == 2
     assert "CSV cannot hold the column 'values'" in capsys.readouterr().err
     assert main(["rescore", finished.path, "-s", "trial=4"]) == 2
@@ -127,7 +131,7 @@ def test_a_grid_of_splits_becomes_one_line_with_its_error(tmp_path):
     found = rb.sweep("flows", space="COMPARE_TOYS", sampler="grid", trials=10, config=config, storage=str(tmp_path),
                      name="grid", executor="local")  # fmt: skip
     assert found.document["objectives"][1]["name"] == "bpd", "two objectives unless the user names others"
-    title, _ = found.findings().tables
+    title, *_ = found.findings().tables
     rows = found.findings().tables[title].to_pylist()
     error, bits = next(iter(found.findings().figures.values())).axes
     assert [axes.get_ylabel() for axes in (error, bits)] == ["validation error", "bits/dim"]

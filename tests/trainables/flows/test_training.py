@@ -25,14 +25,14 @@ from trainables.flows.data.files import own_examples
 from trainables.flows.data.labels import check_labels, choose_labelled
 from trainables.flows.data.streams import Stream, shifted
 from trainables.flows.data.toys import points, true_log_joint
-from trainables.flows.evaluation import score
+from trainables.flows.evaluation import inverse_error, score
 from trainables.flows.guard import first_non_finite
 from trainables.flows.models.build import build_flow
 from trainables.flows.models.flow import Terms
 from trainables.flows.objectives import loss
 from trainables.flows.progress import make_optimiser, step_size
 from trainables.flows.sampling import pictures_from
-from trainables.flows.training import Means, Run, update
+from trainables.flows.training import Means, Run, _require_inverse, update
 
 CPU = torch.device("cpu")
 
@@ -252,6 +252,10 @@ def test_weight_decay_spares_all_but_matrices():
     assert {value.dim() for value in decayed["params"]} == {2}
     assert {value.dim() for value in spared["params"]} == {1}
     assert (decayed["weight_decay"], spared["weight_decay"]) == (config.weight_decay, 0.0)
+    shift = build_flow(Config(head={"kind": "shift"}), (2,), 2, torch.Generator().manual_seed(0))
+    assert any(
+        value is shift.head.levels[0][0].means for value in make_optimiser(config, shift).param_groups[1]["params"]
+    )
 
 
 def test_a_layer_that_breaks_is_named(perturbed, alone):
@@ -459,3 +463,18 @@ def test_the_presets_values_lie_in_the_spaces_that_name_them(space):
 )
 def test_values_that_change_nothing_are_said(values, said):
     assert without_effect(Config(**values)) == said
+
+
+def test_a_flow_without_an_inverse_stops_the_run(alone):
+    config = Config(points=100, validation=20)
+    data = fresh(config, None, CPU)
+    flow = build_flow(config, data.shape, 2, torch.Generator().manual_seed(0)).eval()
+    flow.initialise(data.train.x)
+    assert inverse_error(flow, data.test) < 1e-5
+    _require_inverse(Run(config, flow), data)
+    with torch.no_grad():
+        flow.trunk.layers[2].log_scale.fill_(-60.0)  # an ActNorm: 1e-26, and what its shift takes off stays off
+        flow.trunk.layers[5].shift.fill_(1e6)
+    assert inverse_error(flow, data.test) > 0.1
+    with pytest.raises(TrialError, match=r"not invertible: .* misses them by .* use bound = half"):
+        _require_inverse(Run(config, flow), data)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from trainables.flows.data.toys import points
+from trainables.flows.data.examples import fresh
 from trainables.flows.weights import Trained
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ def plane(trained: Trained, samples: Tensor, labels: Tensor) -> Figure:
     from matplotlib.figure import Figure
 
     config = trained.config
-    drawn = torch.Generator().manual_seed(config.split_seed)
-    true_x, true_y = points(config.dataset, config.points, config.spread, drawn)
+    data = fresh(config, None, torch.device("cpu"))
+    true_x, true_y = data.train.x, data.train.labels
     figure = Figure(figsize=(7.0, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     low, high = true_x.min(0).values - 0.4, true_x.max(0).values + 0.4
@@ -67,12 +67,18 @@ def plane(trained: Trained, samples: Tensor, labels: Tensor) -> Figure:
     seen = left.imshow(density.numpy(), origin="lower", extent=extent, cmap="Greys", aspect="auto")
     figure.colorbar(seen, ax=left, label="log p(x), nats")
     _scatter(left, true_x, true_y)
-    left.set_title("training points, not all of them labelled")
+    ringed = true_x[data.labelled].numpy()
+    left.scatter(ringed[:, 0], ringed[:, 1], s=36, facecolors="none", edgecolors="black", linewidths=1.0)
+    left.set_title(f"training points, the {len(ringed)} labelled ones ringed")
     posterior = joint.softmax(1)[:, 1].view(shape)
-    seen = right.imshow(posterior.numpy(), origin="lower", extent=extent, cmap="RdBu_r", aspect="auto", alpha=0.5)
+    seen = right.imshow(
+        posterior.numpy(), origin="lower", extent=extent, cmap="RdBu_r", aspect="auto", alpha=0.5, vmin=0, vmax=1
+    )
     figure.colorbar(seen, ax=right, label="p(y = 1 | x)")
+    if posterior.min() < 0.5 < posterior.max():
+        right.contour(across.numpy(), up.numpy(), posterior.numpy(), levels=[0.5], colors="black", linewidths=1.0)
     _scatter(right, samples, labels)
-    right.set(title="samples of the flow", xlim=extent[:2], ylim=extent[2:])
+    right.set(title="samples of the flow, line: p = 0.5", xlim=extent[:2], ylim=extent[2:])
     for axes in (left, right):
         axes.grid(visible=False)
     return figure

@@ -14,6 +14,7 @@ from raybayes.errors import DataError
 from trainables.flows.analysis import figures
 from trainables.flows.analysis.comparison import comparison_table
 from trainables.flows.analysis.curves import curves
+from trainables.flows.calibration import calibration_error, reliability
 from trainables.flows.config import TOYS
 from trainables.flows.sampling import as_pictures, class_samples, samples_table
 from trainables.flows.weights import Trained, best_with_weights, load_trained
@@ -47,6 +48,8 @@ def findings(finished: Finished) -> Findings:
     runs = runs.append_column("config_without_split", pa.array(alike))
     counts = f"{runs['n_val'][0]} validation and {runs['n_test'][0]} test examples"
     tables = {f"Test scores by setting, mean over label splits ({counts})": comparison_table(runs)}
+    if "predictions" in finished.tables:
+        tables |= _calibration(finished, runs)
     if "data" in finished.tables:
         first = finished.table("data", runs["trial"][0].as_py(), runs["repeat"][0].as_py())
         tables["What the data were used for"] = first.select(["what", "name", "use"])
@@ -56,6 +59,17 @@ def findings(finished: Finished) -> Findings:
         trial = best_with_weights(finished)
         drawn |= pictures(load_trained(finished, trial), f"trial {trial}", SampleSettings())[1]
     return Findings(tables, drawn, runs.drop_columns(["config_without_split"]))
+
+
+def _calibration(finished: Finished, runs: pa.Table) -> dict[str, pa.Table]:
+    """Reliability of the run of lowest validation error on its test examples."""
+    best = min(runs.to_pylist(), key=lambda row: (row["error"], row["trial"], row["repeat"]))
+    rows = finished.table("predictions", best["trial"], best["repeat"])
+    right = [k == label for k, label in zip(rows["predicted"].to_pylist(), rows["label"].to_pylist(), strict=True)]
+    confidence = rows["confidence"].to_pylist()
+    error = calibration_error(confidence, right)
+    title = f"Reliability of trial {best['trial']} on the test examples (expected calibration error {error:.4f})"
+    return {title: reliability(confidence, right)}
 
 
 def resampled(finished: Finished, settings: SampleSettings) -> Findings:
@@ -98,8 +112,10 @@ def pictures(trained: Trained, name: str, settings: SampleSettings) -> tuple[pa.
         way = as_pictures(figures.between(trained, 10, generator), seen_as_pictures, trained.projection)
         assert way is not None, "what samples are, the way between two of them is too"
         return table, {
-            f"Samples by class, {name}": figures.picture_grid(first, rows, figures.rows_of(trained.names[:rows])),
-            f"Between two samples of a class, {name}": figures.picture_grid(
+            f"Samples by class (a row per class, temperature {settings.temperature:g}), {name}": figures.picture_grid(
+                first, rows, figures.rows_of(trained.names[:rows])
+            ),
+            f"Between two samples of a class (a row per class), {name}": figures.picture_grid(
                 way[: rows * 10], rows, figures.rows_of(trained.names[:rows])
             ),
         }

@@ -18,7 +18,14 @@ TOYS = ("moons", "circles")
 
 _MASKED = {"kind": "masked_glow", "levels": 3, "checkerboards": 3, "steps": 2, "net": "resnet", "start": "eye"}
 _DEEP = {"kind": "flow", "levels": 2, "steps": 4}
-_PICTURES = {"labels": 100, "batch": 256, "labelled_share": 1 / 3, "lr": 1e-3, "dataset": "mnist-sample"}
+_PICTURES = {
+    "bound": "half",
+    "labels": 100,
+    "batch": 256,
+    "labelled_share": 1 / 3,
+    "lr": 1e-3,
+    "dataset": "mnist-sample",
+}
 _SHORT = {"batch": 96, "labelled_share": 0.25, "lr": 3e-3, "warmup": 50, "objective": "hybrid"}
 _VECTORS = {
     **_SHORT,

@@ -118,8 +118,9 @@ class Values(BaseModel):
     alpha: float = Field(0.05, gt=0, lt=1, description="Margin of the logit of pictures. [P] 0.05")
     trunk: TrunkValues = Field(default_factory=TrunkValues, description="f, the unconditional part")
     head: HeadValues = Field(default_factory=HeadValues, description="h, the conditional part")
-    bound: Literal["tanh", "sigmoid"] = Field(
-        "tanh", description="How scales are kept away from 0; [P] sigmoid, no floor"
+    bound: Literal["tanh", "sigmoid", "half"] = Field(
+        "tanh",
+        description="Range of scales: tanh 0.14..7.4, sigmoid 0.01..1, half 0.5..1 (deep flows). [P] sigmoid, no floor",
     )
     objective: Objective = Field("generative", description="What is minimised. [P] generative")
     loss: LossValues = Field(default_factory=LossValues, description="Weights of its terms")

@@ -137,7 +137,7 @@ def fresh(config: Config, tables: Mapping[str, pa.Table] | None, device: torch.d
     projection = make_projection(config, raw[rows], features, config.dataset)
 
     def seen(of: Tensor, of_labels: Tensor) -> Examples:
-        x = _shrink(of, config) if projection is None else projection(of)
+        x = shrink(of, config) if projection is None else projection(of)
         return Examples(x.to(device), of.to(device), of_labels.to(device))
 
     train, test = seen(raw[rows], labels[rows]), seen(*found.test)
@@ -255,7 +255,7 @@ def _require_finite(raw: Tensor, where: str) -> None:
         )
 
 
-def _shrink(pictures: Tensor, config: Config) -> Tensor:
+def shrink(pictures: Tensor, config: Config) -> Tensor:
     """uint8 pictures with blocks averaged (rounded to whole values) and black edges added; vectors as they are."""
     if pictures.dtype != torch.uint8 or (config.shrink == 1 and not config.pad):
         return pictures

@@ -24,7 +24,7 @@ from trainables.flows.data.columns import Feature, choose_features, matrix
 from trainables.flows.data.labels import fifth_of_each
 from trainables.flows.data.naming import class_numbers
 
-_PICTURES = ("image", "jpeg", "png")
+PICTURES = ("image", "jpeg", "png")
 _SPLITS = {
     "all": "train",
     "train": "train",
@@ -72,14 +72,14 @@ def own_examples(config: Config, tables: Mapping[str, pa.Table]) -> Raw:
     where = config.dataset
     parts, notes = _parts(where, tables)
     every = pa.concat_tables(parts.values(), promote_options="permissive")
-    pictures = [name for name in _PICTURES if name in every.column_names]
+    pictures = [name for name in PICTURES if name in every.column_names]
     if pictures and not TRUNKS[config.trunk.kind].pictures and not config.pca:
         raise DataError(f"{where}: column {pictures[0]!r} holds pictures, but preset = {config.preset} is for vectors;"
                         f" use preset = cpu or another for pictures, or set pca.")  # fmt: skip
     labels, names = _labels(parts, config, where)
     features, dropped = _features(every, pictures, config, where)
     examples = {
-        name: _pictures(table, where) if pictures else matrix(table, features, _at(where, name, parts))
+        name: read_pictures(table, where) if pictures else matrix(table, features, _at(where, name, parts))
         for name, table in parts.items()
     }
     _require_one_shape(examples, where)
@@ -180,8 +180,9 @@ def _require_one_shape(examples: Mapping[str, Tensor], where: str) -> None:
             raise DataError(f"{where}: train has examples of shape {wanted}, {name} {tuple(found.shape[1:])}.")
 
 
-def _pictures(table: pa.Table, where: str) -> Tensor:
-    column = next(name for name in _PICTURES if name in table.column_names)
+def read_pictures(table: pa.Table, where: str) -> Tensor:
+    """Encoded pictures of one size, (n, channels, height, width) uint8. DataError names the row that is none."""
+    column = next(name for name in PICTURES if name in table.column_names)
     first = table[column][0].as_py() if len(table) else None
     try:
         with Image.open(io.BytesIO(first or b"")) as picture:

@@ -10,10 +10,10 @@ from torch.utils.checkpoint import checkpoint
 
 from trainables.flows.layers.layer import Layer, halves
 
-Bound = Literal["tanh", "sigmoid"]
+Bound = Literal["tanh", "sigmoid", "half"]
 
 _TANH_LIMIT = 2.0  # |log s| stays below it
-_SIGMOID_FLOOR = 1e-2  # s stays above it
+_FLOORS = {"sigmoid": 1e-2, "half": 0.5}  # s stays above it
 
 
 def log_scale(raw: Tensor, bound: Bound) -> Tensor:
@@ -21,13 +21,14 @@ def log_scale(raw: Tensor, bound: Bound) -> Tensor:
 
     tanh: log s = 2 tanh(raw / 2), s in (0.14, 7.4), s = 1 at raw = 0. sigmoid: s = 0.01 + 0.99 sigmoid(raw + 2), the
     released code's form with a floor; s = 0.882 at raw = 0. Without a floor, log s of a badly scaled net underflows
-    and the inverse is NaN even in float64.
+    and the inverse is NaN even in float64. half: the same form with the floor 1/2, s in (1/2, 1): what a chain of
+    couplings divides by when it is inverted stays so near to 1 that deep flows on pictures keep an inverse.
     """
     match bound:
         case "tanh":
             return _TANH_LIMIT * torch.tanh(raw / _TANH_LIMIT)
-        case "sigmoid":
-            return torch.log(_SIGMOID_FLOOR + (1 - _SIGMOID_FLOOR) * torch.sigmoid(raw + 2))
+        case "sigmoid" | "half":
+            return torch.log(_FLOORS[bound] + (1 - _FLOORS[bound]) * torch.sigmoid(raw + 2))
         case _ as unknown:
             assert_never(unknown)
 
