@@ -25,12 +25,14 @@ from trainables.permutations.analysis.comparison import entries, score_table
 RLOO = {"estimator": "rloo", "scale_by_std": True, "lr": 0.1, "reports": 5}
 SMALL = ("burma14", "gr17", "ulysses22", "fri26", "bayg29")
 LARGE = ("att48", "eil51", "berlin52", "brazil58", "st70", "eil101", "bier127", "ch130")
+PLAIN = {"spread": 0.0, "memory": False, "collapse": 1.0, "descent": 0.0}  # gradients alone, as published
 Settings = dict[str, Any]
 
 
 def tours() -> Iterator[Settings]:
     """Up to 30 cities many short starts, above that one long one. Found on gr17, ulysses22, fri26, and on att48."""
-    common = {**RLOO, "task": "tsp", "dataset": "tsp", "precision": "float32", "init_scale": 1.0, "entropy": 0.1}
+    common = {**RLOO, "task": "tsp", "dataset": "tsp", "precision": "float32", "init_scale": 1.0, "entropy": 0.1,
+              **PLAIN}  # fmt: skip
     for name in SMALL:
         starts, runs = (32, 8) if name == "bayg29" else (8, 4)
         many = {"init_scale": 2.0, "samples": 16, "restarts": starts, "evaluations": 16_000 * starts, "runs": runs}
@@ -40,19 +42,23 @@ def tours() -> Iterator[Settings]:
 
 
 def graphs() -> Iterator[Settings]:
-    """Erdos-Renyi graphs with d edges, raw and standardised."""
-    common = {**RLOO, "task": "causal", "samples": 64, "runs": 8, "precision": "float32"}
-    for d, evaluations in ((20, 64_000), (50, 32_000)):
+    """Erdos-Renyi graphs with d edges, raw and standardised, by BIC."""
+    common = {**RLOO, "task": "causal", "samples": 64, "runs": 5, "causal.score": "bic", "reports": 1}
+    for d, evaluations in ((10, 8_000), (20, 16_000), (50, 32_000)):
         for standardise in (False, True):
             yield {**common, "causal.d": d, "causal.standardise": standardise, "evaluations": evaluations}
 
 
 def sachs() -> Iterator[Settings]:
-    """All 7,466 cells: many short starts (found on the cells of the other five experiments), and one long one."""
+    """All 7,466 cells at 16,000 and 128,000 evaluations: the search as it is, and without what wakes it up."""
     common = {**RLOO, "task": "causal", "dataset": "sachs", "causal.graph": "sachs", "causal.score": "bic",
-              "causal.cells": "all", "evaluations": 128_000, "runs": 8}  # fmt: skip
-    yield {**common, "lr": 0.5, "samples": 4, "restarts": 256, "entropy": 0.3}
-    yield {**common, "samples": 128, "controls": False}
+              "causal.cells": "all", "runs": 10}  # fmt: skip
+    for evaluations in (16_000, 128_000):
+        yield {**common, "evaluations": evaluations, "samples": 128}
+        yield {**common, "evaluations": evaluations, "samples": 16, "restarts": 8, "controls": False}
+        yield {**common, **PLAIN, "evaluations": evaluations, "samples": 128, "controls": False}
+    many = {"evaluations": 128_000, "lr": 0.5, "samples": 4, "restarts": 256, "entropy": 0.3, "controls": False}
+    yield {**common, **PLAIN, **many}
 
 
 def ranking() -> Iterator[Settings]:

@@ -1,15 +1,24 @@
-"""Loading a data set by name, or a user's own Parquet file by its path."""
+"""Loading a data set by name, or a user's own file by its path."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 
 from raybayes.data.files.tables import read_parquet, split_by
+from raybayes.data.files.text import read_csv, read_svmlight
 from raybayes.data.places import Origin, locate
 from raybayes.data.registry.catalogue import describe
 from raybayes.errors import DataError
+
+READERS: dict[str, Callable[[Path], pa.Table]] = {
+    ".parquet": read_parquet,
+    ".csv": read_csv,
+    ".svm": read_svmlight,
+    ".libsvm": read_svmlight,
+}
 
 
 def load(name: str, data_dir: str | None = None) -> dict[str, pa.Table]:
@@ -19,8 +28,8 @@ def load(name: str, data_dir: str | None = None) -> dict[str, pa.Table]:
     then in `RAYBAYES_DATA`, then in the user's cache, and never replaced by its sample.
 
     Args:
-        name: a data set, or the path of a Parquet file (it ends in ".parquet"; relative to the working folder, else to
-            `data_dir`), whose column `split`, if any, gives the splits.
+        name: a data set, or the path of a file (.parquet, .csv, or svmlight with qid: .svm, .libsvm; relative to the
+            working folder, else to `data_dir`), whose column `split`, if any, gives the splits.
 
     Raises:
         DataError: unknown name; not found; unreadable; a column is missing, has another type, or has empty cells.
@@ -37,7 +46,7 @@ def load(name: str, data_dir: str | None = None) -> dict[str, pa.Table]:
         dataset = describe(name)
         return dataset.read(dataset, found.files)
     path = found.files[name]
-    table = read_parquet(path)
+    table = READERS[path.suffix](path)
     return split_by(table, path) if "split" in table.column_names else {"all": table}
 
 
@@ -55,9 +64,9 @@ def origin(name: str, data_dir: str | None = None) -> Origin:
     for path in tried:
         if path.is_file():
             return Origin("file", path.parent, {name: path})
-    raise DataError(f"{' or '.join(map(str, tried))} does not exist; give the path of an existing Parquet file.")
+    raise DataError(f"{' or '.join(map(str, tried))} does not exist; give the path of an existing file.")
 
 
 def is_path(name: str) -> bool:
-    """Whether the name of a data set is the path of a Parquet file."""
-    return name.endswith(".parquet")
+    """Whether the name of a data set is the path of a file: it ends in .parquet, .csv, .svm or .libsvm."""
+    return name.endswith(tuple(READERS))

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from raybayes.errors import SpecError, TrialError
+from trainables.permutations.descent import Moves, descend
+from trainables.permutations.memory import Memory
 
 
 class Cost(Protocol):
@@ -58,14 +60,20 @@ class Recorder:
         runs: R.
         dtype: of the costs that come back.
         restarts: how many of those runs share one budget; counts are per run.
+        memory: orders seen, which are not evaluated again; None: every order is.
+
+    Attributes:
+        repeats: (R,), the share of the last call's orders that were not new; only with a memory.
 
     Raises:
         SpecError: the cost has another shape than (R, S).
         TrialError: a cost is NaN or infinite.
     """
 
-    def __init__(self, cost: Cost, runs: int, dtype: torch.dtype, device: torch.device, restarts: int = 1) -> None:
+    def __init__(self, cost: Cost, runs: int, dtype: torch.dtype, device: torch.device, restarts: int = 1,
+                 memory: Memory | None = None) -> None:  # fmt: skip
         self.cost, self.runs, self.dtype, self.restarts = cost, runs, dtype, restarts
+        self.memory, self.repeats = memory, torch.zeros(0)
         self._relaxable = (
             cost if isinstance(cost, RelaxedCost) else None
         )  # checking at each call would cost more than f
@@ -99,7 +107,11 @@ class Recorder:
 
     def __call__(self, order: Tensor) -> Tensor:
         """Costs (R, S), counted; the best ordering of each run is kept."""
-        values = self.look(order)
+        if self.memory is None:
+            values = self.look(order)
+        else:
+            values, new = self.memory.evaluate(order, self.look, self.dtype)
+            self.repeats = 1 - new.to(self.dtype).mean(-1)
         self.evaluations += order.shape[1]
         lowest, where = values.min(-1)
         better = lowest < self.best
@@ -109,6 +121,32 @@ class Recorder:
         self.best = torch.where(better, lowest, self.best)
         self.best_order = torch.where(better.unsqueeze(-1), order[rows, where], self.best_order)
         return values
+
+    @property
+    def spent(self) -> float:
+        """Evaluations of a run, mean over runs; orders that the memory knew are not among them."""
+        if self.memory is None:
+            return float(self.evaluations * self.restarts)
+        return sum(self.memory.spent) / len(self.memory.spent)
+
+    def improve(self, left: Tensor, generator: torch.Generator, kind: Moves) -> None:
+        """Descend from the best orders of each run's starts; `left` (runs,) are the evaluations that it may spend."""
+        runs = self.runs // self.restarts
+        first = torch.arange(runs, device=self.best.device) * self.restarts
+        rank = self.best.reshape(runs, self.restarts).argsort(-1)
+        starts = self.best_order[first.unsqueeze(1) + rank].cpu()
+        values, orders = descend(self._counted, starts, left, generator, kind)
+        row = first + rank[:, 0]
+        values, orders = values.to(self.best), orders.to(self.best.device)
+        better = values < self.best[row]
+        self.best[row[better]], self.best_order[row[better]] = values[better], orders[better]
+
+    def _counted(self, order: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
+        order = order.to(self.best.device)
+        if self.memory is None:
+            return self.look(order).cpu(), torch.ones(order.shape[:-1], dtype=torch.bool)
+        values, new = self.memory.evaluate(order, self.look, self.dtype, active)
+        return values.cpu(), new.cpu()
 
     def relaxed(self, matrix: Tensor) -> RelaxedValue:
         """The relaxed cost with its derivatives, counted separately."""

@@ -15,19 +15,22 @@ import torch
 from torch import Tensor
 
 from raybayes.contract import Context, Stop
+from trainables.permutations.collapse import row_seeds
 from trainables.permutations.config import Config
 from trainables.permutations.costs import Recorder
 from trainables.permutations.distributions.noise import Streams
 from trainables.permutations.estimators import ControlVariate
 from trainables.permutations.estimators.build import apply_schedules, build_estimator
+from trainables.permutations.memory import Memory
 from trainables.permutations.optimiser import OrderOptimiser
 from trainables.permutations.tasks.problem import Free
-from trainables.permutations.training import Trial, updates
+from trainables.permutations.training import Trial, new_collapse, updates
 
 MOST = 256
 MEMORY = 2**30  # bytes of all trials' tensors in one update
 COPIES = 16  # tensors of the largest shape that an update holds at once, about
 LARGE = 1000  # cities of a tour whose instance's name does not end in their number
+OWN = 50  # columns that a user's own table is taken to have
 FREE: dict[str, Any] = {
     **dict.fromkeys(("lr", "momentum", "entropy", "init_scale", "eval_samples", "controls"), True),
     "critic": {"lr", "tau", "eta"},
@@ -68,7 +71,9 @@ def _items(config: Config) -> int:
     if config.task == "tsp":
         found = re.search(r"\d+$", config.tsp.instance)
         return int(found.group()) if found else LARGE
-    return config.items or 11  # Sachs' proteins
+    if config.task == "causal" and config.causal.graph == "own":
+        return OWN
+    return config.known_items or 11  # Sachs' proteins
 
 
 def train(configs: Sequence[Config], contexts: Sequence[Context]) -> None:
@@ -106,6 +111,7 @@ def _advance(trials: Sequence[Trial]) -> None:
             trial.config, trial.estimator, due - 1
         )  # the measuring sees the entropy's weight of the last update
         trial.update = due
+        trial.finish()
 
 
 def _stacked(trials: Sequence[Trial]) -> OrderOptimiser:
@@ -130,15 +136,21 @@ def _stacked(trials: Sequence[Trial]) -> OrderOptimiser:
         entropy,
     )
     cost = first.problem.cost_with([trial.problem for trial in trials[1:]])
-    f = Recorder(cost, len(theta), theta.dtype, theta.device, first.config.restarts)
+    seen = [seen for trial in trials if trial.f.memory is not None for seen in trial.f.memory.seen]
+    rowwise = bool(getattr(cost, "rowwise", False))
+    memory = Memory(cost.n, seen, rowwise, theta.device) if seen else None
+    f = Recorder(cost, len(theta), theta.dtype, theta.device, first.config.restarts, memory)
+    policy = Free(theta)
+    seeds = [seed for trial in trials for seed in row_seeds(trial.seed, rows)]
     optimiser = OrderOptimiser(
-        Free(theta),
+        policy,
         estimator,
         f,
         first.config.samples,
         column([config.lr for config in configs]),
         column([config.critic.lr for config in configs]),
         first.config.critic.updates,
+        collapse=new_collapse(first.config, policy, seeds),
     )
     optimiser.load(_joined([trial.optimiser.state() for trial in trials]))
     if isinstance(estimator, ControlVariate):  # also if they are not learnt, and so not part of the state

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from trainables.permutations.adam import Adam
+from trainables.permutations.collapse import Collapse
 from trainables.permutations.costs import Recorder
 from trainables.permutations.distributions.noise import Source
 from trainables.permutations.estimators import Estimate, Estimator
@@ -34,6 +35,7 @@ class OrderOptimiser:
         critic_updates: variance steps per update; all but one draw their own samples.
         mask: (rows, n), False where theta must not move; None: everywhere it may.
         reduce: the mean over workers.
+        collapse: restarts rows whose samples are no new orders; None: none is restarted.
     """
 
     def __init__(
@@ -48,11 +50,13 @@ class OrderOptimiser:
         weight_decay: float = 0.0,
         mask: Tensor | None = None,
         reduce: Reduce = alone,
+        collapse: Collapse | None = None,
     ) -> None:
         self.policy, self.estimator, self.f = policy, estimator, f
         self._samples, self._lr, self._critic_updates = samples, lr, critic_updates
         self._mask, self._reduce = mask, reduce
-        self._adam = Adam(policy.parameters(), weight_decay)
+        self.collapse = collapse
+        self._adam = Adam(policy.parameters(), weight_decay, ages=collapse is not None)
         self._critic_flat = _in_one_piece(estimator.parameters())
         self._critic_adam = None if self._critic_flat is None else Adam([self._critic_flat])
         self._critic_lr = critic_lr
@@ -68,6 +72,10 @@ class OrderOptimiser:
             self._learn_critic(estimate)
         self._adam.step(self.policy.backward(theta, gradient), self._lr * lr_factor)
         self._observe(estimate)
+        if self.collapse is not None:
+            restarted = self.collapse.observe(self._reduce(self.f.repeats), self.f.best)
+            if restarted is not None:
+                self._adam.forget(restarted)
         return estimate
 
     @torch.no_grad()
@@ -102,6 +110,7 @@ class OrderOptimiser:
             "adam": self._adam.state(),
             "critic_adam": None if self._critic_adam is None else self._critic_adam.state(),
             "f": self.f.state(),
+            "collapse": None if self.collapse is None else self.collapse.state(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -114,6 +123,8 @@ class OrderOptimiser:
         if self._critic_adam is not None:
             self._critic_adam.load(state["critic_adam"])
         self.f.load(state["f"])
+        if self.collapse is not None:
+            self.collapse.load(state["collapse"])
 
 
 @torch.no_grad()

@@ -45,12 +45,14 @@ def metrics_of(
         "best": float(lowest.mean()),
         "best_se": standard_error(lowest),
         "mode": float(found.mode.mean()),
-        "evaluations": float(f.evaluations * f.restarts * workers),
+        "evaluations": f.spent * workers,
         "relaxed_evaluations": float(f.relaxed_evaluations * f.restarts * workers),
     }
     if isinstance(estimator, ControlVariate):
         metrics["tau"] = float(estimator.log_tau.exp().median())
         metrics["eta"] = float(estimator.eta.median())
+    if f.memory is not None:
+        metrics["repeats"] = f.memory.repeats
     for name, values in own.items():
         metrics[name] = float(values.double().mean())
         if name in WITH_ERROR:
@@ -58,7 +60,7 @@ def metrics_of(
     return metrics
 
 
-WITH_ERROR = ("gap", "shd", "excess", "test_ndcg5", "test_ndcg10")
+WITH_ERROR = ("gap", "shd", "skeleton_shd", "cpdag_shd", "sid", "excess", "test_ndcg5", "test_ndcg10")
 
 
 def extend(curves: Curve, found: Measured, best: Tensor, update: int, evaluations: int, runs: int) -> None:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from raybayes.errors import DataError
 
+Section = list[tuple[int, str]]  # its lines, with their numbers in the file
 Distances = npt.NDArray[np.float64]
 _COORDINATES = ("EUC_2D", "CEIL_2D", "GEO", "ATT")
 
@@ -80,12 +81,12 @@ def read_tsplib(path: Path) -> Instance:
     return Instance(header.get("NAME", path.stem).removesuffix(".tsp"), distance, points=shown)
 
 
-def _parts(lines: list[str]) -> tuple[dict[str, str], dict[str, list[str]]]:
+def _parts(lines: list[str]) -> tuple[dict[str, str], dict[str, Section]]:
     """Header entries by keyword, and the lines of each section."""
     header: dict[str, str] = {}
-    sections: dict[str, list[str]] = {}
-    current: list[str] | None = None
-    for line in (line.strip() for line in lines):
+    sections: dict[str, Section] = {}
+    current: Section | None = None
+    for number, line in enumerate((line.strip() for line in lines), 1):
         if not line or line == "EOF":
             continue
         if line.split()[0].rstrip(":").endswith("_SECTION"):
@@ -94,18 +95,26 @@ def _parts(lines: list[str]) -> tuple[dict[str, str], dict[str, list[str]]]:
             key, _, value = line.partition(":")
             header[key.strip()] = value.strip()
         elif current is not None:
-            current.append(line)
+            current.append((number, line))
     return header, sections
 
 
-def _numbers(path: Path, lines: list[str]) -> list[float]:
-    try:
-        return [float(word) for line in lines for word in line.split()]
-    except ValueError as error:
-        raise DataError(f"{path}: {error}; a section must hold numbers only.") from None
+def _numbers(path: Path, lines: Section) -> list[float]:
+    """The numbers of a section's lines; DataError names the line of a word that is no finite number."""
+    found = []
+    for number, line in lines:
+        for word in line.split():
+            try:
+                value = float(word)
+            except ValueError as error:
+                raise DataError(f"{path}, line {number}: {error}; a section must hold numbers only.") from None
+            if not math.isfinite(value):
+                raise DataError(f"{path}, line {number}: found {word}; coordinates and distances must be finite.")
+            found.append(value)
+    return found
 
 
-def _coordinates(path: Path, n: int, lines: list[str]) -> Distances:
+def _coordinates(path: Path, n: int, lines: Section) -> Distances:
     rows = [_numbers(path, [line]) for line in lines]
     if len(rows) != n or any(len(row) != 3 for row in rows):
         bad = next((i for i, row in enumerate(rows, 1) if len(row) != 3), None)
@@ -118,7 +127,7 @@ def _coordinates(path: Path, n: int, lines: list[str]) -> Distances:
     return np.array([row[1:] for row in sorted(rows)])
 
 
-def _explicit(path: Path, layout: str, n: int, lines: list[str]) -> Distances:
+def _explicit(path: Path, layout: str, n: int, lines: Section) -> Distances:
     layouts: dict[str, tuple[int, Callable[[], tuple[npt.NDArray[np.intp], ...]]]] = {
         "FULL_MATRIX": (n * n, lambda: tuple(np.indices((n, n)).reshape(2, -1))),
         "UPPER_ROW": (n * (n - 1) // 2, lambda: np.triu_indices(n, 1)),

@@ -148,7 +148,7 @@ def test_your_own_file_that_is_not_there(tmp_path, monkeypatch):
     with pytest.raises(DataError) as caught:
         data.load("own.parquet", "/data")
     assert str(caught.value) == (
-        f"{tmp_path}/own.parquet or /data/own.parquet does not exist; give the path of an existing Parquet file."
+        f"{tmp_path}/own.parquet or /data/own.parquet does not exist; give the path of an existing file."
     )
 
 

@@ -115,7 +115,7 @@ KINDS = [
     {"task": "tsp", "tsp": {"instance": "burma14"}, "estimator": "rebar"},
     {"task": "causal", "causal": {"d": 5}, "estimator": "reinforce_ema"},
     {"task": "causal", "causal": {"d": 5, "score": "bic"}, "estimator": "rloo", "samples": 4, "restarts": 2},
-    {"task": "causal", "causal": {"graph": "sachs", "score": "bic"}, "critic": {"of": "black_box"}},
+    {"task": "causal", "causal": {"graph": "sachs", "score": "bic"}, "estimator": "relax"},
 ]
 
 

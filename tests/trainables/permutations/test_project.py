@@ -86,7 +86,9 @@ def test_restarts_share_the_budget_and_the_best_of_them_counts(tmp_path):
     values = {"task": "tsp", "tsp.instance": "burma14", "estimator": "rloo", "samples": 8, "init_scale": 2.0, "runs": 2}
     values |= {"evaluations": 1600, "reports": 2, "restarts": 5, "entropy": 0.1}
     run = rb.train("permutations", values, storage=str(tmp_path), name="r", **HERE)
-    assert run.reports["evaluations"].to_pylist() == [800, 1600]
+    first, last = run.reports["evaluations"].to_pylist()
+    assert first <= 600  # a quarter is kept for the descent, and repeats are not counted
+    assert last == 1600
     scores = run.table("scores").to_pylist()
     assert {row["evaluations"] for row in scores if row["method"] != "nearest_neighbour"} == {1600}
     trained = [row["value"] for row in scores if (row["method"], row["metric"]) == ("trained", "cost")]
@@ -168,7 +170,7 @@ def test_two_workers_halve_the_variance_and_agree(tmp_path):
         ({"model": "matching", "task": "ranking", "estimator": "reinforce"}, "cannot use"),
         ({"estimator": "rebar", "critic.of": "black_box"}, "needs f's relaxation"),
         ({"critic.of": "black_box", "critic.width": 0}, "leaves no control variate"),
-        ({"task": "causal"}, "causal.score = least_squares has no relaxation"),
+        ({"task": "causal", "estimator": "rebar"}, "causal.score = least_squares has no relaxation"),
         ({"entropy": 1.0, "samples": 2}, "needs an estimator with the score of the order"),
         ({"entropy": 1.0, "estimator": "reinforce"}, "needs samples >= 2; found 1"),
         ({"task": "ranking", "estimator": "reinforce", "restarts": 2}, "set restarts = 1"),
@@ -178,7 +180,7 @@ def test_two_workers_halve_the_variance_and_agree(tmp_path):
         ({"dataset": "tsp"}, "does not fit task = toy"),
         ({"estimator": "exact", "toy.n": 10}, "at most 9 items"),
         ({"estimator": "exact", "task": "causal", "causal.d": 5, "causal.score": "joint"}, "needs a fixed cost"),
-        ({**CAUSAL, "causal.score": "bic", "causal.d": 16}, "needs d <= 15; found 16"),
+        ({**CAUSAL, "causal.score": "bdeu", "causal.d": 16}, "needs d <= 15; found 16"),
         ({**CAUSAL, "causal.edges": 5}, "that d = 10 allows"),
         ({**CAUSAL, "causal.rows": 10}, "otherwise the covariance is singular"),
         ({**CAUSAL, "causal.graph": "sachs", "causal.cells": "all"}, "dataset = sachs"),

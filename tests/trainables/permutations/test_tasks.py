@@ -456,3 +456,13 @@ class TestSearchesWithoutGradient:
         cost = TourCost(torch.tensor(instance.distance))
         found = annealing(cost, 4, 4000, generator(), moves="reverse")
         assert found.value.min() <= 1.05 * instance.optimum
+
+
+def test_tsplib_names_the_line_of_a_number_that_is_not_finite(tmp_path):
+    path = tmp_path / "nan.tsp"
+    path.write_text(
+        "NAME: nan\nTYPE: TSP\nDIMENSION: 4\nEDGE_WEIGHT_TYPE: EUC_2D\nNODE_COORD_SECTION\n1 0 0\n2 nan 1\n3 1 1\n"
+        "4 1 0\nEOF\n"
+    )
+    with pytest.raises(DataError, match=r"nan\.tsp, line 7: found nan; coordinates and distances must be finite"):
+        read_tsplib(path)

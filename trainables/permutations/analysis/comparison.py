@@ -21,7 +21,7 @@ SHOWN = (
 )  # of the evaluations: the paper's toy at 5,000, 20,000 and 50,000; more columns do not fit a terminal
 ROUNDING = 1e-12
 LEFT = 0.1  # a curve has converged when this share of the way from its start to the optimum remains
-SCORES = ("gap", "excess", "shd", "ndcg5", "ndcg10", "cost")  # the order of columns
+SCORES = ("gap", "excess", "skeleton_shd", "cpdag_shd", "sid", "shd", "ndcg5", "ndcg10", "cost")  # the order of columns
 RIVAL = "listnet"  # the control that rankings are compared with, query by query
 
 

@@ -57,13 +57,17 @@ def tour(rows: Sequence[dict[str, Any]]) -> Figure:
 
 
 def graphs(rows: Sequence[dict[str, Any]]) -> Figure:
-    """The learnt graph beside the reference: correct, reversed, wrong and missed edges."""
-    edges = {(row["source"], row["target"]): (row["found"], row["true"]) for row in rows}
+    """The learnt graph beside the reference, or beside the edges' probabilities where there is no reference."""
+    edges = {
+        (row["source"], row["target"]): (row["found"], bool(row["true"])) for row in rows if row["found"] or row["true"]
+    }
     names = sorted({name for edge in edges for name in edge}, key=lambda name: (len(name), name))
     turn = {name: 2 * math.pi * i / len(names) for i, name in enumerate(names)}
     spots = {name: (math.sin(angle), math.cos(angle)) for name, angle in turn.items()}
     figure = Figure(figsize=(10.0, 5.2), layout="constrained")
     left, right = figure.subplots(1, 2)
+    if all(row["true"] is None for row in rows):
+        return _with_probabilities(figure, left, right, rows, spots)
     for edge, (found, true) in edges.items():
         turned = edges.get((edge[1], edge[0]), (False, False))
         if found:
@@ -73,13 +77,32 @@ def graphs(rows: Sequence[dict[str, Any]]) -> Figure:
                    "-" if found or turned[0] else "--")  # fmt: skip
     left.set_title("found: correct (green), reversed (yellow), wrong (red)")
     right.set_title("reference: found (black), reversed (yellow), missed (grey)")
+    _names(left, right, spots)
+    return figure
+
+
+def _with_probabilities(
+    figure: Figure, left: Axes, right: Axes, rows: Sequence[dict[str, Any]], spots: dict[str, tuple[float, float]]
+) -> Figure:
+    for row in rows:
+        edge, share = (row["source"], row["target"]), row["probability"]
+        if row["found"]:
+            _arrow(left, spots, edge, "#000000", "-" if row["class"] == "->" else "--")
+        if share > 0 and {*edge} <= spots.keys():
+            _arrow(right, spots, edge, str(round(1 - min(1.0, share), 3)), "-")
+    left.set_title("found; dashed: the data do not determine the direction")
+    right.set_title("share of the learnt distribution's orders with the edge: 0 white, 1 black")
+    _names(left, right, spots)
+    return figure
+
+
+def _names(left: Axes, right: Axes, spots: dict[str, tuple[float, float]]) -> None:
     for axes in (left, right):
         for name, (x, y) in spots.items():
             axes.text(x, y, name, ha="center", va="center", fontsize=8,
                       bbox={"boxstyle": "round,pad=0.25", "fc": "white", "ec": "#8C8C8C"})  # fmt: skip
         axes.set(xlim=(-1.25, 1.25), ylim=(-1.2, 1.2), aspect="equal")
         axes.axis("off")
-    return figure
 
 
 def _arrow(axes: Axes, spots: dict[str, tuple[float, float]], edge: tuple[str, str], colour: str, dashes: str) -> None:

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import model_validator
 
 from trainables.permutations.config.estimators import ESTIMATORS, EstimatorName, Traits
 from trainables.permutations.config.rules import problem
+from trainables.permutations.config.starting import started
 from trainables.permutations.config.values import (
     CausalScore,
     CausalValues,
@@ -25,6 +28,12 @@ from trainables.permutations.config.values import (
 
 class Config(Values):
     """The whole configuration. Raises a validation error where its values cannot run together."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, values: Any) -> Any:
+        """What a task starts from where nothing else is set; a file as causal's data set means graph = own."""
+        return started(values) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
     def _require_possible(self) -> Config:

@@ -8,13 +8,27 @@ from raybayes.errors import DataError
 from trainables.permutations.config.values import Values
 from trainables.permutations.tsplib import read_tsplib
 
-_TABLE_SCORES = ("bic", "discrete_bic", "bdeu")
+_TABLE_SCORES = ("discrete_bic", "bdeu")
+_OWN_FILES = {"causal": (".parquet", ".csv"), "ranking": (".parquet", ".svm", ".libsvm")}
 _DATA = {"tsp": ("tsp-sample", "tsp"), "ranking": ("ltr-sample", "ltr"), "sachs": ("sachs-sample", "sachs")}
 
 
 def problem(config: Values) -> str | None:
     """Why a configuration cannot run, or None."""
-    for check in (_budget, _samples, _restarts, _model, _critic, _relaxed, _data, _tour, _exact, _causal):
+    for check in (
+        _budget,
+        _samples,
+        _restarts,
+        _search,
+        _model,
+        _critic,
+        _relaxed,
+        _own,
+        _data,
+        _tour,
+        _exact,
+        _causal,
+    ):
         if sentence := check(config):
             return sentence
     return None
@@ -54,6 +68,13 @@ def _restarts(config: Values) -> str | None:
         return "restarts > 1 keeps the best order of several, but task = ranking trains scores; set restarts = 1."
     if config.task == "causal" and config.causal.score == "joint":
         return "restarts > 1 compares costs, which causal.score = joint changes during training; set restarts = 1."
+    return None
+
+
+def _search(config: Values) -> str | None:
+    changes = config.task == "ranking" or (config.task == "causal" and config.causal.score == "joint")
+    if (config.memory or config.descent) and (changes or config.estimator == "exact"):
+        return "memory and descent search for one order at a fixed cost; leave them out for ranking, joint and exact."
     return None
 
 
@@ -97,11 +118,32 @@ def _relaxed(config: Values) -> str | None:
     return None
 
 
+def _own(config: Values) -> str | None:
+    if config.task != "own":
+        if config.cost is not None or config.soft is not None or config.items is not None:
+            return f"cost, soft and items describe task = own; found task = {config.task}."
+        return None
+    if config.cost is None or config.items is None:
+        return "task = own needs cost = FILE.py:FUNCTION and items = the number of items."
+    needs = config.traits.relaxed or (config.traits.control_variate and config.critic.of == "relaxed")
+    if needs and config.soft is None:
+        return (
+            f"estimator = {config.estimator} needs the cost of soft permutations; give soft = FILE.py:FUNCTION, or use"
+            f" estimator = rloo, or relax with critic.of = black_box."
+        )
+    return None
+
+
 def _data(config: Values) -> str | None:
     task = "sachs" if config.task == "causal" and config.causal.graph == "sachs" else config.task
+    if config.own_data and str(config.dataset).endswith(_OWN_FILES.get(task, ())):
+        return None
+    if config.task == "causal" and config.causal.graph == "own":
+        return f"causal.graph = own needs dataset = FILE.parquet or FILE.csv; found {config.dataset}."
     if config.dataset is None or config.dataset in _DATA.get(task, ()):
         return None
-    allowed = " or ".join(_DATA.get(task, ())) or "null (it generates its own data)"
+    files = [f"a {end} file" for end in _OWN_FILES.get(task, ())]
+    allowed = " or ".join([*_DATA.get(task, ()), *files]) or "null (it has no data set)"
     return f"dataset = {config.dataset} does not fit task = {config.task}; allowed: {allowed}."
 
 
@@ -118,8 +160,8 @@ def _tour(config: Values) -> str | None:
 def _exact(config: Values) -> str | None:
     if config.estimator != "exact":
         return None
-    if config.items is None or config.items > 9:
-        return "estimator = exact enumerates n! orderings and needs task = toy or causal with at most 9 items."
+    if config.known_items is None or config.known_items > 9:
+        return "estimator = exact enumerates n! orderings and needs task = toy, causal or own with at most 9 items."
     if config.task == "causal" and config.causal.score == "joint":
         return "estimator = exact needs a fixed cost; causal.score = joint learns its weights during training."
     return None
@@ -129,6 +171,10 @@ def _causal(config: Values) -> str | None:
     if config.task != "causal":
         return None
     causal = config.causal
+    if causal.graph != "own" and (causal.truth is not None or causal.ignore):
+        return f"causal.truth and causal.ignore belong to a file of your own; found causal.graph = {causal.graph}."
+    if causal.graph == "own":
+        return None
     if causal.graph != "sachs":
         if causal.score in _TABLE_SCORES and causal.d > 15:
             return f"causal.score = {causal.score} tabulates 2^d parent sets and needs d <= 15; found {causal.d}."

@@ -11,12 +11,13 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from raybayes.contract import require_entries
+from raybayes.data import is_path
 from trainables.permutations.config.estimators import ESTIMATORS, EstimatorName, Traits
 
 CausalScore = Literal["least_squares", "joint", "bic", "discrete_bic", "bdeu"]
 ModelName = Literal["plackett_luce", "matching"]
 RelaxationName = Literal["neuralsort", "softsort"]
-TaskName = Literal["toy", "causal", "ranking", "tsp"]
+TaskName = Literal["toy", "causal", "ranking", "tsp", "own"]
 
 
 class Group(BaseModel):
@@ -65,11 +66,20 @@ class ToyValues(Group):
 class CausalValues(Group):
     """Structure learning through orders: every DAG that an order allows is acyclic by construction."""
 
-    graph: Literal["er", "sf", "bp", "sachs"] = Field(
-        "er", description="Synthetic Erdos-Renyi, scale-free or bipartite linear SEM (one per run), or Sachs' cells"
+    graph: Literal["er", "sf", "bp", "sachs", "own"] = Field(
+        "er",
+        description="Synthetic Erdos-Renyi, scale-free or bipartite linear SEM (one per run), Sachs' cells, or own: the"
+        " file that dataset names (then the default)",
     )
+    truth: str | None = Field(None, description="own: CSV file of the edges to judge by, a line cause,effect each")
+    kind: Literal["auto", "continuous", "discrete"] = Field(
+        "auto", description="own: what the columns are; auto: discrete if none holds fractions"
+    )
+    ignore: tuple[str, ...] = Field((), description="own: columns that are left out")
     score: CausalScore = Field(
-        "least_squares", description="Cost of an order: F1, F2, F3, F4 (bic), F4 (BDeu); the last three for d <= 15"
+        "least_squares",
+        description="Cost of an order; bic is free of scale, and own's default; discrete_bic and bdeu cut columns into"
+        " levels and need d <= 15",
     )
     d: int = Field(10, ge=2, le=200, description="Variables of a synthetic graph")
     edges: int = Field(1, ge=1, le=10, description="Edges per variable (s0 = edges · d)")
@@ -110,9 +120,15 @@ class Values(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     task: TaskName = Field("toy", description="What is minimised")
-    dataset: Literal["tsp-sample", "tsp", "ltr-sample", "ltr", "sachs-sample", "sachs"] | None = Field(
-        None, description="Data of tsp, ranking, or causal.graph = sachs; null: that task's sample"
+    dataset: str | None = Field(
+        None,
+        description="Data of tsp, ranking, causal.graph = sachs, or an own file: causal .parquet or .csv, ranking"
+        " .parquet or .svm; null: that task's sample",
     )
+    cost: str | None = Field(None, description="own: file.py:function, rows of orders in, costs out")
+    soft: str | None = Field(None, description="own: file.py:function, the cost of soft permutations (m, n, n)")
+    items: int | None = Field(None, ge=2, le=1000, description="own: number of items")
+    repeats: int = Field(1, ge=1, le=100_000, description="own: evaluations of an order, for a cost that is random")
     estimator: EstimatorName = Field("relax", description="How the gradient is estimated. [P] exact to relax")
     model: ModelName = Field(
         "plackett_luce", description="One logit an item, or one a (place, item) pair; not for sinkhorn, gaussian"
@@ -134,6 +150,25 @@ class Values(BaseModel):
         description="Weight of log p(b) added to the cost, in deviations of the first update's costs; falls to 0",
     )
     init_scale: float = Field(0.0, ge=0, le=100, description="Initial standard deviation of theta. [P] 0")
+    spread: float = Field(
+        2.0,
+        ge=0,
+        le=100,
+        description="Initial standard deviation of theta in all starts but the first; init_scale if that is larger",
+    )
+    memory: bool | None = Field(
+        None, description="Orders seen are not evaluated again; null: where an order is searched, not in toy, ranking"
+    )
+    collapse: float = Field(
+        0.9, gt=0, le=1, description="Share of repeated orders at which a start begins anew (with memory); 1: never"
+    )
+    descent: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Share of the evaluations for a final descent by insertions and swaps, which also gets what"
+        " repeats have saved; null: 0.25 where an order is searched, 0 in toy and ranking",
+    )
     precision: Literal["float64", "float32"] = Field("float64", description="Number format. [P] float64")
     reports: int = Field(100, ge=1, le=10_000, description="Reports of a run, evenly spaced. [P] every 500 updates")
     eval_samples: int = Field(
@@ -155,17 +190,40 @@ class Values(BaseModel):
         return ESTIMATORS[self.estimator]
 
     @property
+    def searches(self) -> bool:
+        """Whether the best order is what counts, and its cost is the same whenever it is evaluated."""
+        fixed = self.task != "causal" or self.causal.score != "joint"
+        return self.task not in ("toy", "ranking") and fixed and self.estimator != "exact"
+
+    @property
+    def remembers(self) -> bool:
+        """Whether orders that were seen are not evaluated again."""
+        return self.searches if self.memory is None else self.memory
+
+    @property
+    def kept_back(self) -> int:
+        """Evaluations that the final descent has at least."""
+        share = (0.25 if self.searches else 0.0) if self.descent is None else self.descent
+        return int(share * self.evaluations)
+
+    @property
     def updates(self) -> int:
         """Updates of theta that the budget allows."""
-        updates = self.evaluations // (self.samples * self.restarts)
+        updates = (self.evaluations - self.kept_back) // (self.samples * self.restarts)
         if not self.traits.control_variate:
             return updates
         return (updates - self.critic.warmup) // self.critic.updates
 
     @property
-    def items(self) -> int | None:
+    def known_items(self) -> int | None:
         """Number of items, if the configuration alone determines it."""
-        return {"toy": self.toy.n, "causal": None if self.causal.graph == "sachs" else self.causal.d}.get(self.task)
+        drawn = None if self.causal.graph in ("sachs", "own") else self.causal.d
+        return {"toy": self.toy.n, "causal": drawn, "own": self.items}.get(self.task)
+
+    @property
+    def own_data(self) -> bool:
+        """Whether the data set is a user's file."""
+        return self.dataset is not None and is_path(self.dataset)
 
     @property
     def place(self) -> str:
@@ -175,6 +233,8 @@ class Values(BaseModel):
 
 def _causal_place(values: Values) -> str:
     causal, scale = values.causal, "standardised" if values.causal.standardise else "raw"
+    if causal.graph == "own":
+        return f"{values.dataset}, {causal.score}"
     data = f"{causal.cells} cells" if causal.graph == "sachs" else f"d = {causal.d}, {causal.edges} d edges"
     return f"{causal.graph}, {data}, {causal.score}, {scale}"
 
@@ -184,6 +244,7 @@ PLACES: dict[TaskName, Callable[[Values], str]] = {
     "causal": _causal_place,
     "ranking": lambda values: f"{values.dataset or 'ltr-sample'}, NDCG@{values.ranking.k}",
     "tsp": lambda values: values.tsp.instance,
+    "own": lambda values: f"{values.cost}, n = {values.items}",
 }
 require_entries(TaskName, PLACES, "trainables/permutations/config/values.py: PLACES")
 

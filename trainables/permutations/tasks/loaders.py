@@ -8,9 +8,10 @@ from torch import Tensor
 
 from raybayes.contract import Context, require_entries
 from trainables.permutations.config import Config, TaskName
-from trainables.permutations.tasks.causal.problem import Causal, sachs, simulated
+from trainables.permutations.tasks.causal.problem import Causal, own_rows, sachs, simulated
+from trainables.permutations.tasks.own import Own, own_cost
 from trainables.permutations.tasks.problem import Problem
-from trainables.permutations.tasks.ranking import Ranking
+from trainables.permutations.tasks.ranking import Ranking, split_queries
 from trainables.permutations.tasks.toy import Toy
 from trainables.permutations.tasks.tsp import Tour, load_instance
 
@@ -25,7 +26,9 @@ def _toy(config: Config, ctx: Context, like: Tensor) -> Problem:
 
 
 def _causal(config: Config, ctx: Context, like: Tensor) -> Problem:
-    if config.causal.graph == "sachs":
+    if config.causal.graph == "own":
+        data = [own_rows(config.causal, ctx.data(str(config.dataset)))]
+    elif config.causal.graph == "sachs":
         cells = ctx.data(config.dataset or "sachs-sample")["all"]
         data = [sachs(cells, config.causal.cells, config.causal.reference)]
     else:
@@ -35,7 +38,14 @@ def _causal(config: Config, ctx: Context, like: Tensor) -> Problem:
 
 def _ranking(config: Config, ctx: Context, like: Tensor) -> Problem:
     tables = ctx.data(config.dataset or "ltr-sample")
-    return Ranking(tables, config.ranking, config.runs, config.updates, config.lr, like)
+    return Ranking(
+        split_queries(tables) if config.own_data else tables,
+        config.ranking,
+        config.runs,
+        config.updates,
+        config.lr,
+        like,
+    )
 
 
 def _tour(config: Config, ctx: Context, like: Tensor) -> Problem:
@@ -45,10 +55,17 @@ def _tour(config: Config, ctx: Context, like: Tensor) -> Problem:
     return Tour(instance, config.runs, config.restarts, like)
 
 
+def _own(config: Config, ctx: Context, like: Tensor) -> Problem:
+    assert config.cost is not None
+    assert config.items is not None
+    return Own(own_cost(config.cost, config.soft, config.items, config.repeats), config.runs, config.restarts, like)
+
+
 LOADERS: dict[TaskName, Callable[[Config, Context, Tensor], Problem]] = {
     "toy": _toy,
     "causal": _causal,
     "ranking": _ranking,
     "tsp": _tour,
+    "own": _own,
 }
 require_entries(TaskName, LOADERS, "trainables/permutations/tasks/loaders.py: LOADERS")

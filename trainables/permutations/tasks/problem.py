@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from trainables.permutations.costs import Cost
-from trainables.permutations.tasks.searches import Found, annealing, greedy_swaps, random_search
+from trainables.permutations.tasks.searches import Found, annealing, greedy_swaps, insertion_descent, random_search
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,17 @@ class Free:
         return [gradient]
 
 
+def spread_starts(noise: Tensor, restarts: int, first: float, others: float) -> Tensor:
+    """Initial parameters: those of each run's first start scaled by `first`, of all other starts by `others`.
+
+    Args:
+        noise: (runs · restarts, ...), standard normal.
+    """
+    scale = torch.full((len(noise),), max(first, others), dtype=noise.dtype)
+    scale[::restarts] = first
+    return noise * scale.reshape(-1, *[1] * (noise.ndim - 1))
+
+
 class Problem:
     """A task ready to be trained. Subclasses set `n`, `rows`, `cost`, and override what differs.
 
@@ -83,10 +94,12 @@ class Problem:
     device: torch.device = torch.device("cpu")
     moves: Literal["swap", "reverse"] = "swap"
 
-    def policy(self, shape: tuple[int, ...], scale: float, like: Tensor, generator: torch.Generator) -> Policy:
-        """Initial parameters: normal with standard deviation `scale`."""
+    def policy(
+        self, shape: tuple[int, ...], scale: float, spread: float, like: Tensor, generator: torch.Generator
+    ) -> Policy:
+        """Initial parameters: normal with standard deviation `scale`, in starts after a run's first `spread`."""
         noise = torch.randn((self.rows, *shape), dtype=torch.float64, generator=generator)
-        return Free((scale * noise).to(like))
+        return Free(spread_starts(noise, self.restarts, scale, spread).to(like))
 
     def cost_with(self, others: Sequence[Problem]) -> Cost:
         """The cost of this problem's rows followed by those of other problems, which differ only in their data."""
@@ -101,12 +114,17 @@ class Problem:
     def load(self, state: dict[str, Any]) -> None:
         """The inverse of `state`."""
 
-    def measure(self, best: Tensor, mode: Tensor, theta: Tensor) -> Mapping[str, Tensor]:
-        """Task-specific scores, (runs,) or (runs, units), from each run's best and most probable order (runs, n)."""
+    def measure(self, best: Tensor, mode: Tensor, theta: Tensor, last: bool = False) -> Mapping[str, Tensor]:
+        """Task-specific scores, (runs,) or (runs, units), from each run's best and most probable order (runs, n).
+
+        Args:
+            last: whether it is the last report, which may also have scores that take long.
+        """
         return {}
 
-    def pictures(self, best: Tensor, order: Tensor) -> Mapping[str, pa.Table]:
-        """Tables behind the task's figures, from each run's best cost (runs,) and its order (runs, n)."""
+    def pictures(self, best: Tensor, order: Tensor, draws: Tensor) -> Mapping[str, pa.Table]:
+        """Tables behind the task's figures, from each run's best cost (runs,), its order (runs, n), and orders that its
+        learnt distribution draws (runs, S, n)."""
         return {}
 
     def controls(self, budget: int, runs: int, generator: torch.Generator) -> Iterable[Control]:
@@ -115,11 +133,12 @@ class Problem:
             yield Control(name, found.value.reshape(runs, -1), "cost", found.evaluations)
 
     def searches(self, budget: int, generator: torch.Generator) -> Iterable[tuple[str, Found]]:
-        """Random search, greedy swaps and annealing on the cost itself."""
+        """Random search, neighbour swaps, annealing and descent by insertions and swaps on the cost itself."""
         cost, rows = _OnItsDevice(self.cost, self.device), self.rows // self.restarts
         yield "random_search", random_search(cost, rows, budget, generator)
         yield "greedy_swaps", greedy_swaps(cost, rows, budget, generator)
         yield "annealing", annealing(cost, rows, budget, generator, self.moves)
+        yield "descent", insertion_descent(cost, rows, budget, generator, self.moves)
 
 
 class _OnItsDevice:

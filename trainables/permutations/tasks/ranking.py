@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
@@ -40,7 +43,7 @@ class Queries:
         Raises:
             DataError: no query has a relevant document, or two documents.
         """
-        ids = table["query_id"].to_numpy()
+        ids = table["query_id"].to_numpy(zero_copy_only=False)
         grades = table["relevance"].to_numpy()
         features = np.stack(table["features"].to_numpy())
         groups = [np.flatnonzero(ids == query) for query in np.unique(ids)]
@@ -62,6 +65,48 @@ class Queries:
 
     def __len__(self) -> int:
         return len(self.mask)
+
+
+def split_queries(tables: Mapping[str, pa.Table]) -> Mapping[str, pa.Table]:
+    """Tables `train` and `test`. A user's file without splits gives every fifth query, drawn at random, to the test.
+
+    Raises:
+        DataError: splits of other names, columns that are missing, grades below 0, fewer than 5 queries.
+    """
+    if set(tables) != {"all"}:
+        if not {"train", "test"} <= set(tables):
+            raise DataError(f"found the splits {', '.join(tables)}; ranking needs train and test.")
+        return {name: document_table(tables[name]) for name in ("train", "test")}
+    table = document_table(tables["all"])
+    queries = np.unique(table["query_id"].to_numpy(zero_copy_only=False))
+    if len(queries) < 5:
+        raise DataError(f"found {len(queries)} queries; a test set needs at least 5, or splits train and test.")
+    held = np.random.default_rng(0).permutation(queries)[: len(queries) // 5]
+    test = np.isin(table["query_id"].to_numpy(zero_copy_only=False), held)
+    return {"train": table.filter(pa.array(~test)), "test": table.filter(pa.array(test))}
+
+
+def document_table(table: pa.Table) -> pa.Table:
+    """query_id, relevance, features; other numeric columns become the features where there is no column `features`."""
+    if missing := [name for name in ("query_id", "relevance") if name not in table.column_names]:
+        raise DataError(f"there is no column {missing[0]}; ranking needs query_id, relevance and features, or a column"
+                        f" for each feature; found {', '.join(table.column_names)}.")  # fmt: skip
+    grades = table["relevance"]
+    if grades.null_count or not (pa.types.is_integer(grades.type) or pa.types.is_floating(grades.type)):
+        raise DataError("relevance must be a number of 0 or more in every row.")
+    lowest = pc.min(grades).as_py()
+    if lowest is None or not math.isfinite(lowest) or lowest < 0 or pc.max(grades).as_py() > 31:
+        raise DataError(f"found a grade of {lowest} to {pc.max(grades).as_py()}; grades are 0 (irrelevant) to 31.")
+    if "features" in table.column_names:
+        return table.select(["query_id", "relevance", "features"])
+    names = [name for name in table.column_names if name not in ("query_id", "relevance")]
+    numeric = [n for n in names if pa.types.is_integer(table[n].type) or pa.types.is_floating(table[n].type)]
+    if text := [name for name in names if name not in numeric]:
+        raise DataError(f"the columns {', '.join(text)} are no numbers; remove them.")
+    if not numeric or any(table[name].null_count for name in numeric):
+        raise DataError("found no feature column, or empty cells in one; fill them, or give a column features.")
+    values = np.stack([table[name].to_numpy().astype(np.float64) for name in numeric], 1)
+    return pa.table({"query_id": table["query_id"], "relevance": grades, "features": list(values)})
 
 
 def gains(relevance: Tensor) -> Tensor:
@@ -128,12 +173,17 @@ class Scorer:
             draw = torch.randn((runs, *shape), dtype=torch.float64, generator=generator)
             self._weights.append((width * draw).to(like).requires_grad_())
 
+    @staticmethod
+    def apply(weights: Sequence[Tensor], features: Tensor) -> Tensor:
+        """Scores (runs, m) of features (m, F)."""
+        out = features.expand(len(weights[0]), -1, -1) @ weights[0]
+        if len(weights) == 3:
+            out = torch.relu(out + weights[1]) @ weights[2]
+        return out.squeeze(-1)
+
     def scores(self, queries: Queries) -> Tensor:
         """(runs, Q, n), padding masked."""
-        flat = queries.features.flatten(0, 1).expand(self._runs, -1, -1)
-        out = flat @ self._weights[0]
-        if len(self._weights) == 3:
-            out = torch.relu(out + self._weights[1]) @ self._weights[2]
+        out = self.apply(self._weights, queries.features.flatten(0, 1))
         shaped = out.reshape(self._runs, *queries.mask.shape)
         return torch.where(queries.mask, shaped, PADDING)
 
@@ -192,14 +242,21 @@ class Ranking(Problem):
     ) -> None:
         self._config, self._runs, self._updates, self._lr = config, runs, updates, lr
         self._train, self._test = Queries.of(data["train"], like), Queries.of(data["test"], like)
+        if self._train.features.shape[-1] != self._test.features.shape[-1]:
+            raise DataError("train and test have different numbers of features.")
         self.n, self.rows, self.device = self._train.mask.shape[1], runs * len(self._train), like.device
         self.mask = self._train.mask.repeat(runs, 1)
         self.cost = NdcgCost(self._train.relevance.repeat(runs, 1), config.k)
         self._scorer: Scorer | None = None
 
-    def policy(self, shape: tuple[int, ...], scale: float, like: Tensor, generator: torch.Generator) -> Policy:
+    def policy(
+        self, shape: tuple[int, ...], scale: float, spread: float, like: Tensor, generator: torch.Generator
+    ) -> Policy:
         self._scorer = Scorer(self._train, self._runs, self._config.hidden, scale, generator)
         return self._scorer
+
+    def state(self) -> dict[str, Any]:
+        return {"scorer": {"hidden": self._config.hidden}}
 
     def _test_ndcg(self, scorer: Scorer, k: int) -> Tensor:
         """(runs, queries)"""
@@ -207,7 +264,7 @@ class Ranking(Problem):
             order = scorer.scores(self._test).argsort(dim=-1, descending=True, stable=True)
         return ndcg(order, self._test.relevance, k)
 
-    def measure(self, best: Tensor, mode: Tensor, theta: Tensor) -> Mapping[str, Tensor]:
+    def measure(self, best: Tensor, mode: Tensor, theta: Tensor, last: bool = False) -> Mapping[str, Tensor]:
         assert self._scorer is not None
         return {f"test_ndcg{k}": self._test_ndcg(self._scorer, k) for k in (5, 10)}
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from trainables.permutations.costs import Cost
+from trainables.permutations.descent import Moves, descend
 
 BLOCK = 256  # orders evaluated together by random search; moves of annealing that are drawn together
 
@@ -76,6 +77,46 @@ def greedy_swaps(cost: Cost, runs: int, budget: int, generator: torch.Generator)
         order = torch.where(better.unsqueeze(-1), order, fresh)
         current = torch.where(better, current, math.inf)
     return Found(best, best_order, used)
+
+
+def insertion_descent(cost: Cost, runs: int, budget: int, generator: torch.Generator, moves: Moves = "swap") -> Found:
+    """Descent by insertions and swaps (tours: and reversals) from random orders, again and again."""
+
+    def evaluate(order: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
+        return cost(order), torch.ones(order.shape[:-1], dtype=torch.bool)
+
+    left = torch.full((runs,), budget)
+    value, order = descend(evaluate, _random_orders(runs, 1, cost.n, generator), left, generator, moves, kicks=None)
+    return Found(value, order, budget)
+
+
+def best_order_score(cost: Cost, runs: int, budget: int, generator: torch.Generator) -> Found:
+    """Best order score search (BOSS): each item in turn goes to its best place, until none moves; then a new start.
+
+    References:
+        Andrews et al., Fast scalable and accurate discovery of DAGs using the best order score search and grow-shrink
+        trees, NeurIPS 2023, arXiv 2310.17679.
+    """
+    n, rows = cost.n, torch.arange(runs)
+    best, best_order = torch.full((runs,), math.inf, dtype=torch.float64), _random_orders(runs, 1, n, generator)[:, 0]
+    order, value, still = best_order.clone(), best.clone(), torch.zeros(runs, dtype=torch.long)
+    for used in range(0, budget - n + 1, n):
+        item = torch.full((runs, 1), (used // n) % n)
+        others = order[order != item].reshape(runs, n - 1)
+        places = torch.arange(n)
+        source = torch.where(places[None] < places[:, None], places[None], places[None] - 1).clamp(min=0)
+        tried = others[:, source.clamp(max=n - 2)]
+        tried[:, places, places] = item
+        values, where = cost(tried).double().min(-1)
+        better = values < value - 1e-12 * (1 + value.abs().nan_to_num(posinf=0.0))
+        order = torch.where(better.unsqueeze(-1), tried[rows, where], order)
+        value, still = torch.where(better, values, value), torch.where(better, 0, still + 1)
+        record = value < best
+        best, best_order = torch.where(record, value, best), torch.where(record.unsqueeze(-1), order, best_order)
+        done, fresh = still >= n, _random_orders(runs, 1, n, generator)[:, 0]
+        order, still = torch.where(done.unsqueeze(-1), fresh, order), torch.where(done, 0, still)
+        value = torch.where(done, math.inf, value)
+    return Found(best, best_order, budget // n * n)
 
 
 def annealing(

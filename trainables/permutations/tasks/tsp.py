@@ -145,13 +145,19 @@ class Tour(Problem):
         assert self.instance.optimum is not None
         return 100 * (length / self.instance.optimum - 1)
 
-    def measure(self, best: Tensor, mode: Tensor, theta: Tensor) -> Mapping[str, Tensor]:
+    def measure(self, best: Tensor, mode: Tensor, theta: Tensor, last: bool = False) -> Mapping[str, Tensor]:
         if self.instance.optimum is None:
             return {}
-        gap = self.gap(self.cost(best.unsqueeze(1)).squeeze(1))
+        length = self.cost(best.unsqueeze(1)).squeeze(1)
+        if last and float(length.min()) < self.instance.optimum - 1e-6:
+            raise DataError(
+                f"found a tour of {self.instance.name} of length {float(length.min()):.10g}, below tsp.optimum ="
+                f" {self.instance.optimum:g}; that is not the optimum: correct it or leave it out."
+            )
+        gap = self.gap(length)
         return {"gap": gap, "gap_best": gap.min().reshape(1)}
 
-    def pictures(self, best: Tensor, order: Tensor) -> Mapping[str, pa.Table]:
+    def pictures(self, best: Tensor, order: Tensor, draws: Tensor) -> Mapping[str, pa.Table]:
         """`tour`: the best tour of all runs and, if known, an optimal one, with coordinates."""
         points = self.instance.points
         if points is None:

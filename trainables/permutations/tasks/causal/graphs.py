@@ -48,8 +48,15 @@ def compare(found: Graph, truth: Graph) -> Distance:
     )  # fmt: skip
 
 
-def from_edges(edges: Sequence[tuple[str, str]], names: Sequence[str]) -> Graph:
+def from_edges(
+    edges: Sequence[tuple[str, str]],
+    names: Sequence[str],
+    mend: str = "choose an acyclic reference (reported17, consensus20, cmu19)",
+) -> Graph:
     """The acyclic graph of a list of (source, target) names.
+
+    Args:
+        mend: what to do about a cycle, for the message.
 
     Raises:
         DataError: an edge between unknown variables, or a cycle, which the message spells out.
@@ -63,8 +70,7 @@ def from_edges(edges: Sequence[tuple[str, str]], names: Sequence[str]) -> Graph:
     if cycle := find_cycle(graph):
         shown = " -> ".join(names[i] for i in [*cycle, cycle[0]])
         raise DataError(
-            f"the reference graph has the cycle {shown}, so no order of the variables can recover it; choose an "
-            f"acyclic reference (reported17, consensus20, cmu19)."
+            f"the reference graph has the cycle {shown}, so no order of the variables can recover it; {mend}."
         )
     return graph
 

@@ -16,13 +16,17 @@ from raybayes.data import edges
 from raybayes.errors import DataError
 from trainables.permutations.config import CausalValues
 from trainables.permutations.costs import Cost
-from trainables.permutations.tasks.causal import synthetic, tables
+from trainables.permutations.tasks.causal import equivalence, own, synthetic, tables
 from trainables.permutations.tasks.causal.costs import Joint, LeastSquares
 from trainables.permutations.tasks.causal.graphs import Distance, Graph, compare, from_edges, topological
+from trainables.permutations.tasks.causal.growing import GaussianBic, GrowShrink, GrowShrinkCost, MultinomialBic
 from trainables.permutations.tasks.problem import Control, Problem
+from trainables.permutations.tasks.searches import best_order_score
 
 Reals = npt.NDArray[np.float64]
 Order = npt.NDArray[np.int64]
+TABLE = 15  # most variables whose parent sets are tabulated; bic grows and shrinks them above
+MOST = 200
 PROTEINS = ("raf", "mek", "plcg", "pip2", "pip3", "erk", "akt", "pka", "pkc", "p38", "jnk")
 
 
@@ -32,13 +36,15 @@ class Rows:
 
     Args:
         values: (m, d).
-        truth: (d, d).
+        truth: (d, d); None if it is not known.
         names: of the columns.
+        discrete: whether the values are codes 0 .. levels - 1 of unordered values.
     """
 
     values: Reals
-    truth: Graph
+    truth: Graph | None
     names: tuple[str, ...]
+    discrete: bool = False
 
 
 def checked(rows: Rows, standardise: bool) -> Rows:
@@ -47,15 +53,11 @@ def checked(rows: Rows, standardise: bool) -> Rows:
     Raises:
         DataError: a column is constant or holds a number that is not finite; names it.
     """
-    if not np.isfinite(rows.values).all():
-        bad = [rows.names[i] for i in np.flatnonzero(~np.isfinite(rows.values).all(0))]
-        raise DataError(f"found values that are not finite in {', '.join(bad)}; remove those rows.")
-    deviation = rows.values.std(0)
-    if (constant := np.flatnonzero(deviation <= 1e-12 * (1 + np.abs(rows.values).max(0)))).size:
-        shown = ", ".join(rows.names[i] for i in constant)
-        raise DataError(f"found constant columns ({shown}), which carry no causal information; remove them.")
+    own.require_varied(rows.values, rows.names)
+    if rows.discrete:
+        return rows
     centred = rows.values - rows.values.mean(0)
-    return Rows(centred / deviation if standardise else centred, rows.truth, rows.names)
+    return Rows(centred / rows.values.std(0) if standardise else centred, rows.truth, rows.names)
 
 
 def sachs(cells: pa.Table, which: str, reference: str) -> Rows:
@@ -64,6 +66,26 @@ def sachs(cells: pa.Table, which: str, reference: str) -> Rows:
     keep = file == 1 if which == "observational" else file <= 9
     values = np.log(np.stack([cells[name].to_numpy() for name in PROTEINS], 1)[keep])
     return Rows(values, from_edges(edges(cells, reference), PROTEINS), PROTEINS)
+
+
+def own_rows(config: CausalValues, tables: Mapping[str, pa.Table]) -> Rows:
+    """A user's own table, with the edges to judge by if a file of them is named.
+
+    Raises:
+        DataError: see `own.columns_of`, `own.read_edges` and `checked`.
+    """
+    values, names, discrete = own.columns_of(tables, config.ignore, config.kind)
+    truth = None if config.truth is None else own.read_edges(config.truth, names)
+    rows = Rows(values, truth, names, discrete)
+    checked(rows, False)
+    if discrete and config.score != "bic":
+        raise DataError(f"the columns are discrete, which causal.score = {config.score} cannot use; set bic.")
+    if config.score in ("discrete_bic", "bdeu") and len(names) > TABLE:
+        raise DataError(f"causal.score = {config.score} tabulates 2^d parent sets: found {len(names)} columns, at most"
+                        f" {TABLE} are possible; use bic.")  # fmt: skip
+    if len(names) > MOST:
+        raise DataError(f"found {len(names)} columns; at most {MOST} are possible: leave some out with causal.ignore.")
+    return rows
 
 
 def simulated(config: CausalValues, runs: int, seed: int) -> list[Rows]:
@@ -119,6 +141,7 @@ class Causal(Problem):
         self._covariances = [rows.values.T @ rows.values / len(rows.values) for rows in self._data]
         self.n = self._data[0].values.shape[1]
         self._tables = self._parent_tables()
+        self._growing = [] if self._tables or config.score != "bic" else [self._grown(i) for i in range(len(data))]
         self._optima = [table.optimum() for table in self._tables]
         self.cost: Cost = self._cost(like)
 
@@ -126,6 +149,8 @@ class Causal(Problem):
         config = self._config
         match config.score:
             case "least_squares" | "joint":
+                return []
+            case "bic" if self.n > TABLE or self._data[0].discrete:
                 return []
             case "bic":
                 found = zip(self._covariances, self._data, strict=True)
@@ -137,6 +162,12 @@ class Causal(Problem):
             case _ as unknown:
                 assert_never(unknown)
 
+    def _grown(self, which: int) -> GrowShrink:
+        rows = self._data[which]
+        if rows.discrete:
+            return GrowShrink(MultinomialBic(rows.values.astype(np.int64)))
+        return GrowShrink(GaussianBic(self._covariances[which], len(rows.values)))
+
     def _codes(self) -> list[npt.NDArray[np.int64]]:
         """Each data set cut at its quantiles."""
         return [levels_of(rows.values, self._config.levels) for rows in self._data]
@@ -144,6 +175,8 @@ class Causal(Problem):
     def _cost(self, like: Tensor) -> Cost:
         if self._tables:
             return _PerDataSet([tables.TableCost(table, like) for table in self._tables], self.n)
+        if self._growing:
+            return _PerDataSet([GrowShrinkCost(found, like) for found in self._growing], self.n)
         covariance = torch.tensor(np.stack(self._covariances), dtype=like.dtype, device=like.device)
         if self._config.score == "joint":
             own = covariance.expand(self.rows, -1, -1).contiguous()
@@ -151,7 +184,7 @@ class Causal(Problem):
         return LeastSquares(covariance)
 
     def cost_with(self, others: Sequence[Problem]) -> Cost:
-        if self._config.graph == "sachs":
+        if self._config.graph in ("sachs", "own"):
             return self.cost  # one data set for all
         costs = [self.cost, *(other.cost for other in others)]
         flat = [cost for cost in costs if isinstance(cost, LeastSquares)]
@@ -175,19 +208,37 @@ class Causal(Problem):
         which = self._which[run]
         if self._tables:
             return self._tables[which].graph(order)
+        if self._growing:
+            return self._growing[which].graph(order)
         return regress(self._covariances[which], order, self._config.threshold)
 
-    def distances(self, orders: Sequence[Order]) -> list[Distance]:
-        """How far the graph of each run's order is from the truth."""
-        return [compare(self.graph(run, order), self._truth(run)) for run, order in enumerate(orders)]
+    def _truths(self) -> list[Graph]:
+        """The true graph of each run; none if they are not known."""
+        return [truth for i in self._which if (truth := self._data[i].truth) is not None]
 
-    def _truth(self, run: int) -> Graph:
-        return self._data[self._which[run]].truth
+    def judged(self, orders: Sequence[Order], effects: bool = False) -> dict[str, Tensor]:
+        """How far the graph of each run's order is from the truth; how many edges it has where there is none.
 
-    def measure(self, best: Tensor, mode: Tensor, theta: Tensor) -> Mapping[str, Tensor]:
-        found = self.distances(list(best.cpu().numpy()))
-        scores = {name: _column(found, name) for name in ("shd", "fdr", "tpr", "fpr", "edges")}
-        scores["shd_mode"] = _column(self.distances(list(mode.cpu().numpy())), "shd")
+        Args:
+            effects: the structural intervention distance too.
+        """
+        graphs, truths = [self.graph(run, order) for run, order in enumerate(orders)], self._truths()
+        if not truths:
+            return {"edges": torch.tensor([float(graph.sum()) for graph in graphs])}
+        pairs = list(zip(graphs, truths, strict=True))
+        found = [compare(graph, truth) for graph, truth in pairs]
+        distances = torch.tensor([float(equivalence.sid(*pair)) for pair in pairs]) if effects else None
+        return {
+            **({} if distances is None else {"sid": distances}),
+            **{name: _column(found, name) for name in ("shd", "fdr", "tpr", "fpr", "edges")},
+            "skeleton_shd": torch.tensor([float(equivalence.skeleton_distance(*pair)) for pair in pairs]),
+            "cpdag_shd": torch.tensor([float(equivalence.class_distance(*pair)) for pair in pairs]),
+        }
+
+    def measure(self, best: Tensor, mode: Tensor, theta: Tensor, last: bool = False) -> Mapping[str, Tensor]:
+        scores = self.judged(list(best.cpu().numpy()), last)
+        if "shd" in scores:
+            scores["shd_mode"] = self.judged(list(mode.cpu().numpy()))["shd"]
         if self._optima:
             scores["excess"] = self._excess(best)
         return scores
@@ -199,26 +250,48 @@ class Causal(Problem):
         rounding = 8 * torch.finfo(self._dtype).eps * optimum.abs()
         return torch.where(above > rounding, above, torch.zeros_like(above))
 
-    def pictures(self, best: Tensor, order: Tensor) -> Mapping[str, pa.Table]:
-        """`graphs`: every edge that a run's graph or its truth has."""
-        rows = []
+    def pictures(self, best: Tensor, order: Tensor, draws: Tensor) -> Mapping[str, pa.Table]:
+        """`graphs`: every edge that a run's graph, its truth, or a draw of its learnt distribution has.
+
+        `found`: in the best order's graph; `class`: "->" or "--" in its equivalence class; `probability`: the share of
+        the learnt distribution's orders whose graph has the edge in this direction.
+        """
+        rows, truths = [], self._truths()
         for run, listed in enumerate(order.cpu().numpy()):
-            found, truth, names = self.graph(run, listed), self._truth(run), self._data[self._which[run]].names
-            for i, j in np.argwhere(found | truth):
+            found, names = self.graph(run, listed), self._data[self._which[run]].names
+            share = np.mean([self.graph(run, one) for one in draws[run].cpu().numpy()], 0)
+            truth = truths[run] if truths else np.zeros_like(found)
+            marks = equivalence.cpdag(found)
+            for i, j in np.argwhere(found | truth | (share > 0)):
                 rows.append({"run": run, "source": names[i], "target": names[j],
-                             "found": bool(found[i, j]), "true": bool(truth[i, j])})  # fmt: skip
-        return {"graphs": pa.Table.from_pylist(rows)}
+                             "found": bool(found[i, j]), "true": bool(truth[i, j]) if truths else None,
+                             "class": "" if not found[i, j] else "--" if marks[j, i] else "->",
+                             "probability": float(share[i, j])})  # fmt: skip
+        graphs = {"graphs": pa.Table.from_pylist(rows)} if rows else {}
+        return {**graphs, "variables": self._variables(best, order)}
+
+    def _variables(self, best: Tensor, order: Tensor) -> pa.Table:
+        """The names of each run's best order, first causes first."""
+        return pa.Table.from_pylist(
+            [{"run": run, "place": place, "variable": self._data[self._which[run]].names[node], "best": value}
+             for run, (listed, value) in enumerate(zip(order.tolist(), best.tolist(), strict=True))
+             for place, node in enumerate(listed)]
+        )  # fmt: skip
 
     def controls(self, budget: int, runs: int, generator: torch.Generator) -> Iterable[Control]:
-        for name, found in self.searches(budget, generator):
+        searches = list(self.searches(budget, generator))
+        if self._tables or self._growing:
+            searches.append(("boss", best_order_score(self.cost, len(self._which), budget, generator)))
+        for name, found in searches:
             yield from self._controls(name, list(found.order.numpy()), found.evaluations)
         which = self._which
         fixed = {
             "random_order": [torch.rand(self.n, generator=generator).argsort().numpy() for _ in which],
             "variance_sorting": [np.diag(self._covariances[i]).argsort() for i in which],
             "greedy_order": [greedy_order(self._covariances[i]) for i in which],
-            "true_order": [topological(self._data[i].truth) for i in which],
         }
+        if truths := self._truths():
+            fixed["true_order"] = [topological(truth) for truth in truths]
         if self._optima:
             fixed["exact_optimum"] = [self._optima[i][1] for i in which]
         for name, orders in fixed.items():
@@ -227,7 +300,10 @@ class Causal(Problem):
     def _controls(self, name: str, orders: list[Order], evaluations: int) -> Iterable[Control]:
         tensor = torch.from_numpy(np.stack(orders)).to(self.device)
         yield Control(name, self.cost(tensor.unsqueeze(1)).squeeze(1).cpu(), "cost", evaluations)
-        yield Control(name, _column(self.distances(orders), "shd"), "shd", evaluations)
+        judged = self.judged(orders, effects=True)
+        for metric in ("shd", "skeleton_shd", "cpdag_shd", "sid"):
+            if metric in judged:
+                yield Control(name, judged[metric], metric, evaluations)
         if self._optima:
             yield Control(name, self._excess(tensor), "excess", evaluations)
 
