@@ -30,6 +30,7 @@ def group_of(item: pytest.Item) -> str:
     return f"{file} {name.partition('[')[2]}" if file.startswith(("tests/contract/", "tests/docs/")) else file
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long groups first, so that the third process does all else meanwhile."""
     for item in items:
