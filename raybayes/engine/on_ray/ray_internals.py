@@ -31,7 +31,9 @@ def in_own_process_group() -> Iterator[None]:
     """Have Ray's processes started in a process group of their own; they still end with this process.
 
     `timeout`, batch systems and shells send SIGTERM or SIGUSR1 to a whole group: the signal is for the driver, which
-    ends the burst in order, and needs its Ray until then. Ray has no option for it.
+    ends the burst in order, and needs its Ray until then. Ray has no option for it. A head process of our own would not
+    serve a driver that imported ray before (a notebook): Ray fixes how a process authenticates at its import, and the
+    two processes would choose differently.
     """
     from ray._private import services
 
