@@ -23,7 +23,7 @@ from torch import Tensor
 from trainables.permutations.tasks.causal.graphs import Graph
 
 Reals = npt.NDArray[np.float64]
-MOST_KEPT = 200_000  # prefixes remembered for each variable
+MOST_KEPT = 10_000  # prefixes remembered for each variable
 
 
 class LocalScore(Protocol):
