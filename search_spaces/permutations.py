@@ -41,7 +41,7 @@ def _control_variates(estimators: tuple[str, ...], samples: tuple[int, ...], wid
 # Where the cost has no relaxation (causal, own), RELAX's control variate is its network alone.
 SPACE = _control_variates(
     ("relax", "reinforce", "reinforce_ema", "e_reinforce", "relax_centred"),
-    (2, 4, 8, 16, 32, 64, 128),
+    (1, 2, 4, 8, 16, 32, 64, 128),
     (32, 16, 64, 128),
 )
 

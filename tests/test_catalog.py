@@ -326,7 +326,7 @@ def test_the_ensembles_are_documented_as_their_users_write_them():
     assert documented["lr"][0] == "float > 0 <= 10"
     assert documented["laplace.scale"][0] == "float > 0 <= 100 | null"
     assert documented["method"][0].startswith("single | deep_ensemble | checkpoint | snapshot")
-    assert documented["swag.collect"] == ("1 | 2 | 4", "Collected weights an epoch. [P] 1")
+    assert documented["swag.collect"] == ("1 | 2 | 4", "Collected weights per epoch. [P] 1")
 
 
 def test_the_printed_types_can_be_written_back():

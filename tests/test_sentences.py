@@ -325,7 +325,7 @@ SENTENCES = {
     ),
     "a Parquet file that is not there": (
         lambda: refusal(data.load, "own.parquet"),
-        "TMP/own.parquet does not exist; give the path of an existing Parquet file.",
+        "TMP/own.parquet does not exist; give the path of an existing file.",
     ),
     "a column of another type": (
         lambda: refusal(conform, pa.table({"x": ["a"]}), [data.Column("x", pa.int8(), "a digit")], "f.parquet"),

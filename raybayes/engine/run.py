@@ -37,6 +37,8 @@ def run_locally(
         watch: gets the progress after each run.
         until: when the wall time is over, as in `Interrupt`; None: never.
     """
+    from raybayes.engine import in_process  # noqa: F401 - torch is loaded before the time budget starts
+
     controller = SweepController(layout, spec, plan, roots, PREDECESSOR_S)
     interrupt = Interrupt(until, on_request=controller.stop)
 

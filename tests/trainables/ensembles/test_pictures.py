@@ -104,15 +104,15 @@ def test_an_ensemble_learns_from_pictures_in_files(folders, run_in_memory):
 
 def test_folders_that_do_not_fit_are_refused(folders):
     (folders / "val" / "dog").mkdir()
-    with pytest.raises(DataError, match=r"val has 4 classes and the first split 3; 'dog' is in one of them alone"):
+    with pytest.raises(DataError, match=r"val has 4 classes and the first split 3; 'dog' is in only one of them"):
         data.load("imagenet")
     for name in (*CLASSES, "dog"):
         (folders / "val" / name).rename(folders / name)
-    with pytest.raises(DataError, match=r"val has no folders; wanted one folder a class"):
+    with pytest.raises(DataError, match=r"val has no folders; it needs one folder per class"):
         data.load("imagenet")
     for name in CLASSES:
         (folders / "val" / name).mkdir()
-    with pytest.raises(DataError, match=r"val: no picture is in its class folders"):
+    with pytest.raises(DataError, match=r"val: its class folders have no pictures"):
         data.load("imagenet")
 
 
