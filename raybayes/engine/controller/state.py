@@ -128,9 +128,9 @@ class SweepState:
         """A slot gets a run. Its progress so far comes along: an interrupted one may have no report left to make."""
         trial = self._open.get(run.trial) or self._closed[run.trial]
         before = trial.repeat(run.repeat)
-        progress, before.progress = before.progress, TrialProgress()
-        self._active[run.key] = ActiveRun(run, trial, progress)
-        return self._active[run.key]
+        active = self._active[run.key] = ActiveRun(run, trial, before.progress)
+        before.progress = TrialProgress()
+        return active
 
     def deactivate(self, key: Key, interrupted: bool = False) -> ActiveRun:
         """A slot has no longer a run; one that was interrupted keeps its progress for the next slot."""
@@ -213,8 +213,8 @@ class SweepState:
     def complete(self, number: int, step: int) -> None:
         """Close a trial with the means over its finished repeats."""
         results = self._open[number].results
-        names = {name for metrics in results.values() for name in metrics}
-        pooled = {name: mean_and_error([m[name] for m in results.values() if name in m]) for name in sorted(names)}
+        names = sorted({name for metrics in results.values() for name in metrics})
+        pooled = {name: mean_and_error([m[name] for m in results.values() if name in m]) for name in names}
         errors = {name: error for name, (_, error) in pooled.items() if error is not None}
         notes = {"n": len(results), "se": errors} if self._spec.repeats > 1 else {}
         self._study.note(number, **notes)
@@ -247,7 +247,6 @@ class SweepState:
 
     @property
     def _records(self) -> list[TrialRecord]:
-        """How the closed trials have ended."""
         return [trial.record for trial in self._closed.values() if trial.record is not None]
 
     def _retain_checkpoints(self) -> None:
