@@ -13,14 +13,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
 import raybayes as rb
 from benchmarks import measurement
+from benchmarks.permutations_tasks import causal_learn
 from raybayes.reporting.tables.findings import findings_columns
-from trainables.permutations.analysis.comparison import entries, score_table
+from trainables.permutations.analysis.comparison import entries, mean_and_error, score_table
 
 RLOO = {"estimator": "rloo", "scale_by_std": True, "lr": 0.1, "reports": 5}
 SMALL = ("burma14", "gr17", "ulysses22", "fri26", "bayg29")
@@ -42,11 +44,13 @@ def tours() -> Iterator[Settings]:
 
 
 def graphs() -> Iterator[Settings]:
-    """Erdos-Renyi graphs with d edges, raw and standardised, by BIC."""
+    """Erdos-Renyi graphs with d edges, raw and standardised, by BIC and with twice its penalty."""
     common = {**RLOO, "task": "causal", "samples": 64, "runs": 5, "causal.score": "bic", "reports": 1}
     for d, evaluations in ((10, 8_000), (20, 16_000), (50, 32_000)):
-        for standardise in (False, True):
-            yield {**common, "causal.d": d, "causal.standardise": standardise, "evaluations": evaluations}
+        for penalty in (2.0, 1.0):
+            for standardise in (False, True):
+                graph = {"causal.d": d, "causal.penalty": penalty, "causal.standardise": standardise}
+                yield {**common, **graph, "evaluations": evaluations}
 
 
 def sachs() -> Iterator[Settings]:
@@ -82,7 +86,27 @@ def run(settings: Settings, folder: str, name: str) -> tuple[str, pa.Table, pa.T
     table = score_table(listed)
     assert table is not None
     numbers = found.table("scores").drop_columns(["trial", "repeat", "part"])
+    if settings.get("causal.d"):
+        more = causal_learn.scores(settings, _true_edges(found.table("graphs"), settings["runs"]))
+        table = pa.Table.from_pylist(table.to_pylist() + summarised(more))
+        numbers = pa.concat_tables([numbers, pa.Table.from_pylist(more, numbers.schema)])
     return place, table, numbers.append_column("place", pa.array([place] * len(numbers)))
+
+
+def _true_edges(graphs: pa.Table, runs: int) -> list[set[tuple[str, str]]]:
+    rows = [row for row in graphs.to_pylist() if row["true"]]
+    return [{(row["source"], row["target"]) for row in rows if row["run"] == run} for run in range(runs)]
+
+
+def summarised(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of `scores` as lines of a methods table: means and standard errors over runs."""
+    lines: dict[str, dict[str, Any]] = {}
+    for method, metric in dict.fromkeys((row["method"], row["metric"]) for row in rows):
+        values = [row["value"] for row in rows if (row["method"], row["metric"]) == (method, metric)]
+        mean, error = mean_and_error(np.array(values))
+        line = lines.setdefault(method, {"method": method, "n": len(values)})
+        line |= {metric: mean, f"{metric}.se": error} if metric in causal_learn.METRICS else {}
+    return list(lines.values())
 
 
 def section(place: str, settings: Settings, table: pa.Table) -> str:

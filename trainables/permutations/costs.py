@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from raybayes.errors import SpecError, TrialError
+from trainables.permutations.allowed import Allowed
 from trainables.permutations.descent import Moves, descend
 from trainables.permutations.memory import Memory
 
@@ -61,6 +62,7 @@ class Recorder:
         dtype: of the costs that come back.
         restarts: how many of those runs share one budget; counts are per run.
         memory: orders seen, which are not evaluated again; None: every order is.
+        allowed: the orders that may be evaluated; others stand for one of these. None: all.
 
     Attributes:
         repeats: (R,), the share of the last call's orders that were not new; only with a memory.
@@ -71,8 +73,9 @@ class Recorder:
     """
 
     def __init__(self, cost: Cost, runs: int, dtype: torch.dtype, device: torch.device, restarts: int = 1,
-                 memory: Memory | None = None) -> None:  # fmt: skip
+                 memory: Memory | None = None, allowed: Allowed | None = None) -> None:  # fmt: skip
         self.cost, self.runs, self.dtype, self.restarts = cost, runs, dtype, restarts
+        self.allowed = allowed
         self.memory, self.repeats = memory, torch.zeros(0)
         self._relaxable = (
             cost if isinstance(cost, RelaxedCost) else None
@@ -107,6 +110,8 @@ class Recorder:
 
     def __call__(self, order: Tensor) -> Tensor:
         """Costs (R, S), counted; the best ordering of each run is kept."""
+        if self.allowed is not None:
+            order = self.allowed(order)
         if self.memory is None:
             values = self.look(order)
         else:
@@ -138,11 +143,15 @@ class Recorder:
         values, orders = descend(self._counted, starts, left, generator, kind)
         row = first + rank[:, 0]
         values, orders = values.to(self.best), orders.to(self.best.device)
+        if self.allowed is not None:
+            orders = self.allowed(orders)
         better = values < self.best[row]
         self.best[row[better]], self.best_order[row[better]] = values[better], orders[better]
 
     def _counted(self, order: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
         order = order.to(self.best.device)
+        if self.allowed is not None:
+            order = self.allowed(order)
         if self.memory is None:
             return self.look(order).cpu(), torch.ones(order.shape[:-1], dtype=torch.bool)
         values, new = self.memory.evaluate(order, self.look, self.dtype, active)

@@ -18,6 +18,7 @@ from raybayes.contract import Context, Stop
 from trainables.permutations.collapse import row_seeds
 from trainables.permutations.config import Config
 from trainables.permutations.costs import Recorder
+from trainables.permutations.distributions.distinct import POINTS
 from trainables.permutations.distributions.noise import Streams
 from trainables.permutations.estimators import ControlVariate
 from trainables.permutations.estimators.build import apply_schedules, build_estimator
@@ -58,6 +59,8 @@ def most(config: Config) -> int:
     relaxed = config.traits.control_variate or config.traits.relaxed
     square = relaxed or config.model == "matching"
     numbers = COPIES * samples * n * (n if square else 1) * (2 if config.traits.control_variate else 1)
+    if config.traits.distinct:
+        numbers += 4 * POINTS * samples**2
     if config.estimator == "exact":
         numbers = COPIES * math.factorial(n)
     if config.traits.critic:

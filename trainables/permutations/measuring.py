@@ -67,5 +67,5 @@ def measure(
         gradient = reduce(estimate.gradient.unflatten(1, (groups, samples)).mean(2)).flatten(2)
         deviation = gradient.std(1, unbiased=False)
         mean = deviation.mean(-1) if mask is None else (deviation * mask).sum(-1) / mask.sum(-1)
-        values = reduce(estimate.values.mean(1))
+        values = reduce(estimate.expected)
     return Measured(values, 2 * mean.clamp_min(SMALLEST).log(), at_mode, mode)

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from raybayes.errors import SpecError
-from trainables.permutations.collapse import row_seeds
-from trainables.permutations.config import ESTIMATORS, Config
-from trainables.permutations.costs import Recorder
-from trainables.permutations.estimators.build import apply_schedules, build_estimator, build_model
-from trainables.permutations.optimiser import OrderOptimiser
-from trainables.permutations.tasks.problem import Free, spread_starts
-from trainables.permutations.training import new_collapse, new_memory
+from trainables.permutations import arguments
+from trainables.permutations.allowed import allowed_orders
+from trainables.permutations.search import OrderSearch, RowsCost
 
 
 @dataclass(frozen=True)
@@ -28,10 +22,12 @@ class BestOrder:
     Args:
         order: (n,), the item of each place; the order with the lowest cost that was evaluated.
         cost: its cost.
-        evaluations: costs evaluated, all runs together.
+        evaluations: orders evaluated, all runs together.
         theta: (runs, n) or (runs, n, n), the trained parameters.
         history: (updates, runs), mean cost of each update's samples.
         repeats: the share of the drawn orders that had been seen before, which cost nothing.
+        orders: (keep, n), the best different orders, the best first; fewer if fewer were evaluated.
+        costs: (keep,), their costs.
     """
 
     order: Tensor
@@ -40,6 +36,8 @@ class BestOrder:
     theta: Tensor
     history: Tensor
     repeats: float = 0.0
+    orders: Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.long))
+    costs: Tensor = field(default_factory=lambda: torch.zeros(0))
 
 
 def minimise_order(
@@ -50,6 +48,14 @@ def minimise_order(
     seed: int = 0,
     start: Any = None,
     callback: Callable[[int, float], object] | None = None,
+    *,
+    fixed: Any = None,
+    before: Any = None,
+    keep: int = 1,
+    repeats: int = 1,
+    progress: bool = False,
+    resume: Any = None,
+    device: Any = "cpu",
     **settings: Any,
 ) -> BestOrder:
     """Search for an order of n items with a low cost, given only the cost's values.
@@ -67,6 +73,14 @@ def minimise_order(
         seed: of every random draw.
         start: an order that is known; the result is no worse.
         callback: called after each update with its number and the lowest cost so far; a true answer ends the updates.
+        fixed: item -> its place, for items that must stand there.
+        before: pairs (a, b): a comes before b. f only gets orders that respect `fixed` and `before`.
+        keep: how many of the best different orders to return.
+        repeats: evaluations of each order, whose mean is its cost: for a function that is random.
+        progress: print evaluations and the lowest cost to stderr, at most once a second.
+        resume: a file: the search continues from it if it exists, as if it had not been interrupted, and stores its
+            state there every ten seconds and at the end; with more `evaluations`, a finished search goes on.
+        device: where theta and the orders that f gets are.
         settings: values of the project's configuration, e.g. `lr=0.05`, `samples=64`, `model="matching"`,
             `estimator="relax_centred"`; dotted names as `**{"critic.width": 16}`.
 
@@ -74,7 +88,8 @@ def minimise_order(
         The best order with its cost.
 
     Raises:
-        SpecError: n < 2, a wrong setting, an estimator that needs a relaxation of f, or values of the wrong shape.
+        SpecError: an argument or setting that cannot be, an estimator that needs a relaxation of f, values of the
+            wrong shape, or a function that differs between two calls with the same order.
         TrialError: a value that is not finite.
 
     Example:
@@ -84,127 +99,28 @@ def minimise_order(
         >>> found.order.tolist(), found.cost
         ([0, 2, 1], 4.0)
     """
-    items = _whole("n", n, 2)
-    budget, starts = _whole("evaluations", evaluations, 1), _whole("runs", runs, 1)
+    whole = arguments.whole
+    items, budget, starts = whole("n", n, 2), whole("evaluations", evaluations, 1), whole("runs", runs, 1)
     if budget < starts:
         raise SpecError(f"found evaluations = {budget} for runs = {starts}; each run needs at least one evaluation.")
-    if "restarts" in settings:
-        raise SpecError("minimise_order has no option 'restarts'; its runs share the evaluations: raise runs instead.")
-    if not callable(f):
-        raise SpecError(f"found f = {type(f).__name__}; f must be a function of rows of orders.")
-    config = _configured(budget, starts, settings)
-    return _search(config, _Rows(f, items), _start(start, items), _whole("seed", seed, 0), callback)
-
-
-def _whole(name: str, value: Any, least: int) -> int:
-    """The argument as an int; SpecError if it is no whole number from `least` on."""
-    try:
-        found = operator.index(value)
-    except TypeError:
-        found = least - 1
-    if isinstance(value, bool) or found < least:
-        what = f"an order needs an integer n >= {least}" if name == "n" else f"it must be a whole number >= {least}"
-        raise SpecError(f"found {name} = {value!r}; {what}.")
-    return found
-
-
-def _start(start: Any, n: int) -> Tensor | None:
-    if start is None:
-        return None
-    order = torch.as_tensor(start)
-    if order.shape != (n,) or sorted(order.tolist()) != list(range(n)):
-        raise SpecError(f"found start = {order.tolist()}; it must be an order of 0 to {n - 1}, each once.")
-    return order.long()
-
-
-def _search(
-    config: Config, cost: _Rows, start: Tensor | None, seed: int, callback: Callable[[int, float], object] | None
-) -> BestOrder:
-    model, rows, n = build_model(config), config.restarts, cost.n
-    generator = torch.Generator().manual_seed(seed)
-    dtype = getattr(torch, config.precision)
-    noise = torch.randn(rows, *model.shape(n), dtype=dtype, generator=generator)
-    theta = spread_starts(noise, rows, config.init_scale, config.spread)
-    policy, memory = Free(theta), new_memory(config, cost, rows, theta.device)
-    recorder = Recorder(cost, rows, dtype, theta.device, rows, memory)
-    estimator = build_estimator(config, model, n, theta[:, :1], generator)
-    collapse = new_collapse(config, policy, row_seeds(seed, rows))
-    optimiser = OrderOptimiser(policy, estimator, recorder, config.samples, config.lr, config.critic.lr,
-                               config.critic.updates, collapse=collapse)  # fmt: skip
-    if start is not None:
-        recorder(start.expand(rows, 1, n))
-    for _ in range(config.critic.warmup if config.traits.control_variate else 0):
-        optimiser.train_critic(generator)
-    history = []
-    for update in range(config.updates):
-        estimate = optimiser.update(generator, apply_schedules(config, estimator, update))
-        history.append(estimate.values.mean(-1))
-        if callback is not None and callback(update, float(recorder.best.min())):
-            break
-    if config.kept_back:
-        left = torch.tensor([config.evaluations - int(recorder.spent)])
-        recorder.improve(left, generator, "swap")
-    winner = int(recorder.best.argmin())
-    repeats = 0.0 if memory is None else memory.repeats
-    return BestOrder(recorder.best_order[winner], float(recorder.best[winner]), int(recorder.spent), theta,
-                     torch.stack(history), repeats)  # fmt: skip
-
-
-def _configured(evaluations: int, starts: int, settings: dict[str, Any]) -> Config:
-    chosen = settings.get("estimator", "rloo")
-    values: dict[str, Any] = {"estimator": chosen, "lr": 0.1, "evaluations": evaluations, "runs": 1, "restarts": starts}
-    values |= {"memory": True, "descent": 0.25}
-    critic: dict[str, Any] = {"of": "black_box"}
-    if chosen in ESTIMATORS and ESTIMATORS[chosen].leaves_one_out:
-        # Many samples per update, and advantages without a unit, so that one step size suits every cost.
-        values |= {"samples": max(2, min(32, evaluations // (50 * starts))), "scale_by_std": True}
-    for name, value in settings.items():
-        group, _, leaf = name.partition(".")
-        if not leaf:
-            values[name] = value
-        elif group == "critic":
-            critic[leaf] = value
-        else:
-            values[group] = {**values.get(group, {}), leaf: value}
-    try:
-        config = Config(**values, critic=critic)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ").rstrip(".")
-        if problem["type"] == "extra_forbidden":
-            message = f"unknown setting {where!r}"
-        elif where:
-            message = f"{where}: found {problem['input']!r}; {message[0].lower()}{message[1:]}"
-        raise SpecError(f"{message}; see `raybayes projects permutations`.") from None
-    if config.traits.relaxed or (config.traits.control_variate and config.critic.of == "relaxed"):
-        raise SpecError(
-            f"found estimator = {config.estimator}, which needs a relaxation of f; for a black box use rloo,"
-            f" reinforce_ema, or relax or relax_centred with critic.of = black_box."
-        )
-    return config
-
-
-class _Rows:
-    """The user's function as a `Cost`: (R, S, n) orders become rows."""
-
-    rowwise = True
-
-    def __init__(self, f: Callable[[Tensor], Any], n: int) -> None:
-        self._f, self.n = f, n
-
-    def __call__(self, order: Tensor) -> Tensor:
-        rows = order.reshape(-1, self.n)
-        answer = self._f(rows.clone())
-        try:
-            values = torch.as_tensor(answer, dtype=torch.float64).detach()
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise SpecError(
-                f"f returned {type(answer).__name__}, which is not convertible to numbers ({error})."
-            ) from None
-        if values.shape != rows.shape[:1]:
-            raise SpecError(
-                f"f returned shape {tuple(values.shape)} for {len(rows)} orders; it must return one number per "
-                f"row, shape ({len(rows)},)."
-            )
-        return values.reshape(order.shape[:-1])
+    arguments.require_function("f", f, "rows of orders")
+    if callback is not None:
+        arguments.require_function("callback", callback, "an update's number and the lowest cost so far")
+    arguments.require_bool("progress", progress)
+    allowed, known = allowed_orders(items, fixed, before), arguments.known_order(start, items)
+    if allowed is not None and known is not None and not torch.equal(allowed(known), known):
+        raise SpecError(f"found start = {known.tolist()}, which does not respect fixed and before.")
+    config = arguments.configured(budget, starts, settings)
+    cost = RowsCost(f, items, whole("repeats", repeats, 1), whole("keep", keep, 1))
+    search = OrderSearch(config, cost, whole("seed", seed, 0), arguments.device_of(device), allowed, known)
+    search.run(callback, progress, arguments.state_file(resume))
+    return BestOrder(
+        search.best_order,
+        search.best,
+        search.evaluations,
+        search.theta,
+        torch.stack(search.history),
+        search.repeats,
+        cost.orders,
+        cost.costs,
+    )

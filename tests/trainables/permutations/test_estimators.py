@@ -35,6 +35,7 @@ UNBIASED = {
     "e_reinforce": {},
     "e_reinforce_ema": {},
     "e_reinforce_plus": {"samples": 3},
+    "unordered": {"samples": 3},
     "rebar": {"critic.tau": 0.5, "critic.eta": 2.5},
     "rebar_centred": {},
     "relax": {},

@@ -18,6 +18,8 @@ EstimatorName = Literal[
     "e_reinforce",
     "e_reinforce_ema",
     "e_reinforce_plus",
+    "unordered",
+    "cross_entropy",
     "rebar",
     "rebar_centred",
     "relax",
@@ -40,6 +42,8 @@ class Traits:
         relaxed: it always needs the cost's extension to soft permutations.
         own_model: it fixes the family of distributions, so `model` must keep its default.
         order_score: it multiplies costs by the score of the order, to which log p(order) can be added (`entropy`).
+        distinct: an update's samples are different orders.
+        elite: it moves towards the best of an update's samples.
     """
 
     leaves_one_out: bool = False
@@ -48,6 +52,13 @@ class Traits:
     relaxed: bool = False
     own_model: bool = False
     order_score: bool = False
+    distinct: bool = False
+    elite: bool = False
+
+    @property
+    def several(self) -> bool:
+        """Whether it needs 2 samples or more in an update."""
+        return self.leaves_one_out or self.distinct or self.elite
 
 
 ESTIMATORS: dict[EstimatorName, Traits] = {
@@ -61,6 +72,8 @@ ESTIMATORS: dict[EstimatorName, Traits] = {
     "e_reinforce": Traits(),
     "e_reinforce_ema": Traits(),
     "e_reinforce_plus": Traits(leaves_one_out=True),
+    "unordered": Traits(own_model=True, distinct=True),
+    "cross_entropy": Traits(elite=True),
     "rebar": Traits(control_variate=True),
     "rebar_centred": Traits(control_variate=True),
     "relax": Traits(control_variate=True, critic=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from raybayes.errors import DataError
@@ -45,10 +46,20 @@ def _budget(config: Values) -> str | None:
 
 
 def _samples(config: Values) -> str | None:
+    if config.traits.distinct and config.task == "ranking":
+        return "estimator = unordered draws different orders, which queries of a few documents lack; use rloo."
+    items = config.known_items
+    if config.traits.distinct and items is not None and items <= 12 and config.samples > math.factorial(items):
+        return (
+            f"estimator = unordered draws different orders, of which {items} items have {math.factorial(items)}; lower"
+            f" samples = {config.samples}."
+        )
     if config.samples >= 2:
         return None
     if config.traits.leaves_one_out:
         return f"estimator = {config.estimator} uses a leave-one-out baseline and needs samples >= 2; found 1."
+    if config.traits.several:
+        return f"estimator = {config.estimator} compares the samples of an update and needs samples >= 2; found 1."
     if config.estimator.endswith("_centred") and config.critic.centring == "loo":
         return (
             "critic.centring = loo is a leave-one-out baseline and needs samples >= 2; found 1; use ema, or raise"

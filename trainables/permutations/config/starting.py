@@ -21,13 +21,13 @@ def started(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values over those of their task.
 
     The settings of `STARTS` hold where no estimator is named: all of them belong to one, and the toy keeps the paper's.
-    A leave-one-out estimator, which needs samples, has those of the task.
+    An estimator that needs several samples has those of the task.
     A file as causal's data set means graph = own and score = bic. Where the cost has no relaxation, RELAX's control
     variate is its network alone.
     """
     task, causal = str(values.get("task")), values.get("causal", {})
     found = dict(values) if "estimator" in values else {**STARTS.get(task, {}), **values}
-    needy = {name for name, traits in ESTIMATORS.items() if traits.leaves_one_out}
+    needy = {name for name, traits in ESTIMATORS.items() if traits.several}
     if task in STARTS and values.get("estimator") in needy:
         found.setdefault("samples", STARTS[task]["samples"])
     if task == "causal" and is_path(str(values.get("dataset"))) and isinstance(causal, Mapping):

@@ -81,6 +81,9 @@ class CausalValues(Group):
         description="Cost of an order; bic is free of scale, and own's default; discrete_bic and bdeu cut columns into"
         " levels and need d <= 15",
     )
+    penalty: float = Field(
+        1.0, gt=0, le=100, description="bic, discrete_bic: factor of the penalty on parents; 1: BIC, more: fewer edges"
+    )
     d: int = Field(10, ge=2, le=200, description="Variables of a synthetic graph")
     edges: int = Field(1, ge=1, le=10, description="Edges per variable (s0 = edges · d)")
     rows: int = Field(1000, ge=10, le=1_000_000, description="Rows of a synthetic data set")
@@ -143,6 +146,7 @@ class Values(BaseModel):
     lr_decay: Literal["none", "cosine"] = Field("none", description="Decay of the step size. [P] none")
     momentum: float = Field(0.9, ge=0, lt=1, description="Share of the past in a moving-average baseline")
     scale_by_std: bool = Field(False, description="Divide advantages by the update's deviation: bias O(1/samples)")
+    elite: float = Field(0.1, gt=0, le=0.5, description="cross_entropy: share of an update's samples that counts")
     entropy: float = Field(
         0.0,
         ge=0,
@@ -233,10 +237,11 @@ class Values(BaseModel):
 
 def _causal_place(values: Values) -> str:
     causal, scale = values.causal, "standardised" if values.causal.standardise else "raw"
+    score = causal.score if causal.penalty == 1 else f"{causal.score} with penalty {causal.penalty:g}"
     if causal.graph == "own":
-        return f"{values.dataset}, {causal.score}"
+        return f"{values.dataset}, {score}"
     data = f"{causal.cells} cells" if causal.graph == "sachs" else f"d = {causal.d}, {causal.edges} d edges"
-    return f"{causal.graph}, {data}, {causal.score}, {scale}"
+    return f"{causal.graph}, {data}, {score}, {scale}"
 
 
 PLACES: dict[TaskName, Callable[[Values], str]] = {

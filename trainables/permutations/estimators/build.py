@@ -23,6 +23,8 @@ from trainables.permutations.distributions.models import (
 from trainables.permutations.estimators.baselines import Baseline, RunningBaseline
 from trainables.permutations.estimators.control_variate import ControlVariate
 from trainables.permutations.estimators.critic import Critic
+from trainables.permutations.estimators.distinct import UnorderedSet
+from trainables.permutations.estimators.elite import CrossEntropy
 from trainables.permutations.estimators.estimate import Estimator
 from trainables.permutations.estimators.exact import Exact
 from trainables.permutations.estimators.pathwise import Relaxation, Sinkhorn
@@ -154,6 +156,8 @@ BUILDERS: dict[EstimatorName, Callable[[Parts], Estimator]] = {
     "e_reinforce": _score("none", "noise"),
     "e_reinforce_ema": _score("ema", "noise"),
     "e_reinforce_plus": _score("loo", "noise"),
+    "unordered": lambda parts: UnorderedSet(parts.config.scale_by_std),
+    "cross_entropy": lambda parts: CrossEntropy(parts.model, parts.config.elite),
     "rebar": _control_variate(with_critic=False, centred=False),
     "rebar_centred": _control_variate(with_critic=False, centred=True),
     "relax": _control_variate(with_critic=True, centred=False),

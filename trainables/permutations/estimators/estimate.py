@@ -39,6 +39,7 @@ class Estimate:
         statistics: (R, 3), for `observe`: means of f, f ‖s‖² and ‖s‖²; None if it learns nothing.
         tune: from d loss / d gradient (R, S, *shape) to the loss's gradients for the estimator's `parameters()`; None
             if there are none.
+        weights: (R, S), where samples are not equally likely: the mean of weight · value estimates E f; None: of value.
     """
 
     order: Tensor
@@ -46,6 +47,12 @@ class Estimate:
     gradient: Tensor
     statistics: Tensor | None
     tune: Callable[[Tensor], list[Tensor]] | None = None
+    weights: Tensor | None = None
+
+    @property
+    def expected(self) -> Tensor:
+        """(R,), the estimate of E f."""
+        return (self.values if self.weights is None else self.weights * self.values).mean(-1)
 
 
 class Estimator(Protocol):

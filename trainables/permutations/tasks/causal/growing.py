@@ -46,10 +46,12 @@ class GaussianBic:
     Args:
         covariance: (d, d).
         rows: m.
+        penalty: factor of the second term.
     """
 
-    def __init__(self, covariance: Reals, rows: int) -> None:
+    def __init__(self, covariance: Reals, rows: int, penalty: float = 1.0) -> None:
         self.d, self._c, self._m = len(covariance), covariance, rows
+        self._each = 0.5 * penalty * float(np.log(rows))
 
     def _given(self, node: int, parents: tuple[int, ...]) -> tuple[Reals, Reals]:
         """Covariances with `node`, (d,), and variances, (d,), of all variables given the parents."""
@@ -64,7 +66,7 @@ class GaussianBic:
 
     def _cost(self, variance: float, parents: int) -> float:
         floor = 1e-12 * self._c.diagonal().max()
-        return 0.5 * self._m * float(np.log(max(variance, floor))) + 0.5 * parents * float(np.log(self._m))
+        return 0.5 * self._m * float(np.log(max(variance, floor))) + parents * self._each
 
     def with_one_more(self, node: int, parents: tuple[int, ...]) -> Reals:
         with_node, variance = self._given(node, parents)
@@ -72,7 +74,7 @@ class GaussianBic:
         usable[[node, *parents]] = False
         left = variance[node] - np.where(usable, with_node**2 / np.where(usable, variance, 1.0), 0.0)
         floor = 1e-12 * self._c.diagonal().max()
-        costs = 0.5 * self._m * np.log(np.maximum(left, floor)) + 0.5 * (len(parents) + 1) * np.log(self._m)
+        costs = 0.5 * self._m * np.log(np.maximum(left, floor)) + (len(parents) + 1) * self._each
         return np.where(usable, costs, np.inf)
 
 
@@ -81,10 +83,12 @@ class MultinomialBic:
 
     Args:
         codes: (m, d), each column 0 .. its levels - 1.
+        penalty: factor of the second term.
     """
 
-    def __init__(self, codes: npt.NDArray[np.int64]) -> None:
+    def __init__(self, codes: npt.NDArray[np.int64], penalty: float = 1.0) -> None:
         self._codes, self.d = codes, codes.shape[1]
+        self._each = 0.5 * penalty * float(np.log(len(codes)))
         self._levels = codes.max(0) + 1
 
     def alone(self, node: int, parents: tuple[int, ...]) -> float:
@@ -105,7 +109,7 @@ class MultinomialBic:
         shares = np.divide(table, totals, out=np.ones(table.shape), where=table > 0)
         entropy = -float((table * np.log(shares)).sum())
         combinations = float(np.prod(self._levels[list(parents)].astype(float)))
-        return entropy + 0.5 * (levels - 1) * combinations * float(np.log(len(self._codes)))
+        return entropy + (levels - 1) * combinations * self._each
 
     def with_one_more(self, node: int, parents: tuple[int, ...]) -> Reals:
         cell, costs = self._cells(parents), np.full(self.d, np.inf)

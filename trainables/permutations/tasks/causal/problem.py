@@ -154,19 +154,19 @@ class Causal(Problem):
                 return []
             case "bic":
                 found = zip(self._covariances, self._data, strict=True)
-                return [tables.gaussian_bic(covariance, len(rows.values)) for covariance, rows in found]
+                return [tables.gaussian_bic(covariance, len(rows.values), config.penalty) for covariance, rows in found]
             case "discrete_bic":
-                return [tables.discrete_bic(code, config.levels) for code in self._codes()]
+                return [tables.discrete_bic(code, config.levels, config.penalty) for code in self._codes()]
             case "bdeu":
                 return [tables.bdeu(code, config.levels, config.sample_size) for code in self._codes()]
             case _ as unknown:
                 assert_never(unknown)
 
     def _grown(self, which: int) -> GrowShrink:
-        rows = self._data[which]
+        rows, penalty = self._data[which], self._config.penalty
         if rows.discrete:
-            return GrowShrink(MultinomialBic(rows.values.astype(np.int64)))
-        return GrowShrink(GaussianBic(self._covariances[which], len(rows.values)))
+            return GrowShrink(MultinomialBic(rows.values.astype(np.int64), penalty))
+        return GrowShrink(GaussianBic(self._covariances[which], len(rows.values), penalty))
 
     def _codes(self) -> list[npt.NDArray[np.int64]]:
         """Each data set cut at its quantiles."""
@@ -247,7 +247,8 @@ class Causal(Problem):
         """The cost of each run's order above the exact optimum, (runs,); rounding errors count as 0."""
         optimum = torch.tensor([self._optima[i][0] for i in self._which], dtype=torch.float64)
         above = self.cost(order.unsqueeze(1)).squeeze(1).cpu().double() - optimum
-        rounding = 8 * torch.finfo(self._dtype).eps * optimum.abs()
+        size = max(len(rows.values) for rows in self._data)  # of the terms that the cost is the sum of
+        rounding = 8 * torch.finfo(self._dtype).eps * (optimum.abs() + size)
         return torch.where(above > rounding, above, torch.zeros_like(above))
 
     def pictures(self, best: Tensor, order: Tensor, draws: Tensor) -> Mapping[str, pa.Table]:

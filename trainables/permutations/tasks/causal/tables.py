@@ -90,13 +90,13 @@ def _members(d: int) -> npt.NDArray[np.bool_]:
     return (np.arange(1 << d)[:, None] >> np.arange(d) & 1).astype(bool)
 
 
-def gaussian_bic(covariance: Reals, rows: int) -> ParentTable:
-    """Local cost m/2 log(residual variance of j given S) + |S|/2 log m."""
+def gaussian_bic(covariance: Reals, rows: int, factor: float = 1.0) -> ParentTable:
+    """Local cost m/2 log(residual variance of j given S) + factor |S|/2 log m."""
     d = len(covariance)
     inside = _members(d)
     blocks = np.where(inside[:, :, None] & inside[:, None, :], covariance, np.eye(d))
     h = rows / 2 * np.linalg.slogdet(blocks)[1]
-    penalty = np.broadcast_to(inside.sum(1) / 2 * np.log(rows), (d, 1 << d))
+    penalty = np.broadcast_to(factor * inside.sum(1) / 2 * np.log(rows), (d, 1 << d))
     return parent_table(h, penalty)
 
 
@@ -109,15 +109,15 @@ def _cells(codes: npt.NDArray[np.int64], levels: int, inside: npt.NDArray[np.boo
     return np.asarray(counts[counts > 0])
 
 
-def discrete_bic(codes: npt.NDArray[np.int64], levels: int) -> ParentTable:
-    """Local cost m H(j | S) + (levels - 1) levels^|S| / 2 · log m; codes (m, d) in 0 .. levels - 1."""
+def discrete_bic(codes: npt.NDArray[np.int64], levels: int, factor: float = 1.0) -> ParentTable:
+    """Local cost m H(j | S) + factor (levels - 1) levels^|S| / 2 · log m; codes (m, d) in 0 .. levels - 1."""
     m, d = codes.shape
     inside = _members(d)
     h = np.empty(1 << d)
     for mask in range(1 << d):
         counts = _cells(codes, levels, inside[mask])
         h[mask] = -(counts * np.log(counts / m)).sum()
-    penalty = (levels - 1) * float(levels) ** inside.sum(1) / 2 * np.log(m)
+    penalty = factor * (levels - 1) * float(levels) ** inside.sum(1) / 2 * np.log(m)
     return parent_table(h, np.broadcast_to(penalty, (d, 1 << d)))
 
 
