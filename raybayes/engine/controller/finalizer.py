@@ -5,6 +5,7 @@ from __future__ import annotations
 from raybayes.engine.controller.queue import TrialQueue
 from raybayes.engine.controller.state import SweepState
 from raybayes.engine.controller.trial_state import ActiveRun, TrialState
+from raybayes.search.outcomes.cause import Cause, find_cause
 from raybayes.search.outcomes.outcome import State, decide_outcome
 from raybayes.search.plan import Plan
 from raybayes.spec.sweep_spec import SweepSpec
@@ -27,7 +28,7 @@ class TrialFinalizer:
         active.state.seconds = progress.seconds
         if self._state.is_closed(trial.number):
             return
-        outcome = decide_outcome(active.action, progress.metrics, self._plan.objectives, error)
+        outcome = decide_outcome(active.action, progress.metrics, self._plan.objectives, error, active.cause)
         if outcome.state is State.PAUSED:
             trial.paused_step = progress.step
             self._state.note_pause(trial, progress.step)
@@ -64,6 +65,8 @@ class TrialFinalizer:
         """A run's worker is lost: the error that fails the run, or None if it is queued again."""
         failures = active.state.failures
         error = failures.on_loss(now, counts, self._spec.retries, reason)
+        if error is not None:
+            active.cause = Cause.MEMORY if find_cause(reason) is Cause.MEMORY else Cause.MACHINE
         if error is None and not self._state.is_closed(active.trial.number):
             self.requeue(active, now + failures.pause_s)
         return error
