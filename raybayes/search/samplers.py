@@ -107,7 +107,9 @@ def _resolve(sampler: Component) -> type[BaseSampler]:
         return _BUILT_IN[sampler.name]
     module, _, name = sampler.name.rpartition(".")
     if not module:
-        found = unknown("sampler", sampler.name, SAMPLERS, shown=[*SAMPLERS, "or the import path of an Optuna sampler"])
+        found = unknown(
+            "sampler", sampler.name, SAMPLERS, shown=["auto", *SAMPLERS, "or the import path of an Optuna sampler"]
+        )
         raise SpecError(found)
     try:
         kind = getattr(importlib.import_module(module), name)
