@@ -169,7 +169,7 @@ def test_numpys_global_generator_is_left_alone(tmp_path):
             1,
             ["'tpr'", "unknown", "did you mean 'tpe'?", "tpe, gp, cmaes, nsga2, random, grid", "import path"],
         ),
-        ("zzz", FLAT, 1, ["unknown sampler 'zzz'; valid samplers: tpe"]),
+        ("zzz", FLAT, 1, ["unknown sampler 'zzz'; valid samplers: auto, tpe"]),
         ("no.such.Sampler", FLAT, 1, ["no.such.Sampler", "cannot be imported", "check the path"]),
         ("optuna.samplers.NoSampler", FLAT, 1, ["optuna.samplers.NoSampler", "cannot be imported", "check the path"]),
         ("optuna.study.Study", FLAT, 1, ["optuna.study.Study", "not an Optuna sampler", "subclass of BaseSampler"]),
