@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import typer
 
 from raybayes.cli import (
+    check,
     cluster,
     confirm,
     dashboard,
@@ -53,6 +54,7 @@ app.command("report")(show.report)
 app.command("watch")(watch.watch)
 app.command("logs")(logs.logs)
 app.command("export")(export.export)
+app.command("check")(check.check)
 app.command("dashboard")(dashboard.dashboard)
 app.add_typer(data.app, name="data")
 app.add_typer(cluster.app, name="cluster")

@@ -147,6 +147,14 @@ class Layout:
         """Which code a burst ran with."""
         return f"bursts/{burst:04d}.yaml"
 
+    def spec_copy(self, burst: int) -> str:
+        """The specification as a burst found it: what `raybayes check --repair` restores a damaged one from."""
+        return f"bursts/{burst:04d}-sweep.yaml"
+
+    def spec_copies(self) -> list[str]:
+        """Those that there are, oldest first."""
+        return [f"bursts/{name}" for name in self.storage.list("bursts") if name.endswith("-sweep.yaml")]
+
     def _trial_name(self, trial: int, repeat: int) -> str:
         return f"{trial:05d}{f'-r{repeat}' if repeat else ''}"
 

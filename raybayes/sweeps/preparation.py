@@ -102,6 +102,7 @@ def prepare_resume(spec: SweepSpec, found: SweepResult, training: OwnTraining | 
     """
     prepared = prepare(spec, Layout(found.layout.storage), training)
     _require_same_space(found, prepared.plan.space)
+    found.require_whole()
     return prepared
 
 
@@ -191,6 +192,7 @@ def _require_same_sweep(prepared: Prepared) -> None:
     if found.spec.kind == "train" and "COMPLETE" in found.trials["state"].to_pylist():
         raise SpecError(f"{found.path} is finished; choose another --name to train again.")
     _require_same_space(found, prepared.plan.space)
+    found.require_whole()
 
 
 def _require_same_space(found: SweepResult, space: Space) -> None:

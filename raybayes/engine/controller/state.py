@@ -24,6 +24,7 @@ from raybayes.search.study.study import Study
 from raybayes.search.study.trials_table import trials_table
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.store.checkpointing import checkpoints, retention
+from raybayes.store.checkpointing.owner import Owner
 from raybayes.store.layout import Layout
 from raybayes.store.logs.report_log import ReportLog
 from raybayes.store.logs.reports import compact_reports, next_burst_number
@@ -121,6 +122,11 @@ class SweepState:
     def params_of(self, number: int) -> dict[str, Any]:
         """The configuration of any trial, as the sampler suggested it."""
         return self._study.params(number)
+
+    def owner_of(self, number: int) -> Owner | None:
+        """What a trial's checkpoints name as theirs; None: there is no such trial."""
+        trial = self._open.get(number) or self._closed.get(number)
+        return None if trial is None else Owner({**self._spec.config, **trial.params}, self._spec.seed)
 
     # -- runs ------------------------------------------------------------------------------------------------
 
@@ -254,7 +260,7 @@ class SweepState:
         complete = [record for record in closed if record is not None and record.state is State.COMPLETE]
         best = rank_trials(complete, self._plan.objectives)
         keep, unfinished = self._spec.keep_checkpoints, set(self._open)
-        retention.delete_surplus(self._layout, unfinished=unfinished, ranking=best, keep_best=keep)
+        retention.delete_surplus(self._layout, unfinished, best, keep, self.owner_of)
         self._holders &= unfinished | set(best[:keep])
 
     # -- what is on disk -------------------------------------------------------------------------------------
