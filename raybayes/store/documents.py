@@ -11,7 +11,6 @@ from raybayes.errors import StoreError
 from raybayes.store.layout import Layout
 from raybayes.store.schema import SCHEMA, require_readable, up_to_date
 
-
 KEYS = ("project", "parameters", "objectives", "fidelity")  # without which nothing can be read of a sweep
 
 

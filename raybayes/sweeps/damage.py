@@ -221,7 +221,7 @@ class Inspection:
             yield from _unparsed(self.layout.warm_start, lambda: json.loads(storage.read_bytes(self.layout.warm_start)))
         for name in storage.list("bursts"):
             path = f"bursts/{name}"
-            yield from _unparsed(path, lambda path=path: dict(yaml.safe_load(storage.read_bytes(path))))  # type: ignore[misc]
+            yield from _unparsed(path, lambda path=path: dict(yaml.safe_load(storage.read_bytes(path))))
 
     def _stages(self) -> Iterator[Damage]:
         """The confirmations, each a sweep of its own."""

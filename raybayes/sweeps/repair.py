@@ -95,8 +95,8 @@ class Mender:
             copies = [path for path in self._layout.spec_copies() if self._is_spec(path)]
             if not copies:
                 raise StoreError(
-                    f"{self._layout.storage.display_path(self._layout.spec)}: {damage.what}, and no burst has kept a copy "
-                    "of it; restore it from a backup, or start a new sweep with --warm-start."
+                    f"{self._layout.storage.display_path(self._layout.spec)}: {damage.what}, and no burst has kept a "
+                    "copy of it; restore it from a backup, or start a new sweep with --warm-start."
                 )
             self._keep(self._layout.spec)
             data = self._layout.storage.read_bytes(copies[-1])

@@ -21,7 +21,10 @@ _LOG = logging.getLogger("raybayes.sweeps")
 def warn_of_damage(path: str, what: str) -> None:
     """Say once in this process that a sweep is damaged, and that what is read is what is whole."""
     _LOG.warning(
-        "%s: damaged: %s. Shown is what is whole; raybayes check %s names the damage, --repair mends it.", path, what, path
+        "%s: damaged: %s. Shown is what is whole; raybayes check %s names the damage, --repair mends it.",
+        path,
+        what,
+        path,
     )
 
 
@@ -32,7 +35,9 @@ def readable_study(layout: Layout, inspection: Inspection, journal: str) -> Stud
         inspection: of the sweep's folder.
         journal: the journal as a file of this machine.
     """
-    rows = inspection.rows if isinstance(inspection.rows, dict) else {}  # before the journal, which a burst writes first
+    rows = (
+        inspection.rows if isinstance(inspection.rows, dict) else {}
+    )  # before the journal, which a burst writes first
     try:
         study = Study(journal, inspection.space, inspection.objectives, writer=False)
         known = study.ended()

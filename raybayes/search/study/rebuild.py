@@ -204,7 +204,14 @@ def notes_of(row: Row | None, reports: Sequence[Row], objectives: Sequence[Objec
         notes["node"] = report["node"]
     if row is not None:
         errors = {o.name: row[f"{o.name}.se"] for o in objectives if row.get(f"{o.name}.se") is not None}
-        named = {"steps": "steps", "seconds": "seconds", "n": "n", "node": "node", "failure": "error", "started": "began"}
+        named = {
+            "steps": "steps",
+            "seconds": "seconds",
+            "n": "n",
+            "node": "node",
+            "failure": "error",
+            "started": "began",
+        }
         notes |= {note: row[column] for column, note in named.items() if row.get(column) is not None}
         notes |= {"se": errors} if errors else {}
         missing = (row.get("attempts") or 0) - sum(tries.values())

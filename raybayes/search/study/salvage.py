@@ -72,24 +72,26 @@ class _Replay:
         operation = log.get("op_code")
         if operation not in OPERATIONS:
             return f"unknown operation {operation!r}"
+        if "worker_id" not in log:
+            return "incomplete: it has no worker_id"
         if operation == CREATE_STUDY:
             self._has_study = True
         elif not self._has_study:  # its first line is lost
-            self._add(op_code=CREATE_STUDY, study_name="sweep", directions=self._directions)
+            self._add(op_code=CREATE_STUDY, worker_id="", study_name="sweep", directions=self._directions)
             self._has_study = True
         trial = log.get("trial_id")
         if isinstance(trial, int) and trial >= self._created:
             if trial > self._most:
                 return f"it names trial {trial}, and there cannot be so many"
             for _ in range(trial + 1 - self._created):  # the lines that created them are lost
-                self._add(op_code=CREATE_TRIAL, study_id=0, datetime_start=None)
+                self._add(op_code=CREATE_TRIAL, worker_id="", study_id=0, datetime_start=None)
                 self._created += 1
         problem = self._add(**log)
         self._created += operation == CREATE_TRIAL and problem is None
         return problem
 
     def _add(self, **log: Any) -> str | None:
-        self._lines.logs.append({"worker_id": "", **log})
+        self._lines.logs.append(log)
         try:
             self.storage.get_all_studies()  # reads what is new
         except Exception as error:  # whatever Optuna makes of a line that somebody has written into
@@ -112,9 +114,9 @@ def salvage_journal(data: bytes, directions: Sequence[Direction]) -> Salvage:
     replay = _Replay(directions, len(lines))
     broken = []
     for number, line in enumerate(lines, 1):
-        problem, trials = _apply(replay, line)
+        problem, named = _apply(replay, line)
         if problem is not None:
-            broken.append(BrokenLine(number, problem, trials))
+            broken.append(BrokenLine(number, problem, named))
     storage = replay.storage
     studies = [storage.get_study_id_from_name(study.study_name) for study in storage.get_all_studies()]
     trials = [trial for study in studies[:1] for trial in storage.get_all_trials(study)]

@@ -62,7 +62,7 @@ def _config_column(parameter: Parameter, values: Sequence[Value]) -> pa.Array:
 
 
 def column_values(row: Mapping[str, Any], space: Space) -> dict[str, Value]:
-    """The configuration in a row of the table: the inverse of its columns `config.*`, as far as they are unambiguous."""
+    """The configuration in a row of the table, from its columns `config.*`, as far as they are unambiguous."""
     found: dict[str, Value] = {}
     for name in space:
         if not space.is_active(name, found) or f"config.{name}" not in row:
