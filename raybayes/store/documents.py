@@ -11,7 +11,7 @@ from raybayes.errors import StoreError
 from raybayes.store.layout import Layout
 from raybayes.store.schema import SCHEMA, require_readable, up_to_date
 
-KEYS = ("project", "parameters", "objectives", "fidelity")  # without which nothing can be read of a sweep
+KEYS = ("project", "parameters", "objectives", "fidelity")
 
 
 def write_spec(layout: Layout, document: Mapping[str, Any], burst: int | None = None) -> None:
@@ -43,7 +43,7 @@ def read_spec(layout: Layout, path: str | None = None) -> dict[str, Any]:
         path: of a copy; None: sweep.yaml itself.
 
     Raises:
-        StoreError: the folder is not a sweep, the file is not a YAML table or lacks keys, or a newer raybayes wrote it.
+        StoreError: the folder is not a sweep, the file is not a YAML table, or a newer raybayes wrote it.
     """
     path = path or layout.spec
     shown = layout.storage.display_path(path)
@@ -65,8 +65,14 @@ def read_spec(layout: Layout, path: str | None = None) -> dict[str, Any]:
         )
     schema = document.pop("schema")
     require_readable(shown, schema)
-    document = up_to_date(document, schema)
+    return up_to_date(document, schema)
+
+
+def read_whole_spec(layout: Layout, path: str | None = None) -> dict[str, Any]:
+    """As `read_spec`; also a StoreError if it lacks a key without which nothing can be read of a sweep."""
+    document = read_spec(layout, path)
     if missing := [key for key in KEYS if key not in document]:
+        shown = layout.storage.display_path(path or layout.spec)
         raise StoreError(f"{shown}: it lacks the keys {', '.join(missing)}; {_advice(layout)}.")
     return document
 

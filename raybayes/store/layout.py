@@ -123,6 +123,20 @@ class Layout:
         return self.checkpoint(trial, repeat, step)
 
     @property
+    def attempts(self) -> str:
+        """The table of attempts, one row for each start of a run."""
+        return "attempts.parquet"
+
+    @property
+    def attempt_logs(self) -> str:
+        """Folder of the attempts of bursts that run (or died)."""
+        return "attempts"
+
+    def attempt_log(self, burst: int) -> str:
+        """The attempts of a burst that runs (or died)."""
+        return f"{self.attempt_logs}/burst-{burst:04d}.jsonl"
+
+    @property
     def tables(self) -> str:
         """Folder of the tables that trials saved."""
         return "tables"

@@ -16,7 +16,7 @@ from raybayes.space import Space
 from raybayes.store import parquet
 from raybayes.store.checkpointing import checkpoints
 from raybayes.store.checkpointing.manifests import CheckpointRef, inspect_checkpoint, is_foreign, wrong_hash
-from raybayes.store.documents import read_spec
+from raybayes.store.documents import read_whole_spec
 from raybayes.store.layout import Layout
 from raybayes.store.lock import BurstLock
 from raybayes.store.logs.reports import BrokenReports, read_reports
@@ -80,7 +80,7 @@ class Inspection:
     def spec(self) -> dict[str, Any] | StoreError:
         """The document of sweep.yaml, or what is wrong with it."""
         try:
-            return read_spec(self.layout)
+            return read_whole_spec(self.layout)
         except StoreError as error:
             return error
 

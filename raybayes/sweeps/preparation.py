@@ -16,8 +16,9 @@ from raybayes.search.preview import preview_configurations
 from raybayes.space import Choice, Space
 from raybayes.spec.sweep_spec import SweepSpec, differences
 from raybayes.spec.validation import build, nest
-from raybayes.store.filesystem import open_storage, require_writable
+from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
+from raybayes.store.probe import require_writable
 from raybayes.sweeps.results import SweepResult
 from raybayes.sweeps.warm_start import warm_start_of
 from raybayes.training.own import OwnTraining

@@ -12,7 +12,7 @@ from pathlib import Path
 from raybayes.errors import StoreError
 from raybayes.search.study.study import Study
 from raybayes.search.study.trials_table import trials_table
-from raybayes.store.documents import read_spec
+from raybayes.store.documents import read_whole_spec
 from raybayes.store.layout import Layout
 from raybayes.store.lock import BurstLock
 from raybayes.store.logs.reports import parse_lines
@@ -44,7 +44,7 @@ def find_damage(layout: Layout) -> list[Damage]:
 def _require_sweep(layout: Layout) -> None:
     known = (layout.spec, layout.journal, layout.trials, layout.reports)
     if not any(layout.storage.exists(path) for path in known):
-        read_spec(layout)  # which says that it is none
+        read_whole_spec(layout)  # which says that it is none
 
 
 class Mender:
@@ -105,7 +105,7 @@ class Mender:
 
     def _is_spec(self, path: str) -> bool:
         try:
-            read_spec(self._layout, path)
+            read_whole_spec(self._layout, path)
         except StoreError:
             return False
         return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,7 @@ from raybayes.space import Space
 from raybayes.spec.options import Path
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.spec.validation import build
-from raybayes.store.documents import read_spec
+from raybayes.store.documents import read_whole_spec
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
 from raybayes.store.logs.reports import BrokenReports, read_reports
@@ -39,7 +41,7 @@ class StoredSweep:
     def __init__(self, path: Path, keep: Any = None) -> None:
         self._keep = keep
         self.layout = Layout(open_storage(str(path)))
-        self.document = read_spec(self.layout)
+        self.document = read_whole_spec(self.layout)
 
     @property
     def path(self) -> str:
@@ -116,6 +118,26 @@ class StoredSweep:
         from raybayes.store.logs.profile import read_profile
 
         return read_profile(self.layout)
+
+    @property
+    def owner(self) -> str | None:
+        """Whose folder it is, if it is another user's; None: yours, or it is on an object store."""
+        if not self.layout.storage.local:
+            return None
+        owner = self.layout.storage.local_path(self.layout.spec).stat().st_uid
+        if owner == os.getuid():
+            return None
+        try:
+            return pwd.getpwuid(owner).pw_name
+        except KeyError:
+            return f"user {owner}"
+
+    @property
+    def attempts(self) -> pa.Table:
+        """One row per start of a run: trial, repeat, attempt, burst, node, began, ended, seconds, end, cause."""
+        from raybayes.store.logs.attempts import read_attempts
+
+        return read_attempts(self.layout)
 
     @property
     def tables(self) -> list[str]:
