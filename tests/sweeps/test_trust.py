@@ -1,4 +1,4 @@
-"""A folder that somebody else wrote: it runs no code, writes and deletes nothing outside of itself, and says whose it is."""
+"""A folder that somebody else wrote: it runs no code, changes nothing outside of itself, and says whose it is."""
 
 import os
 import pwd
@@ -48,7 +48,7 @@ def test_a_sampler_that_only_the_folder_names_is_not_imported(sweep, evil):
         main([command[0], str(sweep), *command[1:]])
         assert not evil.exists(), command
     with pytest.raises(
-        SpecError, match="names evil_sampler.Mine, which would be imported.*--allow-import evil_sampler"
+        SpecError, match=r"names evil_sampler.Mine, which would be imported.*--allow-import evil_sampler"
     ):
         rb.resume(sweep, executor="local")
     rb.extend(sweep, 1, executor="local", allow_import="evil_sampler")
@@ -60,16 +60,18 @@ def test_optunas_own_samplers_need_no_word(sweep):
     assert len(rb.extend(sweep, 1, executor="local").trials) == 3
 
 
-def test_a_sampler_of_the_callers_own_command_is_imported(tmp_path, evil):
+@pytest.mark.usefixtures("evil")
+def test_a_sampler_of_the_callers_own_command_is_imported(tmp_path):
     arguments = ["sweep", "parabola", "--trials", "1", "--sampler", "evil_sampler.Mine", "--local"]
-    assert main([*arguments, "--storage", str(tmp_path), "--name", "mine"]) == 0
-    assert evil.exists()
+    main([*arguments, "--storage", str(tmp_path), "--name", "mine"])
+    assert (tmp_path / "mine" / "trials.parquet").exists()
+    assert main([*arguments, "--storage", str(tmp_path), "--name", "mine"]) == 0, "the same command names it again"
 
 
 def test_a_training_that_another_users_folder_names_is_not_run(tmp_path):
     script, mark = tmp_path / "train.py", tmp_path / "mark"
     script.write_text("def train(config):\n    return config['x']\n")
-    options = {"space": {"x": "0..1"}, "objective": {"loss": "minimize"}, "executor": "local", "seed": 0}
+    options = {"space": {"x": rb.Float(0, 1)}, "objective": {"loss": "minimize"}, "executor": "local", "seed": 0}
     path = rb.sweep(f"{script}:train", trials=1, storage=str(tmp_path), name="own", **options).path
     script.write_text(f"open({str(mark)!r}, 'w').close()\ndef train(config):\n    return config['x']\n")
     give_away(tmp_path / "own")
