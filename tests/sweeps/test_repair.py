@@ -15,7 +15,7 @@ from raybayes.store.layout import Layout
 from raybayes.sweeps import whole
 from raybayes.sweeps.repair import Mender, find_damage
 
-TRIALS, CUTS = 60, 12  # 50 cuts: python -m benchmarks.faults --repairs
+TRIALS, CUTS = 60, 12  # 50 cuts: python -m benchmarks.faults.repairs
 
 
 @pytest.fixture(scope="module")
