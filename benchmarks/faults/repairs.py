@@ -73,7 +73,7 @@ def summary(rows: Sequence[dict[str, Any]], trials: int, machine: str) -> str:
     return "\n".join([
         "# Repairs", "",
         f"The journal of a sweep of {trials} trials (complete, pruned and failed ones) is cut at {len(rows)} seeded",
-        "places, and `raybayes check --repair` rebuilds it. Equal: trials whose whole row of the table, all columns, is",
+        "places, and `raybayes check --repair` rebuilds it. Equal: trials whose row of the table is in all columns",
         "that of before.", "",
         f"Measured on {machine}.", "",
         "| cuts | trials that the tables knew | recovered, least | equal, least | left damaged | seconds, median |",
