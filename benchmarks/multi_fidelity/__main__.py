@@ -98,7 +98,7 @@ def search(curves: Recorded, sampler: str, scheduler: str, workers: int, seed: i
 def compare(curves: Recorded, workers: int, seed: int, trials: int) -> Iterator[Found]:
     claim = f"Epochs until a network within one point of the best is trained, slots: {workers}"
     limit, steps = within(curves), len(next(iter(curves.curves.values())))
-    found = {side: search(curves, *how, workers, seed, trials) for side, *how in SIDES}
+    found = {side: search(curves, sampler, scheduler, workers, seed, trials) for side, sampler, scheduler in SIDES}
     found["bridge, ASHA"] = Searched(*raw_bridge(noisy(curves), SPACE, trials, workers, seed))
     for side, one in found.items():
         cost, success = cost_of_success(one.reports, limit, steps)
@@ -128,7 +128,8 @@ def main(argv: Sequence[str]) -> int:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     seeds, trials = (2, 40) if options.quick else (options.seeds, TRIALS)
     before = measurement.load()
-    curves, found = curves_of(pq.read_table(FILE)), []
+    curves = curves_of(pq.read_table(FILE))
+    found: list[Found] = []
     for workers in WORKERS:
         for seed in range(seeds):
             found += compare(curves, workers, seed, trials)

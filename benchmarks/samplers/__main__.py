@@ -151,7 +151,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     before = measurement.load()
-    found = []
+    found: list[Found] = []
     for name in TOYS:
         if options.only in (None, name):
             for slots in (1, SLOTS) if name == "numbers" else (1,):
