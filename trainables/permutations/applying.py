@@ -15,7 +15,8 @@ from raybayes.errors import DataError, SpecError
 from trainables.permutations.tasks.causal import equivalence, own
 from trainables.permutations.tasks.causal.graphs import Graph, compare
 from trainables.permutations.tasks.causal.growing import GaussianBic, GrowShrink, MultinomialBic
-from trainables.permutations.tasks.ranking import Queries, Scorer, document_table, ndcg
+from trainables.permutations.tasks.queries import Queries, document_table, ndcg
+from trainables.permutations.tasks.ranking import Scorer
 
 
 class RankSettings(BaseModel):
