@@ -61,8 +61,8 @@ def measure(quick: bool) -> dict[tuple[str, str], list[float]]:
 def page(found: dict[tuple[str, str], list[float]], made: str) -> str:
     """The table in Markdown, the best method first."""
     methods = sorted({method for method, _ in found}, key=lambda method: -float(np.mean(found[method, "ndcg10"])))
-    lines = [f"# Rankings: {FOLDS} folds", "", "Mean ± standard error over all test queries; the last column is the mean"
-             f" difference to {RIVAL} on the same query.", "", made, "",
+    said = "Mean ± standard error over all test queries; the last column is the mean difference to"
+    lines = [f"# Rankings: {FOLDS} folds", "", f"{said} {RIVAL} on the same query.", "", made, "",
              f"| method | n | NDCG@5 | NDCG@10 | NDCG@10 - {RIVAL} |", "|---|---:|---:|---:|---:|"]  # fmt: skip
     for method in methods:
         cells = [mean_and_error(np.array(found[method, metric])) for metric in ("ndcg5", "ndcg10")]
