@@ -7,9 +7,9 @@ from trainables.permutations.config import Config, max_steps
 from trainables.permutations.distributions.plackett_luce import PlackettLuce
 from trainables.permutations.losses import LOSSES
 from trainables.permutations.order import BestOrder, minimise_order
+from trainables.permutations.queries import split_queries
 from trainables.permutations.tasks.causal.problem import own_rows
 from trainables.permutations.tasks.own import own_cost
-from trainables.permutations.tasks.queries import split_queries
 from trainables.permutations.tasks.tsp import load_instance
 from trainables.permutations.training import train
 from trainables.permutations.tsplib import is_tsplib

@@ -11,7 +11,7 @@ from scipy.optimize import isotonic_regression, linear_sum_assignment, minimize
 from raybayes.errors import SpecError
 from trainables.permutations.layers import LAYERS, neuralsort, sinkhorn, soft_rank, soft_sort, softsort
 from trainables.permutations.losses import LOSSES
-from trainables.permutations.tasks.queries import Queries
+from trainables.permutations.queries import Queries
 
 F64 = torch.float64
 

@@ -16,11 +16,11 @@ from trainables.permutations.config import CausalValues
 from trainables.permutations.distributions.plackett_luce import all_orderings, permutation
 from trainables.permutations.distributions.relaxations import permutation_matrix
 from trainables.permutations.losses import LOSSES
+from trainables.permutations.queries import Queries, ndcg
 from trainables.permutations.tasks.causal import synthetic, tables
 from trainables.permutations.tasks.causal.costs import Joint, LeastSquares
 from trainables.permutations.tasks.causal.graphs import compare, find_cycle, from_edges, topological
 from trainables.permutations.tasks.causal.problem import Causal, Rows, checked, greedy_order, levels_of, regress, sachs
-from trainables.permutations.tasks.queries import Queries, ndcg
 from trainables.permutations.tasks.ranking import NdcgCost, Scorer
 from trainables.permutations.tasks.searches import annealing, greedy_swaps, random_search
 from trainables.permutations.tasks.tour_searches import (

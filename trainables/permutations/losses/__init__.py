@@ -16,7 +16,7 @@ from trainables.permutations.losses.lambdarank import lambdarank
 from trainables.permutations.losses.listmle import listmle
 from trainables.permutations.losses.listnet import listnet
 from trainables.permutations.losses.neural_ndcg import neural_ndcg
-from trainables.permutations.tasks.queries import Queries
+from trainables.permutations.queries import Queries
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trainables.permutations.tasks.queries import Queries, discounts, gains
+from trainables.permutations.queries import Queries, discounts, gains
 
 TEMPERATURE = 0.1
 

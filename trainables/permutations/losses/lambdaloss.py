@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trainables.permutations.tasks.queries import Queries, discounts, gains
+from trainables.permutations.queries import Queries, discounts, gains
 
 MU = 10.0  # weight of the part that depends on the distance of two ranks; the paper's
 

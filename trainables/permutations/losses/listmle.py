@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from trainables.permutations.distributions.plackett_luce import tail_logsumexp
-from trainables.permutations.tasks.queries import Queries
+from trainables.permutations.queries import Queries
 
 
 def listmle(scores: Tensor, queries: Queries) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trainables.permutations.tasks.queries import PADDING, Queries
+from trainables.permutations.queries import PADDING, Queries
 
 
 def listnet(scores: Tensor, queries: Queries) -> Tensor:

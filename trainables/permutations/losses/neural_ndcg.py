@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from trainables.permutations.distributions import relaxations
-from trainables.permutations.tasks.queries import Queries, discounts, gains
+from trainables.permutations.queries import Queries, discounts, gains
 
 TEMPERATURE = 1.0
 ITERATIONS = 20  # of Sinkhorn's scaling

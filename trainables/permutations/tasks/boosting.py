@@ -7,7 +7,7 @@ import importlib.util
 import torch
 from torch import Tensor
 
-from trainables.permutations.tasks.queries import PADDING, Queries
+from trainables.permutations.queries import PADDING, Queries
 
 TREES = 100  # LightGBM's default
 

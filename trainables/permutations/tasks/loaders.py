@@ -8,10 +8,10 @@ from torch import Tensor
 
 from raybayes.contract import Context, require_entries
 from trainables.permutations.config import Config, TaskName
+from trainables.permutations.queries import split_queries
 from trainables.permutations.tasks.causal.problem import Causal, own_rows, sachs, simulated
 from trainables.permutations.tasks.own import Own, own_cost
 from trainables.permutations.tasks.problem import Problem
-from trainables.permutations.tasks.queries import split_queries
 from trainables.permutations.tasks.ranking import Ranking
 from trainables.permutations.tasks.toy import Toy
 from trainables.permutations.tasks.tsp import Tour, load_instance

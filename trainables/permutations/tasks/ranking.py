@@ -13,9 +13,9 @@ from raybayes.errors import DataError
 from trainables.permutations.adam import Adam
 from trainables.permutations.config import RankingValues
 from trainables.permutations.losses import LOSSES
+from trainables.permutations.queries import PADDING, Queries, discounts, gains, ndcg
 from trainables.permutations.tasks import boosting
 from trainables.permutations.tasks.problem import Control, Policy, Problem
-from trainables.permutations.tasks.queries import PADDING, Queries, discounts, gains, ndcg
 
 
 class NdcgCost:
