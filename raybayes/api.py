@@ -33,6 +33,7 @@ from raybayes.sweeps.execution import Executor, run, silent
 from raybayes.sweeps.own import Trainable, own_training, stored_training
 from raybayes.sweeps.preparation import Prepared, prepare_resume, prepare_start
 from raybayes.sweeps.results import SweepResult
+from raybayes.sweeps.trust import require_trusted
 from raybayes.training.own import OwnTraining
 
 
@@ -192,6 +193,7 @@ def resume(
     changes, executor, walltime = _apart(options)
     code_changed = changes.pop("code_changed", False)
     until, found = _deadline(walltime), SweepResult(path)
+    require_trusted(found, changes.pop("allow_import", None))
     training = stored_training(found, train)
     if found.spec.kind == "confirm":
         require_known("confirm", changes)
@@ -258,6 +260,7 @@ def confirm(
     """
     changes, executor, walltime = _apart(options)
     until, found = _deadline(walltime), SweepResult(path)
+    require_trusted(found, changes.pop("allow_import", None))
     training = stored_training(found, train)
     confirmation.confirm(found, top, repeats, changes, executor, watch, until, training)
     return Sweep(path)

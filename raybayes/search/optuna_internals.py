@@ -14,10 +14,16 @@ import optuna
 from optuna.samplers import TPESampler
 from optuna.search_space import IntersectionSearchSpace
 from optuna.storages import BaseStorage
+from optuna.storages.journal._storage import JournalOperation
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 CHECKED_WITH = "5.0.0"
+
+# The operations of a journal, by the number that a line names as its "op_code". A trial has no name in the line that
+# creates it: trials are counted.
+OPERATIONS = frozenset(int(operation) for operation in JournalOperation)
+CREATE_STUDY, CREATE_TRIAL = int(JournalOperation.CREATE_STUDY), int(JournalOperation.CREATE_TRIAL)
 
 
 def open_trial(study: optuna.Study, trial_id: int) -> Trial:
@@ -56,13 +62,13 @@ def share_search_space(sampler: TPESampler, space: IntersectionSearchSpace) -> N
 
 
 class ExtendedStudy(optuna.Study):
-    """A study that shows its sampler more trials than its storage has.
+    """A study that shows its sampler other trials than its storage has.
 
     Private: `Study._get_trials`, through which samplers read a study.
     """
 
-    def extra_trials(self, own: Sequence[FrozenTrial], states: Container[TrialState] | None) -> list[FrozenTrial]:
-        """The trials to show before the study's own.
+    def shown_trials(self, own: Sequence[FrozenTrial], states: Container[TrialState] | None) -> Sequence[FrozenTrial]:
+        """The trials to show, by number.
 
         Args:
             own: the study's own trials in `states`.
@@ -70,11 +76,14 @@ class ExtendedStudy(optuna.Study):
         """
         raise NotImplementedError
 
+    def own_trials(self) -> list[FrozenTrial]:
+        """All trials of the storage, whatever is shown. They must not be changed."""
+        return super()._get_trials(deepcopy=False, use_cache=True)
+
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
-        own = super()._get_trials(deepcopy, states, use_cache)
-        return [*self.extra_trials(own, states), *own]
+        return list(self.shown_trials(super()._get_trials(deepcopy, states, use_cache), states))
 
 
 class FinishedTrials:

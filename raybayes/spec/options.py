@@ -125,7 +125,8 @@ _DECLARED = (
     ),
     Option(
         name="sampler", accepts=str, default="tpe", doors=_SEARCH, identity=True, read=reading.component,
-        help="tpe, gp, cmaes, nsga2, random, grid, or the import path of an Optuna sampler; options: gp:seed=1.",
+        help="auto, tpe, gp, cmaes, nsga2, random, grid, or the import path of an Optuna sampler; with options: "
+        "tpe:n_startup_trials=20.",
     ),
     Option(
         name="scheduler", accepts=str, default="none", doors=(*_BURSTS, "simulate"), identity=True,
@@ -246,6 +247,11 @@ _DECLARED = (
     Option(
         name="code_changed", accepts=bool, default=False, doors=("resume", "extend"), stored=False,
         help="Resume although the code of the training differs from that of the last burst.",
+    ),
+    Option(
+        name="allow_import", accepts=str | None, doors=("resume", "extend", "confirm"), stored=False, metavar="NAMES",
+        help="Modules or files, joined by commas, that the sweep's folder may have run: its own sampler, and the "
+        "training of a folder that is not yours.",
     ),
     Option(
         name="walltime", accepts=Duration | None, doors=_EVERYWHERE, read=reading.duration, metavar="TIME",

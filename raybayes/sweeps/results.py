@@ -14,7 +14,6 @@ from raybayes.contract import Findings
 from raybayes.errors import RaybayesError, SpecError, StoreError
 from raybayes.seeds import derive
 from raybayes.store.logs.reports import FIXED, next_burst_number
-from raybayes.store.trials import read_trials
 from raybayes.sweeps.stored import StoredSweep
 from raybayes.wording import unknown
 
@@ -114,12 +113,7 @@ class SweepResult(StoredSweep):
     def _searched(self) -> pa.Table:
         from raybayes.search.study.trials_table import trials_table
 
-        if self.layout.storage.exists(self.layout.journal):
-            return trials_table(self.records, self.space, self.objectives)
-        stored = read_trials(self.layout)
-        if stored is None:
-            return trials_table([], self.space, self.objectives)
-        return stored
+        return trials_table(self.records, self.space, self.objectives)
 
     @property
     def best(self) -> dict[str, Any]:
@@ -128,21 +122,24 @@ class SweepResult(StoredSweep):
         Raises:
             StoreError: no trial is complete, or none satisfies the constraints.
         """
-        front = self.pareto.to_pylist()
-        if not front:
-            raise StoreError(f"{self.path}: no best trial. {self.best_summary}")
-        row: dict[str, Any] = front[0]
+        row: dict[str, Any] = self.pareto.slice(0, 1).to_pylist()[0]
         return row
 
     @property
     def pareto(self) -> pa.Table:
-        """The trials that no other dominates; for one objective the best alone."""
+        """The trials that no other dominates; for one objective the best alone.
+
+        Raises:
+            StoreError: as `best`.
+        """
         from raybayes.search.outcomes.confirm import eligible_records
         from raybayes.search.outcomes.ranking import find_pareto_front
 
         numbers = find_pareto_front(eligible_records(self.records, self.confirmed), self.objectives)
+        if not numbers:
+            raise StoreError(f"{self.path}: no best trial. {self.best_summary}")
         rows = {number: i for i, number in enumerate(self.trials["trial"].to_pylist())}
-        return self.trials.take(pa.array([rows[number] for number in numbers], pa.int64()))
+        return self.trials.take(pa.array([rows[number] for number in numbers]))
 
     def config(self, trial: int | None = None) -> dict[str, Any]:
         """The whole configuration of a trial (the best one by default), dotted names, ready for `rb.train`."""

@@ -20,7 +20,7 @@ from trainables.permutations.config import Config
 from trainables.permutations.costs import Recorder
 from trainables.permutations.estimators.build import apply_schedules, build_estimator, build_model
 from trainables.permutations.optimiser import OrderOptimiser
-from trainables.permutations.tasks.problem import Free, spread_starts
+from trainables.permutations.tasks.problem import Free, Problem, spread_starts
 from trainables.permutations.training import new_collapse, new_memory
 
 STORED_EVERY = 10.0  # seconds
@@ -152,7 +152,7 @@ class OrderSearch:
             self._store(path)  # before the descent, so that a search with more evaluations updates on
         left = self._config.evaluations - self.evaluations
         if self._config.kept_back and left > 0:
-            self._recorder.improve(torch.tensor([left]), self._generator, "swap")
+            self._recorder.improve(torch.tensor([left]), self._generator, Problem().descend)
         if progress:
             self._show("\n")
 

@@ -10,24 +10,26 @@ import contextlib
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.samplers import RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.search_space import IntersectionSearchSpace
-from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from raybayes.contract import Direction
 from raybayes.errors import StoreError
 from raybayes.search.objective import Objective
 from raybayes.search.optuna_internals import fix_params, forget_cached_trials, open_trial, share_search_space
+from raybayes.search.outcomes.cause import find_cause
 from raybayes.search.outcomes.importance import importance_intervals, importance_shares
 from raybayes.search.outcomes.outcome import Outcome, State
 from raybayes.search.outcomes.records import TrialRecord
-from raybayes.search.samplers import Factory
+from raybayes.search.samplers import Factory, learns_from_ends
 from raybayes.search.schedulers.rungs import Curves
-from raybayes.search.study.journal import GroupedJournal
+from raybayes.search.study.journal import GroupedJournal, JournalError
 from raybayes.search.study.transfer_study import PastTrial, TransferStudy
 from raybayes.space import Choice, Float, Space, Value
 
@@ -48,7 +50,7 @@ class Study:
     """An Optuna study, with the outcomes and the resuming of raybayes.
 
     Args:
-        location: path of a journal file, or a database URL (anything with "://").
+        location: path of a journal file, a database URL (anything with "://"), or the trials of a damaged study.
         space: the searched parameters; may be empty.
         objectives: one, or several for a multi-objective study.
         writer: False to read a study that another process may write.
@@ -57,16 +59,14 @@ class Study:
 
     def __init__(
         self,
-        location: str,
+        location: str | Sequence[FrozenTrial],
         space: Space,
         objectives: Sequence[Objective],
         writer: bool = True,
         past: Sequence[PastTrial] = (),
     ) -> None:
-        self._journal = None if "://" in location else GroupedJournal(location, writer)
-        self._storage: BaseStorage = (
-            optuna.storages.get_storage(location) if self._journal is None else JournalStorage(self._journal)
-        )
+        self._journal: GroupedJournal | None = None
+        self._storage = self._storage_of(location, writer)
         self._space = space
         self.objectives = tuple(objectives)
         self._open([objective.direction for objective in objectives], writer)
@@ -81,7 +81,30 @@ class Study:
                 self._study.set_metric_names([objective.name for objective in objectives])
         self._study_id = self._storage.get_study_id_from_name(_NAME)
         self._live: dict[int, Trial] = {}
+        self._learner: BaseSampler | None = None  # of this burst
         self._common = IntersectionSearchSpace(include_pruned=True)  # what TPESampler makes
+        if not isinstance(location, str):
+            self.add_trials(location)
+
+    def _storage_of(self, location: str | Sequence[FrozenTrial], writer: bool) -> BaseStorage:
+        if not isinstance(location, str):
+            return InMemoryStorage()
+        if "://" in location:
+            return optuna.storages.get_storage(location)
+        self._journal = GroupedJournal(location, writer)
+        try:
+            return JournalStorage(self._journal)
+        except (KeyError, TypeError, AttributeError) as error:  # a line lacks what its operation needs
+            raise JournalError(
+                f"{location}: a line of the study's journal is incomplete ({type(error).__name__}: {error}); name the "
+                f"damage with raybayes check {Path(location).parent}, and mend it with --repair."
+            ) from None
+
+    def add_trials(self, trials: Sequence[FrozenTrial]) -> None:
+        """Append whole trials, which get the next numbers."""
+        for trial in trials:
+            self._storage.create_new_trial(self._study_id, template_trial=trial)
+        forget_cached_trials(self._study)
 
     def _open(self, directions: Sequence[Direction], writer: bool) -> None:
         """Create the study if there is none."""
@@ -124,20 +147,29 @@ class Study:
         if fixed is not None:
             fix_params(self._storage, trial_id, fixed)
         forget_cached_trials(self._study)
-        self._study.sampler = sampler = factory(number)
+        sampler = self._learner or self._make_sampler(factory, number)
         if isinstance(sampler, TPESampler):
             share_search_space(sampler, self._common)
         params: dict[str, Value] = {}
-        self._study.showing_past = True
-        trial = open_trial(self._study, trial_id)
-        for name in self._space:
-            if self._space.is_active(name, params):
-                params[name] = self._suggest(trial, name)
-        self._study.showing_past = False
+        with self._study.shown_to(sampler):
+            trial = open_trial(self._study, trial_id)
+            for name in self._space:
+                if self._space.is_active(name, params):
+                    params[name] = self._suggest(trial, name)
         for name, value in notes.items():
             trial.set_user_attr(name, value)
         self._live[trial.number] = trial
         return trial.number, params
+
+    def _make_sampler(self, factory: Factory, number: int) -> BaseSampler:
+        """A fresh sampler; one that learns from the ends of trials is kept, and learns from those so far first."""
+        sampler = factory(number)
+        if learns_from_ends(sampler):
+            self._learner = sampler
+            ended = [trial for trial in self._trials() if trial.state.is_finished() and not _is_void(trial)]
+            for trial in sorted(ended, key=lambda each: (each.datetime_complete, each.number)):
+                sampler.after_trial(self._study, trial, trial.state, trial.values)
+        return sampler
 
     def _suggest(self, trial: Trial, name: str) -> Value:
         parameter = self._space[name]
@@ -192,9 +224,12 @@ class Study:
             return
         if outcome.error is not None:
             trial.set_user_attr("error", outcome.error)
+            trial.set_user_attr("cause", str(outcome.cause or find_cause(outcome.error)))
         for name, distance in violations.items():
             trial.set_constraint(name, distance)
         values = list(outcome.values) if outcome.values is not None else None
+        if self._learner is not None:
+            self._study.sampler = self._learner
         self._study.tell(number, values, state=_FINAL[outcome.state])
 
     def void(self, number: int) -> None:
@@ -209,7 +244,7 @@ class Study:
 
     def records(self) -> list[TrialRecord]:
         """All trials except void ones, in order."""
-        return [self._record(frozen) for frozen in self._trials() if not frozen.user_attrs.get("void")]
+        return [self._record(frozen) for frozen in self._trials() if not _is_void(frozen)]
 
     def _record(self, frozen: FrozenTrial) -> TrialRecord:
         missed = frozen.constraints
@@ -225,6 +260,10 @@ class Study:
             feasible=all(value <= 0 for value in missed.values()),
             missed=missed,
         )
+
+    def ended(self) -> dict[int, bool]:
+        """Whether each trial has ended, void ones too."""
+        return {frozen.number: frozen.state.is_finished() for frozen in self._trials()}
 
     def find_unfinished(self) -> tuple[list[int], list[int]]:
         """Numbers of the trials to resume, and of those to void (their configuration is incomplete)."""
@@ -252,3 +291,8 @@ class Study:
     def importance_intervals(self, seed: int) -> dict[str, tuple[float, float]]:
         """Bootstrap quantiles of each share; empty where `importances` is."""
         return {} if len(self.objectives) > 1 else importance_intervals(self._trials(), self._study.directions[0], seed)
+
+
+def _is_void(frozen: FrozenTrial) -> bool:
+    """Whether a crash left a trial without a complete configuration."""
+    return bool(frozen.user_attrs.get("void"))
