@@ -20,7 +20,8 @@ def _control_variates(estimators: tuple[str, ...], samples: tuple[int, ...], wid
         {
             "estimator": Choice(*estimators),
             "lr": Float(1e-3, 0.3, log=True),  # paper: 0.01
-            "samples": Choice(*samples),  # paper: 1; 2021 follow-up: 3
+            # paper: 1; 2021 follow-up: 3. An estimator named by hand that compares samples keeps its task's number
+            "samples": Choice(*samples, when={"estimator": estimators}),
             "lr_decay": Choice("none", "cosine"),  # paper: none
             "momentum": Float(0.8, 0.99, when={"estimator": ("reinforce_ema", "relax_centred")}),
             "critic.lr": Float(1e-3, 0.1, log=True, when={"estimator": control}),  # paper: 0.01

@@ -101,10 +101,11 @@ def discover(finished: Finished, inputs: Sequence[str], settings: DiscoverSettin
     values, _, discrete = own.columns_of(chosen, (), "auto")
     own.require_varied(values, names)
     order = np.arange(len(names))  # the columns were selected in the run's order
+    penalty = best.get("penalty", 1.0)  # runs of earlier versions had BIC's
     if discrete:
-        graph = GrowShrink(MultinomialBic(values.astype(np.int64))).graph(order)
+        graph = GrowShrink(MultinomialBic(values.astype(np.int64), penalty)).graph(order)
     else:
-        graph = GrowShrink(GaussianBic(np.cov(values.T, bias=True), len(values))).graph(order)
+        graph = GrowShrink(GaussianBic(np.cov(values.T, bias=True), len(values), penalty)).graph(order)
     truth = None if settings.truth is None else own.read_edges(settings.truth, names)
     edges = _edges(graph, names)
     made = {"edges": edges} | ({} if truth is None else {"distance from the truth": _distances(graph, truth)})

@@ -46,6 +46,17 @@ def drawn(space, rng):
     return values
 
 
+@pytest.mark.parametrize("estimator", ["rloo", "e_reinforce_plus", "t_reinforce_plus", "cross_entropy", "gaussian"])
+@pytest.mark.parametrize("task", TASKS)
+def test_an_estimator_named_by_hand_goes_with_the_default_space(task, estimator):
+    rng, fixed = random.Random(0), {**TASKS[task], "estimator": estimator}
+    if task == "toy":
+        fixed["samples"] = 4
+    left = spaces.SPACE.without(fixed)
+    for _ in range(100):
+        assert catalog.configure(PROJECT, {**drawn(left, rng), **fixed}).updates >= 1
+
+
 @pytest.mark.parametrize(("space", "task"), [(name, task) for name, tasks in FITS.items() for task in tasks])
 def test_no_configuration_of_a_space_is_refused(space, task):
     rng = random.Random(0)

@@ -22,8 +22,8 @@ def started(values: Mapping[str, Any]) -> dict[str, Any]:
 
     The settings of `STARTS` hold where no estimator is named: all of them belong to one, and the toy keeps the paper's.
     An estimator that needs several samples has those of the task.
-    A file as causal's data set means graph = own and score = bic. Where the cost has no relaxation, RELAX's control
-    variate is its network alone.
+    A file as causal's data set means graph = own, score = bic, penalty = 2. Where the cost has no relaxation, RELAX's
+    control variate is its network alone.
     """
     task, causal = str(values.get("task")), values.get("causal", {})
     found = dict(values) if "estimator" in values else {**STARTS.get(task, {}), **values}
@@ -31,7 +31,8 @@ def started(values: Mapping[str, Any]) -> dict[str, Any]:
     if task in STARTS and values.get("estimator") in needy:
         found.setdefault("samples", STARTS[task]["samples"])
     if task == "causal" and is_path(str(values.get("dataset"))) and isinstance(causal, Mapping):
-        found["causal"] = {"graph": "own", "score": "bic", **causal}
+        bic = {"penalty": 2.0} if causal.get("score", "bic") == "bic" else {}
+        found["causal"] = {"graph": "own", "score": "bic", **bic, **causal}
     if found.get("estimator") in ("relax", "relax_centred") and _without_relaxation(found):
         critic = found.get("critic", {})
         found["critic"] = {"of": "black_box", **critic} if isinstance(critic, Mapping) else critic

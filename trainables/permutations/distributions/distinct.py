@@ -21,8 +21,8 @@ from raybayes.errors import SpecError
 from trainables.permutations.distributions.noise import Source
 from trainables.permutations.distributions.plackett_luce import gumbel
 
-POINTS = 96  # of each integral; the integrands are log-concave and fall off exponentially
-DEPTH = 40.0  # the integral ends where the integrand is exp(-40) of its maximum
+POINTS = 128  # of each integral; the integrands are log-concave and fall off exponentially
+DEPTH = 30.0  # the integral ends where the integrand is exp(-30) of its maximum
 WHOLE = 1e-9  # a set with less probability than this outside it counts as all orders
 
 

@@ -274,7 +274,8 @@ class Causal(Problem):
     def _variables(self, best: Tensor, order: Tensor) -> pa.Table:
         """The names of each run's best order, first causes first."""
         return pa.Table.from_pylist(
-            [{"run": run, "place": place, "variable": self._data[self._which[run]].names[node], "best": value}
+            [{"run": run, "place": place, "variable": self._data[self._which[run]].names[node], "best": value,
+              "penalty": self._config.penalty}
              for run, (listed, value) in enumerate(zip(order.tolist(), best.tolist(), strict=True))
              for place, node in enumerate(listed)]
         )  # fmt: skip
