@@ -168,7 +168,7 @@ def test_a_storage_that_refuses_costs_the_checkpoint_and_not_the_trial(layout, m
 
 
 def no_room():
-    return open("/dev/full", "wb")  # noqa: SIM115 - the checkpointer closes it
+    return open("/dev/full", "wb")
 
 
 def no_file():
