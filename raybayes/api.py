@@ -33,6 +33,7 @@ from raybayes.sweeps.execution import Executor, run, silent
 from raybayes.sweeps.own import Trainable, own_training, stored_training
 from raybayes.sweeps.preparation import Prepared, prepare_resume, prepare_start
 from raybayes.sweeps.results import SweepResult
+from raybayes.sweeps.retrying import failed_trials
 from raybayes.training.own import OwnTraining
 
 
@@ -156,7 +157,8 @@ def _execute(
     """One burst, and the confirmation that the spec asks for once every trial is finished."""
     last, spec = run(prepared, executor, watch, until, stamp), prepared.spec
     found = Sweep(prepared.layout.storage.display)
-    if spec.confirm is None or sum(last.states.values()) < last.wanted:  # the time budget was up before
+    over = last.stopped or sum(last.states.values()) >= last.wanted
+    if spec.confirm is None or not over:  # the time budget was up before
         return found
     top, repeats = parse_confirm(spec.confirm)
     changes = {"concurrency": spec.concurrency}
@@ -190,13 +192,15 @@ def resume(
         ResourceError: a trial needs more than the machines have.
     """
     changes, executor, walltime = _apart(options)
-    code_changed = changes.pop("code_changed", False)
+    retry = OPTIONS["retry_failed"].value(changes.pop("retry_failed", False))
+    code_changed = changes.pop("code_changed", False) or bool(retry)  # the mended mistake was in the code, as a rule
     until, found = _deadline(walltime), SweepResult(path)
     training = stored_training(found, train)
     if found.spec.kind == "confirm":
-        require_known("confirm", changes)
+        require_known("confirm", [*changes, *(["retry_failed"] if retry else [])])
         return Sweep(confirmation.resume_stage(found, changes, executor, watch, until, training))
     prepared = prepare_resume(_changed(found, changes), found, training)
+    prepared = replace(prepared, reopened=failed_trials(found, retry))
     stamp = stamp_of(prepared)
     if not code_changed:
         require_same_code(prepared.layout, stamp, found.path)

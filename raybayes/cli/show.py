@@ -89,13 +89,17 @@ def print_sweep(found: SweepResult, as_json: bool, findings: bool = True) -> Non
     if as_json:
         rows = found.trials.to_pylist()
         more = {"findings": findings_rows(found.findings())} if findings else {}
-        facts = {"path": found.path, "best": best_trials(found.trials, objectives), "best_summary": found.best_summary}
+        facts = {"path": found.path, "best": best_trials(found.trials, objectives), "best_summary": found.best_summary,
+                 "stop_reason": found.stop_reason}  # fmt: skip
         code = [{"burst": burst, **stamp} for burst, stamp in found.code.items()]
         print_json({**facts, "checkpoint_bytes": found.checkpoint_bytes, "trials": rows, "code": code, **more})
         return
     out = console()
     out.print(trials_table(found.trials, objectives, width=out.width))
     out.print(found.best_summary, markup=False, highlight=False)
+    if found.stop_reason:
+        more = f"raybayes resume {found.path} --stop-when none --budget none"
+        out.print(f"stopped by {found.stop_reason}; go on with: {more}", markup=False, highlight=False)
     if found.checkpoint_bytes:
         out.print(f"checkpoints: {found.checkpoint_bytes / 1e6:.4g} MB", markup=False, highlight=False)
     if findings:

@@ -51,12 +51,15 @@ class ExtendOptions(ConfirmOptions, total=False):
     fixed_params: Mapping[str, Any] | None
     code_changed: bool
     confirm: str | None
+    stop_when: str | Sequence[str]
+    budget: str | None
 
 
 class ResumeOptions(ExtendOptions, total=False):
     """The options of `rb.resume`."""
 
     trials: int
+    retry_failed: bool | Literal["all"] | Sequence[int]
 
 
 class _NewOptions(TypedDict, total=False):
@@ -91,6 +94,8 @@ class SweepOptions(ConfirmOptions, _NewOptions, total=False):
     process_growth_gib: float
     warm_start: Path
     confirm: str | None
+    stop_when: str | Sequence[str]
+    budget: str | None
 
 
 class SimulateOptions(TypedDict, total=False):
@@ -109,6 +114,8 @@ class SimulateOptions(TypedDict, total=False):
     max_failed_fraction: float
     warm_start: Path
     confirm: str | None
+    stop_when: str | Sequence[str]
+    budget: str | None
 
 
 def takes(door: Door) -> Callable[[Call], Call]:

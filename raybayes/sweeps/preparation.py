@@ -37,6 +37,7 @@ class Prepared:
         roots: folders that hold projects, to be added in other processes.
         candidates: of a confirmation, the trials that it repeats.
         training: of a sweep that trains no project of the catalogue.
+        reopened: failed trials that this burst runs again.
     """
 
     spec: SweepSpec
@@ -46,6 +47,7 @@ class Prepared:
     roots: tuple[str, ...] = ()
     candidates: Sequence[Mapping[str, Any]] = ()
     training: OwnTraining | None = None
+    reopened: tuple[int, ...] = ()
 
 
 def prepare(spec: SweepSpec, layout: Layout | None = None, training: OwnTraining | None = None) -> Prepared:

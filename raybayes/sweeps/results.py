@@ -99,6 +99,11 @@ class SweepResult(StoredSweep):
 
         return best_summary(self.records, self.confirmed, self.objectives, self.spec.constraints)
 
+    @property
+    def stop_reason(self) -> str:
+        """Why the sweep has ended before it had all its trials (`stop_when`, `budget`); "" if it has not."""
+        return self._study.stop_reason
+
     @cached_property
     def trials(self) -> pa.Table:
         """One row per trial: trial, state, steps, objectives, n, config.*, seconds, times, node, attempts, error.

@@ -9,7 +9,7 @@ from typing import Any
 from raybayes.clock import WALL, Clock
 from raybayes.contract import Action
 from raybayes.engine.controller.journal_file import JournalFile
-from raybayes.engine.controller.recall import last_population, read_progress, read_vector_curves
+from raybayes.engine.controller.recall import given_up_attempts, last_population, read_progress, read_vector_curves
 from raybayes.engine.controller.trial_state import ActiveRun, TrialProgress, TrialState
 from raybayes.engine.messages import Key, Report, TrialRun
 from raybayes.search.outcomes.confirm import losses_of_repeats
@@ -63,13 +63,16 @@ class SweepState:
         self._closed = {r.number: TrialState.from_record(r) for r in records if r.state.final}
         self._open = {r.number: TrialState.from_record(r) for r in records if not r.state.final}
         self._active: dict[Key, ActiveRun] = {}
+        self._closed_seconds = sum(trial.trained for trial in self._closed.values())
+        self._judged, self._stop_reason = -1, ""  # how many closed trials the rules have seen, and what they say
         for number in whole:
             self._study.resume_trial(number)
+        given_up = given_up_attempts(records)
         self._curves: Curves = (
-            self._study.curves() if len(plan.objectives) == 1 else read_vector_curves(layout, plan.objectives)
+            self._study.curves() if len(plan.objectives) == 1 else read_vector_curves(layout, plan.objectives, given_up)
         )
         if whole:
-            for (number, repeat), progress in read_progress(layout, whole).items():
+            for (number, repeat), progress in read_progress(layout, whole, given_up).items():
                 self._open[number].repeat(repeat).progress = progress
         self.flush(sync=True)
 
@@ -238,8 +241,11 @@ class SweepState:
         self._study.finish(number, outcome, missed)
         feasible, kept = all(distance <= 0 for distance in missed.values()), {"error": outcome.error, **(notes or {})}
         state, values = outcome.state, outcome.values
-        trial.record = TrialRecord(number, state, trial.params, values, curve={}, notes=kept, feasible=feasible)
+        trial.record = TrialRecord(
+            number, state, trial.params, values, curve={}, notes=kept, ended=self._clock.now(), feasible=feasible
+        )
         self._closed[number] = trial
+        self._closed_seconds += trial.trained
         value = outcome.values[0] if outcome.values else metrics.get(self._plan.objectives[0].name)
         self._ended.append(Ended(number, str(outcome.state), value, outcome.error))
         if self._holders:
@@ -256,6 +262,18 @@ class SweepState:
         keep, unfinished = self._spec.keep_checkpoints, set(self._open)
         retention.delete_surplus(self._layout, unfinished=unfinished, ranking=best, keep_best=keep)
         self._holders &= unfinished | set(best[:keep])
+
+    def stop_reason(self) -> str:
+        """Why the sweep ends before it has all its trials; "" if it goes on."""
+        stopping = self._plan.stopping
+        if stopping.rules and self._judged != len(self._closed):
+            self._judged = len(self._closed)
+            self._stop_reason = self._study.judge(stopping, self._records)
+        if self._stop_reason or stopping.budget is None:
+            return self._stop_reason
+        waiting = sum(trial.trained for trial in self._open.values())
+        active = sum(active.progress.seconds - (active.state.seconds or 0.0) for active in self._active.values())
+        return stopping.over_budget(self._closed_seconds + waiting + active)
 
     # -- what is on disk -------------------------------------------------------------------------------------
 
@@ -283,11 +301,12 @@ class SweepState:
         states = Counter(str(record.state) for record in records)
         first = find_pareto_front(records, self._plan.objectives[:1])
         record = self._closed[first[0]].record if first else None
+        stopped = self.stop_reason()
         best = (record.number, record.values[0]) if record and record.values else None
         notes = record.notes if record else {}
         rests_on = (notes.get("n", 1), notes.get("se", {}).get(name))
         return Progress(
-            self.wanted, dict(states), running, best, tuple(self._ended), stopping, len(self._open), rests_on
+            self.wanted, dict(states), running, best, tuple(self._ended), stopping, len(self._open), rests_on, stopped
         )
 
     def close(self) -> None:
@@ -295,6 +314,7 @@ class SweepState:
         for trial in self.open_trials:
             self._study.note(trial.number, spent=trial.seconds, done=trial.results)
             self._study.finish(trial.number, Outcome(State.PAUSED), {})
+        self._study.note_stop(self.stop_reason())
         self._log.close()
         self._journal.flush(self._study, last=True)
         write_trials(self._layout, trials_table(self._study.records(), self._plan.space, self._plan.objectives))
