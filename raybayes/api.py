@@ -27,10 +27,11 @@ from raybayes.spec.signatures import (
 )
 from raybayes.spec.sweep_spec import SweepSpec, make_spec
 from raybayes.spec.validation import build
-from raybayes.sweeps import confirmation
+from raybayes.sweeps import confirmation, importing
 from raybayes.sweeps.code import require_same_code, stamp_of
 from raybayes.sweeps.execution import Executor, run, silent
-from raybayes.sweeps.own import Trainable, own_training, stored_training
+from raybayes.sweeps.importing import Imported
+from raybayes.sweeps.own import Trainable, own_training, stored_training, untrained_of
 from raybayes.sweeps.preparation import Prepared, prepare_resume, prepare_start
 from raybayes.sweeps.results import SweepResult
 from raybayes.sweeps.retrying import failed_trials
@@ -166,6 +167,59 @@ def _execute(
     return Sweep(found.path)
 
 
+@takes("sweep")
+def import_trials(
+    source: Path,
+    project: Trainable | None = None,
+    *,
+    study: str | None = None,
+    skip_misfits: bool = False,
+    Config: type[BaseModel] | None = None,
+    **options: Unpack[SweepOptions],
+) -> Sweep:
+    """Make a sweep of finished trials from elsewhere: shown, reported, extended and learnt from as any other.
+
+    Args:
+        source: a CSV or Parquet file with a column per parameter and objective, or the URL of an Optuna storage such as
+            "sqlite:///old.db".
+        project: as in `sweep`; None: a training that is not at hand, of which `space` and `objective` are given.
+        study: the name of the study in the storage, if it has several.
+        skip_misfits: leave out the rows that do not fit, instead of refusing them all.
+        Config: as in `sweep`.
+        options: see below; what is a matter of a burst holds for later bursts.
+
+    Raises:
+        SpecError: a column or the study does not fit, or rows do not: each with row, column, value and range.
+        DataError: the file cannot be read.
+    """
+    return Sweep(imported(source, project, study, skip_misfits, options, Config).path)
+
+
+def imported(
+    source: Path,
+    project: Trainable | None,
+    study: str | None,
+    skip_misfits: bool,
+    options: Mapping[str, Any],
+    Config: type[BaseModel] | None = None,
+) -> Imported:
+    """`import_trials`, with what was left out."""
+    values, _, _ = _apart(options)
+    for name in ("trials", "warm_start"):
+        if name in values:
+            raise SpecError(f"{name}: the trials of an import are those of its source; drop {name}.")
+    if project is None:
+        title = str(values.get("name") or "imported")
+        training: OwnTraining | None = untrained_of(title, values)
+        values = {**values, "project": title, "objective": tuple(training.objective)}
+        values.pop("space")
+    else:
+        training, values = own_training(project, values, Config)
+    own = None if training is None else training.describe()
+    spec = make_spec("sweep", values, "import", training=own)
+    return importing.import_trials(str(source), study, spec, training, skip_misfits)
+
+
 def open_sweep(path: Path) -> Sweep:
     """Read a sweep or a run from its folder or URI, without Ray. Raises StoreError if there is none."""
     return Sweep(path)
@@ -295,4 +349,16 @@ def _changed(found: SweepResult, changes: Mapping[str, Any]) -> SweepSpec:
     return build(SweepSpec, {**old, **changes, "fixed_params": fixed}, f"resume {found.path}")
 
 
-__all__ = ["Executor", "Sweep", "Watch", "confirm", "extend", "open_sweep", "resume", "start", "sweep", "train"]
+__all__ = [
+    "Executor",
+    "Sweep",
+    "Watch",
+    "confirm",
+    "extend",
+    "import_trials",
+    "open_sweep",
+    "resume",
+    "start",
+    "sweep",
+    "train",
+]

@@ -44,6 +44,8 @@ def print_plan(spec: SweepSpec, as_json: bool, training: OwnTraining | None = No
         out.print(f"{name:>18}  {value}", markup=False)
     if prepared.plan.remark:
         out.print(f"{'note':>18}  {prepared.plan.remark}", markup=False)
+    if prepared.plan.warm_start.remark:
+        out.print(f"{'warm start':>18}  {prepared.plan.warm_start.remark}", markup=False)
     out.print("\nfirst configurations, sampled before any result:", markup=False)
     table = plain_table("trial", "configuration")
     for number, params in enumerate(first):

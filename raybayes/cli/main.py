@@ -15,6 +15,7 @@ from raybayes.cli import (
     dashboard,
     data,
     export,
+    importing,
     jobs,
     logs,
     projects,
@@ -53,6 +54,7 @@ app.command("report")(show.report)
 app.command("watch")(watch.watch)
 app.command("logs")(logs.logs)
 app.command("export")(export.export)
+app.command("import")(importing.import_)
 app.command("dashboard")(dashboard.dashboard)
 app.add_typer(data.app, name="data")
 app.add_typer(cluster.app, name="cluster")

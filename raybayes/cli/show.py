@@ -97,6 +97,8 @@ def print_sweep(found: SweepResult, as_json: bool, findings: bool = True) -> Non
     out = console()
     out.print(trials_table(found.trials, objectives, width=out.width))
     out.print(found.best_summary, markup=False, highlight=False)
+    if found.warm_start_remark:
+        out.print(f"warm start: {found.warm_start_remark}", markup=False, highlight=False)
     if found.stop_reason:
         more = f"raybayes resume {found.path} --stop-when none --budget none"
         out.print(f"stopped by {found.stop_reason}; go on with: {more}", markup=False, highlight=False)

@@ -97,7 +97,7 @@ class Site:
 
     def _dashboard(self, environ: Mapping[str, Any], start: Start) -> Answer:
         if self._optuna is None:
-            study = SweepResult(self._path).study()
+            study = SweepResult(self._path).open_study()
             if not study.has_trials:
                 text = "<p>No trial has started yet; reload this page later."
                 return _answer(start, "200 OK", "text/html", _page(self._name, text))

@@ -79,7 +79,7 @@ def prepare(spec: SweepSpec, layout: Layout | None = None, training: OwnTraining
     if layout is None:
         _require_possible(spec, attempts)
     layout = layout or Layout(open_storage(spec.storage).child(spec.name))
-    plan = replace(plan, warm_start=warm_start_of(spec, plan, layout))
+    plan = replace(plan, warm_start=warm_start_of(spec, plan, layout, selected.defaults))
     return Prepared(spec, project, plan, layout, selected.roots, training=training)
 
 

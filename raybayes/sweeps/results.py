@@ -100,6 +100,16 @@ class SweepResult(StoredSweep):
         return best_summary(self.records, self.confirmed, self.objectives, self.spec.constraints)
 
     @property
+    def warm_start_remark(self) -> str:
+        """What was done to trials of a warm start whose search space had changed since; "" if nothing."""
+        from raybayes.search.warm_start import WarmStart
+
+        storage = self.layout.storage
+        if not storage.exists(self.layout.warm_start):
+            return ""
+        return WarmStart.from_json(storage.read_bytes(self.layout.warm_start)).remark
+
+    @property
     def stop_reason(self) -> str:
         """Why the sweep has ended before it had all its trials (`stop_when`, `budget`); "" if it has not."""
         return self._study.stop_reason
