@@ -94,7 +94,7 @@ class TestRefused:
             (GOOD.replace("0.75", "nan"), r"row 4, loss: found 'nan'; a finished trial has a finite number"),
             ("lr,config.lr,method,loss\n1,1,plain,1\n", r"the columns lr and config\.lr both are lr; drop one of them"),
             ("trial,lr,method,loss\n4,1,plain,1\n4,1,plain,2\n", r"row 2 and row 3 are both trial 4; keep one"),
-            ("lr,method,loss,config.steps\n1,plain,1,9\n", r"row 2, steps: found '9'; it is fixed at 4 \(-s steps=VALUE"),
+            ("lr,method,loss,config.steps\n1,plain,1,9\n", r"row 2, steps: found '9'; it is fixed at 4 \(-s steps="),
             ("lr,method,loss,state\n1,plain,1,RUNNING\n", r"row 2, state: found 'RUNNING'; a finished trial is"),
             ("lr,method,loss\n1,plain\n", r"row 2: found 2 values, the header has 3 names"),
             ("", "is empty"),
