@@ -1,4 +1,4 @@
-"""`raybayes dashboard`: a sweep in a browser."""
+"""`raybayes dashboard`: a sweep, or all of a storage, in a browser."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import typer
 
 
 def dashboard(
-    path: Annotated[str, typer.Argument(help="Folder or URI of a sweep.")],
+    path: Annotated[str, typer.Argument(help="Folder or URI of a sweep, or of a storage with many.")],
     port: Annotated[int, typer.Option(help="Port to serve on; 0 chooses a free one.")] = 8080,
     host: Annotated[
         str, typer.Option(help="Address to serve on; 0.0.0.0 accepts connections from the whole network.")
     ] = "127.0.0.1",
     browser: Annotated[bool, typer.Option("--browser", help="Open a browser on this machine.")] = False,
 ) -> int:
-    """Serve Optuna's dashboard, the report and the figures of a sweep. It only reads; Ctrl-C stops it."""
-    from raybayes.sweeps.dashboard import Site, serve
+    """Serve Optuna's dashboard, report and figures of a sweep, or of all in a storage. It only reads; Ctrl-C stops it."""
+    from raybayes.sweeps.dashboard import serve, site_of
 
-    with serve(Site(path), host, port) as server:
+    with serve(site_of(path), host, port) as server:
         taken = server.server_port
         for line in announcement(path, host, taken):
             print(line, flush=True)

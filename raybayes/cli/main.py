@@ -11,6 +11,7 @@ import typer
 
 from raybayes.cli import (
     cluster,
+    collection,
     confirm,
     dashboard,
     data,
@@ -51,6 +52,9 @@ app.command("confirm")(confirm.confirm)
 app.command("show")(show.show)
 app.command("rescore")(show.rescore)
 app.command("report")(show.report)
+app.command("list")(collection.list_)
+app.command("compare")(collection.compare)
+app.command("rm")(collection.remove)
 app.command("watch")(watch.watch)
 app.command("logs")(logs.logs)
 app.command("export")(export.export)

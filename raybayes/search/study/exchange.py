@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -173,3 +174,17 @@ def write_study(location: str, space: Space, objectives: Sequence[Objective], re
 
 def _time(stamp: float | None, otherwise: datetime | None) -> datetime | None:
     return otherwise if stamp is None else datetime.fromtimestamp(stamp)
+
+
+def in_memory(locations: Mapping[str, str]) -> BaseStorage:
+    """A storage in memory with copies of the studies of some sweeps.
+
+    Args:
+        locations: paths of their journals, by the name of the copy; those without a study are left out.
+    """
+    storage = optuna.storages.InMemoryStorage()
+    for name, location in locations.items():
+        journal = JournalStorage(_ReadOnlyJournal(location))
+        with contextlib.suppress(KeyError):  # no burst has begun yet
+            optuna.copy_study(from_study_name=STUDY_NAME, from_storage=journal, to_storage=storage, to_study_name=name)
+    return storage
