@@ -18,7 +18,7 @@ def dashboard(
     ] = "127.0.0.1",
     browser: Annotated[bool, typer.Option("--browser", help="Open a browser on this machine.")] = False,
 ) -> int:
-    """Serve Optuna's dashboard, report and figures of a sweep, or of all in a storage. It only reads; Ctrl-C stops it."""
+    """Serve Optuna's dashboard, report and figures of a sweep, or of a whole storage. Read-only; Ctrl-C stops it."""
     from raybayes.sweeps.dashboard import serve, site_of
 
     with serve(site_of(path), host, port) as server:

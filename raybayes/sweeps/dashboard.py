@@ -1,4 +1,4 @@
-"""A sweep, or all of a storage, in a browser: Optuna's dashboard on its study, with the report and the figures beside it. It only reads."""
+"""A sweep, or all of a storage, in a browser: Optuna's dashboard, the report and the figures. It only reads."""
 
 from __future__ import annotations
 
@@ -161,8 +161,10 @@ class StorageSite:
     def _site(self, name: str) -> Site:
         if name not in sweep_names(self._storage):
             raise StoreError(f"there is no sweep {name!r} in {self._storage}")
-        path = open_storage(self._storage).display_path(name)
-        return self._sites.setdefault(name, Site(path, self._clock, f"/sweeps/{quote(name)}"))
+        if name not in self._sites:
+            path = open_storage(self._storage).display_path(name)
+            self._sites[name] = Site(path, self._clock, f"/sweeps/{quote(name)}")
+        return self._sites[name]
 
     def _dashboard(self, environ: Mapping[str, Any], start: Start) -> Answer:
         with self._mutex:  # a copy of all studies, made anew when it is old

@@ -9,6 +9,7 @@ import raybayes as rb
 from raybayes.cli.main import main
 from raybayes.store.lock import BurstLock
 from raybayes.sweeps.collection import compare, list_sweeps
+from raybayes.wording import padded
 
 SPACE = rb.Space({"x": rb.Float(0, 1)})
 
@@ -33,7 +34,7 @@ class TestList:
     def test_every_sweep_has_a_line(self, runs, capsys):
         a, b, c = list_sweeps(runs)
         assert (a.name, a.project, a.state, a.trials, a.worker) == ("a", "a", "finished", "10/10", "")
-        assert a.best == f"loss {rb.open_sweep(runs / 'a').best['loss']:.4f}"
+        assert a.best == f"loss {padded(rb.open_sweep(runs / 'a').best['loss'])}"
         assert b.trials == "4/4"
         assert c.state.startswith("unreadable: ")
         assert main(["list", str(runs), "--json"]) == 0
@@ -76,7 +77,7 @@ class TestCompare:
     def test_what_cannot_be_compared(self, runs, tmp_path):
         up = rb.simulate(curve, SPACE, trials=1, objective={"loss": "maximize"}, storage=tmp_path, name="up").sweep
         with pytest.raises(
-            rb.SpecError, match="up is to maximize loss, .* to minimize loss; compare needs one and the"
+            rb.SpecError, match=r"up is to maximize loss, .* to minimize loss; compare needs one and the"
         ):
             compare([runs / "a", up.path])
         with pytest.raises(rb.SpecError, match="two sweeps or more, each named once"):
@@ -121,9 +122,9 @@ def test_one_dashboard_for_all(runs):
 
     def get(path, method="GET"):
         said = []
-        body = b"".join(site({"PATH_INFO": path, "REQUEST_METHOD": method, "QUERY_STRING": "", "wsgi.input": io.BytesIO(),
-                              "SERVER_NAME": "x", "SERVER_PORT": "80", "wsgi.url_scheme": "http"},
-                             lambda status, headers, *_: said.append(status)))  # fmt: skip
+        asked = {"PATH_INFO": path, "REQUEST_METHOD": method, "QUERY_STRING": "", "wsgi.input": io.BytesIO()}
+        server = {"SERVER_NAME": "x", "SERVER_PORT": "80", "wsgi.url_scheme": "http"}
+        body = b"".join(site({**asked, **server}, lambda status, headers, *_: said.append(status)))
         return said[0][:3], body.decode()
 
     site = site_of(str(runs))
