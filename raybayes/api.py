@@ -210,9 +210,10 @@ def imported(
             raise SpecError(f"{name}: the trials of an import are those of its source; drop {name}.")
     if project is None:
         title = str(values.get("name") or "imported")
-        training: OwnTraining | None = untrained_of(title, values)
-        values = {**values, "project": title, "objective": tuple(training.objective)}
+        untrained = untrained_of(title, values)
+        values = {**values, "project": title, "objective": tuple(untrained.objective)}
         values.pop("space")
+        training: OwnTraining | None = untrained
     else:
         training, values = own_training(project, values, Config)
     own = None if training is None else training.describe()

@@ -66,12 +66,18 @@ def rescore(
     return 0
 
 
-def report(path: Path, json: options.Json = False) -> int:
+def report(
+    path: Path,
+    figures: Annotated[
+        str | None, typer.Option(help="More figures, joined by commas: contour, rank, distribution, hypervolume.")
+    ] = None,
+    json: options.Json = False,
+) -> int:
     """Draw the figures of a sweep and write its report.html."""
     from raybayes.cli.printing import print_json
     from raybayes.sweeps.results import SweepResult
 
-    page = SweepResult(path).report()
+    page = SweepResult(path).report([name.strip() for name in (figures or "").split(",") if name.strip()])
     if json:
         print_json({"report": page})
     else:
@@ -100,8 +106,8 @@ def print_sweep(found: SweepResult, as_json: bool, findings: bool = True) -> Non
     if found.warm_start_remark:
         out.print(f"warm start: {found.warm_start_remark}", markup=False, highlight=False)
     if found.stop_reason:
-        more = f"raybayes resume {found.path} --stop-when none --budget none"
-        out.print(f"stopped by {found.stop_reason}; go on with: {more}", markup=False, highlight=False)
+        again = f"raybayes resume {found.path} --stop-when none --budget none"
+        out.print(f"stopped by {found.stop_reason}; go on with: {again}", markup=False, highlight=False)
     if found.checkpoint_bytes:
         out.print(f"checkpoints: {found.checkpoint_bytes / 1e6:.4g} MB", markup=False, highlight=False)
     if findings:

@@ -105,7 +105,7 @@ class TestSweeps:
 
         found = search(curve, budget="3cpuh", workers=2)
         last = {row["trial"]: row["seconds"] for row in found.reports.to_pylist()}
-        assert sum(last.values()) / 3600 == 3
+        assert 3 <= sum(last.values()) / 3600 < 3.4, "a report more, while both workers stop"
         assert found.trials["state"].to_pylist() == ["COMPLETE", "COMPLETE", "PAUSED", "PAUSED"]
         assert found.stop_reason.startswith("budget 3cpuh: its trials have trained for 3 CPU hours")
         with pytest.raises(rb.SpecError, match="budget: 3gpuh with trials that use no GPU"):
