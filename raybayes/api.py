@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from raybayes.clock import WALL
 from raybayes.errors import SpecError
 from raybayes.search.progress import Watch
+from raybayes.spec.component import Component
 from raybayes.spec.options import OPTIONS, Path, options_at, require_known
 from raybayes.spec.reading import parse_confirm
 from raybayes.spec.signatures import (
@@ -231,6 +232,7 @@ def resume(
     path: Path,
     *,
     train: Callable[..., Any] | None = None,
+    sampler: object = None,
     watch: Watch = silent,
     **options: Unpack[ResumeOptions],
 ) -> Sweep:
@@ -239,6 +241,7 @@ def resume(
     Args:
         path: the sweep's folder or URI.
         train: the function of a sweep that was begun with one, which is not stored with it.
+        sampler: the same for a sampler object.
         watch: called with the progress, about twice a second.
         options: what changes from now on; what is not given stays as it was. See below.
 
@@ -254,7 +257,7 @@ def resume(
     if found.spec.kind == "confirm":
         require_known("confirm", [*changes, *(["retry_failed"] if retry else [])])
         return Sweep(confirmation.resume_stage(found, changes, executor, watch, until, training))
-    prepared = prepare_resume(_changed(found, changes), found, training)
+    prepared = prepare_resume(_changed(found, changes, sampler), found, training)
     prepared = replace(prepared, reopened=failed_trials(found, retry))
     stamp = stamp_of(prepared)
     if not code_changed:
@@ -268,6 +271,7 @@ def extend(
     trials: int,
     *,
     train: Callable[..., Any] | None = None,
+    sampler: object = None,
     watch: Watch = silent,
     **options: Unpack[ExtendOptions],
 ) -> Sweep:
@@ -276,13 +280,14 @@ def extend(
     Args:
         path: the sweep's folder or URI.
         trials: how many more.
-        train: as in `resume`.
+        train, sampler: as in `resume`.
         watch: called with the progress, about twice a second.
         options: as in `resume`.
     """
     if trials < 1:
         raise SpecError(f"trials: found {trials}; extend by 1 or more.")
-    return resume(path, train=train, trials=SweepResult(path).spec.trials + trials, watch=watch, **options)
+    wanted = SweepResult(path).spec.trials + trials
+    return resume(path, train=train, sampler=sampler, trials=wanted, watch=watch, **options)
 
 
 @takes("confirm")
@@ -335,7 +340,7 @@ def _apart(options: Mapping[str, Any]) -> tuple[dict[str, Any], Executor, Any]:
     return stored, executor, stored.pop("walltime", None)
 
 
-def _changed(found: SweepResult, changes: Mapping[str, Any]) -> SweepSpec:
+def _changed(found: SweepResult, changes: Mapping[str, Any], sampler: object) -> SweepSpec:
     if found.spec.kind == "replay":
         raise SpecError(f"{found.path} was simulated; call rb.simulate again with the same function to resume it.")
     allowed = [option.name for option in options_at("resume") if option.stored]
@@ -346,6 +351,11 @@ def _changed(found: SweepResult, changes: Mapping[str, Any]) -> SweepSpec:
                 f"a new sweep for it. resume can change: {', '.join(allowed)}."
             )
     old = found.spec.model_dump()
+    if sampler is not None:
+        again, stored = Component.parse(sampler), found.spec.sampler
+        if (again.name, again.options) != (stored.name, stored.options):
+            raise SpecError(f"sampler: {found.path} draws with {stored}; give it again, or leave sampler out.")
+        old["sampler"] = again
     fixed = {**old["fixed_params"], **(changes.get("fixed_params") or {})}
     return build(SweepSpec, {**old, **changes, "fixed_params": fixed}, f"resume {found.path}")
 

@@ -109,9 +109,7 @@ def measure(task: Task, seeds: int, trials: int) -> Iterator[Found]:
         records = sorted(sweep.records, key=lambda record: (record.ended or 0.0, record.number))
         searched.append(records)
         for length in LENGTHS:
-            held = (
-                n for n in range(length, trials + 1) if plateau(records[:n], sweep.objectives[0], task.space, length)
-            )
+            judged = ((n, plateau(records[:n], sweep.objectives[0], task.space, length)) for n in range(1, trials + 1))
             used[length].append(next((n for n, reason in judged if reason), trials))
     for length in LENGTHS:
         fixed = round(fmean(used[length]))

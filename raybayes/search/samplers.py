@@ -6,6 +6,7 @@ configurations as an uninterrupted one.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import warnings
@@ -18,7 +19,7 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler,
 from raybayes.errors import SpecError
 from raybayes.seeds import derive
 from raybayes.space import Choice, Space
-from raybayes.spec.component import Component
+from raybayes.spec.component import GIVEN, Component
 from raybayes.wording import unknown
 
 SAMPLERS = ("tpe", "gp", "cmaes", "nsga2", "random", "grid")
@@ -42,6 +43,8 @@ def make_sampler_factory(sampler: Component, space: Space, seed: int, objectives
         SpecError: an unknown name or option, several objectives with a single-objective sampler, CMA-ES on a space
             without numbers.
     """
+    if sampler.object is not None or GIVEN in sampler.options:
+        return _given(sampler)
     kind = _resolve(sampler)
     _check_fit(kind, sampler, space, objectives)
     accepted = inspect.signature(kind).parameters
@@ -77,6 +80,22 @@ def _defaults(kind: type[BaseSampler], space: Space, given: Mapping[str, Any]) -
         grouped = space.conditional and given.get("multivariate", True)
         return {"multivariate": True, "group": grouped, "constant_liar": True}
     return {"warn_independent_sampling": False} if kind is CmaEsSampler else {}
+
+
+def _given(sampler: Component) -> Factory:
+    """One sampler object for all suggestions; its own seed holds, so a resumed sweep need not suggest the same."""
+    if sampler.object is None:
+        raise SpecError(
+            f"sampler {sampler.name} was given as an object in Python, which is not stored; give it again: "
+            "rb.resume(path, sampler=...)."
+        )
+    if not isinstance(sampler.object, BaseSampler):
+        raise SpecError(f"sampler: found {sampler.object!r}; give a name, or an object that is an Optuna sampler.")
+    return functools.partial(_same, sampler.object)
+
+
+def _same(sampler: BaseSampler, number: int) -> BaseSampler:
+    return sampler
 
 
 def _resolve(sampler: Component) -> type[BaseSampler]:

@@ -124,12 +124,12 @@ _DECLARED = (
         bounds={"ge": 1}, help="Trials in total; pruned and failed ones count.",
     ),
     Option(
-        name="sampler", accepts=str, default="tpe", doors=_SEARCH, identity=True, read=reading.component,
+        name="sampler", accepts=str | object, default="tpe", doors=_SEARCH, identity=True, read=reading.component,
         help="tpe, gp, cmaes, nsga2, random, grid, or the import path of an Optuna sampler; options: gp:seed=1.",
     ),
     Option(
-        name="scheduler", accepts=str, default="none", doors=(*_BURSTS, "simulate"), identity=True,
-        read=reading.component, help="none, asha, median, hyperband or pbt; options: asha:eta=4,grace_period=2.",
+        name="scheduler", accepts=str | object, default="none", doors=(*_BURSTS, "simulate"), identity=True,
+        read=reading.component, help="none, asha, median, hyperband, pbt, or an import path of your own; options: asha:eta=4.",
     ),
     Option(
         name="objective", accepts=str | Sequence[str] | Mapping[str, Direction], default=(), doors=_NEW, identity=True,

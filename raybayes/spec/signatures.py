@@ -43,7 +43,7 @@ class ConfirmOptions(CallOptions, total=False):
 class ExtendOptions(ConfirmOptions, total=False):
     """The options of `rb.extend`."""
 
-    scheduler: str
+    scheduler: str | object
     keep_checkpoints: int
     ask_ahead: Literal["auto", "always", "never"]
     trials_per_process: int
@@ -83,8 +83,8 @@ class SweepOptions(ConfirmOptions, _NewOptions, total=False):
     config: Mapping[str, Any] | None
     space: str | Space | Mapping[str, Parameter]
     trials: int
-    sampler: str
-    scheduler: str
+    sampler: str | object
+    scheduler: str | object
     objective: str | Sequence[str] | Mapping[str, Direction]
     constraints: Mapping[str, str] | None
     repeats: int
@@ -102,8 +102,8 @@ class SimulateOptions(TypedDict, total=False):
     """The options of `rb.simulate`."""
 
     trials: int
-    sampler: str
-    scheduler: str
+    sampler: str | object
+    scheduler: str | object
     constraints: Mapping[str, str] | None
     repeats: int
     time_budget: Duration | None

@@ -22,8 +22,8 @@ DOORS = get_args(Door)
 OWN = {
     "sweep": {"project", "Config", "watch"},
     "train": {"project", "config", "watch"},
-    "resume": {"path", "train", "watch"},
-    "extend": {"path", "trials", "train", "watch"},
+    "resume": {"path", "train", "sampler", "watch"},
+    "extend": {"path", "trials", "train", "sampler", "watch"},
     "confirm": {"path", "top", "repeats", "train", "watch"},
     "simulate": {"function", "space", "workers", "objective", "first", "charge_driver"},
 }

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from raybayes.search.study.journal import GroupedJournal
 from raybayes.search.study.study import STUDY_NAME, name_metrics
 
-_OF_THE_END = ("error", "seconds", "steps", "node", "se", "n")  # notes that a trial gets when it ends
+_OF_THE_END = ("error", "cause", "seconds", "steps", "node", "se", "n")  # notes that a trial gets when it ends
 
 
 def reopen_failed(location: str, numbers: Collection[int]) -> None:
