@@ -129,7 +129,7 @@ _DECLARED = (
     ),
     Option(
         name="scheduler", accepts=str | object, default="none", doors=(*_BURSTS, "simulate"), identity=True,
-        read=reading.component, help="none, asha, median, hyperband, pbt, or an import path; options: asha:eta=4,grace_period=2.",
+        read=reading.component, help="none, asha, median, hyperband, pbt, or an import path; options: asha:eta=4.",
     ),
     Option(
         name="objective", accepts=str | Sequence[str] | Mapping[str, Direction], default=(), doors=_NEW, identity=True,
