@@ -36,6 +36,7 @@ from raybayes.sweeps.own import Trainable, own_training, stored_training, untrai
 from raybayes.sweeps.preparation import Prepared, prepare_resume, prepare_start
 from raybayes.sweeps.results import SweepResult
 from raybayes.sweeps.retrying import failed_trials
+from raybayes.sweeps.trust import require_trusted
 from raybayes.training.own import OwnTraining
 
 
@@ -253,6 +254,7 @@ def resume(
     retry = OPTIONS["retry_failed"].value(changes.pop("retry_failed", False))
     code_changed = changes.pop("code_changed", False) or bool(retry)  # the mended mistake was in the code, as a rule
     until, found = _deadline(walltime), SweepResult(path)
+    require_trusted(found, changes.pop("allow_import", None))
     training = stored_training(found, train)
     if found.spec.kind == "confirm":
         require_known("confirm", [*changes, *(["retry_failed"] if retry else [])])
@@ -322,6 +324,7 @@ def confirm(
     """
     changes, executor, walltime = _apart(options)
     until, found = _deadline(walltime), SweepResult(path)
+    require_trusted(found, changes.pop("allow_import", None))
     training = stored_training(found, train)
     confirmation.confirm(found, top, repeats, changes, executor, watch, until, training)
     return Sweep(path)

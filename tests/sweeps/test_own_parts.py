@@ -45,7 +45,9 @@ class TestScheduler:
     def test_it_decides_and_is_stored(self, tmp_path, scheduler):
         found = sweep(tmp_path, scheduler=scheduler, sampler="random")
         assert found.spec.scheduler.name == f"{__name__}.Above"
-        found = rb.extend(found.path, 8, train=curve, **HERE)
+        with pytest.raises(rb.SpecError, match=r"names .*Above, which would be imported; .* --allow-import"):
+            rb.extend(found.path, 8, train=curve, **HERE)
+        found = rb.extend(found.path, 8, train=curve, allow_import=__name__, **HERE)
         for row in found.trials.to_pylist():
             assert (row["state"], row["steps"]) == (("COMPLETE", 4) if row["config.x"] <= 0.4 else ("PRUNED", 2))
 

@@ -6,6 +6,7 @@ import pytest
 
 import raybayes as rb
 from raybayes.cli.main import main
+from raybayes.engine.controller import journal_file
 from raybayes.space import Float
 
 SPACE = {"x": Float(0, 1)}
@@ -85,6 +86,22 @@ def test_exactly_the_failed_ones_run_again(failed, training):
     assert {row["attempt"] for row in reports if row["trial"] in broken} == {2}
     with pytest.raises(rb.SpecError, match=r"no trial of .* has failed; resume it without"):
         rb.resume(failed.path, train=training, retry_failed=True, executor="local")
+
+
+def test_a_crash_while_trials_are_opened_again_is_no_damage(tmp_path, monkeypatch):
+    """The table of trials may be behind the study, never ahead of it."""
+
+    def fails(config):
+        raise ValueError("no")
+
+    found = rb.sweep(fails, space=SPACE, objective={"loss": "minimize"}, trials=2, storage=tmp_path, name="s",
+                     executor="local", max_failed_fraction=1.0)  # fmt: skip
+    monkeypatch.setattr(journal_file, "reopen_failed", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        rb.resume(found.path, train=fails, retry_failed=True, executor="local")
+    monkeypatch.undo()
+    again = rb.resume(found.path, train=lambda config: config["x"], retry_failed=True, executor="local")
+    assert again.trials["state"].to_pylist() == ["COMPLETE"] * 2
 
 
 def test_a_retry_that_stops_early_has_none_of_the_old_curve(tmp_path):

@@ -10,6 +10,7 @@ from raybayes.clock import Clock
 from raybayes.search.study.reopening import reopen_failed
 from raybayes.search.study.study import Study
 from raybayes.store.layout import Layout
+from raybayes.store.trials import mark_unfinished
 
 UPLOAD_EVERY_S = 5.0
 
@@ -26,6 +27,7 @@ def journal_file(layout: Layout) -> Path:
 
 def reopen_failed_trials(layout: Layout, numbers: Collection[int]) -> None:
     """Make failed trials unfinished ones, which the next burst runs again. Only for the holder of the sweep's lock."""
+    mark_unfinished(layout, numbers)
     file = journal_file(layout)
     reopen_failed(str(file), numbers)
     if not layout.storage.local:
@@ -41,6 +43,7 @@ class JournalFile:
 
     def __init__(self, layout: Layout, clock: Clock) -> None:
         self._layout, self._clock = layout, clock
+        layout.storage.require_unlinked(layout.journal, whole=True)
         self._file = journal_file(layout)
         self._uploaded = clock.elapsed()
 
