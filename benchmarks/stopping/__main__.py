@@ -128,7 +128,8 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     seeds, trials = (2, 40) if options.quick else (options.seeds, TRIALS)
-    before, found = measurement.load(), []
+    before = measurement.load()
+    found: list[Found] = []
     for task in (*functions(), networks(), *([] if options.quick else map(table, ("phoneme", "vehicle")))):
         found += measure(task, seeds, trials)
         print(f"{task.name} done", file=sys.stderr, flush=True)

@@ -50,7 +50,8 @@ class Component(Frozen):
     @classmethod
     def _of(cls, part: Any) -> Component:
         kind = type(part)
-        fields = dataclasses.asdict(part) if dataclasses.is_dataclass(part) else {GIVEN: True}
+        whole = dataclasses.is_dataclass(part) and not isinstance(part, type)
+        fields = dataclasses.asdict(part) if whole else {GIVEN: True}
         plain = all(isinstance(value, str | int | float | bool | None) for value in fields.values())
         made = cls(name=f"{kind.__module__}.{kind.__qualname__}", options=fields if plain else {GIVEN: True})
         made._object = part
