@@ -62,7 +62,8 @@ def warm_start_of(spec: SweepSpec, plan: Plan, layout: Layout, defaults: Mapping
 
 
 def _finished(sweep: SweepResult) -> list[TrialRecord]:
-    return [record for record in sweep.records if record.values is not None]
+    """Its trials that say something: those with a result, and those that failed by their configuration."""
+    return [r for r in sweep.records if r.values is not None or (r.cause is not None and r.cause.certain)]
 
 
 def _named(path: str, spec: SweepSpec, plan: Plan) -> SweepResult:

@@ -276,7 +276,9 @@ class SweepState:
         stopping = self._plan.stopping
         if stopping.rules and self._judged != len(self._closed):
             self._judged = len(self._closed)
-            self._stop_reason = self._study.judge(stopping, [t.record for t in self._closed.values() if t.record is not None])
+            self._stop_reason = self._study.judge(
+                stopping, [t.record for t in self._closed.values() if t.record is not None]
+            )
         if self._stop_reason or stopping.budget is None:
             return self._stop_reason
         waiting = sum(trial.trained for trial in self._open.values())
