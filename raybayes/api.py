@@ -28,11 +28,11 @@ from raybayes.spec.signatures import (
 )
 from raybayes.spec.sweep_spec import SweepSpec, make_spec
 from raybayes.spec.validation import build
-from raybayes.sweeps import confirmation, importing
+from raybayes.sweeps import confirmation
 from raybayes.sweeps.code import require_same_code, stamp_of
 from raybayes.sweeps.execution import Executor, run, silent
-from raybayes.sweeps.importing import Imported
-from raybayes.sweeps.own import Trainable, own_training, stored_training, untrained_of
+from raybayes.sweeps.importing import import_as
+from raybayes.sweeps.own import Trainable, own_training, stored_training
 from raybayes.sweeps.preparation import Prepared, prepare_resume, prepare_start
 from raybayes.sweeps.results import SweepResult
 from raybayes.sweeps.retrying import failed_trials
@@ -194,33 +194,7 @@ def import_trials(
         SpecError: a column or the study does not fit, or rows do not: each with row, column, value and range.
         DataError: the file cannot be read.
     """
-    return Sweep(imported(source, project, study, skip_misfits, options, Config).path)
-
-
-def imported(
-    source: Path,
-    project: Trainable | None,
-    study: str | None,
-    skip_misfits: bool,
-    options: Mapping[str, Any],
-    Config: type[BaseModel] | None = None,
-) -> Imported:
-    """`import_trials`, with what was left out."""
-    values, _, _ = _apart(options)
-    for name in ("trials", "warm_start"):
-        if name in values:
-            raise SpecError(f"{name}: the trials of an import are those of its source; drop {name}.")
-    if project is None:
-        title = str(values.get("name") or "imported")
-        untrained = untrained_of(title, values)
-        values = {**values, "project": title, "objective": tuple(untrained.objective)}
-        values.pop("space")
-        training: OwnTraining | None = untrained
-    else:
-        training, values = own_training(project, values, Config)
-    own = None if training is None else training.describe()
-    spec = make_spec("sweep", values, "import", training=own)
-    return importing.import_trials(str(source), study, spec, training, skip_misfits)
+    return Sweep(import_as(source, project, study, skip_misfits, options, Config).path)
 
 
 def open_sweep(path: Path) -> Sweep:

@@ -25,8 +25,8 @@ def import_(
     json: options.Json = False,
 ) -> int:
     """Make a sweep of finished trials: from a table, or from Optuna (--storage sqlite:///old.db --study S)."""
-    from raybayes import api
     from raybayes.cli.printing import print_json
+    from raybayes.sweeps.importing import import_as
     from raybayes.training.parameters import parse_parameters
 
     if str(given.get("storage", "")).startswith(_DATABASES):
@@ -38,7 +38,7 @@ def import_(
     given["config"] = config_values(given, config_file)
     if param:
         given["space"] = parse_parameters(param)
-    found = api.imported(source, project, study, skip_misfits, given)
+    found = import_as(source, project, study, skip_misfits, given)
     if json:
         print_json({"path": found.path, "trials": found.trials, "remarks": list(found.remarks)})
         return 0

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path as File
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel
 
 from raybayes import catalog
 from raybayes.errors import DataError, SpecError
 from raybayes.search.importing import FACTS, RawTrial, fit_trials
 from raybayes.search.study.exchange import read_foreign_study, write_study
 from raybayes.search.study.trials_table import trials_table
-from raybayes.spec.sweep_spec import SweepSpec
+from raybayes.spec.options import OPTIONS, Path
+from raybayes.spec.sweep_spec import SweepSpec, make_spec
 from raybayes.store.lock import BurstLock
 from raybayes.store.trials import write_trials
 from raybayes.sweeps.execution import write_down
+from raybayes.sweeps.own import Trainable, own_training, untrained_of
 from raybayes.sweeps.preparation import Prepared, prepare_start
 from raybayes.training.own import OwnTraining
 
@@ -41,6 +44,32 @@ class Imported:
     path: str
     trials: int
     remarks: tuple[str, ...]
+
+
+def import_as(
+    source: Path,
+    project: Trainable | None,
+    study: str | None,
+    skip_misfits: bool,
+    options: Mapping[str, Any],
+    Config: type[BaseModel] | None = None,
+) -> Imported:
+    """`raybayes.import_trials`, with what was left out."""
+    values = {name: value for name, value in options.items() if OPTIONS[name].stored}
+    for name in ("trials", "warm_start"):
+        if name in values:
+            raise SpecError(f"{name}: the trials of an import are those of its source; drop {name}.")
+    training: OwnTraining | None
+    if project is None:
+        title = str(values.get("name") or "imported")
+        training = untrained = untrained_of(title, values)
+        values = {**values, "project": title, "objective": tuple(untrained.objective)}
+        values.pop("space")
+    else:
+        training, values = own_training(project, values, Config)
+    own = None if training is None else training.describe()
+    spec = make_spec("sweep", values, "import", training=own)
+    return import_trials(str(source), study, spec, training, skip_misfits)
 
 
 def import_trials(
@@ -131,7 +160,7 @@ def _from_storage(url: str, study: str | None, prepared: Prepared) -> tuple[Sequ
 def _from_file(file: str, study: str | None, prepared: Prepared) -> tuple[Sequence[RawTrial], list[str]]:
     if study is not None:
         raise SpecError(f"--study names a study of an Optuna storage, and {file} is a file; drop one of the two.")
-    names, rows = _read(Path(file))
+    names, rows = _read(File(file))
     space, objectives = prepared.plan.space, [objective.name for objective in prepared.plan.objectives]
     fixed = _fixed(prepared, prepared.training)
     settings = {f"config.{name}": _setting_column(name, names, file) for name in (*space, *fixed)}
@@ -176,7 +205,7 @@ def _only(name: str, candidates: Sequence[str], names: Sequence[str], file: str)
     return found[0] if found else None
 
 
-def _read(file: Path) -> tuple[list[str], list[tuple[int, Sequence[Any]]]]:
+def _read(file: File) -> tuple[list[str], list[tuple[int, Sequence[Any]]]]:
     """Names of the columns, and the rows with their numbers: in a CSV file the header is row 1."""
     try:
         if file.suffix.lower() == ".parquet":
@@ -191,7 +220,7 @@ def _read(file: Path) -> tuple[list[str], list[tuple[int, Sequence[Any]]]]:
     return list(lines[0]), list(_filled(file, lines))
 
 
-def _filled(file: Path, lines: Sequence[Sequence[str]]) -> Iterator[tuple[int, Sequence[str]]]:
+def _filled(file: File, lines: Sequence[Sequence[str]]) -> Iterator[tuple[int, Sequence[str]]]:
     if len(set(lines[0])) < len(lines[0]):
         twice = next(name for name in lines[0] if lines[0].count(name) > 1)
         raise DataError(f"{file} has two columns named {twice!r}; keep one of them.")
