@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from raybayes.errors import SpecError
-from raybayes.wording import unknown
 from trainables.permutations.config import ESTIMATORS, Config, CriticValues
 
 SETTINGS = (
@@ -92,8 +91,10 @@ def configured(evaluations: int, starts: int, settings: dict[str, Any]) -> Confi
     if "restarts" in settings:
         raise SpecError("minimise_order has no option 'restarts'; its runs share the evaluations: raise runs instead.")
     if wrong := [name for name in settings if name not in SETTINGS]:
-        sentence = unknown("setting", wrong[0], SETTINGS, owner="minimise_order")
-        raise SpecError(f"{sentence.rstrip('.')}; see `raybayes projects permutations`.")
+        raise SpecError(
+            f"minimise_order has no setting {wrong[0]!r}; valid settings: {', '.join(SETTINGS)}; see `raybayes projects"
+            f" permutations`."
+        )
     config = _validated(_values(evaluations, starts, settings))
     if config.traits.relaxed or (config.traits.control_variate and config.critic.of == "relaxed"):
         raise SpecError(
