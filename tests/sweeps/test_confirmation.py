@@ -115,6 +115,9 @@ class TestConfirm:
         none = rb.sweep("parabola", trials=2, constraints={"size": "<= 0"}, storage=str(tmp_path), **HERE)
         with pytest.raises(StoreError, match=r"nothing to confirm\. None of the 2 complete trials satisfies size <= 0"):
             none.confirm(executor="local")
+        for read in (lambda: none.best, lambda: none.pareto, lambda: none.config()):
+            with pytest.raises(StoreError, match=r"no best trial\. None of the 2 complete trials satisfies size <= 0"):
+                read()
         with pytest.raises(SpecError, match="top 0 and repeats 5"):
             searched.confirm(0, executor="local")
         run = rb.train("parabola", {}, storage=str(tmp_path), name="run", executor="local")
@@ -159,7 +162,6 @@ class TestWarmStart:
     @pytest.mark.parametrize(
         ("options", "words"),
         [
-            ({"config": {"method": "plain"}}, "its space differs: method: .*-> absent"),
             ({"objective": "size"}, "its objective differs: minimize loss there, minimize size here"),
             ({"sampler": "grid", "space": "GRID"}, "grid tries every point"),
             ({"scheduler": "pbt"}, "random population"),
@@ -169,12 +171,14 @@ class TestWarmStart:
         with pytest.raises(SpecError, match=words):
             rb.sweep("parabola", warm_start=searched.path, storage=str(tmp_path), **options, **HERE)
         assert list(tmp_path.iterdir()) == []
-        if "config" in options:  # auto passes it over
-            found = rb.sweep("parabola", trials=1, warm_start="auto", storage=searched.path.rpartition("/")[0],
-                             name="other", **options, **HERE)  # fmt: skip
-            assert not found.layout.storage.exists("prior.json")
         with pytest.raises(StoreError, match="not a sweep"):
             rb.sweep("parabola", warm_start=str(tmp_path / "nothing"), storage=str(tmp_path), **HERE)
+
+    def test_auto_passes_a_changed_space_over_and_a_name_maps_it(self, searched):
+        options = {"trials": 1, "config": {"method": "plain"}, "storage": searched.path.rpartition("/")[0], **HERE}
+        assert not rb.sweep("parabola", warm_start="auto", name="o", **options).layout.storage.exists("prior.json")
+        found = rb.sweep("parabola", warm_start=searched.path, name="m", **options)
+        assert "method is searched no longer" in found.warm_start_remark
 
 
 class TestChanges:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from raybayes.contract import Action
 from raybayes.engine.controller.failure_policy import FailurePolicy
 from raybayes.engine.messages import Key, Process, Report, TrialRun
+from raybayes.search.outcomes.cause import Cause
 from raybayes.search.outcomes.records import TrialRecord
 
 
@@ -53,6 +54,7 @@ class TrialState:
         repeats: the state of each repeat that has begun, by number.
         paused_step: the step at which population-based training let it wait.
         record: how it ended; None while it is open.
+        earlier_seconds: of training that failed before the trial was run again.
     """
 
     number: int
@@ -60,12 +62,14 @@ class TrialState:
     repeats: dict[int, RunState] = field(default_factory=dict)
     paused_step: int = 0
     record: TrialRecord | None = None
+    earlier_seconds: float = 0.0
 
     @classmethod
     def from_record(cls, record: TrialRecord) -> TrialState:
         """A trial of an earlier burst; for one that is finished, the record is kept."""
         trial = cls(record.number, dict(record.params), record=record if record.state.final else None)
         notes = record.notes
+        trial.earlier_seconds = notes.get("earlier_seconds", 0.0)
         for repeat, metrics in notes.get("done", {}).items():
             trial.repeat(int(repeat)).metrics = dict(metrics)
         for repeat, attempts in notes.get("tries", {}).items():
@@ -89,6 +93,13 @@ class TrialState:
         return {number: run.seconds for number, run in self.repeats.items() if run.seconds is not None}
 
     @property
+    def trained(self) -> float:
+        """Seconds of training, failed attempts included, of all that is not in training now."""
+        known = sum(run.progress.seconds if run.seconds is None else run.seconds for run in self.repeats.values())
+        stored = self.record.notes.get("seconds", 0.0) if self.record is not None else 0.0
+        return self.earlier_seconds + max(known, stored)
+
+    @property
     def results(self) -> dict[int, dict[str, float]]:
         """The last metrics of each repeat that has ended normally."""
         return {number: run.metrics for number, run in self.repeats.items() if run.metrics is not None}
@@ -103,6 +114,7 @@ class ActiveRun:
         progress: how far it has come.
         action: the controller's last decision on it.
         error: what its training function raised, once a worker has said so.
+        cause: of its failure, if it is no fault of the training function.
         last_contact: when its worker last said something, in seconds of the controller's clock.
         process: where it trains, once its worker has started.
     """
@@ -112,6 +124,7 @@ class ActiveRun:
     progress: TrialProgress = field(default_factory=TrialProgress)
     action: Action = Action.CONTINUE
     error: str | None = None
+    cause: Cause | None = None
     last_contact: float = 0.0
     process: Process | None = None
 

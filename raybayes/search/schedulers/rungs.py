@@ -6,15 +6,16 @@ a history gives the same decisions.
 
 from __future__ import annotations
 
+import importlib
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from raybayes.errors import SpecError
-from raybayes.spec.component import Component
+from raybayes.spec.component import GIVEN, Component
 from raybayes.wording import unknown
 
 SCHEDULERS = ("none", "asha", "median", "hyperband", "pbt")
@@ -38,7 +39,11 @@ class Curves:
 
 
 class Scheduler(Protocol):
-    """Decides whether a trial that has just reported at `step` continues."""
+    """Decides whether a trial that has just reported at `step` continues: a pure function of the curves so far.
+
+    It keeps no state and draws no random numbers, so that a resumed sweep decides as an uninterrupted one. A user's own
+    is given as an object, or by the import path of its class; a dataclass of plain values is stored with the sweep.
+    """
 
     def should_continue(self, curves: Curves, trial: int, step: int) -> bool: ...
 
@@ -56,7 +61,8 @@ class Asha:
     """Asynchronous successive halving, stopping variant (Li et al., MLSys 2020, arXiv 1810.05934).
 
     At the rungs g, g*eta, g*eta^2, ... (g: grace_period) a trial continues if its loss is among the best
-    1/eta of all trials that reached the rung so far, including itself. The first eta - 1 trials at a rung continue.
+    1/eta of all trials that reached the rung so far, including itself. The first eta - 1 trials at a rung continue,
+    and of trials with equal losses 1/eta.
     """
 
     grace_period: int = 1
@@ -69,8 +75,7 @@ class Asha:
     def should_continue(self, curves: Curves, trial: int, step: int) -> bool:
         if not self.is_rung(step):
             return True
-        rivals = curves.at(step)
-        return _in_best_share(list(rivals.values()), rivals[trial], self.eta)
+        return _in_best_share(curves.at(step), trial, self.eta)
 
 
 def _is_rung(step: int, grace_period: int, eta: float) -> bool:
@@ -80,11 +85,24 @@ def _is_rung(step: int, grace_period: int, eta: float) -> bool:
     return round(level) == step
 
 
-def _in_best_share(losses: Sequence[float], loss: float, eta: float) -> bool:
-    if len(losses) < eta:
-        return True
-    cutoff = sorted(losses)[math.floor(len(losses) / eta) - 1]
-    return loss <= cutoff
+def _in_best_share(losses: Mapping[int, float], trial: int, eta: float) -> bool:
+    """Whether a trial is among the best 1/eta at its rung. Of equal losses 1/eta continue, in the order of the trials.
+
+    Networks that all predict at chance have exactly equal losses; if ties all continued, they would train to the end.
+    """
+    mine = losses[trial]
+    better = tied = 0  # of the others with the same loss, those that continue
+    for count, other in enumerate(sorted(other for other in losses if other != trial), start=1):
+        if losses[other] < mine:
+            better += 1
+        elif losses[other] == mine and _has_place(count, better + tied, eta):
+            tied += 1
+    return _has_place(len(losses), better + tied, eta)
+
+
+def _has_place(count: int, ahead: int, eta: float) -> bool:
+    """Whether a trial with so many of `count` trials ahead of it (itself is one of them) is in the best 1/eta."""
+    return count < eta or ahead < math.floor(count / eta)
 
 
 @dataclass(frozen=True)
@@ -118,7 +136,7 @@ class Hyperband:
         if step < grace_period or not _is_rung(step, grace_period, self.eta):
             return True
         rivals = {other: loss for other, loss in curves.at(step).items() if self.bracket_of(other) == mine}
-        return _in_best_share(list(rivals.values()), rivals[trial], self.eta)
+        return _in_best_share(rivals, trial, self.eta)
 
 
 @dataclass(frozen=True)
@@ -151,11 +169,44 @@ def make_scheduler(scheduler: Component) -> Scheduler:
     Raises:
         SpecError: an unknown name or option, or a value out of range.
     """
+    if scheduler.object is not None:
+        return _own(scheduler.object, scheduler)
+    if "." in scheduler.name:
+        return _imported(scheduler)
     if scheduler.name not in _KINDS:
         raise SpecError(unknown("scheduler", scheduler.name, SCHEDULERS))
     options = read_options("scheduler", scheduler, _KINDS[scheduler.name])
     made: Scheduler = _KINDS[scheduler.name](**options)
     return made
+
+
+def _imported(scheduler: Component) -> Scheduler:
+    """A user's own scheduler, by the import path of its class."""
+    if GIVEN in scheduler.options:
+        raise SpecError(
+            f"scheduler {scheduler.name} was given as an object in Python, which is not stored; give it again: "
+            "rb.resume(path, scheduler=...)."
+        )
+    module, _, name = scheduler.name.rpartition(".")
+    try:
+        kind = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise SpecError(f"scheduler {scheduler.name}: it cannot be imported ({error}); check the path.") from None
+    try:
+        made = kind(**scheduler.options)
+    except (TypeError, ValueError) as error:
+        raise SpecError(f"scheduler {scheduler}: {error}; check its options.") from None
+    return _own(made, scheduler)
+
+
+def _own(made: Any, scheduler: Component) -> Scheduler:
+    if not callable(getattr(made, "should_continue", None)):
+        raise SpecError(
+            f"scheduler {scheduler.name} has no method should_continue(curves, trial, step); see Scheduler in "
+            "raybayes.search.schedulers.rungs."
+        )
+    own: Scheduler = made
+    return own
 
 
 def read_options(what: str, named: Component, kind: type) -> dict[str, float]:

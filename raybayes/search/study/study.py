@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.samplers import RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.search_space import IntersectionSearchSpace
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -23,18 +23,20 @@ from raybayes.contract import Direction
 from raybayes.errors import StoreError
 from raybayes.search.objective import Objective
 from raybayes.search.optuna_internals import fix_params, forget_cached_trials, open_trial, share_search_space
+from raybayes.search.outcomes.cause import find_cause
 from raybayes.search.outcomes.importance import importance_intervals, importance_shares
 from raybayes.search.outcomes.outcome import Outcome, State
 from raybayes.search.outcomes.records import TrialRecord
-from raybayes.search.samplers import Factory
+from raybayes.search.samplers import Factory, learns_from_ends
 from raybayes.search.schedulers.rungs import Curves
+from raybayes.search.stopping import Stopping
 from raybayes.search.study.journal import GroupedJournal, JournalError
 from raybayes.search.study.transfer_study import PastTrial, TransferStudy
 from raybayes.space import Choice, Float, Space, Value
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
-_NAME = "sweep"
+STUDY_NAME = "sweep"
 _FINAL = {State.COMPLETE: TrialState.COMPLETE, State.PRUNED: TrialState.PRUNED, State.FAIL: TrialState.FAIL}
 _SHOWN = {
     TrialState.COMPLETE: State.COMPLETE,
@@ -43,6 +45,13 @@ _SHOWN = {
     TrialState.RUNNING: State.RUNNING,
     TrialState.WAITING: State.PAUSED,
 }
+
+
+def name_metrics(study: optuna.Study, names: Sequence[str]) -> None:
+    """Store the names of a study's objectives."""
+    with warnings.catch_warnings():  # "experimental" for years
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names(list(names))
 
 
 class Study:
@@ -69,17 +78,16 @@ class Study:
         self._space = space
         self.objectives = tuple(objectives)
         self._open([objective.direction for objective in objectives], writer)
-        self._study = TransferStudy(_NAME, self._storage, space, self.objectives, past)
+        self._study = TransferStudy(STUDY_NAME, self._storage, space, self.objectives, past)
         if [d.name.lower() for d in self._study.directions] != [o.direction for o in objectives]:
             was = ", ".join(d.name.lower() for d in self._study.directions)
             now = ", ".join(f"{o.direction} {o.name}" for o in objectives)
             raise StoreError(f"{location}: the study was created to {was}, found {now}; start a new sweep for these.")
         if writer and self._study.metric_names is None:  # Optuna's dashboard shows them
-            with warnings.catch_warnings():  # "experimental" for years
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                self._study.set_metric_names([objective.name for objective in objectives])
-        self._study_id = self._storage.get_study_id_from_name(_NAME)
+            name_metrics(self._study, [objective.name for objective in objectives])
+        self._study_id = self._storage.get_study_id_from_name(STUDY_NAME)
         self._live: dict[int, Trial] = {}
+        self._learner: BaseSampler | None = None  # of this burst
         self._common = IntersectionSearchSpace(include_pruned=True)  # what TPESampler makes
         if not isinstance(location, str):
             self.add_trials(location)
@@ -110,9 +118,9 @@ class Study:
             # Creating one, even where one exists, adds a line to the reader's copy of the journal: it would mistake the
             # writer's next line for its own.
             with contextlib.suppress(KeyError):
-                self._storage.get_study_id_from_name(_NAME)
+                self._storage.get_study_id_from_name(STUDY_NAME)
                 return
-        optuna.create_study(study_name=_NAME, storage=self._storage, directions=directions, load_if_exists=True)
+        optuna.create_study(study_name=STUDY_NAME, storage=self._storage, directions=directions, load_if_exists=True)
 
     @property
     def storage(self) -> BaseStorage:
@@ -145,20 +153,29 @@ class Study:
         if fixed is not None:
             fix_params(self._storage, trial_id, fixed)
         forget_cached_trials(self._study)
-        self._study.sampler = sampler = factory(number)
+        sampler = self._learner or self._make_sampler(factory, number)
         if isinstance(sampler, TPESampler):
             share_search_space(sampler, self._common)
         params: dict[str, Value] = {}
-        self._study.showing_past = True
-        trial = open_trial(self._study, trial_id)
-        for name in self._space:
-            if self._space.is_active(name, params):
-                params[name] = self._suggest(trial, name)
-        self._study.showing_past = False
+        with self._study.shown_to(sampler):
+            trial = open_trial(self._study, trial_id)
+            for name in self._space:
+                if self._space.is_active(name, params):
+                    params[name] = self._suggest(trial, name)
         for name, value in notes.items():
             trial.set_user_attr(name, value)
         self._live[trial.number] = trial
         return trial.number, params
+
+    def _make_sampler(self, factory: Factory, number: int) -> BaseSampler:
+        """A fresh sampler; one that learns from the ends of trials is kept, and learns from those so far first."""
+        sampler = factory(number)
+        if learns_from_ends(sampler):
+            self._learner = sampler
+            ended = [trial for trial in self._trials() if trial.state.is_finished() and not _is_void(trial)]
+            for trial in sorted(ended, key=lambda each: (each.datetime_complete, each.number)):
+                sampler.after_trial(self._study, trial, trial.state, trial.values)
+        return sampler
 
     def _suggest(self, trial: Trial, name: str) -> Value:
         parameter = self._space[name]
@@ -213,10 +230,28 @@ class Study:
             return
         if outcome.error is not None:
             trial.set_user_attr("error", outcome.error)
+            trial.set_user_attr("cause", str(outcome.cause or find_cause(outcome.error)))
         for name, distance in violations.items():
             trial.set_constraint(name, distance)
         values = list(outcome.values) if outcome.values is not None else None
+        if self._learner is not None:
+            self._study.sampler = self._learner
         self._study.tell(number, values, state=_FINAL[outcome.state])
+
+    def judge(self, stopping: Stopping, finished: Sequence[TrialRecord]) -> str:
+        """Why the sweep ends now by its rules, in a sentence; "" if it goes on."""
+        return stopping.reason(finished, self._study)
+
+    def note_stop(self, reason: str) -> None:
+        """Store why the sweep has ended by itself; "" if it has not."""
+        if reason != self.stop_reason:
+            self._study.set_user_attr("stopped", reason)
+
+    @property
+    def stop_reason(self) -> str:
+        """Why the sweep has ended by itself, as the last burst stored it; "" if it has not."""
+        reason: str = self._study.user_attrs.get("stopped", "")
+        return reason
 
     def void(self, number: int) -> None:
         """Void a trial that a crash left without a complete configuration: it does not count."""
@@ -230,7 +265,7 @@ class Study:
 
     def records(self) -> list[TrialRecord]:
         """All trials except void ones, in order."""
-        return [self._record(frozen) for frozen in self._trials() if not frozen.user_attrs.get("void")]
+        return [self._record(frozen) for frozen in self._trials() if not _is_void(frozen)]
 
     def _record(self, frozen: FrozenTrial) -> TrialRecord:
         missed = frozen.constraints
@@ -277,3 +312,8 @@ class Study:
     def importance_intervals(self, seed: int) -> dict[str, tuple[float, float]]:
         """Bootstrap quantiles of each share; empty where `importances` is."""
         return {} if len(self.objectives) > 1 else importance_intervals(self._trials(), self._study.directions[0], seed)
+
+
+def _is_void(frozen: FrozenTrial) -> bool:
+    """Whether a crash left a trial without a complete configuration."""
+    return bool(frozen.user_attrs.get("void"))
