@@ -6,6 +6,7 @@ through the same functions.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Unpack
@@ -15,6 +16,7 @@ from pydantic import BaseModel
 from raybayes.clock import WALL
 from raybayes.errors import SpecError
 from raybayes.search.progress import Watch
+from raybayes.space import Space
 from raybayes.spec.options import OPTIONS, Path, options_at, require_known
 from raybayes.spec.reading import parse_confirm
 from raybayes.spec.signatures import (
@@ -34,6 +36,8 @@ from raybayes.sweeps.own import Trainable, own_training, stored_training
 from raybayes.sweeps.preparation import Prepared, prepare_resume, prepare_start
 from raybayes.sweeps.results import SweepResult
 from raybayes.training.own import OwnTraining
+
+_LOG = logging.getLogger("raybayes.sweep")
 
 
 class Sweep(SweepResult):
@@ -154,6 +158,8 @@ def _execute(
     prepared: Prepared, executor: Executor, watch: Watch, until: float | None, stamp: Mapping[str, Any] | None = None
 ) -> Sweep:
     """One burst, and the confirmation that the spec asks for once every trial is finished."""
+    if prepared.plan.repeating:
+        _LOG.warning(prepared.plan.repeating)
     last, spec = run(prepared, executor, watch, until, stamp), prepared.spec
     found = Sweep(prepared.layout.storage.display)
     if spec.confirm is None or sum(last.states.values()) < last.wanted:  # the time budget was up before
@@ -174,6 +180,7 @@ def resume(
     path: Path,
     *,
     train: Callable[..., Any] | None = None,
+    space: Space | None = None,
     watch: Watch = silent,
     **options: Unpack[ResumeOptions],
 ) -> Sweep:
@@ -182,6 +189,7 @@ def resume(
     Args:
         path: the sweep's folder or URI.
         train: the function of a sweep that was begun with one, which is not stored with it.
+        space: the space of your own training again, where its `require` holds a function, which is not stored either.
         watch: called with the progress, about twice a second.
         options: what changes from now on; what is not given stays as it was. See below.
 
@@ -192,7 +200,7 @@ def resume(
     changes, executor, walltime = _apart(options)
     code_changed = changes.pop("code_changed", False)
     until, found = _deadline(walltime), SweepResult(path)
-    training = stored_training(found, train)
+    training = stored_training(found, train, space)
     if found.spec.kind == "confirm":
         require_known("confirm", changes)
         return Sweep(confirmation.resume_stage(found, changes, executor, watch, until, training))
@@ -209,6 +217,7 @@ def extend(
     trials: int,
     *,
     train: Callable[..., Any] | None = None,
+    space: Space | None = None,
     watch: Watch = silent,
     **options: Unpack[ExtendOptions],
 ) -> Sweep:
@@ -217,13 +226,13 @@ def extend(
     Args:
         path: the sweep's folder or URI.
         trials: how many more.
-        train: as in `resume`.
+        train, space: as in `resume`.
         watch: called with the progress, about twice a second.
         options: as in `resume`.
     """
     if trials < 1:
         raise SpecError(f"trials: found {trials}; extend by 1 or more.")
-    return resume(path, train=train, trials=SweepResult(path).spec.trials + trials, watch=watch, **options)
+    return resume(path, train=train, space=space, trials=SweepResult(path).spec.trials + trials, watch=watch, **options)
 
 
 @takes("confirm")

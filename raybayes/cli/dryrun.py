@@ -39,8 +39,8 @@ def print_plan(spec: SweepSpec, as_json: bool, training: OwnTraining | None = No
     out = console()
     for name, value in facts.items():
         out.print(f"{name:>18}  {value}", markup=False)
-    if prepared.plan.remark:
-        out.print(f"{'note':>18}  {prepared.plan.remark}", markup=False)
+    for note in filter(None, (prepared.plan.remark, prepared.plan.repeating)):
+        out.print(f"{'note':>18}  {note}", markup=False)
     out.print("\nfirst configurations, sampled before any result:", markup=False)
     table = plain_table("trial", "configuration")
     for number, params in enumerate(first):

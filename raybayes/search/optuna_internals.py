@@ -28,14 +28,6 @@ def open_trial(study: optuna.Study, trial_id: int) -> Trial:
     return Trial(study, trial_id)
 
 
-def fix_params(storage: BaseStorage, trial_id: int, values: Mapping[str, Any]) -> None:
-    """Make `Trial.suggest_*` return these values. `Study.enqueue_trial`, the public way, only makes waiting trials.
-
-    Private: the system attribute "fixed_params" of a trial, which `Trial` reads when it is made.
-    """
-    storage.set_trial_system_attr(trial_id, "fixed_params", dict(values))
-
-
 def forget_cached_trials(study: optuna.Study) -> None:
     """Let the study read its trials from the storage again, as `Study.ask` does before a new trial.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from raybayes.space.parameters import Choice, Parameter, When
+from raybayes.space.parameters import Choice, Parameter
 from raybayes.space.values import Value, as_key
 
 
@@ -29,8 +29,9 @@ def values_of_both(one: Sequence[Value], other: Sequence[Value]) -> tuple[Any, .
     return tuple(value for value in one if is_accepted(value, other))
 
 
-def with_condition(parameter: Parameter, when: When) -> Parameter:
+def with_condition(parameter: Parameter, accepted: Mapping[str, Sequence[Value]]) -> Parameter:
     """The same range under another condition; under none if it is empty."""
+    when = {other: values[0] if len(values) == 1 else values for other, values in accepted.items()}
     if isinstance(parameter, Choice):
         return Choice(*parameter.values, when=when or None)
     kind = type(parameter)

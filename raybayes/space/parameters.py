@@ -186,7 +186,9 @@ def _nth(ladder: Float | Int, i: int) -> Decimal:
 
 
 def _in_range(ladder: Float | Int, value: float) -> bool:
-    if not ladder.low <= value <= ladder.high:
+    if ladder.step is None:
+        return ladder.low <= value <= ladder.high
+    steps = (value - ladder.low) / ladder.step
+    if not math.isfinite(steps) or abs(steps - round(steps)) >= _TOLERANCE:
         return False
-    steps = 0.0 if ladder.step is None else (value - ladder.low) / ladder.step
-    return abs(steps - round(steps)) < _TOLERANCE
+    return 0 <= round(steps) <= _last(ladder)  # binary fractions: the last step may lie above `high` by a hair

@@ -39,8 +39,8 @@ def draw_configurations(
 
 
 def has(values: Mapping[str, Any], fixed: Mapping[str, Any]) -> bool:
-    """Whether a configuration has these values."""
-    return all(name in values and as_key(values[name]) == as_key(value) for name, value in fixed.items())
+    """Whether a configuration has these values, where they are active."""
+    return all(name not in values or as_key(values[name]) == as_key(value) for name, value in fixed.items())
 
 
 def distance(space: Space, one: Mapping[str, Any], other: Mapping[str, Any]) -> float:

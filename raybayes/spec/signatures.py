@@ -79,6 +79,7 @@ class SweepOptions(ConfirmOptions, _NewOptions, total=False):
 
     config: Mapping[str, Any] | None
     space: str | Space | Mapping[str, Parameter]
+    require: str | Sequence[str]
     trials: int
     sampler: str
     scheduler: str
@@ -96,6 +97,7 @@ class SweepOptions(ConfirmOptions, _NewOptions, total=False):
 class SimulateOptions(TypedDict, total=False):
     """The options of `rb.simulate`."""
 
+    require: str | Sequence[str]
     trials: int
     sampler: str
     scheduler: str

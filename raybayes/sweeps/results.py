@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from raybayes.reporting.page.make_page import Page
     from raybayes.reporting.summary import Summary
     from raybayes.search.outcomes.confirm import Confirmation
+    from raybayes.search.outcomes.records import TrialRecord
 
 
 class SweepResult(StoredSweep):
@@ -92,16 +93,25 @@ class SweepResult(StoredSweep):
         ]
         return pool_confirmations(stages, self.records, self.objectives) if stages else {}
 
+    @cached_property
+    def pooled(self) -> list[TrialRecord]:
+        """The trials, those of equal configurations with the mean over all their runs."""
+        from raybayes.search.outcomes.repeats import pool_repeats
+
+        return self.records if self.spec.kind == "confirm" else pool_repeats(self.records, self.objectives)
+
     @property
     def best_summary(self) -> str:
         """One or two sentences on the best trial: its value with its standard error, and what it rests on."""
         from raybayes.search.outcomes.best_summary import best_summary
 
-        return best_summary(self.records, self.confirmed, self.objectives, self.spec.constraints)
+        return best_summary(self.pooled, self.confirmed, self.objectives, self.spec.constraints)
 
     @cached_property
     def trials(self) -> pa.Table:
         """One row per trial: trial, state, steps, objectives, n, config.*, seconds, times, node, attempts, error.
+
+        Trials of equal configurations are repeats: each has the mean over their `n` runs, with "<name>.se".
 
         Of a confirmed trial, the objectives are means over `n` fresh seeds, with their standard errors in "<name>.se";
         "<name>.searched" is what the search had found, and `confirmed` whether the trial may win.
@@ -115,7 +125,7 @@ class SweepResult(StoredSweep):
         from raybayes.search.study.trials_table import trials_table
 
         if self.layout.storage.exists(self.layout.journal):
-            return trials_table(self.records, self.space, self.objectives)
+            return trials_table(self.pooled, self.space, self.objectives)
         stored = read_trials(self.layout)
         if stored is None:
             return trials_table([], self.space, self.objectives)
@@ -140,7 +150,7 @@ class SweepResult(StoredSweep):
         from raybayes.search.outcomes.confirm import eligible_records
         from raybayes.search.outcomes.ranking import find_pareto_front
 
-        numbers = find_pareto_front(eligible_records(self.records, self.confirmed), self.objectives)
+        numbers = find_pareto_front(eligible_records(self.pooled, self.confirmed), self.objectives)
         rows = {number: i for i, number in enumerate(self.trials["trial"].to_pylist())}
         return self.trials.take(pa.array([rows[number] for number in numbers], pa.int64()))
 

@@ -22,8 +22,8 @@ DOORS = get_args(Door)
 OWN = {
     "sweep": {"project", "Config", "watch"},
     "train": {"project", "config", "watch"},
-    "resume": {"path", "train", "watch"},
-    "extend": {"path", "trials", "train", "watch"},
+    "resume": {"path", "train", "space", "watch"},
+    "extend": {"path", "trials", "train", "space", "watch"},
     "confirm": {"path", "top", "repeats", "train", "watch"},
     "simulate": {"function", "space", "workers", "objective", "first", "charge_driver"},
 }
@@ -46,7 +46,7 @@ EXAMPLES: dict[str, Any] = {
     "name": "one", "data": pathlib.Path("data"), "checkpoint_every": "30s", "ask_ahead": "never", "fuse": 4,
     "isolate": True, "report_timeout": 60, "fixed_params": {"lr": 0.1}, "warm_start": pathlib.Path("runs/old"),
     "confirm": "5x3", "walltime": "2h", "executor": "local", "space": "PAPER",
-    "code_changed": True,
+    "code_changed": True, "require": ("beta < lr",),
 }  # fmt: skip
 NUMBERS = ("trials", "repeats", "weight", "workers", "cpus_per_worker", "gpus_per_worker", "seed", "keep_checkpoints",
            "trials_per_process", "process_growth_gib", "retries", "max_failed_fraction")  # fmt: skip

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from raybayes.search.objective import Objective
 from raybayes.search.optuna_internals import ExtendedStudy
 from raybayes.space import Choice, Float, Parameter, Space, Value
+from raybayes.space.values import as_key
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,11 @@ class TransferStudy(ExtendedStudy):
         super().__init__(name, storage, sampler=RandomSampler())
         self.showing_past = False
         self._objectives, self._past = objectives, past
-        self._distributions = {name: to_distribution(space[name]) for name in space}
+        self.distributions = {name: to_distribution(space[name]) for name in space}
         self._shown: tuple[int, list[FrozenTrial]] | None = None
+
+    def stop(self) -> None:
+        """Nothing: a sampler that has tried every point asks for it, and the sweep's trials decide."""
 
     def extra_trials(self, own: Sequence[FrozenTrial], states: Container[TrialState] | None) -> list[FrozenTrial]:
         if not (self.showing_past and self._past) or (states is not None and TrialState.COMPLETE not in states):
@@ -63,8 +67,8 @@ class TransferStudy(ExtendedStudy):
                 for objective, ladder, share in zip(self._objectives, ladders, past.standing, strict=True)
             ]
             trial = create_trial(
-                params=past.params,
-                distributions={name: self._distributions[name] for name in past.params},
+                params={name: as_key(value) for name, value in past.params.items()},
+                distributions={name: self.distributions[name] for name in past.params},
                 values=list(values),
             )
             trial.number = position - len(self._past)  # before all trials of this study
@@ -85,8 +89,8 @@ def quantile(ladder: Sequence[float], share: float) -> float:
 def to_distribution(parameter: Parameter) -> BaseDistribution:
     """The Optuna distribution of a parameter."""
     if isinstance(parameter, Choice):
-        return CategoricalDistribution(parameter.values)
-    top: Any = parameter.nearest(parameter.high)  # Optuna warns if the steps miss the upper bound
+        return CategoricalDistribution(parameter.keys)
+    top: Any = parameter.nearest(parameter.high)  # Optuna warns if the last step misses it by a binary fraction
     if isinstance(parameter, Float):
         return FloatDistribution(parameter.low, top, log=parameter.log, step=parameter.step)
     return IntDistribution(parameter.low, top, log=parameter.log, step=parameter.step)
