@@ -32,9 +32,10 @@ from raybayes.spec.validation import build
 from raybayes.sweeps import confirmation
 from raybayes.sweeps.code import require_same_code, stamp_of
 from raybayes.sweeps.execution import Executor, run, silent
-from raybayes.sweeps.own import Trainable, own_training, stored_training
+from raybayes.sweeps.own import Trainable, own_training, require_whole, stored_training
 from raybayes.sweeps.preparation import Prepared, prepare_resume, prepare_start
 from raybayes.sweeps.results import SweepResult
+from raybayes.sweeps.trust import require_trusted
 from raybayes.training.own import OwnTraining
 
 _LOG = logging.getLogger("raybayes.sweep")
@@ -200,10 +201,12 @@ def resume(
     changes, executor, walltime = _apart(options)
     code_changed = changes.pop("code_changed", False)
     until, found = _deadline(walltime), SweepResult(path)
+    require_trusted(found, changes.pop("allow_import", None))
     training = stored_training(found, train, space)
     if found.spec.kind == "confirm":
         require_known("confirm", changes)
         return Sweep(confirmation.resume_stage(found, changes, executor, watch, until, training))
+    require_whole(training)
     prepared = prepare_resume(_changed(found, changes), found, training)
     stamp = stamp_of(prepared)
     if not code_changed:
@@ -267,6 +270,7 @@ def confirm(
     """
     changes, executor, walltime = _apart(options)
     until, found = _deadline(walltime), SweepResult(path)
+    require_trusted(found, changes.pop("allow_import", None))
     training = stored_training(found, train)
     confirmation.confirm(found, top, repeats, changes, executor, watch, until, training)
     return Sweep(path)

@@ -127,7 +127,12 @@ def test_nearest_of_a_continuous_range_only_cuts():
         (Int(1, 3, step=0.5), ["lr", "step is 0.5", "not an integer"]),
         (Choice(), ["lr", "no values", "at least one"]),
         (Choice("a", {"b": 1}), ["lr", "{'b': 1}", "string, number, boolean, None, or a list", "use one of these"]),
-        (Choice((1, math.nan),), ["lr: Choice cannot contain NaN"]),
+        (
+            Choice(
+                (1, math.nan),
+            ),
+            ["lr: Choice cannot contain NaN"],
+        ),
         (Choice([64, 64], (64, 64)), ["lr", "twice", "a list and its tuple", "keep one"]),
         (Float(0, 1, step=0.3), ["lr", "steps of 0.3", "do not end at 1", "0 to 0.9 or 0 to 1.2"]),
         (Int(1, 10, step=4), ["lr", "steps of 4", "1 to 9 or 1 to 13", "another step"]),

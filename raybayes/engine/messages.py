@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from raybayes.contract import Action
+from raybayes.store.checkpointing.owner import Owner
 from raybayes.store.filesystem import Storage
 
 Key = tuple[int, int]  # trial and repeat: what identifies a run
@@ -31,6 +32,11 @@ class TrialRun:
     @property
     def key(self) -> Key:
         return self.trial, self.repeat
+
+    @property
+    def owner(self) -> Owner:
+        """What its checkpoints name as theirs."""
+        return Owner(self.config, self.seed)
 
 
 @dataclass(frozen=True)

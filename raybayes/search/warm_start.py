@@ -8,10 +8,8 @@ quantiles of Salinas et al., ICML 2020 (arXiv 1909.13595), without their regress
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from raybayes.search.objective import Objective
 from raybayes.search.outcomes.ranking import rank_trials

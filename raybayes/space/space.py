@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -240,13 +239,13 @@ class Space:
 
     def digest(self) -> str:
         """16 hex digits that change when the space changes."""
-        described = json.dumps([self.describe(), sorted(self.limits)] if self.limits else self.describe(), sort_keys=True)
+        described = json.dumps(
+            [self.describe(), sorted(self.limits)] if self.limits else self.describe(), sort_keys=True
+        )
         return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 
-def _limits_left(
-    limits: Iterable[Requirement], fixed: Mapping[str, Any], left: Collection[str]
-) -> list[Requirement]:
+def _limits_left(limits: Iterable[Requirement], fixed: Mapping[str, Any], left: Collection[str]) -> list[Requirement]:
     """The limits that still say something once some values are fixed and some parameters are gone."""
     known = [limit.under(fixed) for limit in limits]
     return [

@@ -89,9 +89,14 @@ def stored_training(
             raise SpecError(f"{word}: {found.path} trains the project {found.spec.project}; leave {word} out.")
         return None
     searched = found.space if space is None else as_space(space).without(found.spec.config)
-    if lost := next((limit for limit in searched.requirements if limit.lost), None):
+    return from_description(stored, searched, found.spec.config, train)
+
+
+def require_whole(training: OwnTraining | None) -> None:
+    """SpecError if a limit of the space is a function, which no sweep stores."""
+    lost = None if training is None else next((limit for limit in training.space.requirements if limit.lost), None)
+    if lost is not None:
         raise SpecError(
             f"the limit {lost.shown} of this sweep is a function, which is not stored with it; give its space again, "
             "from Python: rb.resume(path, space=...)."
         )
-    return from_description(stored, searched, found.spec.config, train)

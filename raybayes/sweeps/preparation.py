@@ -16,8 +16,9 @@ from raybayes.search.preview import preview_configurations
 from raybayes.space import Choice, Space
 from raybayes.spec.sweep_spec import SweepSpec, differences
 from raybayes.spec.validation import build, nest
-from raybayes.store.filesystem import open_storage, require_writable
+from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
+from raybayes.store.probe import require_writable
 from raybayes.sweeps.results import SweepResult
 from raybayes.sweeps.warm_start import warm_start_of
 from raybayes.training.own import OwnTraining
@@ -69,9 +70,7 @@ def prepare(spec: SweepSpec, layout: Layout | None = None, training: OwnTraining
         catalog.require_fusion(project)
     objective = spec.objective or (project.objective if spec.kind == "sweep" else ())
     space = selected.space.requiring(spec.require, selected.config)
-    spec = spec.model_copy(
-        update={"config": dict(selected.config), "objective": objective, "require": space.limits}
-    )
+    spec = spec.model_copy(update={"config": dict(selected.config), "objective": objective, "require": space.limits})
     plan = make_plan(spec, space, _metrics(project, spec), selected.defaults)
     # What an earlier burst has begun is resumed; whether enough of its space is possible is not checked again.
     points = _first_points(plan, min(_DRAWS, spec.trials) if layout is None else 1)
@@ -105,6 +104,7 @@ def prepare_resume(spec: SweepSpec, found: SweepResult, training: OwnTraining | 
     """
     prepared = prepare(spec, Layout(found.layout.storage), training)
     _require_same_space(found, prepared.plan.space)
+    found.require_whole()
     return prepared
 
 
@@ -194,6 +194,7 @@ def _require_same_sweep(prepared: Prepared) -> None:
     if found.spec.kind == "train" and "COMPLETE" in found.trials["state"].to_pylist():
         raise SpecError(f"{found.path} is finished; choose another --name to train again.")
     _require_same_space(found, prepared.plan.space)
+    found.require_whole()
 
 
 def _require_same_space(found: SweepResult, space: Space) -> None:

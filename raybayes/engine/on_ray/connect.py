@@ -21,6 +21,7 @@ from raybayes.engine.on_ray.ray_settings import DRIVER_VARIABLES, TRIAL_SLOT
 from raybayes.errors import ClusterError, ResourceError
 from raybayes.hardware import GIB
 from raybayes.spec.sweep_spec import Resources, SweepSpec
+from raybayes.versions import require_version
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ def connect(need: Resources, about: Mapping[str, str] | None = None) -> Iterator
         ClusterError: the cluster does not answer.
         ResourceError: no trial fits on it.
     """
+    require_version("ray")
     for name, value in DRIVER_VARIABLES.items():
         os.environ.setdefault(name, value)
     address = os.environ.get("RAY_ADDRESS")

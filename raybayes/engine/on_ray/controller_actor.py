@@ -163,6 +163,9 @@ class ControllerActor:
             self._fair_share.renew(self.pool.demand)
         return self.controller.progress()
 
+    def abandon(self) -> None:
+        self.controller.abandon()
+
     def close(self) -> Progress:
         if self._fair_share is not None:
             self._fair_share.leave()
@@ -195,6 +198,9 @@ def start_controller(
     actor = ray.remote(ControllerActor).options(**options).remote()
     try:
         ray.get(actor.open.remote(layout, spec, plan, roots, slot_limit, wait_s, name if shared else None))
-    except ray.exceptions.RayTaskError as error:
-        raise error.cause from None
+    except BaseException as error:  # the sweep must be free again even if this process, a notebook, lives on
+        ray.kill(actor)
+        if isinstance(error, ray.exceptions.RayTaskError):
+            raise error.cause from None
+        raise
     return ControllerClient(actor)

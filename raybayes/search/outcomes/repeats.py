@@ -56,6 +56,8 @@ def _mean_and_error(group: Sequence[TrialRecord], runs: Sequence[int], place: in
     """Over all runs: the sums of squares within the trials, which their errors give, and between them."""
     values = [(record.values or ())[place] for record in group]
     mean, total = _weighted(values, runs), sum(runs)
-    within = [n * (n - 1) * record.notes.get("se", {}).get(name, 0.0) ** 2 for n, record in zip(runs, group, strict=True)]
+    within = [
+        n * (n - 1) * record.notes.get("se", {}).get(name, 0.0) ** 2 for n, record in zip(runs, group, strict=True)
+    ]
     between = [n * (value - mean) ** 2 for n, value in zip(runs, values, strict=True)]
     return mean, math.sqrt(math.fsum([*within, *between]) / (total - 1) / total)

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from raybayes.errors import SpecError
 from raybayes.search.schedulers.rungs import Curves, read_options
 from raybayes.seeds import derive
-from raybayes.space.sampling import draw_value
 from raybayes.space import Choice, Space, Value
+from raybayes.space.sampling import draw_value
 from raybayes.spec.component import Component
 
 

@@ -147,7 +147,9 @@ class Suggestion:
         fixed: values that the sampler does not draw, in the declared types.
     """
 
-    def __init__(self, study: TransferStudy, trial: Trial, frozen: FrozenTrial, space: Space, fixed: Mapping[str, Any]) -> None:
+    def __init__(
+        self, study: TransferStudy, trial: Trial, frozen: FrozenTrial, space: Space, fixed: Mapping[str, Any]
+    ) -> None:
         self._study, self._sampler, self._space, self._fixed = study, study.sampler, space, fixed
         self._first, self._trial = trial, copy.deepcopy(frozen)
         self._relative: Mapping[str, Any] | None = None  # of the current draw, once a parameter needs it
