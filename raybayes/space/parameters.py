@@ -140,7 +140,9 @@ class Choice:
         if found := next((problem for value in self.values if (problem := value_problem(value))), None):
             return found
         if len(set(self.keys)) < len(self.values):  # the study cannot distinguish 1, 1.0 and True either
-            return f"{self!r} has a value twice (1, 1.0 and True are equal, and so are a list and its tuple); keep one"
+            lists = any(isinstance(value, list | tuple) for value in self.values)
+            equal = "a list and its tuple" if lists else "1, 1.0 and True"
+            return f"{self!r} has a value twice ({equal} are equal); keep one of them"
         return None
 
     def grid(self) -> tuple[Value, ...] | None:

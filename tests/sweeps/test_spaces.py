@@ -52,6 +52,17 @@ def test_an_impossible_configuration_is_never_suggested(local, sampler):
     assert all(row["config.lr_min"] < row["config.lr"] for row in sweep.trials.to_pylist())
 
 
+@pytest.mark.parametrize("sampler", ["tpe:n_startup_trials=3", "gp:n_startup_trials=3"])
+def test_failures_teach_where_values_are_lists(local, sampler):
+    def train(config):
+        if config["layers"] == [8, 8]:
+            raise MemoryError
+        return config["n"]
+
+    sweep = rb.sweep(train, space=FINITE, trials=8, sampler=sampler, max_failed_fraction=1.0, **local)
+    assert "FAIL" in sweep.trials["state"].to_pylist()
+
+
 def test_slots_that_run_side_by_side_get_different_ones(tmp_path):
     space = rb.Space({"x": rb.Int(1, 6), "layers": rb.Choice((1,), (2,))})
     found = rb.simulate(lambda c: float(c["x"]), space, trials=12, workers=4, ask_ahead="always", storage=tmp_path)

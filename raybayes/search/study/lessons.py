@@ -91,7 +91,7 @@ def _in_crowds(
 
 
 def distance_matrix(space: Space, ones: Sequence[dict[str, Value]], others: Sequence[dict[str, Value]]) -> Floats:
-    """(ones, others): `raybayes.search.warm_start.distance` of each pair of configurations, in [0, 1]."""
+    """(ones, others): `raybayes.space.sampling.distance` of each pair of configurations, in [0, 1]."""
     total = np.zeros((len(ones), len(others)))
     counted = np.zeros_like(total)
     for name in space:
@@ -109,7 +109,7 @@ def _places(space: Space, name: str, configs: Sequence[dict[str, Value]]) -> Flo
     """(configs,): where each value lies in the parameter's range, in [0, 1]; the place of a choice; NaN: inactive."""
     parameter = space[name]
     if isinstance(parameter, Choice):
-        return np.array([parameter.values.index(c[name]) if name in c else np.nan for c in configs], dtype=float)
+        return np.array([parameter.keys.index(c[name]) if name in c else np.nan for c in configs], dtype=float)
     places = np.array([config.get(name, np.nan) for config in configs], dtype=float)
     low, high = parameter.low, parameter.high
     if parameter.log:
