@@ -202,7 +202,10 @@ def resume(
     code_changed = changes.pop("code_changed", False)
     until, found = _deadline(walltime), SweepResult(path)
     require_trusted(found, changes.pop("allow_import", None))
-    training = stored_training(found, train, space)
+    own = found.spec.training is not None
+    if space is not None and not own:
+        changes["space"] = space  # refused there, with what the sweep has
+    training = stored_training(found, train, space if own else None)
     if found.spec.kind == "confirm":
         require_known("confirm", changes)
         return Sweep(confirmation.resume_stage(found, changes, executor, watch, until, training))

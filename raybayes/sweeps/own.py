@@ -84,9 +84,8 @@ def stored_training(
     """
     stored = found.spec.training
     if stored is None:
-        if train is not None or space is not None:
-            word = "train" if train is not None else "space"
-            raise SpecError(f"{word}: {found.path} trains the project {found.spec.project}; leave {word} out.")
+        if train is not None:
+            raise SpecError(f"train: {found.path} trains the project {found.spec.project}; leave train out.")
         return None
     searched = found.space if space is None else as_space(space).without(found.spec.config)
     return from_description(stored, searched, found.spec.config, train)
