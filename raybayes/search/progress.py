@@ -37,6 +37,7 @@ class Progress:
         ended: trials that ended in this burst, in order.
         stopping: whether the burst is shutting down.
         paused: trials that a later burst will resume (known at the end).
+        stopped: why the sweep has ended by itself, in a sentence; "" if it has not.
     """
 
     wanted: int
@@ -47,6 +48,7 @@ class Progress:
     stopping: bool = False
     paused: int = 0
     best_rests_on: tuple[int, float | None] = (1, None)
+    stopped: str = ""
 
 
 Watch = Callable[[Progress], None]  # what gets the progress of a burst while it runs

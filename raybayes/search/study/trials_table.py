@@ -37,6 +37,8 @@ def trials_table(records: Sequence[TrialRecord], space: Space, objectives: Seque
     columns["node"] = pa.array([r.notes.get("node") for r in records], pa.string())
     columns["attempts"] = pa.array([sum(r.notes.get("tries", {}).values()) for r in records], pa.int64())
     columns["failure"] = pa.array([r.notes.get("error") for r in records], pa.string())
+    if any("errors" in r.notes for r in records):  # some were run again after they had failed
+        columns["earlier_failures"] = pa.array([_headlines(r.notes.get("errors")) for r in records], pa.string())
     table = pa.table(columns)
     for name in space:
         if _means_none(space, name):
@@ -50,6 +52,11 @@ def _means_none(space: Space, name: str) -> bool:
     """Whether a null of this column is the value None, and not a parameter that is inactive."""
     parameter = space[name]
     return isinstance(parameter, Choice) and None in parameter.values and not space.accepted(name)
+
+
+def _headlines(errors: Sequence[str] | None) -> str | None:
+    """The first line of each earlier error, oldest first."""
+    return "; then ".join(error.partition("\n")[0] for error in errors) if errors else None
 
 
 def _value(record: TrialRecord, objective: int) -> float | None:
