@@ -85,6 +85,7 @@ def test_values_keep_their_type_in_trials_tables_exports_and_the_page(local, tmp
     with open(tmp_path / "t.csv") as file:
         assert {row["config.layers"] for row in csv.DictReader(file)} == {"[64]", "[64, 64]"}
     assert sweep.report().endswith("report.html")
+    assert rb.Recorded.of(sweep)({"layers": (64, 64), "clip": None})[0]["loss"] == 128
     assert sweep.importances()
     assert main(["show", sweep.path]) == 0
     shown = capsys.readouterr().out
