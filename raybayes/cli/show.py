@@ -167,6 +167,7 @@ def print_findings(findings: Findings, out: Console) -> None:
 
 def print_run(found: SweepResult, as_json: bool, findings: bool = False) -> None:
     """The last value of every metric, the tables that were saved, the path."""
+    from raybayes.cli.attempts import print_repeated
     from raybayes.cli.printing import console, plain_table, print_json
     from raybayes.store.logs.reports import FIXED
 
@@ -187,6 +188,7 @@ def print_run(found: SweepResult, as_json: bool, findings: bool = False) -> None
     out.print(f"{trial['state']} after {len(rows)} reports and {trial['seconds']:.1f} s of training", markup=False)
     if trial["failure"]:
         out.print(trial["failure"], markup=False)
+    print_repeated(found, out)
     if found.tables:
         out.print(f"tables: {', '.join(found.tables)}", markup=False)
     if findings:
