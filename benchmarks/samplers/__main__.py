@@ -24,12 +24,12 @@ AT, SLOTS = (20, 40, 80), 8
 MOST = {"gp": 40}  # trials: a Gaussian process takes a tenth of a second a suggestion, and longer with each
 NOTES = """
 "conditional": three methods, each with its own best learning rate and one or two parameters of its own; the best method
-is best only once its own parameters are found. "numbers": six numbers, no conditions (Hartmann-6). "mixed": the same
-numbers, and two choices of four values each that shift the loss. "two objectives": six numbers (DTLZ2; the value is the
-hypervolume that is missing to the true front, reference point (1.1, 1.1)). One trial at a time, and eight at a time.
-The value is the lowest loss so far minus the lowest possible. "as before" is Optuna's default: what the model
-of gp and cmaes leaves out is drawn uniformly, and a population of nsga2 has 50 members. gp is followed for 40 trials.
-Mean ± standard error over n seeds.
+is best only once its own parameters are found. "numbers": six numbers, no conditions (Hartmann-6). "few numbers": two
+(Branin). "mixed": the six numbers, and two choices of four values each that shift the loss. "two objectives": six
+numbers (DTLZ2; the value is the hypervolume that is missing to the true front, reference point (1.1, 1.1)). One trial
+at a time, and eight at a time. The value is the lowest loss so far minus the lowest possible. "as before" is Optuna's
+default: what the model of gp and cmaes leaves out is drawn uniformly, and a population of nsga2 has 50 members. gp is
+followed for 40 trials. Mean ± standard error over n seeds.
 """
 A = np.array(
     [[10, 3, 17, 3.5, 1.7, 8], [0.05, 10, 17, 0.1, 8, 14], [3, 3.5, 1.7, 10, 17, 8], [17, 8, 0.05, 10, 0.1, 14]]
@@ -63,6 +63,12 @@ def _hartmann(c: Mapping[str, Any]) -> dict[str, float]:
     return {"loss": -float(np.array([1.0, 1.2, 3.0, 3.2]) @ np.exp(-(A * (x - P) ** 2).sum(axis=1)))}
 
 
+def _branin(c: Mapping[str, Any]) -> dict[str, float]:
+    u, v = 15 * c["x0"] - 5, 15 * c["x1"]
+    bowl = (v - 5.1 / (4 * math.pi**2) * u * u + 5 / math.pi * u - 6) ** 2
+    return {"loss": bowl + 10 * (1 - 1 / (8 * math.pi)) * math.cos(u) + 10}
+
+
 def _mixed(c: Mapping[str, Any]) -> dict[str, float]:
     shift = {"a": 0.0, "b": 0.3, "c": 0.6, "d": 0.9}
     return {"loss": _hartmann(c)["loss"] + shift[c["one"]] + shift[c["two"]]}
@@ -88,6 +94,7 @@ TOYS = {
         _conditional,
     ),
     "numbers": Toy(Space(NUMBERS), _hartmann, -3.32237),
+    "few numbers": Toy(Space({"x0": Float(0.0, 1.0), "x1": Float(0.0, 1.0)}), _branin, 0.397887),
     "mixed": Toy(Space({**NUMBERS, "one": Choice(*"abcd"), "two": Choice(*"abcd")}), _mixed, -3.32237),
     "two objectives": Toy(Space(NUMBERS), _dtlz2, objectives=2),
 }  # fmt: skip
@@ -154,7 +161,7 @@ def main(argv: Sequence[str]) -> int:
     found: list[Found] = []
     for name in TOYS:
         if options.only in (None, name):
-            for slots in (1, SLOTS) if name == "numbers" else (1,):
+            for slots in (1, SLOTS) if "numbers" in name else (1,):
                 sides = sides_of(name, slots)
                 quick = [side for side in sides if side[1] in ("random", "nsga2")]
                 found += compare(name, slots, 2 if options.quick else options.seeds, quick if options.quick else sides)

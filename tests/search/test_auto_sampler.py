@@ -23,6 +23,7 @@ AUTO = Component.parse("auto")
         (NUMBERS, 101, 1, 1, "tpe"),
         (NUMBERS, 100, 1, 9, "tpe"),
         (NUMBERS, 100, 2, 1, "tpe"),
+        (Space({f"x{i}": Float(0.0, 1.0) for i in range(4)}), 100, 1, 1, "tpe"),
         (MIXED, 50, 1, 1, "tpe"),
         (CONDITIONAL, 50, 1, 1, "tpe"),
         (SMALL, 27, 1, 1, "grid"),
