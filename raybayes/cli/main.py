@@ -17,6 +17,7 @@ from raybayes.cli import (
     export,
     jobs,
     logs,
+    new,
     projects,
     show,
     sweep,
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 TRAINING = ("sweep", "train")  # what takes `-- COMMAND`
 app.command("projects")(projects.projects)
+app.command("new")(new.new)
 app.command("train")(train.train)
 app.command("sweep")(sweep.sweep)
 app.command("resume")(sweep.resume)

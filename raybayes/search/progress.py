@@ -34,6 +34,7 @@ class Progress:
         running: runs in training now.
         best: number and first objective of the best trial so far.
         best_rests_on: number of runs that its value is the mean of, and the standard error.
+        stage: what the burst does before it can train: "starting Ray", "opening the study"; empty after that.
         ended: trials that ended in this burst, in order.
         stopping: whether the burst is shutting down.
         paused: trials that a later burst will resume (known at the end).
@@ -47,6 +48,16 @@ class Progress:
     stopping: bool = False
     paused: int = 0
     best_rests_on: tuple[int, float | None] = (1, None)
+    stage: str = ""
+
+    @property
+    def waits_for(self) -> str:
+        """What the burst does until its first report, in words; empty once there is one."""
+        if self.stage:
+            return self.stage
+        if self.ended or any(run.step for run in self.running):
+            return ""
+        return "waiting for the first report" if self.running else "starting slots"
 
 
 Watch = Callable[[Progress], None]  # what gets the progress of a burst while it runs

@@ -6,6 +6,7 @@ not pass through Tune's event loop, and that Train drops metrics without a check
 
 from __future__ import annotations
 
+import importlib
 import importlib.abc
 import sys
 import threading
@@ -193,8 +194,10 @@ def start_controller(
     name = f"raybayes {layout.name} {uuid.uuid4().hex[:6]}"  # shown in Ray's dashboard; it must be unique on the Ray
     options = {"num_cpus": 0, "scheduling_strategy": here, "max_restarts": 0, "name": name}
     actor = ray.remote(ControllerActor).options(**options).remote()
+    opened = actor.open.remote(layout, spec, plan, roots, slot_limit, wait_s, name if shared else None)
+    importlib.import_module(f"raybayes.engine.on_ray.{'train' if spec.kind == 'train' else 'tune'}")  # meanwhile
     try:
-        ray.get(actor.open.remote(layout, spec, plan, roots, slot_limit, wait_s, name if shared else None))
+        ray.get(opened)
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     return ControllerClient(actor)
