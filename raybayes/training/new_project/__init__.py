@@ -26,9 +26,7 @@ def create_project(name: str, folder: Path) -> list[Path]:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise SpecError(f"new: found the name {name!r}; use small letters, digits and _, for example my_project.")
     if name in catalog.project_names():
-        raise SpecError(
-            f"new: there is a project {name} already; choose another name (raybayes projects lists them)."
-        )
+        raise SpecError(f"new: there is a project {name} already; choose another name (raybayes projects lists them).")
     files = {folder / place.replace("NAME", name): template for place, template in _FILES.items()}
     if there := [file for file in files if file.exists()]:
         raise SpecError(f"new: {there[0]} is there already; choose another name, or move it away.")
