@@ -34,6 +34,7 @@ from raybayes.sweeps.execution import Executor, run
 from raybayes.sweeps.own import Trainable, own_training, stored_training
 from raybayes.sweeps.preparation import Prepared, prepare_resume, prepare_start
 from raybayes.sweeps.results import SweepResult
+from raybayes.sweeps.trust import require_trusted
 from raybayes.training.own import OwnTraining
 
 
@@ -198,6 +199,7 @@ def resume(
     changes, executor, walltime = _apart(options)
     code_changed = changes.pop("code_changed", False)
     until, found = _deadline(walltime), SweepResult(path)
+    require_trusted(found, changes.pop("allow_import", None))
     with watching(watch, found.path) as shown:
         training = stored_training(found, train)
         if found.spec.kind == "confirm":
@@ -267,6 +269,7 @@ def confirm(
     """
     changes, executor, walltime = _apart(options)
     until, found = _deadline(walltime), SweepResult(path)
+    require_trusted(found, changes.pop("allow_import", None))
     training = stored_training(found, train)
     with watching(watch, found.path) as shown:
         confirmation.confirm(found, top, repeats, changes, executor, shown, until, training)

@@ -23,6 +23,7 @@ LEVELS = (
     "seeds",
     "hardware",
     "wording",
+    "versions",
     "contract",
     "space",
     "spec",

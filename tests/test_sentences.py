@@ -94,7 +94,7 @@ def lock():
     BurstLock(layout(), VirtualClock(100.0)).acquire()
     text = refusal(BurstLock(layout(), VirtualClock(130.0)).acquire)
     host = BurstLock(layout()).read_holder()
-    return text.replace(host.host, "HOST").replace(str(host.pid), "PID")
+    return text.replace(host.host, "HOST").replace(str(host.pid), "PID").replace(f"of {host.user}", "of USER")
 
 
 def lost_lock():
@@ -350,8 +350,8 @@ SENTENCES = {
     ),
     "a sweep.yaml that is not YAML": (
         lambda: broken("sweep.yaml", "a: [1\n"),
-        "runs/a/sweep.yaml:2:1: not valid YAML: expected ',' or ']', but got '<stream end>'; restore the file from "
-        "a backup.",
+        "runs/a/sweep.yaml:2:1: not valid YAML: expected ',' or ']', but got '<stream end>'; restore it: raybayes "
+        "check runs/a --repair.",
     ),
     "another sweep of the same name": (
         lambda: (made(), sweep(name="a", seed=1))[1],
@@ -360,8 +360,8 @@ SENTENCES = {
     ),
     "a sweep that another burst works on": (
         lambda: lock(),
-        "runs/a: another burst works on this sweep: HOST, process PID, for 30 s, last heartbeat 30 s ago; wait for "
-        "it or stop it (a dead one on another machine loses the lock 120 s after its last heartbeat).",
+        "runs/a: another burst works on this sweep: HOST, process PID of USER, since 1970-01-01 00:01:40 by the clock "
+        "there; wait for it, or stop it: kill PID (it stores everything first).",
     ),
     "a burst that lost its lock": (
         lambda: lost_lock(),

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 import raybayes as rb
 from benchmarks import measurement
-from benchmarks.faults import sweeps
+from benchmarks.faults import machines, sweeps
 from benchmarks.faults.nodes import a_node
 from benchmarks.faults.sweeps import Damage, begin, hit_and_resume, kill, kill_head, look, wait_for_lines
 from raybayes.seeds import derive
@@ -159,6 +159,11 @@ CASES: dict[str, tuple[Case, int]] = {
     "no memory (MemoryError)": (vice(*HERE, eat_at=2), 1),
     "worker killed each time, as for its memory": (vice(die_at=2), 1),
     "killed by Ray's memory monitor": (memory_monitor, 1),
+    "driver killed, journal cut anywhere, repaired": (machines.journal_cut, 3),
+    "driver killed elsewhere, clocks differ by 150 s": (machines.clocks_differ, 3),
+    "raylet of a private Ray killed (exit code 3)": (machines.raylet_killed, 3),
+    "a worker stopped for 60 s": (machines.worker_stopped, 3),
+    "/tmp full": (machines.tmp_full, 3),
     "a trial hangs (limit 5 s)": (vice("--report-timeout", "5s", hang_at=2), 1),
 }
 COLUMNS = ("fault", "times", "trials lost", "run again", "steps repeated, most", "left running", "recovery, median")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import secrets
 import socket
 import webbrowser
 from typing import Annotated
@@ -18,15 +19,19 @@ def dashboard(
     ] = "127.0.0.1",
     browser: Annotated[bool, typer.Option("--browser", help="Open a browser on this machine.")] = False,
 ) -> int:
-    """Serve Optuna's dashboard, the report and the figures of a sweep. It only reads; Ctrl-C stops it."""
+    """Serve Optuna's dashboard, the report and the figures of a sweep, to who has the token that it prints.
+
+    It only reads; Ctrl-C stops it.
+    """
     from raybayes.sweeps.dashboard import Site, serve
 
-    with serve(Site(path), host, port) as server:
+    token = secrets.token_urlsafe(24)
+    with serve(Site(path), host, port, token) as server:
         taken = server.server_port
-        for line in announcement(path, host, taken):
+        for line in announcement(path, host, taken, token):
             print(line, flush=True)
         if browser:
-            print(opened(f"http://{host}:{taken}/", taken), flush=True)
+            print(opened(f"http://{host}:{taken}/?token={token}", taken), flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
@@ -34,13 +39,13 @@ def dashboard(
     return 0
 
 
-def announcement(path: str, host: str, port: int) -> list[str]:
+def announcement(path: str, host: str, port: int, token: str) -> list[str]:
     """The addresses to open."""
     root = f"http://{host}:{port}/"
     return [
-        f"{root}            {path}: report and figures",
-        f"{root}dashboard/  Optuna's dashboard",
-        f"from another machine: {tunnel(port)}",
+        f"{path}: report and figures: {root}?token={token}",
+        f"Optuna's dashboard: {root}dashboard/?token={token}",
+        f"from another machine: {tunnel(port)}, then the same addresses with localhost",
         f"TensorBoard, if it is installed: tensorboard --logdir {path.rstrip('/')}/tensorboard",
     ]
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import typer
 
 from raybayes.cli import (
+    check,
     cluster,
     confirm,
     dashboard,
@@ -26,7 +27,7 @@ from raybayes.cli import (
     watch,
 )
 from raybayes.cli.command import Nouns
-from raybayes.errors import RaybayesError, SpecError
+from raybayes.errors import Interrupted, RaybayesError, SpecError
 from raybayes.spec.options import unknown_option
 
 # Typer carries its own copy of click, whose errors it does not export: this is the base class of the one that it does.
@@ -57,6 +58,7 @@ app.command("report")(show.report)
 app.command("watch")(watch.watch)
 app.command("logs")(logs.logs)
 app.command("export")(export.export)
+app.command("check")(check.check)
 app.command("dashboard")(dashboard.dashboard)
 app.add_typer(data.app, name="data")
 app.add_typer(cluster.app, name="cluster")
@@ -76,6 +78,8 @@ def main(arguments: Sequence[str]) -> int:
         if own and own[0] in TRAINING and not command:
             _require_dashes(own)
         answer = app(list(own), standalone_mode=False, prog_name="raybayes", obj=command)
+        if answer == Interrupted.exit_code:  # what typer makes of a KeyboardInterrupt
+            raise KeyboardInterrupt
         return answer if isinstance(answer, int) else 0
     except RaybayesError as error:
         return _fail(str(error), error.exit_code, as_json)

@@ -21,12 +21,20 @@ def show(
     path: Path,
     findings: Annotated[bool, typer.Option("--findings", help="Also print the findings of the project.")] = False,
     profile: Annotated[bool, typer.Option("--profile", help="Print where the time of each slot went instead.")] = False,
+    attempts: Annotated[
+        bool, typer.Option("--attempts", help="Print each start of a run instead, and why it ended.")
+    ] = False,
     json: options.Json = False,
 ) -> int:
     """Print the table of a sweep or run. Reads only its folder; works while it runs."""
     from raybayes.sweeps.results import SweepResult
 
     found = SweepResult(path)
+    if attempts:
+        from raybayes.cli.attempts import print_attempts
+
+        print_attempts(found, json)
+        return 0
     if profile:
         print_profile(found, json)
         return 0
@@ -71,16 +79,18 @@ def report(path: Path, json: options.Json = False) -> int:
     from raybayes.cli.printing import print_json
     from raybayes.sweeps.results import SweepResult
 
-    page = SweepResult(path).report()
+    found = SweepResult(path)
+    page = found.report()
     if json:
         print_json({"report": page})
     else:
-        print(page)
+        print(page if found.owner is None else f"{page} (in the folder of {found.owner})")
     return 0
 
 
 def print_sweep(found: SweepResult, as_json: bool, findings: bool = True) -> None:
     """All trials, best first, the best marked; then the findings of the project; the path last."""
+    from raybayes.cli.attempts import print_repeated
     from raybayes.cli.printing import console, print_json
     from raybayes.reporting.ranking import best_trials
     from raybayes.reporting.tables.trials_table import trials_table
@@ -96,11 +106,18 @@ def print_sweep(found: SweepResult, as_json: bool, findings: bool = True) -> Non
     out = console()
     out.print(trials_table(found.trials, objectives, width=out.width))
     out.print(found.best_summary, markup=False, highlight=False)
+    print_repeated(found, out)
     if found.checkpoint_bytes:
         out.print(f"checkpoints: {found.checkpoint_bytes / 1e6:.4g} MB", markup=False, highlight=False)
     if findings:
         print_findings(found.findings(), out)
-    out.print(found.path, markup=False, soft_wrap=True)
+    _print_path(found, out)
+
+
+def _print_path(found: SweepResult, out: Console) -> None:
+    """The folder, and whose it is if it is not yours."""
+    owner = "" if found.owner is None else f" (the folder of {found.owner})"
+    out.print(f"{found.path}{owner}", markup=False, highlight=False, soft_wrap=True)
 
 
 def print_profile(found: SweepResult, as_json: bool) -> None:
@@ -162,4 +179,4 @@ def print_run(found: SweepResult, as_json: bool, findings: bool = False) -> None
         out.print(f"tables: {', '.join(found.tables)}", markup=False)
     if findings:
         print_findings(found.findings(), out)
-    out.print(found.path, markup=False, soft_wrap=True)
+    _print_path(found, out)

@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from raybayes.clock import WALL
+from raybayes.search.progress import Progress, Watch
 
 
 class Interrupt:
-    """Whether SIGINT, SIGTERM, SIGUSR1 or the wall time has asked the burst to end. A second SIGINT ends it at once.
+    """Whether SIGINT, SIGTERM, SIGHUP, SIGUSR1 or the wall time has asked the burst to end.
+
+    A second SIGINT ends it at once. SIGHUP comes when an ssh session is closed, and is as SIGTERM.
 
     Args:
         until: when the wall time is over, on WALL's elapsed time; then it is as if SIGALRM had come. None: never.
@@ -38,6 +41,15 @@ class Interrupt:
         self.asked.set()
         self._on_request()
 
+    def guarded(self, watch: Watch) -> Watch:
+        """The same function, which may find its terminal gone: the sweep goes on, or ends in order, without it."""
+
+        def show(progress: Progress) -> None:
+            with contextlib.suppress(OSError):
+                watch(progress)
+
+        return show
+
     @contextlib.contextmanager
     def listening(self) -> Iterator[Interrupt]:
         """Handle the signals for a while (only the main thread can), and watch the wall time."""
@@ -48,6 +60,8 @@ class Interrupt:
             timer.start()
         main = threading.current_thread() is threading.main_thread()
         numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1] if main else []
+        if main and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else it was started with nohup
+            numbers.append(signal.SIGHUP)
         before = {number: signal.signal(number, self._handle) for number in numbers}
         try:
             yield self

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from raybayes.contract import Action
 from raybayes.errors import RaybayesError, TrialError
+from raybayes.store.checkpointing.owner import Owner
 from raybayes.store.filesystem import Storage
 
 Key = tuple[int, int]  # trial and repeat: what identifies a run
@@ -32,6 +33,11 @@ class TrialRun:
     @property
     def key(self) -> Key:
         return self.trial, self.repeat
+
+    @property
+    def owner(self) -> Owner:
+        """What its checkpoints name as theirs."""
+        return Owner(self.config, self.seed)
 
 
 @dataclass(frozen=True)

@@ -50,10 +50,10 @@ def run_locally(
     with Monitor(layout, _names(plan), flush=flush):
         try:
             with interrupt.listening():
-                work_through(controller, spec.resources, watch)
+                work_through(controller, spec.resources, interrupt.guarded(watch))
         finally:
             last = controller.close()
-    watch(last)
+    interrupt.guarded(watch)(last)
     return last, interrupt.signal
 
 
@@ -104,12 +104,16 @@ def run_on_ray(
         watch(Progress(spec.trials, stage="opening the study"))
         controller = start_controller(layout, spec, plan, roots, slot_limit, PREDECESSOR_S, not cluster.private)
         interrupt = Interrupt(until)
-        with _monitored(layout, plan, cluster.private, watch) as show:
-            with interrupt.listening():
-                _supervise(_start_slots(controller, spec, layout, cluster, training), controller, interrupt, show)
-            last = controller.close()
+        try:
+            with _monitored(layout, plan, cluster.private, watch) as show:
+                with interrupt.listening():
+                    _supervise(_start_slots(controller, spec, layout, cluster, training), controller, interrupt, show)
+                last = controller.close()
+        except BaseException:
+            controller.abandon()
+            raise
         controller.kill()
-    watch(last)
+    interrupt.guarded(watch)(last)
     return last, interrupt.signal
 
 

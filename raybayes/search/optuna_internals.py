@@ -14,10 +14,16 @@ import optuna
 from optuna.samplers import TPESampler
 from optuna.search_space import IntersectionSearchSpace
 from optuna.storages import BaseStorage
+from optuna.storages.journal._storage import JournalOperation
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 CHECKED_WITH = "5.0.0"
+
+# The operations of a journal, by the number that a line names as its "op_code". A trial has no name in the line that
+# creates it: trials are counted.
+OPERATIONS = frozenset(int(operation) for operation in JournalOperation)
+CREATE_STUDY, CREATE_TRIAL = int(JournalOperation.CREATE_STUDY), int(JournalOperation.CREATE_TRIAL)
 
 
 def open_trial(study: optuna.Study, trial_id: int) -> Trial:

@@ -248,6 +248,11 @@ _DECLARED = (
         help="Resume although the code of the training differs from that of the last burst.",
     ),
     Option(
+        name="allow_import", accepts=str | None, doors=("resume", "extend", "confirm"), stored=False, metavar="NAMES",
+        help="Modules or files, joined by commas, that the sweep's folder may have run: its own sampler, and the "
+        "training of a folder that is not yours.",
+    ),
+    Option(
         name="walltime", accepts=Duration | None, doors=_EVERYWHERE, read=reading.duration, metavar="TIME",
         stored=False, help="Stop cleanly at this wall-clock limit (exit code 75).",
     ),

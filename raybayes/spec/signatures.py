@@ -29,15 +29,19 @@ class CallOptions(TypedDict, total=False):
     executor: Literal["ray", "local"]
 
 
-class ConfirmOptions(CallOptions, total=False):
-    """The options of `rb.confirm`."""
-
+class _BurstOptions(CallOptions, total=False):
     time_budget: Duration | None
     concurrency: int | Literal["auto"] | None
     weight: float
     fuse: int | Literal["never", "auto"]
     isolate: bool
     max_failed_fraction: float
+
+
+class ConfirmOptions(_BurstOptions, total=False):
+    """The options of `rb.confirm`."""
+
+    allow_import: str | None
 
 
 class ExtendOptions(ConfirmOptions, total=False):
@@ -74,7 +78,7 @@ class TrainOptions(CallOptions, _NewOptions, total=False):
     objective: str | Sequence[str] | Mapping[str, Direction]
 
 
-class SweepOptions(ConfirmOptions, _NewOptions, total=False):
+class SweepOptions(_BurstOptions, _NewOptions, total=False):
     """The options of `rb.sweep`."""
 
     config: Mapping[str, Any] | None

@@ -85,6 +85,26 @@ class Storage:
             )
         return Path(self.full_path(path))
 
+    def writable_path(self, path: str) -> Path:
+        """The path on this machine, to be appended to or filled. Raises as `local_path` and `require_unlinked`."""
+        self.require_unlinked(path, whole=True)
+        return self.local_path(path)
+
+    def require_unlinked(self, path: str, whole: bool = False) -> None:
+        """StoreError if a folder on the way to a path is a link: on shared disks, others could have laid it.
+
+        Args:
+            whole: whether the last part of the path may not be a link either.
+        """
+        names = path.split("/") if self.local else []
+        for count in range(1, len(names) + whole):
+            part = "/".join(names[:count])
+            if os.path.islink(self.full_path(part)):
+                raise StoreError(
+                    f"{self.display_path(part)} is a link, and nothing is written or deleted through a link inside "
+                    "of a sweep's folder; put the folder or file itself there, or choose another --storage."
+                )
+
     def exists(self, path: str = "") -> bool:
         """Whether the path is a file or a folder."""
         with self._explained("access", path):
@@ -130,6 +150,7 @@ class Storage:
         Raises:
             StoreError: the disk is full, the folder is not writable, or the object store is not reachable.
         """
+        self.require_unlinked(path)
         with self._explained("write", path):
             if self.local:
                 with _atomic(Path(self.full_path(path))) as file:
@@ -156,6 +177,7 @@ class Storage:
 
     def delete(self, path: str = "") -> None:
         """Delete a file, or a folder with its content; does nothing if there is neither."""
+        self.require_unlinked(path)
         with self._explained("delete", path):
             kind = self.fs.get_file_info(self.full_path(path)).type
             if kind == pafs.FileType.File:
@@ -168,6 +190,8 @@ class Storage:
 
     def rename(self, source: str, target: str) -> None:
         """Rename a file or a folder on a disk, durably, in one step; the target must not exist."""
+        self.require_unlinked(source)
+        self.require_unlinked(target)
         with self._explained("rename", source):
             os.rename(self.local_path(source), self.local_path(target))
             sync_folder(self.local_path(target).parent)
@@ -178,7 +202,7 @@ class Storage:
             yield
         except (OSError, pa.ArrowException) as error:
             raise StoreError(
-                f"{self.display_path(path)}: cannot {action} this: {_reason(error)}; {_hint(error)}."
+                f"{self.display_path(path)}: cannot {action} this: {explain(error)}; {advise(error)}."
             ) from error
 
 
@@ -201,48 +225,12 @@ def open_storage(uri: str) -> Storage:
         filesystem, root = pafs.FileSystem.from_uri(uri)
     except (OSError, ValueError, ImportError, pa.ArrowException) as error:
         raise StoreError(
-            f"{_without_secrets(uri)}: this storage cannot be opened: {_reason(error)}; "
+            f"{_without_secrets(uri)}: this storage cannot be opened: {explain(error)}; "
             "use a folder, file://, s3://, gs://, abfs://, hdfs:// or fsspec+<protocol>://, "
             "and check bucket, region and credentials."
         ) from error
     local = isinstance(filesystem, pafs.LocalFileSystem)
     return Storage(filesystem, root, local, _without_secrets(uri).rstrip("/"))
-
-
-def require_writable(storage: Storage) -> None:
-    """StoreError if the storage cannot be written: writes a small file, and deletes it, before cluster time is spent.
-
-    Raises:
-        StoreError: with the storage, the reason, and what to do.
-    """
-    probe = f".raybayes-probe-{uuid.uuid4().hex}"
-    if storage.local:
-        _probe_disk(storage, probe)
-        return
-    existed = storage.exists()
-    storage.write_bytes(probe, b"raybayes")
-    storage.delete(probe)
-    if not existed and not storage.list():  # some object stores leave an empty folder
-        storage.delete()
-
-
-def _probe_disk(storage: Storage, probe: str) -> None:
-    # The folder may not exist yet; it can be created if its nearest ancestor is writable.
-    folder = Path(storage.root)
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    try:
-        if not folder.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, f"{folder} is a file")
-        try:
-            with open(folder / probe, "xb") as file:
-                file.write(b"raybayes")
-                file.flush()
-                os.fsync(file.fileno())
-        finally:
-            (folder / probe).unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreError(f"{storage.display}: cannot write here: {_reason(error)}; {_hint(error)}.") from error
 
 
 @contextlib.contextmanager
@@ -274,7 +262,8 @@ def _hidden_temporary(info: pafs.FileInfo) -> bool:
     return TEMPORARY.fullmatch(info.base_name) is not None
 
 
-def _reason(error: BaseException) -> str:
+def explain(error: BaseException) -> str:
+    """Why the storage refused, in words and without a full stop."""
     if isinstance(error, OSError) and error.strerror and error.errno in _HINTS:
         return os.strerror(error.errno) if error.errno != errno.ENOTDIR else error.strerror
     if isinstance(error, FileNotFoundError):
@@ -283,7 +272,8 @@ def _reason(error: BaseException) -> str:
     return first_line.rstrip(".")
 
 
-def _hint(error: BaseException) -> str:
+def advise(error: BaseException) -> str:
+    """What to do about it."""
     if isinstance(error, FileNotFoundError):
         return "check the path"
     code = error.errno if isinstance(error, OSError) else None

@@ -123,6 +123,20 @@ class Layout:
         return self.checkpoint(trial, repeat, step)
 
     @property
+    def attempts(self) -> str:
+        """The table of attempts, one row for each start of a run."""
+        return "attempts.parquet"
+
+    @property
+    def attempt_logs(self) -> str:
+        """Folder of the attempts of bursts that run (or died)."""
+        return "attempts"
+
+    def attempt_log(self, burst: int) -> str:
+        """The attempts of a burst that runs (or died)."""
+        return f"{self.attempt_logs}/burst-{burst:04d}.jsonl"
+
+    @property
     def tables(self) -> str:
         """Folder of the tables that trials saved."""
         return "tables"
@@ -146,6 +160,14 @@ class Layout:
     def code_stamp(self, burst: int) -> str:
         """Which code a burst ran with."""
         return f"bursts/{burst:04d}.yaml"
+
+    def spec_copy(self, burst: int) -> str:
+        """The specification as a burst found it: what `raybayes check --repair` restores a damaged one from."""
+        return f"bursts/{burst:04d}-sweep.yaml"
+
+    def spec_copies(self) -> list[str]:
+        """Those that there are, oldest first."""
+        return [f"bursts/{name}" for name in self.storage.list("bursts") if name.endswith("-sweep.yaml")]
 
     def _trial_name(self, trial: int, repeat: int) -> str:
         return f"{trial:05d}{f'-r{repeat}' if repeat else ''}"

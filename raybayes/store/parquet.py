@@ -31,7 +31,8 @@ def read_table(storage: Storage, path: str) -> pa.Table:
             table = pq.read_table(file)
         except (pa.ArrowInvalid, OSError) as error:
             raise StoreError(
-                f"{storage.display_path(path)}: this is not a complete Parquet file ({error}); delete it."
+                f"{storage.display_path(path)}: this is not a complete Parquet file ({error}); mend it with "
+                f"raybayes check {storage.display} --repair."
             ) from error
     metadata = dict(table.schema.metadata or {})
     require_readable(storage.display_path(path), int(metadata.pop(_KEY, str(SCHEMA).encode())))

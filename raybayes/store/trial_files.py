@@ -22,7 +22,7 @@ class TrialFolder:
     def __init__(self, layout: Layout, trial: int, repeat: int) -> None:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         if layout.storage.local:
-            self.path: Path = layout.storage.local_path(layout.trial_files(trial, repeat))
+            self.path: Path = layout.storage.writable_path(layout.trial_files(trial, repeat))
             self.path.mkdir(parents=True, exist_ok=True)
             return
         self._temporary = tempfile.TemporaryDirectory(prefix="raybayes-trial-")

@@ -28,7 +28,7 @@ class TrialLog:
         self._earlier = b""
         self._whole: list[str] = []
         if self._storage.local:
-            file = self._storage.local_path(self._path)
+            file = self._storage.writable_path(self._path)
             file.parent.mkdir(parents=True, exist_ok=True)
             self._file = file.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
         elif self._storage.exists(self._path):

@@ -75,6 +75,7 @@ def resume_stage(
     training: OwnTraining | None = None,
 ) -> str:
     """Finish an interrupted confirmation, as `raybayes resume` does; returns the path of the sweep it belongs to."""
+    stage.require_whole()
     parent = SweepResult(stage.path.rpartition("/")[0])
     pairs = [(entry["trial"], entry["config"]) for entry in stage.document["candidates"]]
     number = int(stage.path.rpartition("-")[2])

@@ -16,6 +16,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from raybayes.clock import WALL, Clock
 from raybayes.errors import RaybayesError, SpecError
 from raybayes.reporting.tables.trials_table import describe_counts
+from raybayes.sweeps.dashboard_guard import Guard
 from raybayes.sweeps.results import SweepResult
 
 if TYPE_CHECKING:
@@ -138,8 +139,11 @@ class _Quiet(WSGIRequestHandler):
         """Nothing: a browser asks every few seconds."""
 
 
-def serve(site: Site, host: str, port: int) -> WSGIServer:
+def serve(site: Site, host: str, port: int, token: str) -> WSGIServer:
     """A server that is bound to its port; `serve_forever` runs it, in as many threads as a browser asks for.
+
+    Args:
+        token: what a browser must know; see `Guard`.
 
     Raises:
         SpecError: the port is in use, out of range or forbidden; the host is not an address of this machine.
@@ -147,7 +151,7 @@ def serve(site: Site, host: str, port: int) -> WSGIServer:
     if not 0 <= port <= 65535:
         raise SpecError(f"--port: found {port}; use a number from 1024 to 65535.")
     try:
-        return make_server(host, port, site, server_class=_Server, handler_class=_Quiet)
+        return make_server(host, port, Guard(site, token, host), server_class=_Server, handler_class=_Quiet)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             advice = f"choose another one, e.g. --port {free_port(host)}"

@@ -17,6 +17,7 @@ from raybayes.search.progress import Progress, Watch
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.store.documents import write_spec
 from raybayes.store.lock import BurstLock
+from raybayes.store.logs.reports import next_burst_number
 from raybayes.sweeps.code import CodeStamp, stamp_of
 from raybayes.sweeps.preparation import Prepared
 from raybayes.sweeps.results import SweepResult
@@ -80,7 +81,7 @@ def run(
 def write_down(prepared: Prepared) -> None:
     """Write sweep.yaml, and, the first time, what the sweep starts from."""
     layout, known = prepared.layout, prepared.plan.warm_start
-    write_spec(layout, describe(prepared))
+    write_spec(layout, describe(prepared), next_burst_number(layout))
     if known.sources and not layout.storage.exists(layout.warm_start):
         layout.storage.write_bytes(layout.warm_start, known.to_json())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -31,7 +32,8 @@ class LiveSweep:
 
     def __init__(self, path: str, clock: Clock = WALL) -> None:
         self._path, self._clock = path, clock
-        self._reports = ReportTail(SweepResult(path).layout)
+        layout = SweepResult(path).layout
+        self._reports, self._lock = ReportTail(layout), BurstLock(layout, clock)
         self._curves: dict[tuple[int, int], dict[int, float]] = defaultdict(dict)
         self._steps: dict[tuple[int, int], int] = {}
         self._study: Study | None = None
@@ -80,11 +82,15 @@ class LiveSweep:
         return self._study
 
     def _active_burst(self, sweep: SweepResult) -> ActiveBurst | None:
-        holder = BurstLock(sweep.layout, self._clock).find_living()
+        holder = self._lock.find_living()
         if holder is None:
             return None
-        newest = max(holder.heartbeat, _usage(sweep).get("time", 0.0))
-        return ActiveBurst(holder.host, holder.pid, max(0.0, self._clock.now() - newest))
+        silent = self._lock.silence(holder)
+        if holder.host == socket.gethostname() and "time" in (
+            usage := _usage(sweep)
+        ):  # else by another clock than ours
+            silent = min(silent, max(0.0, self._clock.now() - usage["time"]))
+        return ActiveBurst(holder.host, holder.pid, silent)
 
 
 def _usage(sweep: SweepResult) -> Mapping[str, Any]:

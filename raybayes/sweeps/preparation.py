@@ -16,8 +16,9 @@ from raybayes.search.preview import preview_configurations
 from raybayes.space import Choice, Space
 from raybayes.spec.sweep_spec import SweepSpec, differences
 from raybayes.spec.validation import build, nest
-from raybayes.store.filesystem import open_storage, require_writable
+from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
+from raybayes.store.probe import require_writable
 from raybayes.sweeps.results import SweepResult
 from raybayes.sweeps.warm_start import warm_start_of
 from raybayes.training.own import OwnTraining
@@ -102,6 +103,7 @@ def prepare_resume(spec: SweepSpec, found: SweepResult, training: OwnTraining | 
     """
     prepared = prepare(spec, Layout(found.layout.storage), training)
     _require_same_space(found, prepared.plan.space)
+    found.require_whole()
     return prepared
 
 
@@ -191,6 +193,7 @@ def _require_same_sweep(prepared: Prepared) -> None:
     if found.spec.kind == "train" and "COMPLETE" in found.trials["state"].to_pylist():
         raise SpecError(f"{found.path} is finished; choose another --name to train again.")
     _require_same_space(found, prepared.plan.space)
+    found.require_whole()
 
 
 def _require_same_space(found: SweepResult, space: Space) -> None:

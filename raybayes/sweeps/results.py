@@ -14,7 +14,6 @@ from raybayes.contract import Findings
 from raybayes.errors import RaybayesError, SpecError, StoreError
 from raybayes.seeds import derive
 from raybayes.store.logs.reports import FIXED, next_burst_number
-from raybayes.store.trials import read_trials
 from raybayes.sweeps.stored import StoredSweep
 from raybayes.wording import unknown
 
@@ -114,12 +113,7 @@ class SweepResult(StoredSweep):
     def _searched(self) -> pa.Table:
         from raybayes.search.study.trials_table import trials_table
 
-        if self.layout.storage.exists(self.layout.journal):
-            return trials_table(self.records, self.space, self.objectives)
-        stored = read_trials(self.layout)
-        if stored is None:
-            return trials_table([], self.space, self.objectives)
-        return stored
+        return trials_table(self.records, self.space, self.objectives)
 
     @property
     def best(self) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +14,12 @@ from raybayes.space import Space
 from raybayes.spec.options import Path
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.spec.validation import build
-from raybayes.store.documents import read_spec
+from raybayes.store.documents import read_whole_spec
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
-from raybayes.store.logs.reports import read_reports
+from raybayes.store.logs.reports import BrokenReports, read_reports
 from raybayes.store.tables import list_tables, read_table
+from raybayes.sweeps.damage import Inspection
 
 if TYPE_CHECKING:
     from raybayes.search.objective import Objective
@@ -38,7 +41,7 @@ class StoredSweep:
     def __init__(self, path: Path, keep: Any = None) -> None:
         self._keep = keep
         self.layout = Layout(open_storage(str(path)))
-        self.document = read_spec(self.layout)
+        self.document = read_whole_spec(self.layout)
 
     @property
     def path(self) -> str:
@@ -70,11 +73,18 @@ class StoredSweep:
         return self.study()
 
     def study(self) -> Study:
-        """The study, opened for reading, fresh at each call."""
+        """The study, opened for reading, fresh at each call; of a damaged one what is left of it, with a warning."""
         from raybayes.engine.controller.journal_file import journal_file
-        from raybayes.search.study.study import Study
+        from raybayes.sweeps.whole import readable_study
 
-        return Study(str(journal_file(self.layout)), self.space, self.objectives, writer=False)
+        return readable_study(self.layout, Inspection(self.layout), str(journal_file(self.layout)))
+
+    def require_whole(self) -> None:
+        """StoreError with the command that mends it if the study is damaged, before a burst works on it."""
+        from raybayes.engine.controller.journal_file import journal_file
+        from raybayes.sweeps.whole import require_whole_study
+
+        require_whole_study(self.layout, Inspection(self.layout), str(journal_file(self.layout)))
 
     @cached_property
     def records(self) -> list[TrialRecord]:
@@ -84,7 +94,14 @@ class StoredSweep:
     @cached_property
     def reports(self) -> pa.Table:
         """One row per report: trial, repeat, attempt, step, seconds, time, node, and the metrics."""
-        return read_reports(self.layout)
+        from raybayes.sweeps.whole import warn_of_damage
+
+        broken: list[BrokenReports] = []
+        table = read_reports(self.layout, broken)
+        damaged = [each for each in broken if not each.torn]
+        if damaged:
+            warn_of_damage(self.path, "reports that cannot be read")
+        return table
 
     @property
     def code(self) -> dict[int, dict[str, Any]]:
@@ -92,7 +109,7 @@ class StoredSweep:
         from raybayes.store.code import read_stamps
         from raybayes.store.logs.reports import trials_of_bursts
 
-        trained = trials_of_bursts(self.layout)
+        trained = trials_of_bursts(self.layout, broken=[])
         stamps = read_stamps(self.layout)
         return {burst: {**stamp, "trials": trained.get(burst, [])} for burst, stamp in stamps.items()}
 
@@ -101,6 +118,26 @@ class StoredSweep:
         from raybayes.store.logs.profile import read_profile
 
         return read_profile(self.layout)
+
+    @property
+    def owner(self) -> str | None:
+        """Whose folder it is, if it is another user's; None: yours, or it is on an object store."""
+        if not self.layout.storage.local:
+            return None
+        owner = self.layout.storage.local_path(self.layout.spec).stat().st_uid
+        if owner == os.getuid():
+            return None
+        try:
+            return pwd.getpwuid(owner).pw_name
+        except KeyError:
+            return f"user {owner}"
+
+    @property
+    def attempts(self) -> pa.Table:
+        """One row per start of a run: trial, repeat, attempt, burst, node, began, ended, seconds, end, cause."""
+        from raybayes.store.logs.attempts import read_attempts
+
+        return read_attempts(self.layout)
 
     @property
     def tables(self) -> list[str]:

@@ -227,13 +227,39 @@ def test_two_bursts_at_once_are_refused(tmp_path):
         process = command("extend", str(tmp_path / "s"), "--trials", "1", "--local")
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 2
-        assert f"{socket.gethostname()}, process {os.getpid()}, for" in " ".join(errors.split())
-        assert "last heartbeat" in errors
+        assert f"{socket.gethostname()}, process {os.getpid()} " in " ".join(errors.split())
+        assert f"stop it: kill {os.getpid()} (it stores everything first)" in " ".join(errors.split())
         assert content() == before, "a burst that is refused has changed the other's folder"
     finally:
         lock.release()
     with pytest.raises(StoreError, match="not a sweep"):
         rb.open_sweep(str(tmp_path / "nothing"))
+
+
+def test_a_start_that_fails_keeps_no_lock(tmp_path):
+    """As in a notebook, whose process lives on."""
+    prepared = prepare_sweep(tmp_path, trials=2)
+    (tmp_path / "s" / "reports").write_text("a file where a folder belongs")
+    with pytest.raises(StoreError):
+        open_burst(prepared)
+    assert not (tmp_path / "s" / "burst.lock").exists()
+
+
+def test_a_second_ctrl_c_and_a_closed_terminal(tmp_path):
+    """Two SIGINT end the burst at once, with a sentence and without a lock; SIGHUP is as SIGTERM."""
+    config = ["-s", "steps=100", "-s", "sleep_s=0.3", "-s", f"log={tmp_path / 'log'}"]
+    arguments = ["sweep", "parabola", "--trials", "2", "--local", "--storage", str(tmp_path), *config]
+    processes = [command(*arguments, "--name", name) for name in ("twice", "closed")]
+    wait_for(tmp_path / "log", 4)
+    processes[1].send_signal(signal.SIGHUP)
+    processes[0].send_signal(signal.SIGINT)
+    time.sleep(0.1)
+    processes[0].send_signal(signal.SIGINT)
+    twice, closed = (process.communicate(timeout=60)[1] for process in processes)
+    assert (processes[0].returncode, processes[1].returncode) == (130, 75)
+    assert "interrupted at once; everything reported so far is stored" in twice
+    assert "out of time (SIGHUP)" in closed
+    assert not list(tmp_path.glob("*/burst.lock"))
 
 
 def test_signals_end_an_in_process_sweep_cleanly(tmp_path):

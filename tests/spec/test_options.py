@@ -46,7 +46,7 @@ EXAMPLES: dict[str, Any] = {
     "name": "one", "data": pathlib.Path("data"), "checkpoint_every": "30s", "ask_ahead": "never", "fuse": 4,
     "isolate": True, "report_timeout": 60, "fixed_params": {"lr": 0.1}, "warm_start": pathlib.Path("runs/old"),
     "confirm": "5x3", "walltime": "2h", "executor": "local", "space": "PAPER",
-    "code_changed": True,
+    "code_changed": True, "allow_import": "package.module",
 }  # fmt: skip
 NUMBERS = ("trials", "repeats", "weight", "workers", "cpus_per_worker", "gpus_per_worker", "seed", "keep_checkpoints",
            "trials_per_process", "process_growth_gib", "retries", "max_failed_fraction")  # fmt: skip

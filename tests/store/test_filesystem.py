@@ -7,7 +7,8 @@ import pytest
 from pyarrow import fs as pafs
 
 from raybayes.errors import StoreError
-from raybayes.store.filesystem import Storage, open_storage, require_writable
+from raybayes.store.filesystem import Storage, open_storage
+from raybayes.store.probe import require_writable
 
 
 def test_a_relative_folder_keeps_its_name_for_the_user(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from raybayes.clock import VirtualClock
 from raybayes.errors import StoreError
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
-from raybayes.store.lock import HEARTBEAT_S, STALE_S, BurstLock
+from raybayes.store.lock import HEARTBEAT_S, LEASE_S, BurstLock
 
 
 def rewrite(layout, **changes):
@@ -26,7 +26,8 @@ def test_one_burst_at_a_time(anywhere):
     first.acquire()
     first.acquire()
     assert first.read_holder().pid == os.getpid()
-    with pytest.raises(StoreError, match=rf"another burst works on this sweep: .*, process {os.getpid()}, for \d"):
+    me = os.getpid()
+    with pytest.raises(StoreError, match=rf"another burst works on this sweep: .*, process {me} .*: kill {me} "):
         second.acquire()
     second.release()
     first.release()
@@ -86,21 +87,81 @@ def test_a_process_that_got_the_number_of_a_dead_one_is_not_the_holder(layout):
     BurstLock(layout).acquire()
 
 
-@pytest.mark.parametrize("elsewhere", [{"host": "node7"}, {"pids": "another container"}])
-def test_a_silent_holder_elsewhere_is_taken_over_after_two_minutes(anywhere, elsewhere):
+ELSEWHERE = [{"host": "node7"}, {"pids": "another container"}]
+SKEWS = [150.0, -150.0, 1e6]  # seconds by which the clock of the holder's machine is ahead
+
+
+def taken_elsewhere(layout, elsewhere, skew_s):
+    """A lock that a process on another machine holds, whose clock is wrong by so much."""
+    BurstLock(layout, VirtualClock(1.7e9 + skew_s)).acquire()
+    rewrite(layout, **elsewhere, pid=4)
+
+
+def contender(layout, beat=lambda now: None):
+    """A lock whose clock advances while it waits; `beat` is called with the elapsed time at each look."""
     clock = VirtualClock(1.7e9)
-    BurstLock(anywhere, clock).acquire()
-    rewrite(anywhere, **elsewhere, pid=4)
-    clock.advance(STALE_S)
-    name = elsewhere.get("host", os.uname().nodename)
-    with pytest.raises(
-        StoreError, match=f"{name}, process 4, for 120 s, last heartbeat 120 s ago; wait for it or stop it"
-    ):
-        BurstLock(anywhere, clock).acquire()
-    clock.advance(1)
-    lock = BurstLock(anywhere, clock)
+
+    def sleep(seconds):
+        clock.advance(seconds)
+        beat(clock.now() - 1.7e9)
+
+    return BurstLock(layout, clock, sleep), clock
+
+
+@pytest.mark.parametrize("elsewhere", ELSEWHERE)
+@pytest.mark.parametrize("skew_s", SKEWS)
+def test_a_silent_holder_elsewhere_is_taken_over_after_a_lease_whatever_its_clock(anywhere, elsewhere, skew_s, caplog):
+    taken_elsewhere(anywhere, elsewhere, skew_s)
+    lock, clock = contender(anywhere)
     lock.acquire()
-    assert lock.read_holder().heartbeat == 1.7e9 + 121
+    assert LEASE_S <= clock.now() - 1.7e9 <= LEASE_S + 1
+    assert lock.read_holder().pid == os.getpid()
+    assert "process 4 held the lock; waiting up to 60 s to see whether it is alive" in caplog.text
+
+
+@pytest.mark.parametrize("elsewhere", ELSEWHERE)
+@pytest.mark.parametrize("skew_s", SKEWS)
+def test_a_living_holder_elsewhere_is_never_robbed_whatever_its_clock(anywhere, elsewhere, skew_s):
+    taken_elsewhere(anywhere, elsewhere, skew_s)
+    beats = {"next": HEARTBEAT_S / 2, "count": 0}
+
+    def beat(now):
+        if now >= beats["next"]:
+            beats.update(next=now + HEARTBEAT_S, count=beats["count"] + 1)
+            rewrite(anywhere, heartbeat=1.7e9 + skew_s + now, beats=beats["count"])
+
+    lock, clock = contender(anywhere, beat)
+    with pytest.raises(StoreError, match=r"another burst works on this sweep: .*process 4"):
+        lock.acquire(wait_s=1.5 * LEASE_S)
+    assert lock.read_holder().pid == 4
+    lock, clock = contender(anywhere, beat)
+    beats["next"] = 0.0
+    with pytest.raises(StoreError, match="kill 4"):
+        lock.acquire()
+    assert clock.now() - 1.7e9 < HEARTBEAT_S, "it is known to be alive as soon as its lock has changed"
+
+
+def test_a_reader_calls_a_silent_holder_elsewhere_dead_once_it_has_watched_it(layout):
+    taken_elsewhere(layout, {"host": "node7"}, 150.0)
+    clock = VirtualClock(5.0)
+    lock = BurstLock(layout, clock)
+    assert lock.find_living().host == "node7"
+    clock.advance(LEASE_S + 1)
+    assert lock.find_living() is None
+
+
+def test_clocks_that_jump_do_not_stop_the_heartbeat(layout):
+    class Jumping(VirtualClock):
+        def now(self):
+            return 1e9 - 500 * self.elapsed()
+
+    clock = Jumping(0.0)
+    lock = BurstLock(layout, clock)
+    lock.acquire()
+    for beats in (1, 2):
+        clock.advance(HEARTBEAT_S)
+        lock.refresh()
+        assert lock.read_holder().beats == beats
 
 
 def test_a_heartbeat_keeps_the_lock(layout):
@@ -140,13 +201,11 @@ def test_a_lock_that_was_removed_is_noticed(layout):
         lock.refresh()
 
 
-def test_a_torn_lock_counts_as_alive_for_two_minutes(layout):
+def test_a_torn_lock_counts_as_alive_for_a_lease(layout):
     layout.storage.write_bytes(layout.lock, b'{"host": "no')
-    with pytest.raises(StoreError, match="an unknown machine"):
-        BurstLock(layout).acquire()
-    old = time.time() - STALE_S - 5
-    os.utime(layout.storage.local_path(layout.lock), (old, old))
-    BurstLock(layout).acquire()
+    lock, clock = contender(layout)
+    lock.acquire()
+    assert LEASE_S <= clock.now() - 1.7e9 <= LEASE_S + 1
 
 
 def test_a_claim_left_by_a_dead_process_does_not_block(layout):
@@ -154,6 +213,14 @@ def test_a_claim_left_by_a_dead_process_does_not_block(layout):
     rewrite(layout, pid=2**22 + 1)
     layout.storage.write_bytes(f"{layout.lock}.claim", layout.storage.read_bytes(layout.lock))
     BurstLock(layout).acquire()
+    assert layout.storage.list() == ["burst.lock"]
+
+
+def test_a_claim_left_on_another_machine_does_not_block_for_ever(layout):
+    taken_elsewhere(layout, {"host": "node7"}, 0.0)
+    layout.storage.write_bytes(f"{layout.lock}.claim", layout.storage.read_bytes(layout.lock))
+    lock, _ = contender(layout)
+    lock.acquire()
     assert layout.storage.list() == ["burst.lock"]
 
 

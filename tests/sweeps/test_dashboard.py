@@ -4,6 +4,7 @@ import builtins
 import json
 import socket
 import threading
+import urllib.error
 import urllib.request
 import webbrowser
 from pathlib import Path
@@ -15,6 +16,7 @@ import raybayes as rb
 from raybayes.cli.dashboard import announcement, opened
 from raybayes.cli.main import main
 from raybayes.sweeps.dashboard import Site, serve
+from raybayes.sweeps.dashboard_guard import Guard
 
 
 @pytest.fixture(scope="module")
@@ -84,15 +86,48 @@ def test_a_sweep_that_is_gone_is_a_sentence(path, tmp_path):
 
 
 def test_a_real_server_answers_and_ends(path):
-    with serve(Site(path), "127.0.0.1", 0) as server:
+    with serve(Site(path), "127.0.0.1", 0, "secret") as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/", timeout=30) as answer:
+            root = f"http://127.0.0.1:{server.server_port}/"
+            browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+            with pytest.raises(urllib.error.HTTPError, match="401"):
+                browser.open(root, timeout=30)
+            with browser.open(f"{root}?token=secret", timeout=30) as answer:
+                assert b"3 trials" in answer.read()
+            with browser.open(root, timeout=30) as answer:  # the browser has the cookie now
                 assert b"3 trials" in answer.read()
         finally:
             server.shutdown()
             thread.join()
+
+
+def through(guard, **environ):
+    """The status of one request to a guarded site."""
+    found = {}
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "HTTP_HOST": "localhost:8080", **environ}
+    guard(environ, lambda status, headers: found.update(status=status, headers=headers))
+    return found["status"]
+
+
+@pytest.mark.parametrize("header", ["localhost", "127.0.0.1:8080", "[::1]:8080", "10.1.2.3", socket.gethostname()])
+def test_a_name_of_this_machine_and_the_token_let_through(header):
+    guard = Guard(lambda environ, start: start("200 OK", []) or [], "secret")
+    assert through(guard, HTTP_HOST=header, QUERY_STRING="token=secret") == "200 OK"
+    assert through(guard, HTTP_HOST=header, HTTP_COOKIE="other=1; raybayes_token=secret") == "200 OK"
+
+
+@pytest.mark.parametrize("header", ["evil.example", "evil.example:8080", "", "localhost.evil.example"])
+def test_a_name_that_somebody_else_gives_away_is_refused_even_with_the_token(header):
+    guard = Guard(lambda environ, start: start("200 OK", []) or [], "secret")
+    assert through(guard, HTTP_HOST=header, QUERY_STRING="token=secret").startswith("403")
+
+
+@pytest.mark.parametrize("wrong", ["", "token=", "token=secre", "token=Secret", "token=secret2", "TOKEN=secret"])
+def test_without_the_token_nothing_is_shown(wrong):
+    guard = Guard(lambda environ, start: start("200 OK", []) or [], "secret")
+    assert through(guard, QUERY_STRING=wrong, HTTP_COOKIE="raybayes_token=no").startswith("401")
 
 
 def test_a_port_in_use_names_a_free_one(path, capsys):
@@ -140,4 +175,4 @@ def test_a_machine_without_a_browser_says_how_to_reach_it(monkeypatch):
     said = opened("http://127.0.0.1:8080/", 8080)
     assert "this machine has no browser" in said
     assert "ssh -L 8080:127.0.0.1:8080" in said
-    assert any("ssh -L 8080:127.0.0.1:8080" in line for line in announcement("runs/a", "127.0.0.1", 8080))
+    assert any("ssh -L 8080:127.0.0.1:8080" in line for line in announcement("runs/a", "127.0.0.1", 8080, "t"))

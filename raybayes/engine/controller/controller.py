@@ -68,7 +68,11 @@ class SweepController:
         self._mutex = threading.RLock()
         self._lock = BurstLock(layout)
         self._lock.acquire(wait_s=wait_s)
-        self._state = SweepState(layout, spec, plan)
+        try:
+            self._state = SweepState(layout, spec, plan)
+        except BaseException:  # a notebook lives on, and would keep the sweep
+            self._lock.release()
+            raise
         queue = TrialQueue(layout, spec, plan, roots)
         self._finalizer = TrialFinalizer(spec, plan, self._state, queue)
         self._picker = RunPicker(spec, plan, self._state, queue, clock)
@@ -259,6 +263,10 @@ class SweepController:
             self._lock.refresh()
             self._state.flush(sync=True)
         return self._state.progress(self._stopping)
+
+    def abandon(self) -> None:
+        """Release the sweep and nothing else, where there is no time to close it: what is stored is stored."""
+        self._lock.release()
 
     @_one_at_a_time
     def close(self) -> Progress:

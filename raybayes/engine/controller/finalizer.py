@@ -8,6 +8,14 @@ from raybayes.engine.controller.trial_state import ActiveRun, TrialState
 from raybayes.search.outcomes.outcome import State, decide_outcome
 from raybayes.search.plan import Plan
 from raybayes.spec.sweep_spec import SweepSpec
+from raybayes.store.logs import attempts
+
+_ENDS = {
+    State.COMPLETE: attempts.COMPLETE,
+    State.PRUNED: attempts.PRUNED,
+    State.FAIL: attempts.FAILED,
+    State.PAUSED: attempts.PAUSED,
+}
 
 
 class TrialFinalizer:
@@ -26,8 +34,10 @@ class TrialFinalizer:
         trial, progress = active.trial, active.progress
         active.state.seconds = progress.seconds
         if self._state.is_closed(trial.number):
+            self._log_end(active, attempts.NEEDLESS)
             return
         outcome = decide_outcome(active.action, progress.metrics, self._plan.objectives, error)
+        self._log_end(active, _ENDS[outcome.state], outcome.error)
         if outcome.state is State.PAUSED:
             trial.paused_step = progress.step
             self._state.note_pause(trial, progress.step)
@@ -63,13 +73,19 @@ class TrialFinalizer:
     def on_worker_lost(self, active: ActiveRun, now: float, counts: bool, reason: str) -> str | None:
         """A run's worker is lost: the error that fails the run, or None if it is queued again."""
         failures = active.state.failures
+        if active.process is not None:
+            self._log_end(active, attempts.end_of_loss(reason), reason)
         error = failures.on_loss(now, counts, self._spec.retries, reason)
         if error is None and not self._state.is_closed(active.trial.number):
             self.requeue(active, now + failures.pause_s)
         return error
 
+    def _log_end(self, active: ActiveRun, end: str, cause: str | None = None) -> None:
+        self._state.attempts.on_end(*active.key, active.state.attempts, end, cause)
+
     def requeue(self, active: ActiveRun, not_before: float) -> None:
         """Take an interrupted run from its slot; another slot continues it from its last checkpoint."""
+        self._log_end(active, attempts.REQUEUED)
         self._state.deactivate(active.key, interrupted=True)
         if not self._state.is_closed(active.trial.number):
             self._queue.put_back(active.run, active.trial, not_before)

@@ -31,6 +31,7 @@ class JournalFile:
 
     def __init__(self, layout: Layout, clock: Clock) -> None:
         self._layout, self._clock = layout, clock
+        layout.storage.require_unlinked(layout.journal, whole=True)
         self._file = journal_file(layout)
         self._uploaded = clock.elapsed()
 

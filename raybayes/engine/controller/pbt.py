@@ -45,7 +45,7 @@ class Evolution:
         parent = self._population.choose_parent(state.curves, number, step, self._spec.seed, candidates)
         if parent is None or state.count >= self._spec.trials:
             return False
-        checkpoint = checkpoints.find_newest(self._layout, parent, 0)
+        checkpoint = checkpoints.find_newest(self._layout, parent, 0, state.owner_of(parent))
         if checkpoint is None or checkpoint.step > step:  # the parent is ahead already, or has stored nothing yet
             return False
         seed = derive(self._spec.seed, "explore", state.count)
@@ -53,7 +53,7 @@ class Evolution:
         child = state.ask({**perturbed, **self._plan.fixed_params}, parent)
         self._queue.add_trial(child)
         # A copy, because the parent deletes its own when it writes the next one.
-        checkpoints.copy_checkpoint(checkpoint, child.number, 0)
+        checkpoints.copy_checkpoint(checkpoint, child.number, 0, state.owner_of(child.number))
         state.add_checkpoint(child.number)
         child.paused_step = checkpoint.step
         return True

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from raybayes.clock import WALL, Clock
 from raybayes.contract import Action
+from raybayes.engine.controller.burst_progress import describe_progress
 from raybayes.engine.controller.journal_file import JournalFile
 from raybayes.engine.controller.recall import last_population, read_progress, read_vector_curves
 from raybayes.engine.controller.trial_state import ActiveRun, TrialProgress, TrialState
 from raybayes.engine.messages import Key, Report, TrialRun
 from raybayes.search.outcomes.confirm import losses_of_repeats
 from raybayes.search.outcomes.outcome import Outcome, State, decide_outcome, mean_and_error, measure_violations
-from raybayes.search.outcomes.ranking import find_pareto_front, rank_trials
+from raybayes.search.outcomes.ranking import rank_trials
 from raybayes.search.outcomes.records import TrialRecord
 from raybayes.search.plan import Plan
-from raybayes.search.progress import Ended, Progress, Running
+from raybayes.search.progress import Ended, Progress
 from raybayes.search.schedulers.nondominated import NondominatedCurves
 from raybayes.search.schedulers.rungs import Curves
 from raybayes.search.study.study import Study
 from raybayes.search.study.trials_table import trials_table
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.store.checkpointing import checkpoints, retention
+from raybayes.store.checkpointing.owner import Owner
 from raybayes.store.layout import Layout
+from raybayes.store.logs.attempts import AttemptLog
 from raybayes.store.logs.report_log import ReportLog
 from raybayes.store.logs.reports import compact_reports, next_burst_number
 from raybayes.store.trials import write_trials
@@ -43,6 +45,9 @@ class SweepState:
         spec: what is wanted now.
         plan: the rules of the search.
         clock: real time, also in a simulated sweep: how much a disk has kept depends on it.
+
+    Attributes:
+        attempts: the log of all attempts of runs.
     """
 
     def __init__(self, layout: Layout, spec: SweepSpec, plan: Plan, clock: Clock = WALL) -> None:
@@ -51,6 +56,7 @@ class SweepState:
         self._study = Study(self._journal.location, plan.space, plan.objectives, past=plan.warm_start.past)
         compact_reports(layout)
         self._log = ReportLog(layout, next_burst_number(layout))
+        self.attempts = AttemptLog(layout, next_burst_number(layout))
         self._ended: list[Ended] = []  # in this burst
         self._holders = retention.list_trials_with_checkpoints(layout)  # trials that have a checkpoint on disk
         self._synced = clock.elapsed()
@@ -122,6 +128,11 @@ class SweepState:
         """The configuration of any trial, as the sampler suggested it."""
         return self._study.params(number)
 
+    def owner_of(self, number: int) -> Owner | None:
+        """What a trial's checkpoints name as theirs; None: there is no such trial."""
+        trial = self._open.get(number) or self._closed.get(number)
+        return None if trial is None else Owner({**self._spec.config, **trial.params}, self._spec.seed)
+
     # -- runs ------------------------------------------------------------------------------------------------
 
     def activate(self, run: TrialRun) -> ActiveRun:
@@ -165,6 +176,7 @@ class SweepState:
         active.state.attempts += 1
         if not self.is_closed(trial.number):  # else another repeat has ended it meanwhile
             self._study.note(trial.number, tries=trial.attempts, node=node)
+        self.attempts.on_start(*active.key, active.state.attempts, node)
         return active.state.attempts
 
     def log_report(self, key: Key, report: Report) -> None:
@@ -245,16 +257,12 @@ class SweepState:
         if self._holders:
             self._retain_checkpoints()
 
-    @property
-    def _records(self) -> list[TrialRecord]:
-        return [trial.record for trial in self._closed.values() if trial.record is not None]
-
     def _retain_checkpoints(self) -> None:
         closed = [self._closed[number].record for number in self._holders if number in self._closed]
         complete = [record for record in closed if record is not None and record.state is State.COMPLETE]
         best = rank_trials(complete, self._plan.objectives)
         keep, unfinished = self._spec.keep_checkpoints, set(self._open)
-        retention.delete_surplus(self._layout, unfinished=unfinished, ranking=best, keep_best=keep)
+        retention.delete_surplus(self._layout, unfinished, best, keep, self.owner_of)
         self._holders &= unfinished | set(best[:keep])
 
     # -- what is on disk -------------------------------------------------------------------------------------
@@ -272,22 +280,16 @@ class SweepState:
         now = self._clock.elapsed()
         sync = sync or now - self._synced >= SYNC_EVERY_S
         self._log.flush(sync)
+        self.attempts.flush()
         self._journal.flush(self._study, sync)
         if sync:
             self._synced = now
 
     def progress(self, stopping: bool) -> Progress:
         """What a user sees of the burst."""
-        name, records = self._plan.objectives[0].name, self._records
-        running = tuple(Running(*a.key, a.progress.step, a.progress.metrics.get(name)) for a in self.active_runs)
-        states = Counter(str(record.state) for record in records)
-        first = find_pareto_front(records, self._plan.objectives[:1])
-        record = self._closed[first[0]].record if first else None
-        best = (record.number, record.values[0]) if record and record.values else None
-        notes = record.notes if record else {}
-        rests_on = (notes.get("n", 1), notes.get("se", {}).get(name))
-        return Progress(
-            self.wanted, dict(states), running, best, tuple(self._ended), stopping, len(self._open), rests_on
+        active, opened = self.active_runs, len(self._open)
+        return describe_progress(
+            self.wanted, self._plan.objectives, self._closed, active, self._ended, stopping, opened
         )
 
     def close(self) -> None:
@@ -296,5 +298,6 @@ class SweepState:
             self._study.note(trial.number, spent=trial.seconds, done=trial.results)
             self._study.finish(trial.number, Outcome(State.PAUSED), {})
         self._log.close()
+        self.attempts.close()
         self._journal.flush(self._study, last=True)
         write_trials(self._layout, trials_table(self._study.records(), self._plan.space, self._plan.objectives))

@@ -23,6 +23,7 @@ from raybayes.engine.on_ray.ray_settings import DRIVER_VARIABLES, TRIAL_SLOT
 from raybayes.errors import ClusterError, ResourceError
 from raybayes.hardware import GIB, has_gpu_driver
 from raybayes.spec.sweep_spec import Resources, SweepSpec
+from raybayes.versions import require_version
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,7 @@ def connect(need: Resources, about: Mapping[str, str] | None = None) -> Iterator
 
 def prepare_driver() -> bool:
     """Set what Ray reads at its import, and import it; whether a private Ray must be started."""
+    require_version("ray")
     for name, value in DRIVER_VARIABLES.items():
         os.environ.setdefault(name, value)
     address = os.environ.get("RAY_ADDRESS")

@@ -164,6 +164,9 @@ class ControllerActor:
             self._fair_share.renew(self.pool.demand)
         return self.controller.progress()
 
+    def abandon(self) -> None:
+        self.controller.abandon()
+
     def close(self) -> Progress:
         if self._fair_share is not None:
             self._fair_share.leave()
@@ -194,10 +197,13 @@ def start_controller(
     name = f"raybayes {layout.name} {uuid.uuid4().hex[:6]}"  # shown in Ray's dashboard; it must be unique on the Ray
     options = {"num_cpus": 0, "scheduling_strategy": here, "max_restarts": 0, "name": name}
     actor = ray.remote(ControllerActor).options(**options).remote()
-    opened = actor.open.remote(layout, spec, plan, roots, slot_limit, wait_s, name if shared else None)
-    importlib.import_module(f"raybayes.engine.on_ray.{'train' if spec.kind == 'train' else 'tune'}")  # meanwhile
     try:
+        opened = actor.open.remote(layout, spec, plan, roots, slot_limit, wait_s, name if shared else None)
+        importlib.import_module(f"raybayes.engine.on_ray.{'train' if spec.kind == 'train' else 'tune'}")  # meanwhile
         ray.get(opened)
-    except ray.exceptions.RayTaskError as error:
-        raise error.cause from None
+    except BaseException as error:  # the sweep must be free again even if this process, a notebook, lives on
+        ray.kill(actor)
+        if isinstance(error, ray.exceptions.RayTaskError):
+            raise error.cause from None
+        raise
     return ControllerClient(actor)

@@ -13,6 +13,8 @@ from raybayes.engine.messages import Assignment, Decision, Key, Process, Report,
 from raybayes.errors import ClusterError, RaybayesError
 from raybayes.search.progress import Progress
 
+_ABANDON_S = 5.0  # a controller that is busy for longer leaves its lock, which the next burst takes from a dead process
+
 
 class ControllerClient:
     """Plain calls that wait for the controller's answer. Pickles, so that it can be handed to any process of Ray.
@@ -118,6 +120,13 @@ class ControllerClient:
                 f"the controller's process was lost ({reason}). Everything is stored; continue with raybayes resume."
             ) from None
         return answer
+
+    def abandon(self) -> None:
+        """Release the sweep without closing it, and end the actor's process: the burst has failed, or must end now."""
+        with contextlib.suppress(ray.exceptions.RayError, ray.exceptions.GetTimeoutError, ClusterError):
+            ray.get(self._actor.abandon.remote(), timeout=_ABANDON_S)
+        with contextlib.suppress(ray.exceptions.RayError):
+            self.kill()
 
     def kill(self) -> None:
         """End the actor's process, after `close`."""

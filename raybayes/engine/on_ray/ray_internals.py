@@ -1,4 +1,4 @@
-"""Every private name, path and sentence of Ray that raybayes depends on, as of Ray 2.60.0.
+"""Every private name, path and sentence of Ray that raybayes depends on, as of Ray 2.56.0 to 2.60.0.
 
 Importing it does not import Ray; each function imports what it needs. `tests/engine/on_ray/test_ray_internals.py`
 compares each name with the installed Ray, so that an upgrade which moves one fails there and not on a cluster.

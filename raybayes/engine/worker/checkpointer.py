@@ -19,7 +19,7 @@ from raybayes.engine.messages import Controller, TrialRun
 from raybayes.engine.worker.process_group import ProcessGroup
 from raybayes.errors import StoreError
 from raybayes.store.checkpointing import checkpoints
-from raybayes.store.checkpointing.checkpoints import FileRecord
+from raybayes.store.checkpointing.manifests import FileRecord, is_foreign
 from raybayes.store.layout import Layout
 
 Written = TypeVar("Written")
@@ -144,9 +144,10 @@ class AsyncCheckpointer:
 
     def _put_in_place(self, step: int, records: list[FileRecord]) -> None:
         place = (self._layout, *self._run.key)
-        checkpoints.publish(*place, step, records, self._group.size)
+        checkpoints.publish(*place, step, records, self._group.size, owner=self._run.owner)
+        steps = [other for other in checkpoints.list_steps(*place) if other < step]
         # The one before stays too, in case this one is damaged.
-        for older in [other for other in checkpoints.list_steps(*place) if other < step][:-1]:
+        for older in [other for other in steps if not is_foreign(*place, other, self._run.owner)][:-1]:
             checkpoints.delete(*place, older)
 
     def _guarded(self, step: int, write: Callable[[], Written]) -> Written | None:

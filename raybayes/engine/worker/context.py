@@ -120,7 +120,7 @@ class TrialContext:
         return self._group.gather(value)
 
     def resume(self) -> State | None:
-        ref = checkpoints.find_newest(self._layout, *self._run.key)
+        ref = checkpoints.find_newest(self._layout, *self._run.key, self._run.owner)
         if ref is None:
             return None
         ranks = checkpoints.load(ref)

@@ -16,6 +16,11 @@ from typing import Any
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 
 from raybayes.errors import StoreError
+from raybayes.search.optuna_internals import OPERATIONS
+
+
+class JournalError(StoreError):
+    """A line of a study's journal is damaged before its last; `raybayes check` names it, and can mend it."""
 
 
 class GroupedJournal(BaseJournalBackend):
@@ -26,7 +31,7 @@ class GroupedJournal(BaseJournalBackend):
         writer: whether this process may write. A reader never changes the file; a missing file reads as empty.
 
     Raises:
-        StoreError: a complete line is damaged (a reader raises it when it reads).
+        JournalError: a complete line is damaged (a reader raises it when it reads).
     """
 
     def __init__(self, path: str, writer: bool) -> None:
@@ -41,18 +46,23 @@ class GroupedJournal(BaseJournalBackend):
         stored = sum(1 for _ in self._read(0))
         with open(self._path, "rb") as file:
             if sum(1 for _ in file) > stored:  # Optuna ignores a damaged last line
-                raise self._broken(f"line {stored + 1} is not JSON")
+                raise self._broken(stored + 1, "it is not JSON")
         return stored
 
     def _read(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        number = log_number_from
         try:
-            yield from self._file.read_logs(log_number_from)
+            for number, log in enumerate(self._file.read_logs(log_number_from), log_number_from + 1):
+                if not isinstance(log, dict) or log.get("op_code") not in OPERATIONS:
+                    raise self._broken(number, "it is no operation that Optuna knows")
+                yield log
         except ValueError as error:
-            raise self._broken(error) from None
+            raise self._broken(number + 1, error) from None
 
-    def _broken(self, why: object) -> StoreError:
-        return StoreError(
-            f"{self._path}: a line of the study's journal is damaged ({why}); restore the file from a copy."
+    def _broken(self, line: int, why: object) -> JournalError:
+        return JournalError(
+            f"{self._path}:{line}: this line of the study's journal is damaged ({why}); name the damage with "
+            f"raybayes check {os.path.dirname(self._path)}, and mend it with --repair."
         )
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:

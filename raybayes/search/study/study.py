@@ -10,12 +10,13 @@ import contextlib
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.samplers import RandomSampler, TPESampler
 from optuna.search_space import IntersectionSearchSpace
-from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from raybayes.contract import Direction
@@ -27,7 +28,7 @@ from raybayes.search.outcomes.outcome import Outcome, State
 from raybayes.search.outcomes.records import TrialRecord
 from raybayes.search.samplers import Factory
 from raybayes.search.schedulers.rungs import Curves
-from raybayes.search.study.journal import GroupedJournal
+from raybayes.search.study.journal import GroupedJournal, JournalError
 from raybayes.search.study.transfer_study import PastTrial, TransferStudy
 from raybayes.space import Choice, Float, Space, Value
 
@@ -48,7 +49,7 @@ class Study:
     """An Optuna study, with the outcomes and the resuming of raybayes.
 
     Args:
-        location: path of a journal file, or a database URL (anything with "://").
+        location: path of a journal file, a database URL (anything with "://"), or the trials of a damaged study.
         space: the searched parameters; may be empty.
         objectives: one, or several for a multi-objective study.
         writer: False to read a study that another process may write.
@@ -57,16 +58,14 @@ class Study:
 
     def __init__(
         self,
-        location: str,
+        location: str | Sequence[FrozenTrial],
         space: Space,
         objectives: Sequence[Objective],
         writer: bool = True,
         past: Sequence[PastTrial] = (),
     ) -> None:
-        self._journal = None if "://" in location else GroupedJournal(location, writer)
-        self._storage: BaseStorage = (
-            optuna.storages.get_storage(location) if self._journal is None else JournalStorage(self._journal)
-        )
+        self._journal: GroupedJournal | None = None
+        self._storage = self._storage_of(location, writer)
         self._space = space
         self.objectives = tuple(objectives)
         self._open([objective.direction for objective in objectives], writer)
@@ -82,6 +81,28 @@ class Study:
         self._study_id = self._storage.get_study_id_from_name(_NAME)
         self._live: dict[int, Trial] = {}
         self._common = IntersectionSearchSpace(include_pruned=True)  # what TPESampler makes
+        if not isinstance(location, str):
+            self.add_trials(location)
+
+    def _storage_of(self, location: str | Sequence[FrozenTrial], writer: bool) -> BaseStorage:
+        if not isinstance(location, str):
+            return InMemoryStorage()
+        if "://" in location:
+            return optuna.storages.get_storage(location)
+        self._journal = GroupedJournal(location, writer)
+        try:
+            return JournalStorage(self._journal)
+        except (KeyError, TypeError, AttributeError) as error:  # a line lacks what its operation needs
+            raise JournalError(
+                f"{location}: a line of the study's journal is incomplete ({type(error).__name__}: {error}); name the "
+                f"damage with raybayes check {Path(location).parent}, and mend it with --repair."
+            ) from None
+
+    def add_trials(self, trials: Sequence[FrozenTrial]) -> None:
+        """Append whole trials, which get the next numbers."""
+        for trial in trials:
+            self._storage.create_new_trial(self._study_id, template_trial=trial)
+        forget_cached_trials(self._study)
 
     def _open(self, directions: Sequence[Direction], writer: bool) -> None:
         """Create the study if there is none."""
@@ -225,6 +246,10 @@ class Study:
             feasible=all(value <= 0 for value in missed.values()),
             missed=missed,
         )
+
+    def ended(self) -> dict[int, bool]:
+        """Whether each trial has ended, void ones too."""
+        return {frozen.number: frozen.state.is_finished() for frozen in self._trials()}
 
     def find_unfinished(self) -> tuple[list[int], list[int]]:
         """Numbers of the trials to resume, and of those to void (their configuration is incomplete)."""

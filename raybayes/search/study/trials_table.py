@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -58,3 +59,21 @@ def _config_column(parameter: Parameter, values: Sequence[Value]) -> pa.Array:
     if kinds and kinds <= {int, float}:
         return pa.array([None if value is None else float(value) for value in values], pa.float64())
     return pa.array([None if value is None else str(value) for value in values], pa.string())
+
+
+def column_values(row: Mapping[str, Any], space: Space) -> dict[str, Value]:
+    """The configuration in a row of the table, from its columns `config.*`, as far as they are unambiguous."""
+    found: dict[str, Value] = {}
+    for name in space:
+        if not space.is_active(name, found) or f"config.{name}" not in row:
+            continue
+        parameter, stored = space[name], row[f"config.{name}"]
+        if isinstance(parameter, Int | Float):
+            if stored is not None:
+                found[name] = stored
+            continue
+        shown = _config_column(parameter, parameter.values).to_pylist()
+        matching = [value for value, text in zip(parameter.values, shown, strict=True) if text == stored]
+        if len(matching) == 1:
+            found[name] = matching[0]
+    return found

@@ -3,67 +3,44 @@
 Each rank writes its file with `save_rank`; when all have done so, one of them calls `publish`, which makes them a
 checkpoint. On a disk the ranks write under a temporary name, which `publish` renames; on an object store the manifest
 is written last. So a folder without a manifest is not a checkpoint. A checkpoint with a file whose hash differs from
-the manifest is skipped, and a trial resumes from the one before it.
+the manifest is skipped, and a trial resumes from the one before it. A manifest names the run that wrote it (`Owner`):
+one of another run, which somebody has copied here, is neither resumed from nor deleted.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import itertools
 import json
 import logging
 import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import IO
 
 from raybayes.clock import WALL, Clock
 from raybayes.errors import StoreError
 from raybayes.store.checkpointing import states
+from raybayes.store.checkpointing.manifests import (
+    MANIFEST,
+    CheckpointRef,
+    FileRecord,
+    inspect_checkpoint,
+    is_foreign,
+    wrong_hash,
+)
+from raybayes.store.checkpointing.owner import Owner
 from raybayes.store.checkpointing.states import State
 from raybayes.store.layout import Layout
-from raybayes.store.schema import SCHEMA, require_readable
+from raybayes.store.schema import SCHEMA
 
 _LOG = logging.getLogger("raybayes.store")
-_MANIFEST = "manifest.json"
 _TRIAL = re.compile(r"(\d{5,})(?:-r([1-9]\d*))?")
 _STEP = re.compile(r"\d{8,}")
 _PART = 4 * 2**20  # bytes
 _LEFT_OVER = re.compile(r"\.(\d{8,})\.(part|replaced)")
-
-
-@dataclass(frozen=True)
-class FileRecord:
-    """The file of one rank: its name in the checkpoint's folder, bytes, and hash in hex."""
-
-    name: str
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class CheckpointRef:
-    """A published checkpoint: `files` in rank order, `time` of its publication (Unix epoch)."""
-
-    layout: Layout
-    trial: int
-    repeat: int
-    step: int
-    world_size: int
-    time: float
-    files: tuple[FileRecord, ...]
-
-    @property
-    def path(self) -> str:
-        """Its folder, relative to the sweep's storage."""
-        return self.layout.checkpoint(self.trial, self.repeat, self.step)
-
-    @property
-    def size(self) -> int:
-        """Bytes of all ranks."""
-        return sum(file.size for file in self.files)
 
 
 def save_rank(layout: Layout, trial: int, repeat: int, step: int, rank: int, state: State) -> FileRecord:
@@ -115,7 +92,7 @@ def upload_rank(
 
 def discard_unpublished(layout: Layout, trial: int, repeat: int, step: int) -> None:
     """Delete the files of a checkpoint that will not be published."""
-    if layout.storage.local or not layout.storage.exists(f"{layout.checkpoint(trial, repeat, step)}/{_MANIFEST}"):
+    if layout.storage.local or not layout.storage.exists(f"{layout.checkpoint(trial, repeat, step)}/{MANIFEST}"):
         layout.storage.delete(layout.unpublished(trial, repeat, step))
 
 
@@ -135,8 +112,12 @@ def publish(
     records: Sequence[FileRecord],
     world_size: int,
     clock: Clock = WALL,
+    owner: Owner | None = None,
 ) -> None:
     """Make the files of all ranks one checkpoint, which replaces one of the same step.
+
+    Args:
+        owner: the run that wrote it.
 
     Raises:
         StoreError: the records are not those of ranks 0 .. world_size - 1, or the storage cannot be written.
@@ -151,19 +132,23 @@ def publish(
     manifest = {
         "schema": SCHEMA, "trial": trial, "repeat": repeat, "step": step, "world_size": world_size,
         "time": clock.now(), "files": [asdict(files[name]) for name in wanted],
+        **({} if owner is None else {"digest": owner.digest, "config": owner.described}),
     }  # fmt: skip
     folder, storage = layout.unpublished(trial, repeat, step), layout.storage
     for name in storage.list(folder):  # of a failed attempt with more ranks
-        if name not in files and name != _MANIFEST:
+        if name not in files and name != MANIFEST:
             storage.delete(f"{folder}/{name}")
-    storage.write_bytes(f"{folder}/{_MANIFEST}", json.dumps(manifest, indent=1).encode())
+    storage.write_bytes(f"{folder}/{MANIFEST}", json.dumps(manifest, indent=1).encode())
     if storage.local:
-        _put_in_place(layout, trial, repeat, step)
+        _put_in_place(layout, trial, repeat, step, owner)
 
 
-def _put_in_place(layout: Layout, trial: int, repeat: int, step: int) -> None:
+def _put_in_place(layout: Layout, trial: int, repeat: int, step: int, owner: Owner | None) -> None:
     storage, target = layout.storage, layout.checkpoint(trial, repeat, step)
     replaced = f"{layout.trial(trial, repeat)}/.{step:08d}.replaced"
+    if is_foreign(layout, trial, repeat, step, owner):
+        names = (f"{layout.trial(trial, repeat)}/.{step:08d}.foreign-{number}" for number in itertools.count(1))
+        storage.rename(target, next(name for name in names if not storage.exists(name)))
     if storage.exists(target):  # a folder cannot replace another by a rename
         storage.delete(replaced)
         storage.rename(target, replaced)
@@ -174,34 +159,34 @@ def _put_in_place(layout: Layout, trial: int, repeat: int, step: int) -> None:
 def list_steps(layout: Layout, trial: int, repeat: int) -> list[int]:
     """The steps of the trial's published checkpoints, ascending; does not verify their hashes."""
     found = [int(name) for name in layout.storage.list(layout.trial(trial, repeat)) if _STEP.fullmatch(name)]
-    return sorted(s for s in found if layout.storage.exists(f"{layout.checkpoint(trial, repeat, s)}/{_MANIFEST}"))
+    return sorted(s for s in found if layout.storage.exists(f"{layout.checkpoint(trial, repeat, s)}/{MANIFEST}"))
 
 
-def find_newest(layout: Layout, trial: int, repeat: int) -> CheckpointRef | None:
+def find_newest(layout: Layout, trial: int, repeat: int, owner: Owner | None = None) -> CheckpointRef | None:
     """The newest checkpoint whose files match their manifest, or None.
 
-    A damaged one is skipped, with a warning in the log "raybayes.store".
+    A damaged one, and one of another run than `owner`, is skipped, with a warning in the log "raybayes.store".
 
     Raises:
         StoreError: a newer raybayes wrote the newest checkpoint.
     """
     for step in reversed(list_steps(layout, trial, repeat)):
-        ref = inspect_checkpoint(layout, trial, repeat, step)
-        problem = ref if isinstance(ref, str) else _wrong_hash(ref)
+        ref = inspect_checkpoint(layout, trial, repeat, step, owner)
+        problem = ref if isinstance(ref, str) else wrong_hash(ref)
         if problem is None and isinstance(ref, CheckpointRef):
             return ref
         shown = layout.storage.display_path(layout.checkpoint(trial, repeat, step))
-        _LOG.warning("%s: this checkpoint is damaged and skipped: %s; the one before it is used.", shown, problem)
+        _LOG.warning("%s: this checkpoint is skipped: %s; the one before it is used.", shown, problem)
     return None
 
 
-def copy_checkpoint(ref: CheckpointRef, trial: int, repeat: int) -> None:
-    """Copy a checkpoint to another trial, at the same step; that trial starts from there."""
+def copy_checkpoint(ref: CheckpointRef, trial: int, repeat: int, owner: Owner | None = None) -> None:
+    """Copy a checkpoint to another trial, at the same step; that trial, the `owner`, starts from there."""
     layout, source = ref.layout, ref.layout.checkpoint(ref.trial, ref.repeat, ref.step)
     for record in ref.files:
         data = layout.storage.read_bytes(f"{source}/{record.name}")
         layout.storage.write_bytes(f"{layout.unpublished(trial, repeat, ref.step)}/{record.name}", data)
-    publish(layout, trial, repeat, ref.step, ref.files, ref.world_size)
+    publish(layout, trial, repeat, ref.step, ref.files, ref.world_size, owner=owner)
 
 
 def load(ref: CheckpointRef) -> list[State]:
@@ -221,7 +206,7 @@ def load(ref: CheckpointRef) -> list[State]:
 def delete(layout: Layout, trial: int, repeat: int, step: int) -> None:
     """Delete a checkpoint, its manifest first: an incomplete one is not a checkpoint."""
     folder = layout.checkpoint(trial, repeat, step)
-    layout.storage.delete(f"{folder}/{_MANIFEST}")
+    layout.storage.delete(f"{folder}/{MANIFEST}")
     layout.storage.delete(folder)
     if layout.storage.local:
         with contextlib.suppress(OSError):  # it has other steps
@@ -241,7 +226,7 @@ def remove_stale_parts(layout: Layout) -> list[str]:
             left_over = _LEFT_OVER.fullmatch(name)
             if left_over and left_over[2] == "replaced" and not layout.storage.exists(f"{home}/{left_over[1]}"):
                 layout.storage.rename(path, f"{home}/{left_over[1]}")  # its replacement was never published
-            elif left_over or (_STEP.fullmatch(name) and not layout.storage.exists(f"{path}/{_MANIFEST}")):
+            elif left_over or (_STEP.fullmatch(name) and not layout.storage.exists(f"{path}/{MANIFEST}")):
                 layout.storage.delete(path)
                 removed.append(path)
     return removed
@@ -257,38 +242,3 @@ def list_trials(layout: Layout) -> Iterator[tuple[int, int]]:
     for name in layout.storage.list(layout.checkpoints):
         if match := _TRIAL.fullmatch(name):
             yield int(match[1]), int(match[2] or 0)
-
-
-def inspect_checkpoint(layout: Layout, trial: int, repeat: int, step: int) -> CheckpointRef | str:
-    """The checkpoint from its manifest, with file sizes compared, or what is wrong with it."""
-    storage, folder = layout.storage, layout.checkpoint(trial, repeat, step)
-    try:
-        manifest = json.loads(storage.read_bytes(f"{folder}/{_MANIFEST}"))
-        files = tuple(FileRecord(entry["name"], entry["size"], entry["sha256"]) for entry in manifest["files"])
-        ref = CheckpointRef(
-            layout,
-            manifest["trial"],
-            manifest["repeat"],
-            manifest["step"],
-            manifest["world_size"],
-            manifest["time"],
-            files,
-        )
-    except (ValueError, KeyError, TypeError, StoreError) as error:
-        return f"its manifest cannot be read ({type(error).__name__}: {error})"
-    require_readable(storage.display_path(f"{folder}/{_MANIFEST}"), manifest.get("schema"))
-    if (ref.trial, ref.repeat, ref.step) != (trial, repeat, step):
-        return f"its manifest is that of trial {ref.trial}, repeat {ref.repeat}, step {ref.step}"
-    sizes = storage.sizes(folder)
-    for file in files:
-        if sizes.get(file.name) != file.size:
-            return f"{file.name} should have {file.size} bytes, found {sizes.get(file.name, 'no such file')}"
-    return ref
-
-
-def _wrong_hash(ref: CheckpointRef) -> str | None:
-    for record in ref.files:
-        with ref.layout.storage.reading(f"{ref.path}/{record.name}") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != record.sha256:  # type: ignore[arg-type]
-                return f"{record.name} has another hash than when it was written"
-    return None

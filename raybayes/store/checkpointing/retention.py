@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from raybayes.store.checkpointing import checkpoints
-from raybayes.store.checkpointing.checkpoints import CheckpointRef
+from raybayes.store.checkpointing.manifests import CheckpointRef, inspect_checkpoint, is_foreign
+from raybayes.store.checkpointing.owner import Owner
 from raybayes.store.layout import Layout
 
 Key = tuple[int, int, int]  # trial, repeat, step
@@ -36,17 +37,28 @@ def select_deletable(
     return sorted(set(present) - kept)
 
 
-def delete_surplus(layout: Layout, unfinished: Collection[int], ranking: Sequence[int], keep_best: int) -> list[Key]:
+def delete_surplus(
+    layout: Layout,
+    unfinished: Collection[int],
+    ranking: Sequence[int],
+    keep_best: int,
+    owner_of: Callable[[int], Owner | None] = lambda trial: None,
+) -> list[Key]:
     """Delete what `select_deletable` selects, and return it.
 
-    A checkpoint with a missing or short file does not count as the newest, so the one before it is kept.
+    A checkpoint with a missing or short file does not count as the newest, so the one before it is kept. One of another
+    run counts for nothing, and stays.
+
+    Args:
+        owner_of: the run of a trial, to know its checkpoints by.
     """
     present = [
         (trial, repeat, step)
         for trial, repeat in checkpoints.list_trials(layout)
         for step in checkpoints.list_steps(layout, trial, repeat)
+        if not is_foreign(layout, trial, repeat, step, owner_of(trial))
     ]
-    whole = [key for key in present if isinstance(checkpoints.inspect_checkpoint(layout, *key), CheckpointRef)]
+    whole = [key for key in present if isinstance(inspect_checkpoint(layout, *key), CheckpointRef)]
     wanted = set(unfinished) | set(ranking[:keep_best])
     broken = [key for key in present if key not in whole and key[0] not in wanted]
     doomed = sorted([*select_deletable(whole, unfinished, ranking, keep_best), *broken])

@@ -54,7 +54,7 @@ class ProfileLog:
             if not self._layout.storage.local:  # object stores cannot append
                 self._layout.storage.write_bytes(path, "".join(self._lines).encode())
                 return
-            file = self._layout.storage.local_path(path)
+            file = self._layout.storage.writable_path(path)
             file.parent.mkdir(parents=True, exist_ok=True)
             with file.open("a") as stream:
                 stream.write("".join(self._lines))

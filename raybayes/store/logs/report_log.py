@@ -127,7 +127,7 @@ class _LineFile:
 
     def __init__(self, storage: Storage, path: str) -> None:
         self._shown = storage.display_path(path)
-        self._path = storage.local_path(path)
+        self._path = storage.writable_path(path)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)

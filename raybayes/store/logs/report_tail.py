@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection
 
 from raybayes.errors import StoreError
 from raybayes.store import parquet
 from raybayes.store.layout import Layout
-from raybayes.store.logs.reports import Row, list_report_files
+from raybayes.store.logs.reports import Row, list_report_files, parse_lines
 
 
 class ReportTail:
@@ -56,7 +55,7 @@ class ReportTail:
             data = file.read()
         whole = data[: data.rfind(b"\n") + 1]
         self._bytes[path] += len(whole)
-        return [json.loads(line) for line in whole.splitlines() if line.strip()]
+        return parse_lines(whole, path)[0]  # `raybayes check` names what is damaged
 
     def _table(self, burst: int, part: int | None, path: str) -> list[Row]:
         table = parquet.read_table(self._layout.storage, path)

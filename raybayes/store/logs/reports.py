@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -42,11 +43,28 @@ def compact_reports(layout: Layout) -> None:
         compact_burst(layout, burst)
 
 
-def read_reports(layout: Layout) -> pa.Table:
+@dataclass(frozen=True)
+class BrokenReports:
+    """A file of reports, or a line of it (from 1), that cannot be read.
+
+    Args:
+        torn: whether it is the incomplete last line that a crash leaves.
+    """
+
+    path: str
+    line: int | None
+    what: str
+    torn: bool = False
+
+
+def read_reports(layout: Layout, broken: list[BrokenReports] | None = None) -> pa.Table:
     """All reports of all bursts, including a running one.
 
     An incomplete last line after a crash is ignored. If a step was reported twice, because a trial resumed from an
     older checkpoint, the later attempt counts.
+
+    Args:
+        broken: gets what cannot be read, and the rest is returned; None: a damaged file is an error.
 
     Returns:
         One row per (trial, repeat, step), in that order. Columns: trial, repeat, attempt, step (int64), seconds
@@ -57,19 +75,20 @@ def read_reports(layout: Layout) -> pa.Table:
         StoreError: a file is damaged before its last line; the message names file and line.
     """
     try:
-        pieces = list(_pieces(layout))
+        pieces = list(_pieces(layout, broken))
     except StoreError as error:
         if not isinstance(error.__cause__, FileNotFoundError):
             raise
-        pieces = list(_pieces(layout))  # the burst ended meanwhile: its log has become a table
+        pieces = list(_pieces(layout, broken))  # the burst ended meanwhile: its log has become a table
     return _keep_latest_attempts(_concatenate(pieces))
 
 
-def trials_of_bursts(layout: Layout) -> dict[int, list[int]]:
-    """Which trials have reported in each burst."""
+def trials_of_bursts(layout: Layout, broken: list[BrokenReports] | None = None) -> dict[int, list[int]]:
+    """Which trials have reported in each burst. `broken` is as in `read_reports`."""
     found: dict[int, set[int]] = {}
-    for burst, _, path in list_report_files(layout):
-        found.setdefault(burst, set()).update(_read(layout.storage, path)["trial"].to_pylist())
+    for burst, paths in _sources(layout).items():
+        for table in _tables(layout, paths, broken):
+            found.setdefault(burst, set()).update(table["trial"].to_pylist())
     return {burst: sorted(trials) for burst, trials in sorted(found.items())}
 
 
@@ -94,35 +113,55 @@ def _sources(layout: Layout) -> dict[int, list[str]]:
     }
 
 
-def _pieces(layout: Layout) -> Iterable[pa.Table]:
+def _pieces(layout: Layout, broken: list[BrokenReports] | None) -> Iterable[pa.Table]:
     for paths in _sources(layout).values():
-        yield from (_read(layout.storage, path) for path in paths)
+        yield from _tables(layout, paths, broken)
 
 
-def _read(storage: Storage, path: str) -> pa.Table:
+def _tables(layout: Layout, paths: Iterable[str], broken: list[BrokenReports] | None) -> Iterable[pa.Table]:
+    for path in paths:
+        try:
+            table = _read(layout.storage, path, broken)
+        except StoreError as error:
+            if broken is None or isinstance(error.__cause__, FileNotFoundError):
+                raise
+            broken.append(BrokenReports(path, None, "not a complete Parquet file"))
+        else:
+            yield table
+
+
+def _read(storage: Storage, path: str, broken: list[BrokenReports] | None = None) -> pa.Table:
     if path.endswith(".parquet"):
         return parquet.read_table(storage, path)
-    return as_table(_parse(storage.read_bytes(path), storage.display_path(path)))
+    rows, damaged = parse_lines(storage.read_bytes(path), path)
+    for each in damaged if broken is None else ():
+        if not each.torn:
+            folder = storage.display
+            raise StoreError(
+                f"{storage.display_path(path)}:{each.line}: this line is not a complete report, and others follow it, "
+                f"so the file was damaged after it was written; mend it with raybayes check {folder} --repair."
+            )
+    if broken is not None:
+        broken += damaged
+    return as_table(rows)
 
 
-def _parse(data: bytes, shown: str) -> list[Row]:
+def parse_lines(data: bytes, path: str) -> tuple[list[Row], list[BrokenReports]]:
+    """The reports of a log, and the lines that are none."""
     lines = data.split(b"\n")
     last = max((number for number, line in enumerate(lines) if line.strip()), default=-1)
-    rows = []
+    rows: list[Row] = []
+    broken = []
     for number, line in enumerate(lines[: last + 1]):
         try:
             row = json.loads(line)
-            if not isinstance(row, dict) or not row.keys() >= _NAMES:
-                raise ValueError("no report")
+            if not isinstance(row, dict) or not row.keys() >= _NAMES or not isinstance(row["trial"], int):
+                raise ValueError("not a report")
         except ValueError:
-            if number == last:
-                break
-            raise StoreError(
-                f"{shown}:{number + 1}: this line is not a complete report, and others follow it, so the file was "
-                "damaged after it was written; restore it from a backup, or delete that line."
-            ) from None
-        rows.append(row)
-    return rows
+            broken.append(BrokenReports(path, number + 1, "not a complete report", torn=number == last))
+        else:
+            rows.append(row)
+    return rows, broken
 
 
 def as_table(rows: list[Row]) -> pa.Table:

@@ -106,7 +106,7 @@ class EventFiles:
         return found
 
     def _write(self, path: str, records: Sequence[bytes]) -> None:
-        file = self._layout.storage.local_path(path)
+        file = self._layout.storage.writable_path(path)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             with open(

@@ -12,6 +12,7 @@ from raybayes.space import Float, Space
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.store.filesystem import open_storage
 from raybayes.store.layout import Layout
+from raybayes.store.logs.attempts import read_attempts
 from raybayes.store.trials import read_trials
 
 SPACE = Space({"x": Float(0.0, 1.0)})
@@ -53,6 +54,8 @@ def test_a_lost_run_comes_first_and_its_attempts_are_counted(tmp_path):
     burst.report(first, 2, last=True)
     burst.controller.finish(first, None)
     assert [(row["state"], row["attempts"]) for row in burst.rows()] == [("COMPLETE", 2)]
+    attempts = [(row["attempt"], row["end"], row["cause"]) for row in read_attempts(burst.layout).to_pylist()]
+    assert attempts == [(1, "worker lost", "killed"), (2, "complete", None)]
 
 
 @pytest.mark.parametrize("retries", [0, 2])

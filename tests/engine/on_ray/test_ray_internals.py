@@ -12,10 +12,14 @@ from types import SimpleNamespace
 import pytest
 
 from raybayes.engine.on_ray import ray_internals
+from raybayes.versions import RANGES
 
 
 def test_checked_with_the_ray_that_is_installed():
-    assert importlib.metadata.version("ray") == "2.60.0", "run these tests, then name the new version in ray_internals"
+    """The newest, which constraints.txt pins, and the lowest of the range, on which CI runs this file again."""
+    checked = ("2.56.0", "2.60.0")
+    assert importlib.metadata.version("ray") in checked, "run these tests, then name the new version in ray_internals"
+    assert checked[0].startswith(RANGES["ray"][0])
 
 
 def test_the_ray_program():
@@ -44,7 +48,8 @@ def running_heads():
 import json
 from ray.dashboard.subprocesses.module import SubprocessModule
 from ray.dashboard.utils import get_all_modules
-print(json.dumps([part.__name__ for part in get_all_modules(SubprocessModule) if part.is_enabled()]))
+print(json.dumps([part.__name__ for part in get_all_modules(SubprocessModule)
+    if getattr(part, "is_enabled", lambda: True)()]))  # Ray 2.56 cannot disable any
 """
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
     return json.loads(ran.stdout.splitlines()[-1])

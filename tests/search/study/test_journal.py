@@ -93,9 +93,9 @@ def test_work_in_many_groups_equals_work_in_one(tmp_path):
 
 def test_logs_are_read_from_any_number(tmp_path):
     journal = GroupedJournal(str(tmp_path / "journal"), True)
-    journal.append_logs([{"n": i} for i in range(3)])
+    journal.append_logs([{"op_code": 0, "n": i} for i in range(3)])
     journal.flush()
-    journal.append_logs([{"n": i} for i in range(3, 6)])
+    journal.append_logs([{"op_code": 0, "n": i} for i in range(3, 6)])
     for start in range(7):
         assert [log["n"] for log in journal.read_logs(start)] == list(range(start, 6))
 
@@ -172,7 +172,7 @@ def test_a_broken_line_in_the_middle_is_an_error(tmp_path, writer):
     file.write_bytes(LINE + b"{broken\n" + LINE)
     with pytest.raises(StoreError) as caught:
         list(GroupedJournal(str(file), writer).read_logs(0))
-    for word in (str(file), "line of the study's journal is damaged", "restore the file"):
+    for word in (f"{file}:2: ", "line of the study's journal is damaged", f"raybayes check {tmp_path}"):
         assert word in str(caught.value)
 
 
@@ -180,5 +180,5 @@ def test_nothing_is_written_behind_a_broken_last_line(tmp_path):
     file = tmp_path / "journal"
     file.write_bytes(LINE + b"\0\0\0\n")
     assert len(list(GroupedJournal(str(file), writer=False).read_logs(0))) == 1
-    with pytest.raises(StoreError, match=r"line 2 is not JSON.*restore the file"):
+    with pytest.raises(StoreError, match=r"journal:2: .*not JSON.*raybayes check"):
         GroupedJournal(str(file), writer=True)
