@@ -93,14 +93,10 @@ def run_on_ray(
         require_travels(training)
     watch(Progress(spec.trials, stage="starting Ray" if private else "connecting to Ray"))
     with connect(spec.resources, job_metadata(layout, spec)) as cluster:
-        slot_limit = make_slot_limit(cluster.nodes, spec)
-        if cluster.private:
-            from raybayes.engine.on_ray.warm_up import warm_up
-
-            warm_up(min(slot_limit.wanted, spec.trials), spec.resources)
         before()
         from raybayes.engine.on_ray.controller_actor import start_controller
 
+        slot_limit = make_slot_limit(cluster.nodes, spec)
         watch(Progress(spec.trials, stage="opening the study"))
         controller = start_controller(layout, spec, plan, roots, slot_limit, PREDECESSOR_S, not cluster.private)
         interrupt = Interrupt(until)
