@@ -200,8 +200,8 @@ SENTENCES = {
     ),
     "a sampler that does not exist": (
         lambda: plan(sampler="tpee"),
-        "unknown sampler 'tpee'; did you mean 'tpe'? Valid samplers: tpe, gp, cmaes, nsga2, random, grid, or the "
-        "import path of an Optuna sampler.",
+        "unknown sampler 'tpee'; did you mean 'tpe'? Valid samplers: auto, tpe, gp, cmaes, nsga2, random, grid, "
+        "or the import path of an Optuna sampler.",
     ),
     "a sampler that cannot be imported": (
         lambda: plan(sampler="no.such.Sampler"),

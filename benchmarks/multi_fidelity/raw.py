@@ -15,9 +15,10 @@ from typing import Any
 import optuna
 
 from raybayes.search.schedulers.rungs import Asha, Curves
+from raybayes.seeds import derive
 from raybayes.space import Float, Int, Space
 
-Function = Callable[[Mapping[str, Any]], list[dict[str, float]]]
+Function = Callable[[Mapping[str, Any], int], list[dict[str, float]]]
 
 
 def raw_bridge(
@@ -30,22 +31,23 @@ def raw_bridge(
 
     def begin(now: float) -> None:
         trial = study.ask()
-        curve = iter(function(_configuration(trial, space)))
+        curve = iter(function(_configuration(trial, space), derive(seed, "curve", trial.number)))
         heapq.heappush(queue, (now + 1.0, trial.number, 1, trial, curve))
 
     for _ in range(workers):
         begin(0.0)
     while queue:
         now, number, step, trial, curve = heapq.heappop(queue)
-        error = next(curve)["val_error"]
-        reports.append({"time": now, "trial": number, "step": step, "val_error": error})
+        report = next(curve)
+        error = report["val_error"]
+        reports.append({"time": now, "trial": number, "step": step, **report})
         last = step == 27
         if not last and not math.isnan(error):
             told.add(number, step, error)
         if last or (not math.isnan(error) and not rungs.should_continue(told, number, step)):
             if not math.isnan(error):
                 study.tell(trial, error)
-            best = min(best, error) if last else best
+            best = min(best, report["true_error"]) if last else best
             if len(study.trials) < trials:
                 begin(now)
         else:

@@ -23,22 +23,18 @@ from raybayes.reporting.tables.findings import findings_columns
 from trainables.permutations.analysis.comparison import entries, score_table
 
 RLOO = {"estimator": "rloo", "scale_by_std": True, "lr": 0.1, "reports": 5}
-SMALL = ("burma14", "gr17", "ulysses22", "fri26", "bayg29")
-LARGE = ("att48", "eil51", "berlin52", "brazil58", "st70", "eil101", "bier127", "ch130")
+TOURS = ("burma14", "gr17", "ulysses22", "fri26", "bayg29", "att48", "eil51", "berlin52", "brazil58", "st70", "eil101",
+         "bier127", "ch130")  # fmt: skip
 PLAIN = {"spread": 0.0, "memory": False, "collapse": 1.0, "descent": 0.0}  # gradients alone, as published
 Settings = dict[str, Any]
 
 
 def tours() -> Iterator[Settings]:
-    """Up to 30 cities many short starts, above that one long one. Found on gr17, ulysses22, fri26, and on att48."""
-    common = {**RLOO, "task": "tsp", "dataset": "tsp", "precision": "float32", "init_scale": 1.0, "entropy": 0.1,
-              **PLAIN}  # fmt: skip
-    for name in SMALL:
-        starts, runs = (32, 8) if name == "bayg29" else (8, 4)
-        many = {"init_scale": 2.0, "samples": 16, "restarts": starts, "evaluations": 16_000 * starts, "runs": runs}
-        yield {**common, **many, "tsp.instance": name}
-    for name in LARGE:
-        yield {**common, "samples": 64, "evaluations": 64_000, "runs": 4, "tsp.instance": name}
+    """Every instance by the task's own settings, and by gradients alone."""
+    for name in TOURS:
+        common = {"task": "tsp", "dataset": "tsp", "tsp.instance": name, "evaluations": 32_000, "runs": 4, "reports": 1}
+        yield common
+        yield {**common, **PLAIN, "controls": False}
 
 
 def graphs() -> Iterator[Settings]:
@@ -100,7 +96,7 @@ def measure(part: str, quick: bool, out: Path | None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for i, settings in enumerate(PARTS[part]()):
             if quick:
-                settings |= {"evaluations": 64 * settings["samples"], "restarts": 1, "runs": 2, "reports": 2}
+                settings |= {"evaluations": 64 * settings.get("samples", 32), "restarts": 1, "runs": 2, "reports": 2}
             place, table, scores = run(settings, folder, f"{part}-{i}")
             pages.append(section(place, settings, table))
             numbers.append(scores)

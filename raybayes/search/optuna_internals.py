@@ -62,13 +62,13 @@ def share_search_space(sampler: TPESampler, space: IntersectionSearchSpace) -> N
 
 
 class ExtendedStudy(optuna.Study):
-    """A study that shows its sampler more trials than its storage has.
+    """A study that shows its sampler other trials than its storage has.
 
     Private: `Study._get_trials`, through which samplers read a study.
     """
 
-    def extra_trials(self, own: Sequence[FrozenTrial], states: Container[TrialState] | None) -> list[FrozenTrial]:
-        """The trials to show before the study's own.
+    def shown_trials(self, own: Sequence[FrozenTrial], states: Container[TrialState] | None) -> Sequence[FrozenTrial]:
+        """The trials to show, by number.
 
         Args:
             own: the study's own trials in `states`.
@@ -76,11 +76,14 @@ class ExtendedStudy(optuna.Study):
         """
         raise NotImplementedError
 
+    def own_trials(self) -> list[FrozenTrial]:
+        """All trials of the storage, whatever is shown. They must not be changed."""
+        return super()._get_trials(deepcopy=False, use_cache=True)
+
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
-        own = super()._get_trials(deepcopy, states, use_cache)
-        return [*self.extra_trials(own, states), *own]
+        return list(self.shown_trials(super()._get_trials(deepcopy, states, use_cache), states))
 
 
 class FinishedTrials:

@@ -74,7 +74,7 @@ def make_plan(spec: SweepSpec, space: Space, metrics: Sequence[Metric], defaults
     objectives = _objectives(spec, metrics)
     _check_constraints(spec, metrics)
     free = space.without(spec.config)
-    factory = make_sampler_factory(spec.sampler, free, spec.seed, len(objectives))
+    factory = make_sampler_factory(spec.sampler, free, spec.seed, len(objectives), spec.trials)
     grid = None
     if spec.sampler.name == "grid":
         grid = tuple(free.grid())

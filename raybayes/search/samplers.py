@@ -1,7 +1,8 @@
 """Optuna's samplers by name. A fresh one is made for each suggestion, seeded from (sweep seed, trial number).
 
 So a suggestion depends only on the study and the trial's number: an interrupted and resumed sweep suggests the same
-configurations as an uninterrupted one.
+configurations as an uninterrupted one. A user's own sampler that learns in `after_trial` is the exception
+(`learns_from_ends`): the study keeps one for the burst.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from raybayes.wording import unknown
 SAMPLERS = ("tpe", "gp", "cmaes", "nsga2", "random", "grid")
 
 Factory = Callable[[int], BaseSampler]
-
+MANY_TRIALS = 250  # enough for the largest population that is chosen
 
 _BUILT_IN: dict[str, type[BaseSampler]] = {
     "tpe": TPESampler,
@@ -33,10 +34,18 @@ _BUILT_IN: dict[str, type[BaseSampler]] = {
     "nsga2": NSGAIISampler,
     "random": RandomSampler,
 }
+# Their model has the numbers that every configuration has (GP: the choices too). Optuna draws all else uniformly; here
+# TPE does, each parameter by itself, from the trials that have it.
+_JOINT_ONLY = (GPSampler, CmaEsSampler)
 
 
-def make_sampler_factory(sampler: Component, space: Space, seed: int, objectives: int) -> Factory:
+def make_sampler_factory(
+    sampler: Component, space: Space, seed: int, objectives: int, trials: int = MANY_TRIALS
+) -> Factory:
     """A function that makes a freshly seeded sampler for a trial number.
+
+    Args:
+        trials: of the sweep; a population is chosen by it.
 
     Raises:
         SpecError: an unknown name or option, several objectives with a single-objective sampler, CMA-ES on a space
@@ -54,14 +63,18 @@ def make_sampler_factory(sampler: Component, space: Space, seed: int, objectives
             if name not in accepted:
                 valid = [n for n in accepted if n != "seed"]
                 raise SpecError(unknown("option", name, valid, owner=f"sampler {sampler.name} ({kind.__name__})"))
-    options = {**_defaults(kind, space, sampler.options), **sampler.options}
+    options = {**_defaults(kind, space, sampler.options, trials), **sampler.options}
 
     def make(number: int) -> BaseSampler:
         # The points of a quasi-random sequence share one seed.
         place = ("sampler",) if issubclass(kind, QMCSampler) else ("sampler", number)
-        seeded = {"seed": derive(seed, *place) % 2**32} if "seed" in accepted else {}
+        seeded: dict[str, Any] = {"seed": derive(seed, *place) % 2**32} if "seed" in accepted else {}
         with warnings.catch_warnings():  # multivariate, group and GP have been "experimental" for years
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            if kind in _JOINT_ONLY and "independent_sampler" not in options:
+                seeded["independent_sampler"] = TPESampler(
+                    seed=derive(seed, *place, "rest") % 2**32, constant_liar=True
+                )
             return kind(**options, **seeded)
 
     try:
@@ -71,12 +84,20 @@ def make_sampler_factory(sampler: Component, space: Space, seed: int, objectives
     return make
 
 
-def _defaults(kind: type[BaseSampler], space: Space, given: Mapping[str, Any]) -> dict[str, Any]:
+def _defaults(kind: type[BaseSampler], space: Space, given: Mapping[str, Any], trials: int) -> dict[str, Any]:
     if kind is TPESampler:
         # Without group=True a multivariate TPE samples conditional parameters independently of the others.
         grouped = space.conditional and given.get("multivariate", True)
         return {"multivariate": True, "group": grouped, "constant_liar": True}
-    return {"warn_independent_sampling": False} if kind is CmaEsSampler else {}
+    if kind is NSGAIISampler:  # Optuna's 50 would make the first 50 trials a random search
+        return {"population_size": min(50, max(8, trials // 5))}
+    return {"warn_independent_sampling": False} if kind in _JOINT_ONLY else {}
+
+
+def learns_from_ends(sampler: BaseSampler) -> bool:
+    """Whether a sampler of a user's own has an `after_trial`: a fresh one per suggestion would learn nothing."""
+    owner = next(kind for kind in type(sampler).__mro__ if "after_trial" in vars(kind))
+    return not owner.__module__.startswith("optuna.")
 
 
 def _resolve(sampler: Component) -> type[BaseSampler]:
@@ -86,7 +107,9 @@ def _resolve(sampler: Component) -> type[BaseSampler]:
         return _BUILT_IN[sampler.name]
     module, _, name = sampler.name.rpartition(".")
     if not module:
-        found = unknown("sampler", sampler.name, SAMPLERS, shown=[*SAMPLERS, "or the import path of an Optuna sampler"])
+        found = unknown(
+            "sampler", sampler.name, SAMPLERS, shown=["auto", *SAMPLERS, "or the import path of an Optuna sampler"]
+        )
         raise SpecError(found)
     try:
         kind = getattr(importlib.import_module(module), name)

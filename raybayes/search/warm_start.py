@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from raybayes.search.objective import Objective
+from raybayes.search.outcomes.outcome import State
 from raybayes.search.outcomes.ranking import rank_trials
 from raybayes.search.outcomes.records import TrialRecord
 from raybayes.search.study.transfer_study import PastTrial
@@ -109,7 +110,22 @@ def _past_trials(source: EarlierSweep, objectives: Sequence[Objective]) -> list[
     for row, record in enumerate(done):
         standing = tuple(_quantile_of(column, row) for column in losses)
         found.append(PastTrial(record.params, record.values if source.same_task else None, standing))
-    return found
+    return [*found, *_past_failures(source, objectives, done)]
+
+
+def _past_failures(
+    source: EarlierSweep, objectives: Sequence[Objective], done: Sequence[TrialRecord]
+) -> list[PastTrial]:
+    """The failures that the configuration is to blame for count as worse than all other trials of their sweep."""
+    if not done:
+        return []
+    columns = list(zip(*(record.values or () for record in done), strict=True))
+    worst = tuple(max(column, key=o.loss) for o, column in zip(objectives, columns, strict=True))
+    return [
+        PastTrial(record.params, worst if source.same_task else None, (1.0,) * len(objectives))
+        for record in source.records
+        if record.state is State.FAIL and record.cause is not None and record.cause.certain
+    ]
 
 
 def _quantile_of(losses: Sequence[float], row: int) -> float:

@@ -125,7 +125,8 @@ _DECLARED = (
     ),
     Option(
         name="sampler", accepts=str, default="tpe", doors=_SEARCH, identity=True, read=reading.component,
-        help="tpe, gp, cmaes, nsga2, random, grid, or the import path of an Optuna sampler; options: gp:seed=1.",
+        help="auto, tpe, gp, cmaes, nsga2, random, grid, or the import path of an Optuna sampler; with options: "
+        "tpe:n_startup_trials=20.",
     ),
     Option(
         name="scheduler", accepts=str, default="none", doors=(*_BURSTS, "simulate"), identity=True,

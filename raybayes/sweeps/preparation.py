@@ -11,9 +11,11 @@ from pydantic import BaseModel
 from raybayes import catalog, data
 from raybayes.contract import Metric, Project
 from raybayes.errors import SpecError
+from raybayes.search.auto_sampler import choose_sampler
 from raybayes.search.plan import Plan, make_plan
 from raybayes.search.preview import preview_configurations
 from raybayes.space import Choice, Space
+from raybayes.spec.component import Component
 from raybayes.spec.sweep_spec import SweepSpec, differences
 from raybayes.spec.validation import build, nest
 from raybayes.store.filesystem import open_storage
@@ -70,6 +72,7 @@ def prepare(spec: SweepSpec, layout: Layout | None = None, training: OwnTraining
         catalog.require_fusion(project)
     objective = spec.objective or (project.objective if spec.kind == "sweep" else ())
     spec = spec.model_copy(update={"config": dict(selected.config), "objective": objective})
+    spec = with_sampler(spec, selected.space)
     plan = make_plan(spec, selected.space, _metrics(project, spec), selected.defaults)
     # What an earlier burst has begun is resumed; whether enough of its space is possible is not checked again.
     points = _first_points(plan, min(_DRAWS, spec.trials) if layout is None else 1)
@@ -80,6 +83,25 @@ def prepare(spec: SweepSpec, layout: Layout | None = None, training: OwnTraining
     layout = layout or Layout(open_storage(spec.storage).child(spec.name))
     plan = replace(plan, warm_start=warm_start_of(spec, plan, layout))
     return Prepared(spec, project, plan, layout, selected.roots, training=training)
+
+
+def with_sampler(spec: SweepSpec, space: Space) -> SweepSpec:
+    """The spec with the sampler that "auto" stands for: that of the sweep of this name, if there is one.
+
+    Args:
+        space: the declared space, with nothing fixed.
+    """
+    if spec.sampler.name != "auto":
+        return spec
+    layout = Layout(open_storage(spec.storage).child(spec.name))
+    if layout.storage.exists(layout.spec):
+        return spec.model_copy(update={"sampler": SweepResult(layout.storage.display).spec.sampler})
+    if spec.scheduler.name == "pbt":  # which is the sampler too
+        return spec.model_copy(update={"sampler": Component(name="random")})
+    slots = spec.concurrency if isinstance(spec.concurrency, int) else None
+    free, pruning = space.without(spec.config), spec.scheduler.name != "none"
+    chosen = choose_sampler(spec.sampler, free, spec.trials, max(1, len(spec.objective)), slots, pruning)
+    return spec.model_copy(update={"sampler": chosen})
 
 
 def prepare_start(spec: SweepSpec, training: OwnTraining | None = None) -> Prepared:

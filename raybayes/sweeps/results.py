@@ -122,21 +122,24 @@ class SweepResult(StoredSweep):
         Raises:
             StoreError: no trial is complete, or none satisfies the constraints.
         """
-        front = self.pareto.to_pylist()
-        if not front:
-            raise StoreError(f"{self.path}: no best trial. {self.best_summary}")
-        row: dict[str, Any] = front[0]
+        row: dict[str, Any] = self.pareto.slice(0, 1).to_pylist()[0]
         return row
 
     @property
     def pareto(self) -> pa.Table:
-        """The trials that no other dominates; for one objective the best alone."""
+        """The trials that no other dominates; for one objective the best alone.
+
+        Raises:
+            StoreError: as `best`.
+        """
         from raybayes.search.outcomes.confirm import eligible_records
         from raybayes.search.outcomes.ranking import find_pareto_front
 
         numbers = find_pareto_front(eligible_records(self.records, self.confirmed), self.objectives)
+        if not numbers:
+            raise StoreError(f"{self.path}: no best trial. {self.best_summary}")
         rows = {number: i for i, number in enumerate(self.trials["trial"].to_pylist())}
-        return self.trials.take(pa.array([rows[number] for number in numbers], pa.int64()))
+        return self.trials.take(pa.array([rows[number] for number in numbers]))
 
     def config(self, trial: int | None = None) -> dict[str, Any]:
         """The whole configuration of a trial (the best one by default), dotted names, ready for `rb.train`."""

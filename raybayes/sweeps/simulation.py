@@ -42,7 +42,7 @@ from raybayes.store.layout import Layout
 from raybayes.store.logs.reports import read_reports
 from raybayes.sweeps.confirmation import as_stage, stage_spec
 from raybayes.sweeps.execution import require_success, write_down
-from raybayes.sweeps.preparation import Prepared
+from raybayes.sweeps.preparation import Prepared, with_sampler
 from raybayes.sweeps.results import SweepResult
 from raybayes.sweeps.warm_start import warm_start_of
 
@@ -158,6 +158,7 @@ def _prepared(spec: SweepSpec, space: Space, objective: Mapping[str, Direction],
         raise SpecError("scheduler pbt copies checkpoints, and a simulated training has none; use another scheduler.")
     known = [Metric(name, direction) for name, direction in objective.items()]
     known += [Metric(name, "minimize") for name in spec.constraints if name not in objective]
+    spec = with_sampler(spec, space)
     plan = make_plan(spec, space, known, first)
     layout = Layout(open_storage(spec.storage).child(spec.name))
     plan = replace(plan, warm_start=warm_start_of(spec, plan, layout))

@@ -84,7 +84,7 @@ def test_samplers_share_what_they_know_of_the_search_space(study):
 
 def test_a_sampler_reads_the_extra_trials():
     class Doubled(ExtendedStudy):
-        def extra_trials(self, own, states):
+        def shown_trials(self, own, states):
             return [finished(0.5)]
 
     made = optuna.create_study(study_name="a")

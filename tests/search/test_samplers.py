@@ -169,7 +169,7 @@ def test_numpys_global_generator_is_left_alone(tmp_path):
             1,
             ["'tpr'", "unknown", "did you mean 'tpe'?", "tpe, gp, cmaes, nsga2, random, grid", "import path"],
         ),
-        ("zzz", FLAT, 1, ["unknown sampler 'zzz'; valid samplers: tpe"]),
+        ("zzz", FLAT, 1, ["unknown sampler 'zzz'; valid samplers: auto, tpe"]),
         ("no.such.Sampler", FLAT, 1, ["no.such.Sampler", "cannot be imported", "check the path"]),
         ("optuna.samplers.NoSampler", FLAT, 1, ["optuna.samplers.NoSampler", "cannot be imported", "check the path"]),
         ("optuna.study.Study", FLAT, 1, ["optuna.study.Study", "not an Optuna sampler", "subclass of BaseSampler"]),
@@ -245,3 +245,47 @@ def test_the_default_search_is_that_of_a_plain_optuna_loop(tmp_path):
         theirs.append(params)
         study.tell(trial, loss_of(params))
     assert ours == theirs
+
+
+# -- what a sampler cannot do is done by another ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["gp", "cmaes"])
+def test_what_the_joint_model_leaves_out_is_drawn_by_tpe(name):
+    made = make_sampler_factory(Component.parse(name), CONDITIONAL, 0, 1)
+    first, second = made(0)._independent_sampler, made(1)._independent_sampler
+    assert isinstance(first, optuna.samplers.TPESampler)
+    assert first._rng.rng.random() != second._rng.rng.random()
+
+
+@pytest.mark.parametrize(("trials", "population"), [(20, 8), (100, 20), (1000, 50)])
+def test_the_population_of_nsga2_follows_the_budget(trials, population):
+    assert make_sampler_factory(Component.parse("nsga2"), FLAT, 0, 2, trials)(0)._population_size == population
+    given = make_sampler_factory(Component.parse("nsga2:population_size=30"), FLAT, 0, 2, trials)
+    assert given(0)._population_size == 30
+
+
+class Learning(optuna.samplers.RandomSampler):
+    """Remembers the ends of trials itself, as an own sampler may."""
+
+    def __init__(self, seed=None):
+        super().__init__(seed)
+        self.ends = []
+
+    def after_trial(self, study, trial, state, values):
+        self.ends.append((trial.number, state.name, values))
+
+
+def test_an_own_sampler_that_learns_from_ends_is_one_for_the_burst(tmp_path):
+    factory = make_sampler_factory(Component.parse(f"{__name__}.Learning"), FLAT, 0, 1)
+    study, kept = Study(str(tmp_path / "s"), FLAT, (LOSS,)), []
+    for value in (3.0, None, 2.0):
+        number, _ = study.ask(lambda n: kept.append(factory(n)) or kept[-1])
+        error = Outcome(State.FAIL, error="OSError: stale")
+        study.finish(number, error if value is None else Outcome(State.COMPLETE, (value,)), {})
+    ends = [(0, "COMPLETE", [3.0]), (1, "FAIL", None), (2, "COMPLETE", [2.0])]
+    assert [sampler.ends for sampler in kept] == [ends]
+    study.flush()
+    again, found = Study(str(tmp_path / "s"), FLAT, (LOSS,)), factory(3)
+    again.ask(lambda n: found)
+    assert found.ends == ends, "the next burst teaches its sampler first"

@@ -54,6 +54,19 @@ def test_pruned_failed_and_infeasible_trials_say_nothing():
     assert build_warm_start([EarlierSweep("a", True, records)], SPACE, [LOSS], None, 5) == WarmStart(sources=("a",))
 
 
+@pytest.mark.parametrize(("same", "values"), [(True, (3.0,)), (False, None)])
+def test_what_ran_out_of_memory_is_worse_than_all_others(same, values):
+    records = [
+        *[TrialRecord(n, State.COMPLETE, {"x": 0.1 * n}, (float(n),), {}) for n in range(1, 4)],
+        TrialRecord(4, State.FAIL, {"x": 0.4}, None, {}, notes={"error": "MemoryError"}),
+        TrialRecord(5, State.FAIL, {"x": 0.5}, None, {}, notes={"error": "OSError: stale", "cause": "exception"}),
+        TrialRecord(6, State.FAIL, {"x": 0.6}, None, {}, notes={"error": "its worker was lost once; ..."}),
+    ]
+    found = build_warm_start([EarlierSweep("a", same, records)], SPACE, [LOSS], None, 9)
+    assert found.past[3:] == (PastTrial({"x": 0.4}, values, (1.0,)),)
+    assert {"x": 0.4} not in found.portfolio
+
+
 def test_distance_by_hand():
     a = {"x": 0.0, "y": 1e-4, "k": "a", "n": 1}
     assert distance(SPACE, a, a) == 0

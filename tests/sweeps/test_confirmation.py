@@ -115,6 +115,9 @@ class TestConfirm:
         none = rb.sweep("parabola", trials=2, constraints={"size": "<= 0"}, storage=str(tmp_path), **HERE)
         with pytest.raises(StoreError, match=r"nothing to confirm\. None of the 2 complete trials satisfies size <= 0"):
             none.confirm(executor="local")
+        for read in (lambda: none.best, lambda: none.pareto, lambda: none.config()):
+            with pytest.raises(StoreError, match=r"no best trial\. None of the 2 complete trials satisfies size <= 0"):
+                read()
         with pytest.raises(SpecError, match="top 0 and repeats 5"):
             searched.confirm(0, executor="local")
         run = rb.train("parabola", {}, storage=str(tmp_path), name="run", executor="local")

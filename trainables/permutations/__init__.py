@@ -5,12 +5,14 @@ from trainables.permutations import fusion
 from trainables.permutations.applying import DiscoverSettings, RankSettings, discover, rank
 from trainables.permutations.config import Config, max_steps
 from trainables.permutations.distributions.plackett_luce import PlackettLuce
+from trainables.permutations.losses import LOSSES
 from trainables.permutations.order import BestOrder, minimise_order
+from trainables.permutations.queries import split_queries
 from trainables.permutations.tasks.causal.problem import own_rows
 from trainables.permutations.tasks.own import own_cost
-from trainables.permutations.tasks.ranking import split_queries
 from trainables.permutations.tasks.tsp import load_instance
 from trainables.permutations.training import train
+from trainables.permutations.tsplib import is_tsplib
 
 _GRAPH = ("shd", "skeleton_shd", "cpdag_shd", "sid", "excess")
 _METHODS = {
@@ -21,14 +23,15 @@ _METHODS = {
     "boss": ("best order score search (BOSS) with as many evaluations", ("", *_GRAPH)),
     "two_opt": ("2-opt from random tours with as many evaluations", ("", "gap")),
     "nearest_neighbour": ("the nearest-neighbour tours of all starts", ("", "gap")),
+    "local_search": ("2-opt and Or-opt from nearest-neighbour tours with as many evaluations", ("", "gap")),
+    "lkh": ("LKH, if elkai is installed", ("", "gap")),
     "random_order": ("a random order", ("", *_GRAPH, "ndcg5", "ndcg10")),
     "variance_sorting": ("the order of the variances", ("", *_GRAPH)),
     "greedy_order": ("smallest residual variance first", ("", *_GRAPH)),
     "true_order": ("an order of the true graph", ("", *_GRAPH)),
     "exact_optimum": ("the exact optimum over all orders", ("", *_GRAPH)),
-    "listnet": ("ListNet, as many updates", ("ndcg5", "ndcg10")),
-    "listmle": ("ListMLE, as many updates", ("ndcg5", "ndcg10")),
-    "lambdarank": ("LambdaRank, as many updates", ("ndcg5", "ndcg10")),
+    "lightgbm": ("LightGBM's lambdarank, 100 trees, if it is installed", ("ndcg5", "ndcg10")),
+    **{name: (f"{loss.title}, as many updates", ("ndcg5", "ndcg10")) for name, loss in LOSSES.items()},
 }
 _KINDS = {
     "": "cost",
@@ -95,7 +98,7 @@ METRICS = (
 
 def check(config: Config, data: Load) -> None:
     """Raise DataError if what a configuration names does not fit: a tour, a cost, a file of the user's own."""
-    if config.task == "tsp" and not config.tsp.instance.endswith(".tsp"):
+    if config.task == "tsp" and not is_tsplib(config.tsp.instance):
         load_instance(config.tsp.instance, data(config.dataset or "tsp-sample"), config.tsp.optimum)
     if config.task == "own" and config.cost is not None and config.items is not None:
         own_cost(config.cost, config.soft, config.items, config.repeats)

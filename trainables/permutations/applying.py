@@ -12,10 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from raybayes import data
 from raybayes.contract import Findings, Finished
 from raybayes.errors import DataError, SpecError
+from trainables.permutations.queries import Queries, document_table, ndcg
 from trainables.permutations.tasks.causal import equivalence, own
 from trainables.permutations.tasks.causal.graphs import Graph, compare
 from trainables.permutations.tasks.causal.growing import GaussianBic, GrowShrink, MultinomialBic
-from trainables.permutations.tasks.ranking import Queries, Scorer, document_table, ndcg
+from trainables.permutations.tasks.ranking import Scorer
 
 
 class RankSettings(BaseModel):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from raybayes.errors import SpecError, TrialError
-from trainables.permutations.descent import Moves, descend
+from trainables.permutations.descent import Evaluate
 from trainables.permutations.memory import Memory
 
 
@@ -52,6 +52,9 @@ class RelaxedValue:
     bend: Callable[[Tensor], Tensor]
 
 
+Search = Callable[[Evaluate, Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor, Tensor]]
+
+
 class Recorder:
     """Evaluates a cost, checks its values, counts them, and keeps the best ordering of each run.
 
@@ -64,6 +67,7 @@ class Recorder:
 
     Attributes:
         repeats: (R,), the share of the last call's orders that were not new; only with a memory.
+        aside: of each run, evaluations that the final search made without the cost, by differences of two orders.
 
     Raises:
         SpecError: the cost has another shape than (R, S).
@@ -78,6 +82,7 @@ class Recorder:
             cost if isinstance(cost, RelaxedCost) else None
         )  # checking at each call would cost more than f
         self.evaluations = 0
+        self.aside: list[int] = []
         self.relaxed_evaluations = 0
         self.best = torch.full((runs,), torch.inf, dtype=dtype, device=device)
         self.best_order = torch.arange(cost.n, device=device).repeat(runs, 1)
@@ -127,15 +132,16 @@ class Recorder:
         """Evaluations of a run, mean over runs; orders that the memory knew are not among them."""
         if self.memory is None:
             return float(self.evaluations * self.restarts)
-        return sum(self.memory.spent) / len(self.memory.spent)
+        return (sum(self.memory.spent) + sum(self.aside)) / len(self.memory.spent)
 
-    def improve(self, left: Tensor, generator: torch.Generator, kind: Moves) -> None:
-        """Descend from the best orders of each run's starts; `left` (runs,) are the evaluations that it may spend."""
+    def improve(self, left: Tensor, generator: torch.Generator, search: Search) -> None:
+        """Search from the best orders of each run's starts; `left` (runs,) are the evaluations that it may spend."""
         runs = self.runs // self.restarts
         first = torch.arange(runs, device=self.best.device) * self.restarts
         rank = self.best.reshape(runs, self.restarts).argsort(-1)
         starts = self.best_order[first.unsqueeze(1) + rank].cpu()
-        values, orders = descend(self._counted, starts, left, generator, kind)
+        values, orders, aside = search(self._counted, starts, left, generator)
+        self.aside = aside.tolist()
         row = first + rank[:, 0]
         values, orders = values.to(self.best), orders.to(self.best.device)
         better = values < self.best[row]

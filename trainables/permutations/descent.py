@@ -1,26 +1,22 @@
-"""Descent by insertions and swaps (tours: and reversals), from given or from random orders, within a budget."""
+"""Descent by insertions and swaps, from given or from random orders, within a budget."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-INSERT, SWAP, REVERSE = 0, 1, 2
+INSERT, SWAP = 0, 1
 KICKS = 3  # random moves on the best order once all given orders have been descended from
-Moves = Literal["swap", "reverse"]
 Evaluate = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
-def all_moves(n: int, kind: Moves) -> Tensor:
-    """(M, 3): kind, i, j. Every insertion and swap once; with "reverse" also reversals of four places or more."""
+def all_moves(n: int) -> Tensor:
+    """(M, 3): kind, i, j. Every insertion and swap once."""
     pairs = torch.cartesian_prod(torch.arange(n), torch.arange(n))
     i, j = pairs.unbind(1)
     chosen = [(INSERT, pairs[(i != j) & (i != j + 1)]), (SWAP, pairs[j > i + 1])]
-    if kind == "reverse":
-        chosen.append((REVERSE, pairs[j > i + 2]))
     return torch.cat([torch.cat([torch.full((len(p), 1), name), p], 1) for name, p in chosen])
 
 
@@ -32,7 +28,7 @@ def moved(order: Tensor, moves: Tensor) -> Tensor:
     inside = (place >= low) & (place <= high)
     shifted = torch.where(place == j, i, place + torch.where(i < j, 1, -1))
     swapped = torch.where(place == i, j, torch.where(place == j, i, place))
-    source = torch.where(kind == INSERT, shifted, torch.where(kind == SWAP, swapped, i + j - place))
+    source = torch.where(kind == INSERT, shifted, swapped)
     source = torch.where(inside, source, place)
     return order.unsqueeze(1).expand(source.shape).gather(-1, source)
 
@@ -42,7 +38,6 @@ def descend(
     starts: Tensor,
     left: Tensor,
     generator: torch.Generator,
-    kind: Moves = "swap",
     kicks: int | None = KICKS,
 ) -> tuple[Tensor, Tensor]:
     """The best cost (R,) and order (R, n) of descents for R runs at once.
@@ -57,7 +52,7 @@ def descend(
         kicks: how many random moves; None: a random order instead.
     """
     runs, count, n = starts.shape
-    moves, rows = all_moves(n, kind), torch.arange(runs)
+    moves, rows = all_moves(n), torch.arange(runs)
     total, block = len(moves), min(n, len(moves))
     left, best = left.clone(), torch.full((runs,), torch.inf, dtype=torch.float64)
     best_order, order = starts[:, 0].clone(), starts[:, 0].clone()

@@ -17,7 +17,7 @@ from trainables.permutations.config import ESTIMATORS, Config
 from trainables.permutations.costs import Recorder
 from trainables.permutations.estimators.build import apply_schedules, build_estimator, build_model
 from trainables.permutations.optimiser import OrderOptimiser
-from trainables.permutations.tasks.problem import Free, spread_starts
+from trainables.permutations.tasks.problem import Free, Problem, spread_starts
 from trainables.permutations.training import new_collapse, new_memory
 
 
@@ -143,7 +143,7 @@ def _search(
             break
     if config.kept_back:
         left = torch.tensor([config.evaluations - int(recorder.spent)])
-        recorder.improve(left, generator, "swap")
+        recorder.improve(left, generator, Problem().descend)
     winner = int(recorder.best.argmin())
     repeats = 0.0 if memory is None else memory.repeats
     return BestOrder(recorder.best_order[winner], float(recorder.best[winner]), int(recorder.spent), theta,

@@ -115,12 +115,11 @@ class Trial:
         """After the last update: the descent, with the evaluations that are left."""
         if self.update < self.config.updates or not self.config.kept_back:
             return
-        kind, runs = self.problem.moves, self.config.runs
         if self.optimiser.collapse is not None:  # what was learnt, before the descent finds something better
             self._learnt = self.optimiser.collapse.shown(self.policy.theta().detach(), self.f.best).clone()
-        spent = self.f.memory.spent if self.f.memory is not None else [int(self.f.spent)] * runs
+        spent = self.f.memory.spent if self.f.memory is not None else [int(self.f.spent)] * self.config.runs
         left = self.config.evaluations - torch.tensor(spent)
-        self.f.improve(left, self._ctx.rng(f"descent/{self._ctx.rank}"), kind)
+        self.f.improve(left, self._ctx.rng(f"descent/{self._ctx.rank}"), self.problem.descend)
         if self.f.memory is None:
             self.f.evaluations = self.config.evaluations // self.config.restarts
 
@@ -149,6 +148,8 @@ class Trial:
             self._tell()
         recording.extend(self._curves, found, best, self.update, int(metrics["evaluations"]), config.runs)
         if self.done and ctx.rank == 0:
+            for sentence in problem.remarks(float(best.min())):
+                ctx.log.warning("%s", sentence)
             draws = self.model.draw(theta[start], DRAWS, ctx.rng("draws")).order
             metrics |= self._store(found, best, best_order, draws, scores, int(metrics["evaluations"]))
         ctx.report(metrics, self.state)

@@ -1,7 +1,8 @@
-"""Reads TSPLIB files: symmetric instances, with the distance rules behind published optima.
+"""Reads TSPLIB files, with the distance rules behind published optima.
 
 Supported: TYPE TSP (or none); EDGE_WEIGHT_TYPE EUC_2D, CEIL_2D, GEO, ATT, EXPLICIT; for EXPLICIT the formats
-FULL_MATRIX, UPPER_ROW, LOWER_ROW, UPPER_DIAG_ROW, LOWER_DIAG_ROW.
+FULL_MATRIX, UPPER_ROW, LOWER_ROW, UPPER_DIAG_ROW, LOWER_DIAG_ROW. TYPE ATSP, for distances that depend on the
+direction: EXPLICIT, FULL_MATRIX.
 
 References:
     G. Reinelt, TSPLIB 95, 1995, section 2 (distance functions).
@@ -26,11 +27,11 @@ _COORDINATES = ("EUC_2D", "CEIL_2D", "GEO", "ATT")
 
 @dataclass(frozen=True)
 class Instance:
-    """A symmetric travelling salesman's problem.
+    """A travelling salesman's problem.
 
     Args:
         name: as the file says.
-        distance: (n, n), symmetric, zero diagonal; integers, in floats.
+        distance: (n, n), from row to column, zero diagonal; integers, in floats.
         optimum: the length of a shortest tour, if known.
         points: the cities' coordinates from the file; None if it has distances only.
         tour: a shortest tour, if known.
@@ -43,8 +44,13 @@ class Instance:
     tour: Sequence[int] | None = None
 
 
+def is_tsplib(name: str) -> bool:
+    """Whether this is the path of a file, and no instance's name."""
+    return name.endswith((".tsp", ".atsp"))
+
+
 def read_tsplib(path: Path) -> Instance:
-    """The instance of a `.tsp` file.
+    """The instance of a `.tsp` or `.atsp` file.
 
     Raises:
         DataError: no such file; an unsupported type or format; missing or surplus numbers.
@@ -54,22 +60,25 @@ def read_tsplib(path: Path) -> Instance:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); name a TSPLIB file or an instance.") from None
     header, sections = _parts(lines)
-    if header.get("TYPE", "TSP").split()[0] != "TSP":
-        raise DataError(f"{path}: found TYPE {header['TYPE']}; only symmetric problems (TYPE TSP) are supported.")
+    if (problem := header.get("TYPE", "TSP").split()[0]) not in ("TSP", "ATSP"):
+        raise DataError(
+            f"{path}: found TYPE {header['TYPE']}; supported: TSP, and ATSP for distances with a direction."
+        )
     try:
         n = int(header.get("DIMENSION", ""))
     except ValueError:
         raise DataError(f"{path}: found DIMENSION {header.get('DIMENSION')!r}; it must be a whole number.") from None
     if n < 3:
         raise DataError(f"{path}: found DIMENSION {n}; a tour needs at least 3 cities.")
-    kind = header.get("EDGE_WEIGHT_TYPE", "")
+    kind, layout = header.get("EDGE_WEIGHT_TYPE", ""), header.get("EDGE_WEIGHT_FORMAT", "")
+    if problem == "ATSP" and (kind, layout) != ("EXPLICIT", "FULL_MATRIX"):
+        raise DataError(f"{path}: found {kind} {layout}; TYPE ATSP needs EDGE_WEIGHT_TYPE EXPLICIT, FULL_MATRIX.")
     if kind == "EXPLICIT":
-        points, distance = (
-            None,
-            _explicit(path, header.get("EDGE_WEIGHT_FORMAT", ""), n, sections.get("EDGE_WEIGHT_SECTION", [])),
-        )
+        points, distance = None, _explicit(path, layout, n, sections.get("EDGE_WEIGHT_SECTION", []))
+        if problem == "TSP" and not np.array_equal(distance, distance.T):
+            raise DataError(f"{path}: the FULL_MATRIX is not symmetric; distances with a direction are TYPE ATSP.")
     elif kind in _COORDINATES:
-        points = _coordinates(path, n, sections.get("NODE_COORD_SECTION", []))
+        points = _coordinates(path, kind, n, sections.get("NODE_COORD_SECTION", []))
         distance = _RULES[kind](points)
         np.fill_diagonal(distance, 0.0)
     else:
@@ -78,7 +87,7 @@ def read_tsplib(path: Path) -> Instance:
             f" file."
         )
     shown = None if points is None else [(float(x), float(y)) for x, y in points]
-    return Instance(header.get("NAME", path.stem).removesuffix(".tsp"), distance, points=shown)
+    return Instance(header.get("NAME", path.stem).removesuffix(path.suffix), distance, points=shown)
 
 
 def _parts(lines: list[str]) -> tuple[dict[str, str], dict[str, Section]]:
@@ -114,7 +123,10 @@ def _numbers(path: Path, lines: Section) -> list[float]:
     return found
 
 
-def _coordinates(path: Path, n: int, lines: Section) -> Distances:
+def _coordinates(path: Path, kind: str, n: int, lines: Section) -> Distances:
+    if not lines:
+        raise DataError(f"{path}: there is no NODE_COORD_SECTION, which {kind} computes distances from; add it, or give"
+                        f" the distances (EDGE_WEIGHT_TYPE EXPLICIT).")  # fmt: skip
     rows = [_numbers(path, [line]) for line in lines]
     if len(rows) != n or any(len(row) != 3 for row in rows):
         bad = next((i for i, row in enumerate(rows, 1) if len(row) != 3), None)
@@ -148,10 +160,7 @@ def _explicit(path: Path, layout: str, n: int, lines: Section) -> Distances:
         )
     matrix = np.zeros((n, n))
     matrix[indices()] = weights
-    if layout == "FULL_MATRIX":
-        if not np.array_equal(matrix, matrix.T):
-            raise DataError(f"{path}: the FULL_MATRIX is not symmetric; only symmetric problems are supported.")
-    else:
+    if layout != "FULL_MATRIX":
         matrix = np.maximum(matrix, matrix.T)
     np.fill_diagonal(matrix, 0.0)
     return matrix

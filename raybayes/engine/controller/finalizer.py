@@ -5,6 +5,7 @@ from __future__ import annotations
 from raybayes.engine.controller.queue import TrialQueue
 from raybayes.engine.controller.state import SweepState
 from raybayes.engine.controller.trial_state import ActiveRun, TrialState
+from raybayes.search.outcomes.cause import Cause, find_cause
 from raybayes.search.outcomes.outcome import State, decide_outcome
 from raybayes.search.plan import Plan
 from raybayes.spec.sweep_spec import SweepSpec
@@ -36,7 +37,7 @@ class TrialFinalizer:
         if self._state.is_closed(trial.number):
             self._log_end(active, attempts.NEEDLESS)
             return
-        outcome = decide_outcome(active.action, progress.metrics, self._plan.objectives, error)
+        outcome = decide_outcome(active.action, progress.metrics, self._plan.objectives, error, active.cause)
         self._log_end(active, _ENDS[outcome.state], outcome.error)
         if outcome.state is State.PAUSED:
             trial.paused_step = progress.step
@@ -76,6 +77,8 @@ class TrialFinalizer:
         if active.process is not None:
             self._log_end(active, attempts.end_of_loss(reason), reason)
         error = failures.on_loss(now, counts, self._spec.retries, reason)
+        if error is not None:
+            active.cause = Cause.MEMORY if find_cause(reason) is Cause.MEMORY else Cause.MACHINE
         if error is None and not self._state.is_closed(active.trial.number):
             self.requeue(active, now + failures.pause_s)
         return error

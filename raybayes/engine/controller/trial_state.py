@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from raybayes.contract import Action
 from raybayes.engine.controller.failure_policy import FailurePolicy
 from raybayes.engine.messages import Key, Process, Report, TrialRun
+from raybayes.search.outcomes.cause import Cause
 from raybayes.search.outcomes.records import TrialRecord
 
 
@@ -103,6 +104,7 @@ class ActiveRun:
         progress: how far it has come.
         action: the controller's last decision on it.
         error: what its training function raised, once a worker has said so.
+        cause: of its failure, if it is no fault of the training function.
         last_contact: when its worker last said something, in seconds of the controller's clock.
         process: where it trains, once its worker has started.
     """
@@ -112,6 +114,7 @@ class ActiveRun:
     progress: TrialProgress = field(default_factory=TrialProgress)
     action: Action = Action.CONTINUE
     error: str | None = None
+    cause: Cause | None = None
     last_contact: float = 0.0
     process: Process | None = None
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from raybayes.contract import Action
 from raybayes.search.objective import Objective
+from raybayes.search.outcomes.cause import Cause, find_cause
 from raybayes.spec.reading import parse_bound
 
 
@@ -32,11 +33,16 @@ class State(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended: its state, one value per objective (COMPLETE only), the reason of a failure."""
+    """How a trial ended: its state, one value per objective (COMPLETE only), the reason of a failure.
+
+    Args:
+        cause: of a failure; None: it shows in `error`.
+    """
 
     state: State
     values: tuple[float, ...] | None = None
     error: str | None = None
+    cause: Cause | None = field(default=None, compare=False)
 
 
 def describe_non_finite(metrics: Mapping[str, float], objectives: Sequence[Objective]) -> str | None:
@@ -49,22 +55,32 @@ def describe_non_finite(metrics: Mapping[str, float], objectives: Sequence[Objec
 
 
 def decide_outcome(
-    action: Action, metrics: Mapping[str, float], objectives: Sequence[Objective], error: str | None = None
+    action: Action,
+    metrics: Mapping[str, float],
+    objectives: Sequence[Objective],
+    error: str | None = None,
+    cause: Cause | None = None,
 ) -> Outcome:
-    """How a trial ended, from its last decision, its last reported metrics, and its error if it raised one."""
+    """How a trial ended, from its last decision, its last reported metrics, and its error if it raised one.
+
+    Args:
+        cause: of the error, if it is known otherwise than from its text.
+    """
     if error is not None:
-        return Outcome(State.FAIL, error=error)
+        return Outcome(State.FAIL, error=error, cause=cause or find_cause(error))
     if action is Action.FAIL:
-        return Outcome(State.FAIL, error=describe_non_finite(metrics, objectives) or "the objective was not finite")
+        problem = describe_non_finite(metrics, objectives) or "the objective was not finite"
+        return Outcome(State.FAIL, error=problem, cause=Cause.NOT_FINITE)
     if action is Action.PRUNE:
         return Outcome(State.PRUNED)
     if action is Action.PAUSE:
         return Outcome(State.PAUSED)
     missing = [objective.name for objective in objectives if objective.name not in metrics]
     if missing:
-        return Outcome(State.FAIL, error=f"the run ended without reporting {', '.join(missing)}")
-    if problem := describe_non_finite(metrics, objectives):
-        return Outcome(State.FAIL, error=problem)
+        error = f"the run ended without reporting {', '.join(missing)}"
+        return Outcome(State.FAIL, error=error, cause=Cause.EXCEPTION)
+    if found := describe_non_finite(metrics, objectives):
+        return Outcome(State.FAIL, error=found, cause=Cause.NOT_FINITE)
     return Outcome(State.COMPLETE, tuple(float(metrics[objective.name]) for objective in objectives))
 
 

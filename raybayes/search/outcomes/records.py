@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from raybayes.search.outcomes.cause import Cause, find_cause
 from raybayes.search.outcomes.outcome import State
 from raybayes.space import Value
 
@@ -31,3 +32,11 @@ class TrialRecord:
     ended: float | None = None
     feasible: bool = True
     missed: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def cause(self) -> Cause | None:
+        """Why it failed; None if it did not. Of a sweep that did not store it, from the error."""
+        if self.state is not State.FAIL:
+            return None
+        stored = self.notes.get("cause")
+        return Cause(stored) if stored is not None else find_cause(str(self.notes.get("error", "")))

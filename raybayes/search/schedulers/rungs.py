@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -56,7 +56,8 @@ class Asha:
     """Asynchronous successive halving, stopping variant (Li et al., MLSys 2020, arXiv 1810.05934).
 
     At the rungs g, g*eta, g*eta^2, ... (g: grace_period) a trial continues if its loss is among the best
-    1/eta of all trials that reached the rung so far, including itself. The first eta - 1 trials at a rung continue.
+    1/eta of all trials that reached the rung so far, including itself. The first eta - 1 trials at a rung continue,
+    and of trials with equal losses 1/eta.
     """
 
     grace_period: int = 1
@@ -69,8 +70,7 @@ class Asha:
     def should_continue(self, curves: Curves, trial: int, step: int) -> bool:
         if not self.is_rung(step):
             return True
-        rivals = curves.at(step)
-        return _in_best_share(list(rivals.values()), rivals[trial], self.eta)
+        return _in_best_share(curves.at(step), trial, self.eta)
 
 
 def _is_rung(step: int, grace_period: int, eta: float) -> bool:
@@ -80,11 +80,24 @@ def _is_rung(step: int, grace_period: int, eta: float) -> bool:
     return round(level) == step
 
 
-def _in_best_share(losses: Sequence[float], loss: float, eta: float) -> bool:
-    if len(losses) < eta:
-        return True
-    cutoff = sorted(losses)[math.floor(len(losses) / eta) - 1]
-    return loss <= cutoff
+def _in_best_share(losses: Mapping[int, float], trial: int, eta: float) -> bool:
+    """Whether a trial is among the best 1/eta at its rung. Of equal losses 1/eta continue, in the order of the trials.
+
+    Networks that all predict at chance have exactly equal losses; if ties all continued, they would train to the end.
+    """
+    mine = losses[trial]
+    better = tied = 0  # of the others with the same loss, those that continue
+    for count, other in enumerate(sorted(other for other in losses if other != trial), start=1):
+        if losses[other] < mine:
+            better += 1
+        elif losses[other] == mine and _has_place(count, better + tied, eta):
+            tied += 1
+    return _has_place(len(losses), better + tied, eta)
+
+
+def _has_place(count: int, ahead: int, eta: float) -> bool:
+    """Whether a trial with so many of `count` trials ahead of it (itself is one of them) is in the best 1/eta."""
+    return count < eta or ahead < math.floor(count / eta)
 
 
 @dataclass(frozen=True)
@@ -118,7 +131,7 @@ class Hyperband:
         if step < grace_period or not _is_rung(step, grace_period, self.eta):
             return True
         rivals = {other: loss for other, loss in curves.at(step).items() if self.bracket_of(other) == mine}
-        return _in_best_share(list(rivals.values()), rivals[trial], self.eta)
+        return _in_best_share(rivals, trial, self.eta)
 
 
 @dataclass(frozen=True)

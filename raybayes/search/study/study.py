@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.samplers import RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.search_space import IntersectionSearchSpace
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -23,10 +23,11 @@ from raybayes.contract import Direction
 from raybayes.errors import StoreError
 from raybayes.search.objective import Objective
 from raybayes.search.optuna_internals import fix_params, forget_cached_trials, open_trial, share_search_space
+from raybayes.search.outcomes.cause import find_cause
 from raybayes.search.outcomes.importance import importance_intervals, importance_shares
 from raybayes.search.outcomes.outcome import Outcome, State
 from raybayes.search.outcomes.records import TrialRecord
-from raybayes.search.samplers import Factory
+from raybayes.search.samplers import Factory, learns_from_ends
 from raybayes.search.schedulers.rungs import Curves
 from raybayes.search.study.journal import GroupedJournal, JournalError
 from raybayes.search.study.transfer_study import PastTrial, TransferStudy
@@ -80,6 +81,7 @@ class Study:
                 self._study.set_metric_names([objective.name for objective in objectives])
         self._study_id = self._storage.get_study_id_from_name(_NAME)
         self._live: dict[int, Trial] = {}
+        self._learner: BaseSampler | None = None  # of this burst
         self._common = IntersectionSearchSpace(include_pruned=True)  # what TPESampler makes
         if not isinstance(location, str):
             self.add_trials(location)
@@ -145,20 +147,29 @@ class Study:
         if fixed is not None:
             fix_params(self._storage, trial_id, fixed)
         forget_cached_trials(self._study)
-        self._study.sampler = sampler = factory(number)
+        sampler = self._learner or self._make_sampler(factory, number)
         if isinstance(sampler, TPESampler):
             share_search_space(sampler, self._common)
         params: dict[str, Value] = {}
-        self._study.showing_past = True
-        trial = open_trial(self._study, trial_id)
-        for name in self._space:
-            if self._space.is_active(name, params):
-                params[name] = self._suggest(trial, name)
-        self._study.showing_past = False
+        with self._study.shown_to(sampler):
+            trial = open_trial(self._study, trial_id)
+            for name in self._space:
+                if self._space.is_active(name, params):
+                    params[name] = self._suggest(trial, name)
         for name, value in notes.items():
             trial.set_user_attr(name, value)
         self._live[trial.number] = trial
         return trial.number, params
+
+    def _make_sampler(self, factory: Factory, number: int) -> BaseSampler:
+        """A fresh sampler; one that learns from the ends of trials is kept, and learns from those so far first."""
+        sampler = factory(number)
+        if learns_from_ends(sampler):
+            self._learner = sampler
+            ended = [trial for trial in self._trials() if trial.state.is_finished() and not _is_void(trial)]
+            for trial in sorted(ended, key=lambda each: (each.datetime_complete, each.number)):
+                sampler.after_trial(self._study, trial, trial.state, trial.values)
+        return sampler
 
     def _suggest(self, trial: Trial, name: str) -> Value:
         parameter = self._space[name]
@@ -213,9 +224,12 @@ class Study:
             return
         if outcome.error is not None:
             trial.set_user_attr("error", outcome.error)
+            trial.set_user_attr("cause", str(outcome.cause or find_cause(outcome.error)))
         for name, distance in violations.items():
             trial.set_constraint(name, distance)
         values = list(outcome.values) if outcome.values is not None else None
+        if self._learner is not None:
+            self._study.sampler = self._learner
         self._study.tell(number, values, state=_FINAL[outcome.state])
 
     def void(self, number: int) -> None:
@@ -230,7 +244,7 @@ class Study:
 
     def records(self) -> list[TrialRecord]:
         """All trials except void ones, in order."""
-        return [self._record(frozen) for frozen in self._trials() if not frozen.user_attrs.get("void")]
+        return [self._record(frozen) for frozen in self._trials() if not _is_void(frozen)]
 
     def _record(self, frozen: FrozenTrial) -> TrialRecord:
         missed = frozen.constraints
@@ -277,3 +291,8 @@ class Study:
     def importance_intervals(self, seed: int) -> dict[str, tuple[float, float]]:
         """Bootstrap quantiles of each share; empty where `importances` is."""
         return {} if len(self.objectives) > 1 else importance_intervals(self._trials(), self._study.directions[0], seed)
+
+
+def _is_void(frozen: FrozenTrial) -> bool:
+    """Whether a crash left a trial without a complete configuration."""
+    return bool(frozen.user_attrs.get("void"))

@@ -1,19 +1,21 @@
-"""A study whose sampler also sees trials of earlier sweeps, which are never written into it."""
+"""A study whose sampler sees more than its trials: those of earlier sweeps, and what failures teach. None is stored."""
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import RandomSampler
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from raybayes.search.objective import Objective
 from raybayes.search.optuna_internals import ExtendedStudy
+from raybayes.search.study.lessons import lessons_of_failures
 from raybayes.space import Choice, Float, Parameter, Space, Value
 
 
@@ -33,19 +35,43 @@ class PastTrial:
 
 
 class TransferStudy(ExtendedStudy):
-    """An Optuna study that shows `past` to its sampler while `showing_past` is True."""
+    """An Optuna study that shows a sampler `past` and the lessons of failed trials, in a `shown_to` block only."""
 
     def __init__(
         self, name: str, storage: BaseStorage, space: Space, objectives: Sequence[Objective], past: Sequence[PastTrial]
     ) -> None:
         super().__init__(name, storage, sampler=RandomSampler())
-        self.showing_past = False
-        self._objectives, self._past = objectives, past
+        self._showing = False
+        self._space, self._objectives, self._past = space, objectives, past
         self._distributions = {name: to_distribution(space[name]) for name in space}
         self._shown: tuple[int, list[FrozenTrial]] | None = None
+        self._lessons: list[FrozenTrial] = []
 
-    def extra_trials(self, own: Sequence[FrozenTrial], states: Container[TrialState] | None) -> list[FrozenTrial]:
-        if not (self.showing_past and self._past) or (states is not None and TrialState.COMPLETE not in states):
+    @contextlib.contextmanager
+    def shown_to(self, sampler: BaseSampler) -> Iterator[None]:
+        """Make `sampler` the study's, and show it what it is to see."""
+        self.sampler = sampler
+        pruned = isinstance(sampler, TPESampler) and len(self._objectives) == 1
+        self._lessons = lessons_of_failures(self.own_trials(), self._space, self._objectives, pruned)
+        self._showing = True
+        try:
+            yield
+        finally:
+            self._showing = False
+
+    def shown_trials(self, own: Sequence[FrozenTrial], states: Container[TrialState] | None) -> Sequence[FrozenTrial]:
+        if not self._showing:
+            return own
+        past = self._shown_past(own) if states is None or TrialState.COMPLETE in states else []
+        if not self._lessons:
+            return [*past, *own]
+        taught = {lesson.number for lesson in self._lessons}
+        lessons = [lesson for lesson in self._lessons if states is None or lesson.state in states]
+        rest = [trial for trial in own if trial.number not in taught]
+        return [*past, *sorted([*rest, *lessons], key=lambda trial: trial.number)]
+
+    def _shown_past(self, own: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        if not self._past:
             return []
         done = [trial for trial in own if trial.state is TrialState.COMPLETE]
         if self._shown is None or self._shown[0] != len(done):

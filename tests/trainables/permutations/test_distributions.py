@@ -258,3 +258,14 @@ class TestMatching:
         assert torch.allclose(found, jacobian, atol=1e-13)
         assert torch.allclose(jacobian.sum(-1), torch.ones(9, dtype=F64))
         assert jacobian.min() >= 0
+
+
+def test_items_with_equal_noise_take_the_order_of_their_numbers():
+    class Tied(PlackettLuce):
+        def perturbed(self, sample_shape=(), generator=None):
+            return torch.tensor([0.0, 1.0, 0.0, 1.0] * 50, dtype=torch.float32)
+
+    tied = Tied(torch.zeros(200))
+    wanted = [*range(1, 200, 2), *range(0, 200, 2)]
+    assert tied.sample().tolist() == wanted
+    assert tied.sample_top_k(150).tolist() == wanted[:150]

@@ -90,14 +90,14 @@ def test_restarts_share_the_budget_and_the_best_of_them_counts(tmp_path):
     assert first <= 600  # a quarter is kept for the descent, and repeats are not counted
     assert last == 1600
     scores = run.table("scores").to_pylist()
-    assert {row["evaluations"] for row in scores if row["method"] != "nearest_neighbour"} == {1600}
+    assert {row["evaluations"] for row in scores if row["method"] not in ("nearest_neighbour", "lkh")} == {1600}
     trained = [row["value"] for row in scores if (row["method"], row["metric"]) == ("trained", "cost")]
     orders = run.table("orders").to_pylist()
     assert trained == [row["best"] for row in orders]
     distance = load_instance("burma14", data.load("tsp-sample"), None).distance
     lengths = [float(TourCost(torch.tensor(distance))(torch.tensor([[row["order"]]]))) for row in orders]
     assert lengths == trained
-    assert run.reports["gap_se"].to_pylist()[-1] > 0
+    assert run.reports["gap_se"].to_pylist()[0] > 0
 
 
 def test_a_run_reaches_the_optimum_of_a_small_toy(tmp_path):

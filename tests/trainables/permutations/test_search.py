@@ -27,9 +27,9 @@ class Linear:
 OPTIMUM = float(Linear()(all_orderings(5)).min())
 
 
-def test_the_moves_are_all_insertions_swaps_and_reversals_once():
+def test_the_moves_are_all_insertions_and_swaps_once():
     order = torch.tensor([[4, 2, 0, 1, 3]])
-    moves = all_moves(5, "reverse")
+    moves = all_moves(5)
     found = moved(order, moves.unsqueeze(0))[0].tolist()
     items = order[0].tolist()
     wanted = set()
@@ -40,8 +40,6 @@ def test_the_moves_are_all_insertions_swaps_and_reversals_once():
             turned = list(items)
             turned[i], turned[j] = turned[j], turned[i]
             wanted.add(tuple(turned))
-            low, high = min(i, j), max(i, j)
-            wanted.add(tuple(items[:low] + items[low : high + 1][::-1] + items[high + 1 :]))
     assert {*map(tuple, found)} == wanted - {tuple(items)}
     assert len(found) == len(wanted) - 1
     assert tuple(items) not in map(tuple, found)
@@ -105,6 +103,6 @@ def test_what_a_task_starts_from():
     assert Config().estimator == "relax"
     assert not Config().remembers
     tour = Config(task="tsp")
-    assert (tour.estimator, tour.remembers, tour.kept_back) == ("rloo", True, 12_500)
+    assert (tour.estimator, tour.remembers, tour.kept_back) == ("rloo", True, 25_000)
     assert Config(task="causal", causal={"score": "joint"}).kept_back == 0
     assert Config(task="causal", dataset="mine.csv").causal.score == "bic"

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import random
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,23 @@ from raybayes.errors import DataError
 from trainables.permutations.config import CausalValues
 from trainables.permutations.distributions.plackett_luce import all_orderings, permutation
 from trainables.permutations.distributions.relaxations import permutation_matrix
+from trainables.permutations.losses import LOSSES
+from trainables.permutations.queries import Queries, ndcg
 from trainables.permutations.tasks.causal import synthetic, tables
 from trainables.permutations.tasks.causal.costs import Joint, LeastSquares
 from trainables.permutations.tasks.causal.graphs import compare, find_cycle, from_edges, topological
 from trainables.permutations.tasks.causal.problem import Causal, Rows, checked, greedy_order, levels_of, regress, sachs
-from trainables.permutations.tasks.ranking import NdcgCost, Queries, Scorer, lambdarank, listmle, listnet, ndcg
+from trainables.permutations.tasks.ranking import NdcgCost, Scorer
 from trainables.permutations.tasks.searches import annealing, greedy_swaps, random_search
+from trainables.permutations.tasks.tour_searches import (
+    _Walk,
+    lin_kernighan,
+    local_search,
+    nearest_neighbour,
+    two_opt,
+)
 from trainables.permutations.tasks.toy import ToyCost
-from trainables.permutations.tasks.tsp import TourCost, load_instance, nearest_neighbour, two_opt
+from trainables.permutations.tasks.tsp import Tour, TourCost, load_instance
 from trainables.permutations.tsplib import read_tsplib
 
 F64 = torch.float64
@@ -112,7 +122,61 @@ class TestTours:
         again = torch.tensor(instance.distance)[found.order, found.order.roll(-1, -1)].sum(-1)
         assert torch.allclose(again, found.value)
         assert found.evaluations == 5000
-        assert nearest_neighbour(torch.tensor(instance.distance), 14) >= instance.optimum
+
+    @pytest.mark.parametrize("directed", [False, True])
+    def test_local_search_keeps_its_budget_and_finds_the_shortest_tour(self, directed):
+        distance = torch.randint(1, 100, (8, 8), generator=generator()).to(F64)
+        distance = (distance if directed else distance + distance.T).fill_diagonal_(0)
+        every = torch.cat([all_orderings(7), torch.full((5040, 1), 7)], 1)
+        lengths = distance[every, every.roll(-1, -1)].sum(-1)
+        starts = torch.stack([nearest_neighbour(distance, start) for start in range(4)])
+        found, tours = local_search(distance, starts, [600] * 4, generator())
+        assert found.tolist() == [lengths.min()] * 4
+        assert found.tolist() == distance[tours, tours.roll(-1, -1)].sum(-1).tolist()
+        few, same = local_search(distance, starts, [0] * 4, generator())
+        assert torch.equal(same, starts)
+        assert (few >= found).all()
+        assert two_opt(distance, 3000, 2, generator()).value.min() == lengths.min()
+        if (best := lin_kernighan(distance)) is not None:
+            assert float(distance[best, best.roll(-1)].sum()) == lengths.min()
+
+    def test_every_exchange_shortens_the_tour_by_what_it_says(self):
+        for directed in (False, True):
+            distance = torch.rand(30, 30, dtype=F64, generator=generator())
+            distance = distance if directed else distance + distance.T
+            walk = _Walk(distance, list(range(30)), 10_000, random.Random(0))
+            length, tour = float(distance.diagonal(1).sum() + distance[-1, 0]), torch.arange(30)
+            for step in range(300):
+                found = walk._improve(step % 30) if step % 10 else walk._kick()
+                tour = torch.tensor(walk.tour)
+                now = float(distance[tour, tour.roll(-1)].sum())
+                change = 0.0 if found is None else found[0] * (1 if step % 10 else -1)
+                assert now == pytest.approx(length - change)
+                assert [walk.tour[place] for place in walk.place] == list(range(30))
+                length = now
+
+    def test_tours_with_a_direction(self, tmp_path):
+        distance = torch.rand(6, 6, dtype=F64, generator=generator())
+        cost = TourCost(distance)
+        order = all_orderings(5)[:20].unsqueeze(0)
+        soft, gradient = cost.relaxed(permutation_matrix(order, F64))
+        assert torch.allclose(soft, cost(order))
+        matrix = torch.rand(1, 2, 5, 5, dtype=F64, generator=generator()).requires_grad_()
+        value, gradient = cost.relaxed(matrix)
+        (wanted,) = torch.autograd.grad(value.sum(), matrix, create_graph=True)
+        assert torch.allclose(gradient, wanted)
+        direction = torch.rand(1, 2, 5, 5, dtype=F64, generator=generator())
+        (bent,) = torch.autograd.grad((wanted * direction).sum(), matrix)
+        assert torch.allclose(cost.bend(matrix.detach(), direction), bent)
+
+    def test_an_optimum_above_what_was_found_is_told(self):
+        instance = load_instance("burma14", data.load("tsp-sample"), 4000.0)
+        said = list(Tour(instance, 1, 1, LIKE).remarks(3323.0))
+        assert len(said) == 1
+        assert (
+            "burma14 of length 3323, below tsp.optimum = 4000, which is not the optimum: all gaps are wrong" in said[0]
+        )
+        assert not list(Tour(instance, 1, 1, LIKE).remarks(4000.0))
 
     def test_unknown_instances_are_listed(self):
         with pytest.raises(DataError, match=r"a280 is not in this data set; it has burma14, bayg29, berlin52"):
@@ -168,6 +232,11 @@ class TestTsplib:
         assert found.distance.tolist() == [[0, 1, 2], [1, 0, 3], [2, 3, 0]]
         assert (found.name, found.optimum) == ("tiny", None)
 
+    def test_distances_with_a_direction(self, tmp_path):
+        text = EXPLICIT.format(layout="FULL_MATRIX", numbers="-1 1 2 5 9999 3 4 6 0").replace(": TSP", ": ATSP")
+        found = read_tsplib(self.written(tmp_path, text)).distance
+        assert found.tolist() == [[0, 1, 2], [5, 0, 3], [4, 6, 0]]
+
     @pytest.mark.parametrize(
         ("text", "message"),
         [
@@ -178,10 +247,18 @@ class TestTsplib:
             (COORDINATES.format(kind="EUC_2D").replace("8.6", "eight"), "must hold numbers only"),
             (COORDINATES.format(kind="EUC_2D").replace("DIMENSION: 3", "DIMENSION: x"), "DIMENSION 'x'"),
             (COORDINATES.format(kind="EUC_2D").replace("DIMENSION: 3", "DIMENSION: 2"), "at least 3 cities"),
-            (COORDINATES.format(kind="EUC_2D").replace("TYPE: TSP", "TYPE: ATSP", 1), "found TYPE ATSP"),
+            (
+                COORDINATES.format(kind="EUC_2D").replace("TYPE: TSP", "TYPE: CVRP", 1),
+                "found TYPE CVRP",
+            ),
+            (COORDINATES.format(kind="EUC_2D").replace("TYPE: TSP", "TYPE: ATSP", 1), "found EUC_2D ; TYPE ATSP needs"),
+            (COORDINATES.format(kind="EUC_2D").partition("NODE")[0], "there is no NODE_COORD_SECTION, which EUC_2D"),
             (EXPLICIT.format(layout="UPPER_COL", numbers="1"), "FORMAT 'UPPER_COL'; supported: FULL_MATRIX"),
             (EXPLICIT.format(layout="UPPER_ROW", numbers="1 2"), "has 2 numbers; UPPER_ROW of DIMENSION 3 requires 3"),
-            (EXPLICIT.format(layout="FULL_MATRIX", numbers="0 1 2 1 0 3 2 4 0"), "not symmetric"),
+            (
+                EXPLICIT.format(layout="FULL_MATRIX", numbers="0 1 2 1 0 3 2 4 0"),
+                "not symmetric; distances with a direction",
+            ),
         ],
     )
     def test_broken_files(self, tmp_path, text, message):
@@ -425,9 +502,9 @@ class TestRanking:
                 if grades[i] > grades[j]:
                     change = abs((2 ** grades[i] - 2 ** grades[j]) * (disc[i] - disc[j])) / ideal
                     rank += change * math.log1p(math.exp(-(s[i] - s[j])))
-        assert float(listnet(scores, queries)) == pytest.approx(net / 2)
-        assert float(listmle(scores, queries)) == pytest.approx(mle / 2)
-        assert float(lambdarank(scores, queries)) == pytest.approx(rank / 2)
+        assert float(LOSSES["listnet"].of(scores, queries)) == pytest.approx(net / 2)
+        assert float(LOSSES["listmle"].of(scores, queries)) == pytest.approx(mle / 2)
+        assert float(LOSSES["lambdarank"].of(scores, queries)) == pytest.approx(rank / 2)
 
 
 class TestSearchesWithoutGradient:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from raybayes.errors import DataError
 from trainables.permutations.config.values import Values
-from trainables.permutations.tsplib import read_tsplib
+from trainables.permutations.tsplib import is_tsplib, read_tsplib
 
 _TABLE_SCORES = ("discrete_bic", "bdeu")
 _OWN_FILES = {"causal": (".parquet", ".csv"), "ranking": (".parquet", ".svm", ".libsvm")}
@@ -148,7 +148,7 @@ def _data(config: Values) -> str | None:
 
 
 def _tour(config: Values) -> str | None:
-    if config.task != "tsp" or not config.tsp.instance.endswith(".tsp"):
+    if config.task != "tsp" or not is_tsplib(config.tsp.instance):
         return None
     try:
         read_tsplib(Path(config.tsp.instance))

@@ -11,7 +11,7 @@ from trainables.permutations.config.estimators import ESTIMATORS
 _SEARCH = {"estimator": "rloo", "scale_by_std": True, "lr": 0.1}
 STARTS: dict[str, dict[str, Any]] = {
     "own": {**_SEARCH, "samples": 32},
-    "tsp": {**_SEARCH, "samples": 32},
+    "tsp": {**_SEARCH, "samples": 32, "descent": 0.5},
     "causal": {**_SEARCH, "samples": 128},
     "ranking": {**_SEARCH, "samples": 16, "lr": 0.02},
 }

@@ -110,7 +110,7 @@ class RankingValues(Group):
 class TourValues(Group):
     """A travelling salesman's problem."""
 
-    instance: str = Field("bayg29", description="Name in the data set, or the path of a TSPLIB file (*.tsp)")
+    instance: str = Field("bayg29", description="Name in the data set, or the path of a TSPLIB file (*.tsp, *.atsp)")
     optimum: float | None = Field(None, gt=0, description="Length of an optimal tour of a file, if known")
 
 

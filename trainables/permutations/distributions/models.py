@@ -97,7 +97,7 @@ class _PlackettLuceDraw:
         self._logits = theta.log_softmax(-1).unsqueeze(-2)
         self._noise = gumbel((theta.shape[0], samples, theta.shape[-1]), theta, generator)
         self.z = self._logits + self._noise
-        self.order = self.z.argsort(-1, descending=True)
+        self.order = self.z.argsort(dim=-1, descending=True, stable=True)
         self._placed = plackett_luce.Placed(self._logits, self.order)
 
     @functools.cached_property
@@ -227,7 +227,7 @@ class GaussianModel:
         shape = (theta.shape[0], samples, theta.shape[-1])
         noise = randn(shape, generator, theta.dtype).to(theta.device)
         z = theta.unsqueeze(1) + self._scale * noise
-        return _ReparameterisedDraw(z.argsort(-1, descending=True), z, noise / self._scale)
+        return _ReparameterisedDraw(z.argsort(dim=-1, descending=True, stable=True), z, noise / self._scale)
 
     def mode(self, theta: Tensor, generator: Source) -> Tensor:
         return PlackettLuce(theta).mode_at_random(generator)

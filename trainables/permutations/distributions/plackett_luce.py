@@ -249,14 +249,14 @@ class PlackettLuce(Distribution):
     def sample(self, sample_shape: Any = (), generator: torch.Generator | None = None) -> Tensor:
         """Orderings, sample_shape + batch + (n,), int64. Without a generator the global one is used, as in torch."""
         with torch.no_grad():
-            return self.perturbed(sample_shape, generator).argsort(-1, descending=True)
+            return self.perturbed(sample_shape, generator).argsort(dim=-1, descending=True, stable=True)
 
     def sample_top_k(self, k: int, sample_shape: Any = (), generator: torch.Generator | None = None) -> Tensor:
         """The first k places of orderings, sample_shape + batch + (k,)."""
         if not 1 <= k <= self.event_shape[0]:
             raise SpecError(f"found k = {k}; a prefix has 1 to {self.event_shape[0]} places.")
         with torch.no_grad():
-            return self.perturbed(sample_shape, generator).topk(k, -1).indices
+            return self.perturbed(sample_shape, generator).argsort(dim=-1, descending=True, stable=True)[..., :k]
 
     def posterior(self, value: Tensor, v: Tensor | None = None, generator: torch.Generator | None = None) -> Posterior:
         """Gumbels given the ordering `value` (..., n). `v` must be fresh: what made `value` would bias the result."""

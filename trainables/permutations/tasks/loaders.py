@@ -8,12 +8,14 @@ from torch import Tensor
 
 from raybayes.contract import Context, require_entries
 from trainables.permutations.config import Config, TaskName
+from trainables.permutations.queries import split_queries
 from trainables.permutations.tasks.causal.problem import Causal, own_rows, sachs, simulated
 from trainables.permutations.tasks.own import Own, own_cost
 from trainables.permutations.tasks.problem import Problem
-from trainables.permutations.tasks.ranking import Ranking, split_queries
+from trainables.permutations.tasks.ranking import Ranking
 from trainables.permutations.tasks.toy import Toy
 from trainables.permutations.tasks.tsp import Tour, load_instance
+from trainables.permutations.tsplib import is_tsplib
 
 
 def load_problem(config: Config, ctx: Context, like: Tensor) -> Problem:
@@ -49,8 +51,7 @@ def _ranking(config: Config, ctx: Context, like: Tensor) -> Problem:
 
 
 def _tour(config: Config, ctx: Context, like: Tensor) -> Problem:
-    is_file = config.tsp.instance.endswith(".tsp")
-    tables = None if is_file else ctx.data(config.dataset or "tsp-sample")
+    tables = None if is_tsplib(config.tsp.instance) else ctx.data(config.dataset or "tsp-sample")
     instance = load_instance(config.tsp.instance, tables, config.tsp.optimum)
     return Tour(instance, config.runs, config.restarts, like)
 

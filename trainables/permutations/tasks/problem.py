@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 import torch
 from torch import Tensor
 
 from trainables.permutations.costs import Cost
-from trainables.permutations.tasks.searches import Found, annealing, greedy_swaps, insertion_descent, random_search
+from trainables.permutations.descent import Evaluate, descend
+from trainables.permutations.tasks.searches import (
+    Found,
+    Moves,
+    annealing,
+    greedy_swaps,
+    insertion_descent,
+    random_search,
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ class Problem:
         cost: what is minimised.
         mask: (rows, n) booleans, False at padding; None without padding.
         device: where the cost's tensors are.
-        moves: annealing's neighbours: swaps of two items, or reversals of a segment.
+        moves: annealing's neighbours: swaps of two items, an item put elsewhere, or reversals of a segment.
     """
 
     n: int
@@ -92,7 +100,7 @@ class Problem:
     cost: Cost
     mask: Tensor | None = None
     device: torch.device = torch.device("cpu")
-    moves: Literal["swap", "reverse"] = "swap"
+    moves: Moves = "swap"
 
     def policy(
         self, shape: tuple[int, ...], scale: float, spread: float, like: Tensor, generator: torch.Generator
@@ -127,6 +135,17 @@ class Problem:
         learnt distribution draws (runs, S, n)."""
         return {}
 
+    def remarks(self, lowest: float) -> Iterable[str]:
+        """What to say after the last report, given the lowest cost of all runs."""
+        return ()
+
+    def descend(
+        self, evaluate: Evaluate, starts: Tensor, left: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The best cost (runs,) and order (runs, n) of a final search from each run's starts, most promising first
+        (runs, K, n), and the evaluations (runs,) that it made without `evaluate`; `left` (runs,) may be made."""
+        return *descend(evaluate, starts, left, generator), torch.zeros_like(left)
+
     def controls(self, budget: int, runs: int, generator: torch.Generator) -> Iterable[Control]:
         """Control methods with `budget` evaluations per run."""
         for name, found in self.searches(budget, generator):
@@ -138,7 +157,7 @@ class Problem:
         yield "random_search", random_search(cost, rows, budget, generator)
         yield "greedy_swaps", greedy_swaps(cost, rows, budget, generator)
         yield "annealing", annealing(cost, rows, budget, generator, self.moves)
-        yield "descent", insertion_descent(cost, rows, budget, generator, self.moves)
+        yield "descent", insertion_descent(cost, rows, budget, generator)
 
 
 class _OnItsDevice:

@@ -2,130 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
 from raybayes.errors import DataError
 from trainables.permutations.adam import Adam
 from trainables.permutations.config import RankingValues
-from trainables.permutations.distributions.plackett_luce import tail_logsumexp
+from trainables.permutations.losses import LOSSES
+from trainables.permutations.queries import PADDING, Queries, discounts, gains, ndcg
+from trainables.permutations.tasks import boosting
 from trainables.permutations.tasks.problem import Control, Policy, Problem
-
-PADDING = -1e4  # logit of an absent document: no Gumbel noise lifts it, and sums with it keep 12 digits
-
-
-@dataclass(frozen=True)
-class Queries:
-    """Documents by query, padded. Queries without a relevant document are dropped: all their rankings are equally good.
-
-    Args:
-        features: (Q, n, F).
-        relevance: (Q, n), 0 .. 4; 0 at padding.
-        mask: (Q, n), False at padding.
-    """
-
-    features: Tensor
-    relevance: Tensor
-    mask: Tensor
-
-    @classmethod
-    def of(cls, table: pa.Table, like: Tensor, length: int | None = None) -> Queries:
-        """From a table with query_id, relevance and features.
-
-        Raises:
-            DataError: no query has a relevant document, or two documents.
-        """
-        ids = table["query_id"].to_numpy(zero_copy_only=False)
-        grades = table["relevance"].to_numpy()
-        features = np.stack(table["features"].to_numpy())
-        groups = [np.flatnonzero(ids == query) for query in np.unique(ids)]
-        groups = [rows for rows in groups if grades[rows].max() > 0]
-        longest = max((len(rows) for rows in groups), default=0)
-        if longest < 2:
-            raise DataError(
-                "no query has a relevant document and a second document to rank it against; check the table."
-            )
-        n = length or longest
-        mask = torch.zeros(len(groups), n, dtype=torch.bool)
-        relevance = torch.zeros(len(groups), n, dtype=torch.float64)
-        padded = torch.zeros(len(groups), n, features.shape[1], dtype=torch.float64)
-        for query, rows in enumerate(groups):
-            mask[query, : len(rows)] = True
-            relevance[query, : len(rows)] = torch.from_numpy(grades[rows].astype(np.float64))
-            padded[query, : len(rows)] = torch.from_numpy(features[rows].astype(np.float64))
-        return cls(padded.to(like), relevance.to(like), mask.to(like.device))
-
-    def __len__(self) -> int:
-        return len(self.mask)
-
-
-def split_queries(tables: Mapping[str, pa.Table]) -> Mapping[str, pa.Table]:
-    """Tables `train` and `test`. A user's file without splits gives every fifth query, drawn at random, to the test.
-
-    Raises:
-        DataError: splits of other names, columns that are missing, grades below 0, fewer than 5 queries.
-    """
-    if set(tables) != {"all"}:
-        if not {"train", "test"} <= set(tables):
-            raise DataError(f"found the splits {', '.join(tables)}; ranking needs train and test.")
-        return {name: document_table(tables[name]) for name in ("train", "test")}
-    table = document_table(tables["all"])
-    queries = np.unique(table["query_id"].to_numpy(zero_copy_only=False))
-    if len(queries) < 5:
-        raise DataError(f"found {len(queries)} queries; a test set needs at least 5, or splits train and test.")
-    held = np.random.default_rng(0).permutation(queries)[: len(queries) // 5]
-    test = np.isin(table["query_id"].to_numpy(zero_copy_only=False), held)
-    return {"train": table.filter(pa.array(~test)), "test": table.filter(pa.array(test))}
-
-
-def document_table(table: pa.Table) -> pa.Table:
-    """query_id, relevance, features; other numeric columns become the features where there is no column `features`."""
-    if missing := [name for name in ("query_id", "relevance") if name not in table.column_names]:
-        raise DataError(f"there is no column {missing[0]}; ranking needs query_id, relevance and features, or a column"
-                        f" for each feature; found {', '.join(table.column_names)}.")  # fmt: skip
-    grades = table["relevance"]
-    if grades.null_count or not (pa.types.is_integer(grades.type) or pa.types.is_floating(grades.type)):
-        raise DataError("relevance must be a number of 0 or more in every row.")
-    lowest = pc.min(grades).as_py()
-    if lowest is None or not math.isfinite(lowest) or lowest < 0 or pc.max(grades).as_py() > 31:
-        raise DataError(f"found a grade of {lowest} to {pc.max(grades).as_py()}; grades are 0 (irrelevant) to 31.")
-    if "features" in table.column_names:
-        return table.select(["query_id", "relevance", "features"])
-    names = [name for name in table.column_names if name not in ("query_id", "relevance")]
-    numeric = [n for n in names if pa.types.is_integer(table[n].type) or pa.types.is_floating(table[n].type)]
-    if text := [name for name in names if name not in numeric]:
-        raise DataError(f"the columns {', '.join(text)} are no numbers; remove them.")
-    if not numeric or any(table[name].null_count for name in numeric):
-        raise DataError("found no feature column, or empty cells in one; fill them, or give a column features.")
-    values = np.stack([table[name].to_numpy().astype(np.float64) for name in numeric], 1)
-    return pa.table({"query_id": table["query_id"], "relevance": grades, "features": list(values)})
-
-
-def gains(relevance: Tensor) -> Tensor:
-    """2^grade - 1."""
-    return 2.0**relevance - 1
-
-
-def discounts(n: int, k: int, like: Tensor) -> Tensor:
-    """1 / log2(rank + 1) for the first k ranks, 0 after."""
-    ranks = torch.arange(1, n + 1, dtype=like.dtype, device=like.device)
-    return torch.where(ranks <= k, 1 / torch.log2(ranks + 1), torch.zeros_like(ranks))
-
-
-def ndcg(order: Tensor, relevance: Tensor, k: int) -> Tensor:
-    """NDCG@k (...) of orders (..., n) with relevance (..., n); Järvelin, Kekäläinen 2002, exponential gain."""
-    gain = gains(relevance)
-    discount = discounts(order.shape[-1], k, relevance)
-    ideal = (gain.sort(-1, descending=True).values * discount).sum(-1)
-    return (gain.expand(order.shape).gather(-1, order) * discount).sum(-1) / ideal
 
 
 class NdcgCost:
@@ -197,39 +87,6 @@ class Scorer:
         return list(torch.autograd.grad(theta, self._weights, gradient / len(self._queries)))
 
 
-def listnet(scores: Tensor, queries: Queries) -> Tensor:
-    """Cross-entropy of the top-one probabilities of relevance and score (Cao et al. 2007), mean over queries."""
-    target = torch.where(queries.mask, queries.relevance, PADDING).softmax(-1)
-    return -(target * scores.log_softmax(-1)).sum(-1).mean(-1).sum()
-
-
-def listmle(scores: Tensor, queries: Queries) -> Tensor:
-    """Minus the Plackett-Luce log-probability of an ideal order (Xia et al. 2008); ties keep the table's order."""
-    order = torch.where(queries.mask, queries.relevance, -1.0).argsort(dim=-1, descending=True, stable=True)
-    permuted = scores.gather(-1, order.expand_as(scores))
-    present = queries.mask.gather(-1, order)
-    return -((permuted - tail_logsumexp(permuted)) * present).sum(-1).mean(-1).sum()
-
-
-def lambdarank(scores: Tensor, queries: Queries) -> Tensor:
-    """Pairwise logistic loss weighted by |change of NDCG| of the swap (Burges 2010, LambdaRank)."""
-    rank = scores.detach().argsort(dim=-1, descending=True, stable=True).argsort(-1) + 1
-    discount = 1 / torch.log2(rank.to(scores.dtype) + 1)
-    gain = gains(queries.relevance)
-    ideal = (gain.sort(-1, descending=True).values * discounts(gain.shape[-1], gain.shape[-1], gain)).sum(-1)
-    change = (gain.unsqueeze(-1) - gain.unsqueeze(-2)) * (discount.unsqueeze(-1) - discount.unsqueeze(-2))
-    better = queries.relevance.unsqueeze(-1) > queries.relevance.unsqueeze(-2)
-    pairs = better & queries.mask.unsqueeze(-2) & queries.mask.unsqueeze(-1)
-    margin = scores.unsqueeze(-1) - scores.unsqueeze(-2)
-    loss = torch.nn.functional.softplus(-margin) * change.abs() / ideal[:, None, None]
-    return (loss * pairs).sum((-1, -2)).mean(-1).sum()
-
-
-SURROGATES: dict[str, Callable[[Tensor, Queries], Tensor]] = {
-    "listnet": listnet, "listmle": listmle, "lambdarank": lambdarank,
-}  # fmt: skip
-
-
 class Ranking(Problem):
     """All training queries, for `runs` scorers; row = run · Q + query.
 
@@ -274,11 +131,16 @@ class Ranking(Problem):
         order = random.masked_fill(~self._test.mask, -1.0).argsort(-1, descending=True)
         for k in (5, 10):
             yield Control("random_order", ndcg(order, self._test.relevance, k).mean(1).cpu(), f"ndcg{k}", 0)
-        for name, loss in SURROGATES.items():
-            scorer = Scorer(self._train, runs, self._config.hidden, 0.0, generator)
+        if (scores := boosting.scores(self._train, self._test)) is not None:
+            order = scores.argsort(dim=-1, descending=True, stable=True)
+            for k in (5, 10):
+                yield Control("lightgbm", ndcg(order, self._test.relevance.cpu(), k).unsqueeze(0), f"ndcg{k}", 0)
+        several = runs if self._config.hidden else 1  # a linear score starts at 0: all runs would be the same
+        for name, loss in LOSSES.items():
+            scorer = Scorer(self._train, several, self._config.hidden, 0.0, generator)
             adam = Adam(scorer.parameters(), self._config.weight_decay)
             for _ in range(self._updates):
-                value = loss(scorer.scores(self._train), self._train)
+                value = loss.of(scorer.scores(self._train), self._train)
                 adam.step(list(torch.autograd.grad(value, scorer.parameters())), self._lr)
             for k in (5, 10):
                 yield Control(name, self._test_ndcg(scorer, k).cpu(), f"ndcg{k}", 0)

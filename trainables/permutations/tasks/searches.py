@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, assert_never
 
 import torch
 from torch import Tensor
 
 from trainables.permutations.costs import Cost
-from trainables.permutations.descent import Moves, descend
+from trainables.permutations.descent import descend
 
+Moves = Literal["swap", "insert", "reverse"]
 BLOCK = 256  # orders evaluated together by random search; moves of annealing that are drawn together
 
 
@@ -79,14 +80,14 @@ def greedy_swaps(cost: Cost, runs: int, budget: int, generator: torch.Generator)
     return Found(best, best_order, used)
 
 
-def insertion_descent(cost: Cost, runs: int, budget: int, generator: torch.Generator, moves: Moves = "swap") -> Found:
-    """Descent by insertions and swaps (tours: and reversals) from random orders, again and again."""
+def insertion_descent(cost: Cost, runs: int, budget: int, generator: torch.Generator) -> Found:
+    """Descent by insertions and swaps from random orders, again and again."""
 
     def evaluate(order: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
         return cost(order), torch.ones(order.shape[:-1], dtype=torch.bool)
 
     left = torch.full((runs,), budget)
-    value, order = descend(evaluate, _random_orders(runs, 1, cost.n, generator), left, generator, moves, kicks=None)
+    value, order = descend(evaluate, _random_orders(runs, 1, cost.n, generator), left, generator, kicks=None)
     return Found(value, order, budget)
 
 
@@ -119,13 +120,12 @@ def best_order_score(cost: Cost, runs: int, budget: int, generator: torch.Genera
     return Found(best, best_order, budget // n * n)
 
 
-def annealing(
-    cost: Cost, runs: int, budget: int, generator: torch.Generator, moves: Literal["swap", "reverse"] = "swap"
-) -> Found:
+def annealing(cost: Cost, runs: int, budget: int, generator: torch.Generator, moves: Moves = "swap") -> Found:
     """Simulated annealing: one chain per run, geometric cooling from the spread of random orders to 1/1000 of it.
 
     Args:
-        moves: "swap" exchanges two items; "reverse" reverses a segment (the 2-opt move of tours).
+        moves: "swap" exchanges two items; "reverse" reverses a segment (the 2-opt move of tours); "insert" puts an item
+            elsewhere, for tours whose distances have a direction.
 
     References:
         Kirkpatrick, Gelatt, Vecchi, Optimization by simulated annealing, Science 1983.
@@ -155,11 +155,21 @@ def annealing(
     return Found(best, best_order, probe.shape[1] + steps)
 
 
-def _moves(count: int, runs: int, n: int, moves: str, generator: torch.Generator) -> Tensor:
+def _moves(count: int, runs: int, n: int, moves: Moves, generator: torch.Generator) -> Tensor:
     """(count, runs, n): the place that each place of the new order takes its item from."""
     pair = torch.rand(count, runs, n, generator=generator).topk(2, -1).indices.sort(-1).values
     low, high = pair[..., :1], pair[..., 1:]
     places = torch.arange(n)
-    if moves == "reverse":
-        return torch.where((places >= low) & (places <= high), low + high - places, places)
-    return torch.where(places == low, high, torch.where(places == high, low, places))
+    inside = (places >= low) & (places <= high)
+    match moves:
+        case "reverse":
+            return torch.where(inside, low + high - places, places)
+        case "insert":
+            forward = torch.rand(count, runs, 1, generator=generator) < 0.5
+            shifted = torch.where(forward, torch.where(places == high, low, places + 1),
+                                  torch.where(places == low, high, places - 1))  # fmt: skip
+            return torch.where(inside, shifted, places)
+        case "swap":
+            return torch.where(places == low, high, torch.where(places == high, low, places))
+        case _ as unknown:
+            assert_never(unknown)

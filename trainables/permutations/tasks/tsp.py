@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from raybayes.errors import DataError
+from trainables.permutations.descent import Evaluate
 from trainables.permutations.tasks.problem import Control, Problem
 from trainables.permutations.tasks.searches import Found
-from trainables.permutations.tsplib import Instance, read_tsplib
+from trainables.permutations.tasks.tour_searches import lin_kernighan, local_search, nearest_neighbour, two_opt
+from trainables.permutations.tsplib import Instance, is_tsplib, read_tsplib
 
 
 class TourCost:
@@ -24,31 +26,37 @@ class TourCost:
     after the last place.
 
     Args:
-        distance: (n + 1, n + 1), symmetric.
+        distance: (n + 1, n + 1), from row to column.
     """
 
     def __init__(self, distance: Tensor) -> None:
         self.n = distance.shape[0] - 1
         self.distance = distance
-        self._inner, self._home = distance[:-1, :-1], distance[-1, :-1]
+        self._inner, self._out, self._home = distance[:-1, :-1], distance[-1, :-1], distance[:-1, -1]
+        self._symmetric = torch.equal(distance, distance.T)
 
     def __call__(self, order: Tensor) -> Tensor:
         legs = self.distance[order[..., :-1], order[..., 1:]].sum(-1)
-        return legs + self._home[order[..., 0]] + self._home[order[..., -1]]
+        return legs + self._out[order[..., 0]] + self._home[order[..., -1]]
 
     def relaxed(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
         onward = matrix @ self._inner  # row i: distances from place i's city to every city
         legs = (onward[..., :-1, :] * matrix[..., 1:, :]).sum((-1, -2))
-        ends = ((matrix[..., 0, :] + matrix[..., -1, :]) * self._home).sum(-1)
-        home = self._home.expand_as(onward[..., :1, :])
-        after = torch.cat([onward[..., 1:, :], home], -2)
-        before = torch.cat([home, onward[..., :-1, :]], -2)
+        ends = (matrix[..., 0, :] * self._out + matrix[..., -1, :] * self._home).sum(-1)
+        after = torch.cat([self._backward(matrix, onward)[..., 1:, :], self._home.expand_as(onward[..., :1, :])], -2)
+        before = torch.cat([self._out.expand_as(onward[..., :1, :]), onward[..., :-1, :]], -2)
         return legs + ends, after + before
+
+    def _backward(self, matrix: Tensor, onward: Tensor) -> Tensor:
+        """Row i: distances from every city to place i's."""
+        return onward if self._symmetric else matrix @ self._inner.T
 
     def bend(self, matrix: Tensor, direction: Tensor) -> Tensor:
         onward = direction @ self._inner
         none = torch.zeros_like(onward[..., :1, :])
-        return torch.cat([onward[..., 1:, :], none], -2) + torch.cat([none, onward[..., :-1, :]], -2)
+        return torch.cat([self._backward(direction, onward)[..., 1:, :], none], -2) + torch.cat(
+            [none, onward[..., :-1, :]], -2
+        )
 
 
 def load_instance(name: str, tables: Mapping[str, pa.Table] | None, optimum: float | None) -> Instance:
@@ -57,7 +65,7 @@ def load_instance(name: str, tables: Mapping[str, pa.Table] | None, optimum: flo
     Raises:
         DataError: neither exists; lists the names.
     """
-    if name.endswith(".tsp"):
+    if is_tsplib(name):
         found = read_tsplib(Path(name))
         return dataclasses.replace(found, optimum=optimum)
     assert tables is not None
@@ -66,7 +74,7 @@ def load_instance(name: str, tables: Mapping[str, pa.Table] | None, optimum: flo
     if name not in names:
         raise DataError(
             f"tsp.instance = {name} is not in this data set; it has {', '.join(names)}; or give the path of a"
-            f" .tsp file."
+            f" .tsp or .atsp file."
         )
     row = table.slice(names.index(name), 1).to_pylist()[0]
     distance = torch.tensor(row["distance"], dtype=torch.float64).reshape(row["cities"], row["cities"])
@@ -76,61 +84,6 @@ def load_instance(name: str, tables: Mapping[str, pa.Table] | None, optimum: flo
     return Instance(name, distance.numpy(), optimum or float(row["optimum"]), points, row["tour"])
 
 
-def two_opt(distance: Tensor, budget: int, runs: int, generator: torch.Generator) -> Found:
-    """2-opt from random tours, restarted until the budget is spent.
-
-    Exchanges are tried in random order, n at a time, and the best of those is made if it helps; each tried exchange
-    counts as one evaluation, although it costs four look-ups instead of n.
-    """
-    n = len(distance)
-    best = torch.full((runs,), torch.inf, dtype=torch.float64)
-    orders = torch.zeros(runs, n, dtype=torch.long)
-    low, high = torch.triu_indices(n, n, 1)
-    low, high = low[(high - low < n - 1)], high[(high - low < n - 1)]  # reversing the whole tour changes nothing
-    for run in range(runs):
-        used = 0
-        while used + 1 <= budget:
-            tour = torch.rand(n, generator=generator).argsort()
-            used += 1
-            fruitless = 0
-            while fruitless < len(low) and used < budget:
-                shuffled = torch.rand(len(low), generator=generator).argsort()
-                for block in shuffled.split(n):
-                    part = block[: budget - used]
-                    if len(part) == 0 or fruitless >= len(low):
-                        break
-                    used += len(part)
-                    fruitless = 0 if _exchange(tour, distance, low[part], high[part]) else fruitless + len(part)
-            length = float(distance[tour, tour.roll(-1)].sum())
-            if length < best[run]:
-                best[run], orders[run] = length, tour
-    return Found(best, orders, budget)
-
-
-def _exchange(tour: Tensor, distance: Tensor, low: Tensor, high: Tensor) -> bool:
-    """Reverse, in place, the segment low .. high that shortens the tour most; returns whether there was one."""
-    a, b, c, d = tour[low - 1], tour[low], tour[high], tour[(high + 1) % len(tour)]
-    value, where = (distance[a, b] + distance[c, d] - distance[a, c] - distance[b, d]).max(0)
-    if value <= 1e-9:
-        return False
-    i, j = int(low[where]), int(high[where])
-    tour[i : j + 1] = tour[i : j + 1].flip(0)
-    return True
-
-
-def nearest_neighbour(distance: Tensor, starts: int) -> float:
-    """The shortest of the greedy tours from the first `starts` cities."""
-    best = float("inf")
-    for start in range(min(starts, len(distance))):
-        left, tour = set(range(len(distance))) - {start}, [start]
-        while left:
-            tour.append(min(left, key=lambda city: float(distance[tour[-1], city])))
-            left.remove(tour[-1])
-        cities = torch.tensor(tour)
-        best = min(best, float(distance[cities, cities.roll(-1)].sum()))
-    return best
-
-
 class Tour(Problem):
     """One instance, for `runs` runs."""
 
@@ -138,7 +91,9 @@ class Tour(Problem):
         self.instance, self.restarts = instance, restarts
         self._distance = torch.as_tensor(instance.distance, dtype=like.dtype, device=like.device)
         self.cost: TourCost = TourCost(self._distance)
-        self.n, self.rows, self.device, self.moves = self.cost.n, runs * restarts, like.device, "reverse"
+        self.n, self.rows, self.device = self.cost.n, runs * restarts, like.device
+        self.moves = "reverse" if torch.equal(self._distance, self._distance.T) else "insert"
+        self._exact = torch.as_tensor(instance.distance, dtype=torch.float64)
 
     def gap(self, length: Tensor) -> Tensor:
         """100 (L / optimum - 1), in %."""
@@ -148,13 +103,7 @@ class Tour(Problem):
     def measure(self, best: Tensor, mode: Tensor, theta: Tensor, last: bool = False) -> Mapping[str, Tensor]:
         if self.instance.optimum is None:
             return {}
-        length = self.cost(best.unsqueeze(1)).squeeze(1)
-        if last and float(length.min()) < self.instance.optimum - 1e-6:
-            raise DataError(
-                f"found a tour of {self.instance.name} of length {float(length.min()):.10g}, below tsp.optimum ="
-                f" {self.instance.optimum:g}; that is not the optimum: correct it or leave it out."
-            )
-        gap = self.gap(length)
+        gap = self.gap(self.cost(best.unsqueeze(1)).squeeze(1))
         return {"gap": gap, "gap_best": gap.min().reshape(1)}
 
     def pictures(self, best: Tensor, order: Tensor, draws: Tensor) -> Mapping[str, pa.Table]:
@@ -171,14 +120,45 @@ class Tour(Problem):
         ]  # fmt: skip
         return {"tour": pa.Table.from_pylist(rows)}
 
+    def remarks(self, lowest: float) -> Iterable[str]:
+        """That the optimum, which every gap is relative to, is none."""
+        if self.instance.optimum is not None and lowest < self.instance.optimum * (1 - 1e-6):
+            yield (
+                f"found a tour of {self.instance.name} of length {lowest:.10g}, below tsp.optimum ="
+                f" {self.instance.optimum:.10g}, which is not the optimum: all gaps are wrong;"
+                f" correct it or leave it out."
+            )
+
+    def descend(
+        self, evaluate: Evaluate, starts: Tensor, left: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Iterated 2-opt and Or-opt from the best tour of each run."""
+        home = torch.full((len(starts), 1), self.n)
+        length, tours = local_search(self._exact, torch.cat([starts[:, 0], home], 1), left.tolist(), generator)
+        return length, self._opened(tours), left
+
+    def _opened(self, tours: Tensor) -> Tensor:
+        """Orders (R, n) of the free cities in the direction of tours (R, n + 1)."""
+        ahead = (tours == self.n).int().argmax(-1, keepdim=True) + 1 + torch.arange(self.n)
+        return tours.gather(-1, ahead % (self.n + 1))
+
     def controls(self, budget: int, runs: int, generator: torch.Generator) -> Iterable[Control]:
-        cpu = self._distance.cpu().double()
-        found = list(super().controls(budget, runs, generator))
-        tours = two_opt(cpu, budget, runs, generator)
+        distance, found = self._exact, list(super().controls(budget, runs, generator))
+        tours = two_opt(distance, budget, runs, generator)
         found.append(Control("two_opt", tours.value, "cost", tours.evaluations))
-        greedy = torch.tensor([nearest_neighbour(cpu, budget)])
-        found.append(Control("nearest_neighbour", greedy, "cost", min(budget, len(cpu))))
+        greedy = torch.stack([nearest_neighbour(distance, start) for start in range(min(budget, self.n + 1))])
+        lengths = distance[greedy, greedy.roll(-1, -1)].sum(-1)
+        found.append(Control("nearest_neighbour", lengths.min().reshape(1), "cost", len(greedy)))
+        starts = greedy[torch.randint(len(greedy), (runs,), generator=generator)]
+        searched, _ = local_search(distance, starts, [budget - 1] * runs, generator)
+        found.append(Control("local_search", searched, "cost", budget))
+        if (best := lin_kernighan(distance)) is not None:
+            found.append(Control("lkh", distance[best, best.roll(-1)].sum().reshape(1), "cost", 0))
         for control in found:
             yield control
             if self.instance.optimum is not None:
                 yield Control(control.name, self.gap(control.value), "gap", control.evaluations)
+
+    def searches(self, budget: int, generator: torch.Generator) -> Iterable[tuple[str, Found]]:
+        """Without the descent by insertions and swaps: `local_search` is that of tours."""
+        return (named for named in super().searches(budget, generator) if named[0] != "descent")

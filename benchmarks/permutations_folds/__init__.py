@@ -1,0 +1,1 @@
+"""Rankings by gradients of NDCG beside LightGBM and surrogate losses, five folds."""
