@@ -66,8 +66,10 @@ def test_a_killed_sweep_of_a_script_resumes_above_its_first_epoch(tmp_path, monk
     assert resumed
     assert max(resumed) > 1
     steps = rb.open_sweep("runs/s").reports.to_pylist()
-    for trial in (0, 1):
-        assert [row["epoch"] for row in steps if row["trial"] == trial] == list(range(1, 13))
+    for trial in (0, 1):  # what was reported within the last seconds before the kill may be missing, nothing is twice
+        epochs = [row["epoch"] for row in steps if row["trial"] == trial]
+        assert epochs == sorted(set(epochs))
+        assert epochs[-1] == 12
     assert of_folder(script) == []
 
 
