@@ -29,7 +29,7 @@ from raybayes.errors import (
 )
 
 if TYPE_CHECKING:
-    from raybayes.api import Sweep, confirm, extend, open_sweep, resume, sweep, train
+    from raybayes.api import Sweep, confirm, extend, import_trials, open_sweep, resume, sweep, train
     from raybayes.contract import Command, Context, Findings, Fusion, Metric, Project, Rescore, Stop
     from raybayes.search.progress import Progress
     from raybayes.space import Choice, Float, Int, Space
@@ -69,6 +69,7 @@ __all__ = [
     "current_trial",
     "epochs",
     "extend",
+    "import_trials",
     "open_sweep",
     "report",
     "resume",
@@ -78,7 +79,7 @@ __all__ = [
     "train",
 ]
 _HOMES = {
-    "raybayes.api": ("Sweep", "confirm", "extend", "open_sweep", "resume", "sweep", "train"),
+    "raybayes.api": ("Sweep", "confirm", "extend", "import_trials", "open_sweep", "resume", "sweep", "train"),
     "raybayes.contract": ("Command", "Context", "Findings", "Fusion", "Metric", "Project", "Rescore", "Stop"),
     "raybayes.search.progress": ("Progress",),
     "raybayes.space": ("Choice", "Float", "Int", "Space"),

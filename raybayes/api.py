@@ -16,6 +16,7 @@ from raybayes.clock import WALL
 from raybayes.errors import SpecError
 from raybayes.reporting.watching import watching
 from raybayes.search.progress import Watch
+from raybayes.spec.component import Component
 from raybayes.spec.options import OPTIONS, Path, options_at, require_known
 from raybayes.spec.reading import parse_confirm
 from raybayes.spec.signatures import (
@@ -31,9 +32,11 @@ from raybayes.spec.validation import build
 from raybayes.sweeps import confirmation
 from raybayes.sweeps.code import require_same_code, stamp_of
 from raybayes.sweeps.execution import Executor, run
+from raybayes.sweeps.importing import import_as
 from raybayes.sweeps.own import Trainable, own_training, stored_training
 from raybayes.sweeps.preparation import Prepared, prepare_resume, prepare_start
 from raybayes.sweeps.results import SweepResult
+from raybayes.sweeps.retrying import failed_trials
 from raybayes.sweeps.trust import require_trusted
 from raybayes.training.own import OwnTraining
 
@@ -162,12 +165,41 @@ def _execute(
     """One burst, and the confirmation that the spec asks for once every trial is finished."""
     last, spec = run(prepared, executor, watch, until, stamp), prepared.spec
     found = Sweep(prepared.layout.storage.display)
-    if spec.confirm is None or sum(last.states.values()) < last.wanted:  # the time budget was up before
+    over = last.stopped or sum(last.states.values()) >= last.wanted
+    if spec.confirm is None or not over:  # the time budget was up before
         return found
     top, repeats = parse_confirm(spec.confirm)
     changes = {"concurrency": spec.concurrency}
     confirmation.confirm(found, top, repeats, changes, executor, watch, until, prepared.training)
     return Sweep(found.path)
+
+
+@takes("sweep")
+def import_trials(
+    source: Path,
+    project: Trainable | None = None,
+    *,
+    study: str | None = None,
+    skip_misfits: bool = False,
+    Config: type[BaseModel] | None = None,
+    **options: Unpack[SweepOptions],
+) -> Sweep:
+    """Make a sweep of finished trials from elsewhere: shown, reported, extended and learnt from as any other.
+
+    Args:
+        source: a CSV or Parquet file with a column per parameter and objective, or the URL of an Optuna storage such as
+            "sqlite:///old.db".
+        project: as in `sweep`; None: a training that is not at hand, of which `space` and `objective` are given.
+        study: the name of the study in the storage, if it has several.
+        skip_misfits: leave out the rows that do not fit, instead of refusing them all.
+        Config: as in `sweep`.
+        options: see below; what is a matter of a burst holds for later bursts.
+
+    Raises:
+        SpecError: a column or the study does not fit, or rows do not: each with row, column, value and range.
+        DataError: the file cannot be read.
+    """
+    return Sweep(import_as(source, project, study, skip_misfits, options, Config).path)
 
 
 def open_sweep(path: Path) -> Sweep:
@@ -180,6 +212,7 @@ def resume(
     path: Path,
     *,
     train: Callable[..., Any] | None = None,
+    sampler: object = None,
     watch: Watch | bool = True,
     **options: Unpack[ResumeOptions],
 ) -> Sweep:
@@ -188,6 +221,7 @@ def resume(
     Args:
         path: the sweep's folder or URI.
         train: the function of a sweep that was begun with one, which is not stored with it.
+        sampler: the same for a sampler object.
         watch: True shows the progress: below a notebook's cell, else on the terminal; False shows nothing; a function
             is called with it about twice a second.
         options: what changes from now on; what is not given stays as it was. See below.
@@ -197,15 +231,17 @@ def resume(
         ResourceError: a trial needs more than the machines have.
     """
     changes, executor, walltime = _apart(options)
-    code_changed = changes.pop("code_changed", False)
+    retry = OPTIONS["retry_failed"].value(changes.pop("retry_failed", False))
+    code_changed = changes.pop("code_changed", False) or bool(retry)  # the mended mistake was in the code, as a rule
     until, found = _deadline(walltime), SweepResult(path)
     require_trusted(found, changes.pop("allow_import", None))
     with watching(watch, found.path) as shown:
         training = stored_training(found, train)
         if found.spec.kind == "confirm":
-            require_known("confirm", changes)
+            require_known("confirm", [*changes, *(["retry_failed"] if retry else [])])
             return Sweep(confirmation.resume_stage(found, changes, executor, shown, until, training))
-        prepared = prepare_resume(_changed(found, changes), found, training)
+        prepared = prepare_resume(_changed(found, changes, sampler), found, training)
+        prepared = replace(prepared, reopened=failed_trials(found, retry))
         stamp = stamp_of(prepared)
         if not code_changed:
             require_same_code(prepared.layout, stamp, found.path)
@@ -218,6 +254,7 @@ def extend(
     trials: int,
     *,
     train: Callable[..., Any] | None = None,
+    sampler: object = None,
     watch: Watch | bool = True,
     **options: Unpack[ExtendOptions],
 ) -> Sweep:
@@ -226,14 +263,15 @@ def extend(
     Args:
         path: the sweep's folder or URI.
         trials: how many more.
-        train: as in `resume`.
+        train, sampler: as in `resume`.
         watch: True shows the progress: below a notebook's cell, else on the terminal; False shows nothing; a function
             is called with it about twice a second.
         options: as in `resume`.
     """
     if trials < 1:
         raise SpecError(f"trials: found {trials}; extend by 1 or more.")
-    return resume(path, train=train, trials=SweepResult(path).spec.trials + trials, watch=watch, **options)
+    wanted = SweepResult(path).spec.trials + trials
+    return resume(path, train=train, sampler=sampler, trials=wanted, watch=watch, **options)
 
 
 @takes("confirm")
@@ -289,7 +327,7 @@ def _apart(options: Mapping[str, Any]) -> tuple[dict[str, Any], Executor, Any]:
     return stored, executor, stored.pop("walltime", None)
 
 
-def _changed(found: SweepResult, changes: Mapping[str, Any]) -> SweepSpec:
+def _changed(found: SweepResult, changes: Mapping[str, Any], sampler: object) -> SweepSpec:
     if found.spec.kind == "replay":
         raise SpecError(f"{found.path} was simulated; call rb.simulate again with the same function to resume it.")
     allowed = [option.name for option in options_at("resume") if option.stored]
@@ -300,8 +338,25 @@ def _changed(found: SweepResult, changes: Mapping[str, Any]) -> SweepSpec:
                 f"a new sweep for it. resume can change: {', '.join(allowed)}."
             )
     old = found.spec.model_dump()
+    if sampler is not None:
+        again, stored = Component.parse(sampler), found.spec.sampler
+        if (again.name, again.options) != (stored.name, stored.options):
+            raise SpecError(f"sampler: {found.path} draws with {stored}; give it again, or leave sampler out.")
+        old["sampler"] = again
     fixed = {**old["fixed_params"], **(changes.get("fixed_params") or {})}
     return build(SweepSpec, {**old, **changes, "fixed_params": fixed}, f"resume {found.path}")
 
 
-__all__ = ["Executor", "Sweep", "Watch", "confirm", "extend", "open_sweep", "resume", "start", "sweep", "train"]
+__all__ = [
+    "Executor",
+    "Sweep",
+    "Watch",
+    "confirm",
+    "extend",
+    "import_trials",
+    "open_sweep",
+    "resume",
+    "start",
+    "sweep",
+    "train",
+]

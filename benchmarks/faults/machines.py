@@ -86,4 +86,4 @@ def tmp_full(folder: Path, rng: random.Random) -> Damage:
 def _done(process: subprocess.Popen[str]) -> None:
     _, errors = process.communicate(timeout=sweeps.WAIT_S)
     if process.returncode != 0:
-        raise RuntimeError(f"{process.args} ended with {process.returncode}: {errors}")
+        raise RuntimeError(f"{process.args!r} ended with {process.returncode}: {errors}")

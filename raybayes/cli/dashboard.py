@@ -1,4 +1,4 @@
-"""`raybayes dashboard`: a sweep in a browser."""
+"""`raybayes dashboard`: a sweep, or all of a storage, in a browser."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import typer
 
 
 def dashboard(
-    path: Annotated[str, typer.Argument(help="Folder or URI of a sweep.")],
+    path: Annotated[str, typer.Argument(help="Folder or URI of a sweep, or of a storage with many.")],
     port: Annotated[int, typer.Option(help="Port to serve on; 0 chooses a free one.")] = 8080,
     host: Annotated[
         str, typer.Option(help="Address to serve on; 0.0.0.0 accepts connections from the whole network.")
     ] = "127.0.0.1",
     browser: Annotated[bool, typer.Option("--browser", help="Open a browser on this machine.")] = False,
 ) -> int:
-    """Serve Optuna's dashboard, the report and the figures of a sweep, to who has the token that it prints.
+    """Serve Optuna's dashboard, report and figures of a sweep, or of a whole storage, to who has the token it prints.
 
     It only reads; Ctrl-C stops it.
     """
-    from raybayes.sweeps.dashboard import Site, serve
+    from raybayes.sweeps.dashboard import serve, site_of
 
     token = secrets.token_urlsafe(24)
-    with serve(Site(path), host, port, token) as server:
+    with serve(site_of(path), host, port, token) as server:
         taken = server.server_port
         for line in announcement(path, host, taken, token):
             print(line, flush=True)

@@ -8,6 +8,7 @@ from raybayes.cli.printing import console, plain_table, print_json
 from raybayes.engine.on_ray.connect import connect, count_slots, require_fit, this_machine
 from raybayes.search.preview import preview_configurations
 from raybayes.spec.sweep_spec import SweepSpec
+from raybayes.sweeps.estimate import describe_estimate
 from raybayes.sweeps.preparation import prepare
 from raybayes.training.own import OwnTraining
 
@@ -32,6 +33,8 @@ def print_plan(spec: SweepSpec, as_json: bool, training: OwnTraining | None = No
         "sampler": str(spec.sampler),
         "scheduler": str(spec.scheduler),
         "objective": ", ".join(f"{o.direction} {o.name}" for o in prepared.plan.objectives),
+        **({} if spec.stop_when == "none" else {"stop when": spec.stop_when}),
+        **describe_estimate(prepared, at_once),
     }
     if as_json:
         print_json({**facts, "first": first, "remark": prepared.plan.remark})
@@ -41,6 +44,8 @@ def print_plan(spec: SweepSpec, as_json: bool, training: OwnTraining | None = No
         out.print(f"{name:>18}  {value}", markup=False)
     if prepared.plan.remark:
         out.print(f"{'note':>18}  {prepared.plan.remark}", markup=False)
+    if prepared.plan.warm_start.remark:
+        out.print(f"{'warm start':>18}  {prepared.plan.warm_start.remark}", markup=False)
     out.print("\nfirst configurations, sampled before any result:", markup=False)
     table = plain_table("trial", "configuration")
     for number, params in enumerate(first):

@@ -13,10 +13,12 @@ import typer
 from raybayes.cli import (
     check,
     cluster,
+    collection,
     confirm,
     dashboard,
     data,
     export,
+    importing,
     jobs,
     logs,
     new,
@@ -55,9 +57,13 @@ app.command("confirm")(confirm.confirm)
 app.command("show")(show.show)
 app.command("rescore")(show.rescore)
 app.command("report")(show.report)
+app.command("list")(collection.list_)
+app.command("compare")(collection.compare)
+app.command("rm")(collection.remove)
 app.command("watch")(watch.watch)
 app.command("logs")(logs.logs)
 app.command("export")(export.export)
+app.command("import")(importing.import_)
 app.command("check")(check.check)
 app.command("dashboard")(dashboard.dashboard)
 app.add_typer(data.app, name="data")

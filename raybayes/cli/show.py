@@ -74,13 +74,19 @@ def rescore(
     return 0
 
 
-def report(path: Path, json: options.Json = False) -> int:
+def report(
+    path: Path,
+    figures: Annotated[
+        str | None, typer.Option(help="More figures, joined by commas: contour, rank, distribution, hypervolume.")
+    ] = None,
+    json: options.Json = False,
+) -> int:
     """Draw the figures of a sweep and write its report.html."""
     from raybayes.cli.printing import print_json
     from raybayes.sweeps.results import SweepResult
 
     found = SweepResult(path)
-    page = found.report()
+    page = found.report([name.strip() for name in (figures or "").split(",") if name.strip()])
     if json:
         print_json({"report": page})
     else:
@@ -99,13 +105,19 @@ def print_sweep(found: SweepResult, as_json: bool, findings: bool = True) -> Non
     if as_json:
         rows = found.trials.to_pylist()
         more = {"findings": findings_rows(found.findings())} if findings else {}
-        facts = {"path": found.path, "best": best_trials(found.trials, objectives), "best_summary": found.best_summary}
+        facts = {"path": found.path, "best": best_trials(found.trials, objectives), "best_summary": found.best_summary,
+                 "stop_reason": found.stop_reason}  # fmt: skip
         code = [{"burst": burst, **stamp} for burst, stamp in found.code.items()]
         print_json({**facts, "checkpoint_bytes": found.checkpoint_bytes, "trials": rows, "code": code, **more})
         return
     out = console()
     out.print(trials_table(found.trials, objectives, width=out.width))
     out.print(found.best_summary, markup=False, highlight=False)
+    if found.warm_start_remark:
+        out.print(f"warm start: {found.warm_start_remark}", markup=False, highlight=False)
+    if found.stop_reason:
+        again = f"raybayes resume {found.path} --stop-when none --budget none"
+        out.print(f"stopped by {found.stop_reason}; go on with: {again}", markup=False, highlight=False)
     print_repeated(found, out)
     if found.checkpoint_bytes:
         out.print(f"checkpoints: {found.checkpoint_bytes / 1e6:.4g} MB", markup=False, highlight=False)
@@ -155,6 +167,7 @@ def print_findings(findings: Findings, out: Console) -> None:
 
 def print_run(found: SweepResult, as_json: bool, findings: bool = False) -> None:
     """The last value of every metric, the tables that were saved, the path."""
+    from raybayes.cli.attempts import print_repeated
     from raybayes.cli.printing import console, plain_table, print_json
     from raybayes.store.logs.reports import FIXED
 
@@ -175,6 +188,7 @@ def print_run(found: SweepResult, as_json: bool, findings: bool = False) -> None
     out.print(f"{trial['state']} after {len(rows)} reports and {trial['seconds']:.1f} s of training", markup=False)
     if trial["failure"]:
         out.print(trial["failure"], markup=False)
+    print_repeated(found, out)
     if found.tables:
         out.print(f"tables: {', '.join(found.tables)}", markup=False)
     if findings:

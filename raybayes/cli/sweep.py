@@ -9,6 +9,7 @@ import typer
 
 from raybayes.cli import options
 from raybayes.cli.specfile import OwnWords, sweep_spec
+from raybayes.errors import SpecError
 
 if TYPE_CHECKING:
     from raybayes.search.progress import Watch
@@ -43,10 +44,19 @@ def sweep(
 
 
 @options.of("resume")
-def resume(path: Path, given: dict[str, Any], json: options.Json = False) -> int:
+def resume(
+    path: Path,
+    given: dict[str, Any],
+    trial: Annotated[list[int] | None, typer.Argument(help="Trials that --retry-failed runs again.")] = None,
+    json: options.Json = False,
+) -> int:
     """Resume an interrupted sweep: unfinished trials first, from their last checkpoints."""
     from raybayes import api
 
+    if trial:
+        if "retry_failed" not in given:
+            raise SpecError(f"found the trials {', '.join(map(str, trial))}; --retry-failed runs failed trials again.")
+        given["retry_failed"] = trial
     return watched(lambda watch: api.resume(path, watch=watch, **given), path, json)
 
 

@@ -13,6 +13,7 @@ from raybayes.search.outcomes.confirm import Race
 from raybayes.search.samplers import Factory, make_sampler_factory
 from raybayes.search.schedulers.population import Population, make_population
 from raybayes.search.schedulers.rungs import RANKING, NoPruning, Scheduler, make_scheduler
+from raybayes.search.stopping import Stopping, make_stopping
 from raybayes.search.warm_start import WarmStart
 from raybayes.space import Space, Value
 from raybayes.spec.sweep_spec import SweepSpec
@@ -35,6 +36,7 @@ class Plan:
         race: of a confirmation: the configurations of `grid` run on more seeds until they clearly lose.
         warm_start: from earlier sweeps: configurations to try next, and trials for the sampler.
         fixed_params: values within the space that new trials must have.
+        stopping: when the sweep ends before it has all its trials.
     """
 
     space: Space
@@ -48,6 +50,7 @@ class Plan:
     race: Race | None = None
     warm_start: WarmStart = field(default_factory=WarmStart)
     fixed_params: Mapping[str, Value] = field(default_factory=dict)
+    stopping: Stopping = field(default_factory=Stopping)
 
     def required_values(self, number: int) -> dict[str, Value] | None:
         """Values that the configuration of trial `number` must have; the sampler draws the rest (None: all)."""
@@ -88,7 +91,18 @@ def make_plan(spec: SweepSpec, space: Space, metrics: Sequence[Metric], defaults
         _check_prunable(spec, objectives, metrics)
     _check_fixed_params(spec, free)
     first, remark = _first_trial(free, defaults)
-    return Plan(free, objectives, factory, scheduler, population, first, grid, remark, fixed_params=spec.fixed_params)
+    return Plan(
+        free,
+        objectives,
+        factory,
+        scheduler,
+        population,
+        first,
+        grid,
+        remark,
+        fixed_params=spec.fixed_params,
+        stopping=make_stopping(spec, objectives, free),
+    )
 
 
 def _check_fixed_params(spec: SweepSpec, space: Space) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from pathlib import Path
 
@@ -14,4 +15,5 @@ def preview_configurations(plan: Plan, count: int) -> list[dict[str, Value]]:
     """The first `count` configurations, as the sampler draws them before any trial has a result."""
     with tempfile.TemporaryDirectory() as folder:  # never flushed, so the file stays empty
         study = Study(str(Path(folder) / "study.journal"), plan.space, plan.objectives, past=plan.warm_start.past)
-        return [study.ask(plan.factory, plan.required_values(number))[1] for number in range(count)]
+        factory = copy.deepcopy(plan.factory)  # a sampler object must not have drawn anything when the sweep begins
+        return [study.ask(factory, plan.required_values(number))[1] for number in range(count)]

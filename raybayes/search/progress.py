@@ -38,6 +38,7 @@ class Progress:
         ended: trials that ended in this burst, in order.
         stopping: whether the burst is shutting down.
         paused: trials that a later burst will resume (known at the end).
+        stopped: why the sweep has ended by itself, in a sentence; "" if it has not.
     """
 
     wanted: int
@@ -49,6 +50,7 @@ class Progress:
     paused: int = 0
     best_rests_on: tuple[int, float | None] = (1, None)
     stage: str = ""
+    stopped: str = ""
 
     @property
     def waits_for(self) -> str:

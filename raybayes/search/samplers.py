@@ -7,6 +7,7 @@ configurations as an uninterrupted one. A user's own sampler that learns in `aft
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import warnings
@@ -19,7 +20,7 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler,
 from raybayes.errors import SpecError
 from raybayes.seeds import derive
 from raybayes.space import Choice, Space
-from raybayes.spec.component import Component
+from raybayes.spec.component import GIVEN, Component
 from raybayes.wording import unknown
 
 SAMPLERS = ("tpe", "gp", "cmaes", "nsga2", "random", "grid")
@@ -51,6 +52,8 @@ def make_sampler_factory(
         SpecError: an unknown name or option, several objectives with a single-objective sampler, CMA-ES on a space
             without numbers.
     """
+    if sampler.object is not None or GIVEN in sampler.options:
+        return _given(sampler)
     kind = _resolve(sampler)
     _check_fit(kind, sampler, space, objectives)
     accepted = inspect.signature(kind).parameters
@@ -98,6 +101,22 @@ def learns_from_ends(sampler: BaseSampler) -> bool:
     """Whether a sampler of a user's own has an `after_trial`: a fresh one per suggestion would learn nothing."""
     owner = next(kind for kind in type(sampler).__mro__ if "after_trial" in vars(kind))
     return not owner.__module__.startswith("optuna.")
+
+
+def _given(sampler: Component) -> Factory:
+    """One sampler object for all suggestions; its own seed holds, so a resumed sweep need not suggest the same."""
+    if sampler.object is None:
+        raise SpecError(
+            f"sampler {sampler.name} was given as an object in Python, which is not stored; give it again: "
+            "rb.resume(path, sampler=...)."
+        )
+    if not isinstance(sampler.object, BaseSampler):
+        raise SpecError(f"sampler: found {sampler.object!r}; give a name, or an object that is an Optuna sampler.")
+    return functools.partial(_same, sampler.object)
+
+
+def _same(sampler: BaseSampler, number: int) -> BaseSampler:
+    return sampler
 
 
 def _resolve(sampler: Component) -> type[BaseSampler]:

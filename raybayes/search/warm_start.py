@@ -31,12 +31,15 @@ class EarlierSweep:
     Args:
         path: its folder or URI.
         same_task: whether its fixed configuration equals this sweep's, so that its values are on the same scale.
-        records: its trials.
+        records: its trials, in this sweep's space.
+        changed: numbers of the trials whose configuration is not the one that was trained, because the space has
+            changed since; of these only the order counts.
     """
 
     path: str
     same_task: bool
     records: Sequence[TrialRecord]
+    changed: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,13 @@ class WarmStart:
         portfolio: configurations to try first.
         past: trials that the sampler sees in addition to the sweep's own.
         sources: paths of the earlier sweeps.
+        remark: what was done to trials whose space has changed since.
     """
 
     portfolio: tuple[dict[str, Value], ...] = ()
     past: tuple[PastTrial, ...] = ()
     sources: tuple[str, ...] = field(default=())
+    remark: str = ""
 
     def to_json(self) -> bytes:
         return json.dumps({"schema": 1, **asdict(self)}).encode()
@@ -66,7 +71,7 @@ class WarmStart:
             )
             for entry in found["past"]
         )
-        return cls(tuple(found["portfolio"]), past, tuple(found["sources"]))
+        return cls(tuple(found["portfolio"]), past, tuple(found["sources"]), found.get("remark", ""))
 
 
 def build_warm_start(
@@ -109,7 +114,8 @@ def _past_trials(source: EarlierSweep, objectives: Sequence[Objective]) -> list[
     found = []
     for row, record in enumerate(done):
         standing = tuple(_quantile_of(column, row) for column in losses)
-        found.append(PastTrial(record.params, record.values if source.same_task else None, standing))
+        on_the_scale = source.same_task and record.number not in source.changed
+        found.append(PastTrial(record.params, record.values if on_the_scale else None, standing))
     return [*found, *_past_failures(source, objectives, done)]
 
 
@@ -122,7 +128,11 @@ def _past_failures(
     columns = list(zip(*(record.values or () for record in done), strict=True))
     worst = tuple(max(column, key=o.loss) for o, column in zip(objectives, columns, strict=True))
     return [
-        PastTrial(record.params, worst if source.same_task else None, (1.0,) * len(objectives))
+        PastTrial(
+            record.params,
+            worst if source.same_task and record.number not in source.changed else None,
+            (1.0,) * len(objectives),
+        )
         for record in source.records
         if record.state is State.FAIL and record.cause is not None and record.cause.certain
     ]

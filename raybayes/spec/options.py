@@ -15,7 +15,7 @@ from typing import Any, Literal
 from raybayes.contract import Direction
 from raybayes.errors import SpecError
 from raybayes.space import Parameter, Space
-from raybayes.spec import reading
+from raybayes.spec import reading, stop_rules
 from raybayes.wording import did_you_mean
 
 Door = Literal["sweep", "train", "resume", "extend", "confirm", "simulate"]
@@ -124,13 +124,13 @@ _DECLARED = (
         bounds={"ge": 1}, help="Trials in total; pruned and failed ones count.",
     ),
     Option(
-        name="sampler", accepts=str, default="tpe", doors=_SEARCH, identity=True, read=reading.component,
+        name="sampler", accepts=str | object, default="tpe", doors=_SEARCH, identity=True, read=reading.component,
         help="auto, tpe, gp, cmaes, nsga2, random, grid, or the import path of an Optuna sampler; with options: "
         "tpe:n_startup_trials=20.",
     ),
     Option(
-        name="scheduler", accepts=str, default="none", doors=(*_BURSTS, "simulate"), identity=True,
-        read=reading.component, help="none, asha, median, hyperband or pbt; options: asha:eta=4,grace_period=2.",
+        name="scheduler", accepts=str | object, default="none", doors=(*_BURSTS, "simulate"), identity=True,
+        read=reading.component, help="none, asha, median, hyperband, pbt, or an import path; options: asha:eta=4.",
     ),
     Option(
         name="objective", accepts=str | Sequence[str] | Mapping[str, Direction], default=(), doors=_NEW, identity=True,
@@ -149,6 +149,15 @@ _DECLARED = (
     Option(
         name="time_budget", accepts=Duration | None, doors=(*_CONFIRMED, "simulate"), read=reading.duration,
         bounds={"gt": 0}, metavar="TIME", help="End the burst cleanly after this time: 90s, 30m, 2h, or seconds.",
+    ),
+    Option(
+        name="stop_when", accepts=str | Sequence[str], default="none", doors=(*_BURSTS, "simulate"),
+        read=stop_rules.stop_rules, metavar="RULE",
+        help="End the sweep when plateau:30, target:0.05, regret:0.01 or (several objectives) hypervolume:30 holds.",
+    ),
+    Option(
+        name="budget", accepts=str | None, doors=(*_BURSTS, "simulate"), read=stop_rules.budget, metavar="HOURS",
+        help="End the sweep when its trials have used so many hours, over all bursts: 40gpuh, or 9cpuh of CPUs.",
     ),
     Option(
         name="concurrency", accepts=int | Literal["auto"] | None, doors=_CONFIRMED, read=reading.at_once,
@@ -243,6 +252,11 @@ _DECLARED = (
     Option(
         name="confirm", accepts=str | None, doors=(*_BURSTS, "simulate"), read=reading.confirmation,
         metavar="TOPxSEEDS", help="At the end, repeat the best TOP over SEEDS fresh seeds; the best mean wins: 5x3.",
+    ),
+    Option(
+        name="retry_failed", accepts=bool | Literal["all"] | Sequence[int], default=False, doors=("resume",),
+        flag_value="all", read=reading.trial_numbers, stored=False,
+        help="Run failed trials again, under their numbers, after a mistake is mended: all, or those that are named.",
     ),
     Option(
         name="code_changed", accepts=bool, default=False, doors=("resume", "extend"), stored=False,

@@ -43,6 +43,15 @@ def _count(value: Any, low: int, advice: str) -> int:
     return int(value)
 
 
+def trial_numbers(value: Any) -> Any:
+    """Which trials: True or "all", False, or numbers from 0. Raises ValueError for anything else."""
+    if isinstance(value, bool) or value == "all":
+        return bool(value)
+    if isinstance(value, str) or not all(isinstance(each, int) and not isinstance(each, bool) for each in value):
+        raise ValueError('give True, "all", or a list of trial numbers')
+    return tuple(sorted(set(value)))
+
+
 def names(value: Any) -> Any:
     """`"loss, size"` as ("loss", "size")."""
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

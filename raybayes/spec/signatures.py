@@ -47,7 +47,7 @@ class ConfirmOptions(_BurstOptions, total=False):
 class ExtendOptions(ConfirmOptions, total=False):
     """The options of `rb.extend`."""
 
-    scheduler: str
+    scheduler: str | object
     keep_checkpoints: int
     ask_ahead: Literal["auto", "always", "never"]
     trials_per_process: int
@@ -55,12 +55,15 @@ class ExtendOptions(ConfirmOptions, total=False):
     fixed_params: Mapping[str, Any] | None
     code_changed: bool
     confirm: str | None
+    stop_when: str | Sequence[str]
+    budget: str | None
 
 
 class ResumeOptions(ExtendOptions, total=False):
     """The options of `rb.resume`."""
 
     trials: int
+    retry_failed: bool | Literal["all"] | Sequence[int]
 
 
 class _NewOptions(TypedDict, total=False):
@@ -84,8 +87,8 @@ class SweepOptions(_BurstOptions, _NewOptions, total=False):
     config: Mapping[str, Any] | None
     space: str | Space | Mapping[str, Parameter]
     trials: int
-    sampler: str
-    scheduler: str
+    sampler: str | object
+    scheduler: str | object
     objective: str | Sequence[str] | Mapping[str, Direction]
     constraints: Mapping[str, str] | None
     repeats: int
@@ -95,14 +98,16 @@ class SweepOptions(_BurstOptions, _NewOptions, total=False):
     process_growth_gib: float
     warm_start: Path
     confirm: str | None
+    stop_when: str | Sequence[str]
+    budget: str | None
 
 
 class SimulateOptions(TypedDict, total=False):
     """The options of `rb.simulate`."""
 
     trials: int
-    sampler: str
-    scheduler: str
+    sampler: str | object
+    scheduler: str | object
     constraints: Mapping[str, str] | None
     repeats: int
     time_budget: Duration | None
@@ -113,6 +118,8 @@ class SimulateOptions(TypedDict, total=False):
     max_failed_fraction: float
     warm_start: Path
     confirm: str | None
+    stop_when: str | Sequence[str]
+    budget: str | None
 
 
 def takes(door: Door) -> Callable[[Call], Call]:

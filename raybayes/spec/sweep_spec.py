@@ -80,6 +80,8 @@ class SweepSpec(Frozen):
     constraints: dict[str, str] = _declared("constraints")
     repeats: int = _declared("repeats")
     time_budget: float | None = _declared("time_budget")
+    stop_when: str = _declared("stop_when")
+    budget: str | None = _declared("budget")
     concurrency: int | Literal["auto"] | None = _declared("concurrency")
     weight: float = _declared("weight")
     workers: int = _declared("workers")

@@ -148,6 +148,8 @@ def stage_spec(found: SweepResult, number: int, count: int, repeats: int, change
         "warm_start": "none",
         "confirm": None,
         "time_budget": None,
+        "stop_when": "none",
+        "budget": None,
         "keep_checkpoints": 0,
         **changes,
     }

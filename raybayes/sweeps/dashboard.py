@@ -1,4 +1,4 @@
-"""A sweep in a browser: Optuna's dashboard on its study, with the report and the figures beside it. It only reads."""
+"""A sweep, or all of a storage, in a browser: Optuna's dashboard, the report and the figures. It only reads."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from collections.abc import Callable, Iterable, Mapping
 from html import escape
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from raybayes.clock import WALL, Clock
-from raybayes.errors import RaybayesError, SpecError
+from raybayes.errors import RaybayesError, SpecError, StoreError
 from raybayes.reporting.tables.trials_table import describe_counts
+from raybayes.store.filesystem import open_storage
+from raybayes.store.layout import Layout
+from raybayes.sweeps.collection import as_row, list_sweeps, sweep_names
 from raybayes.sweeps.dashboard_guard import Guard
 from raybayes.sweeps.results import SweepResult
 
@@ -37,14 +41,15 @@ class Site:
 
     Args:
         path: the sweep's folder or URI.
+        root: where it lies on the server: "/sweeps/lr" if it is one of several.
 
     Raises:
         SpecError: optuna-dashboard is not installed.
         StoreError: there is no sweep.
     """
 
-    def __init__(self, path: str, clock: Clock = WALL) -> None:
-        self._path, self._clock = path, clock
+    def __init__(self, path: str, clock: Clock = WALL, root: str = "") -> None:
+        self._path, self._clock, self._root = path, clock, root
         self._name = SweepResult(path).layout.name
         self._wsgi = _optuna_dashboard()
         self._optuna: Any = None
@@ -78,12 +83,15 @@ class Site:
 
     def _front(self) -> str:
         sweep = SweepResult(self._path)
-        picture = '<figure><a href="/figures/{0}.svg"><img src="/figures/{0}.png" alt="{0}: nothing yet"></a></figure>'
-        pictures = "".join(picture.format(name) for name in SHOWN)  # the browser fetches them: drawing takes seconds
+        at = f"{self._root}/figures"
+        picture = '<figure><a href="{1}/{0}.svg"><img src="{1}/{0}.png" alt="{0}: nothing yet"></a></figure>'
+        pictures = "".join(
+            picture.format(name, at) for name in SHOWN
+        )  # the browser fetches them: drawing takes seconds
         body = (
             f"<h1>{escape(self._name)}</h1><p>{escape(sweep.spec.project)}: "
             f"{escape(describe_counts(sweep.trials))}.</p>"
-            '<p><a href="/report">Report</a> · <a href="/dashboard/">Optuna dashboard</a></p>'
+            f'<p><a href="{self._root}/report">Report</a> · <a href="/dashboard/">Optuna dashboard</a></p>'
             f"{pictures}<p><code>{escape(sweep.path)}</code></p>"
         )
         return _page(self._name, body).decode()
@@ -98,13 +106,95 @@ class Site:
 
     def _dashboard(self, environ: Mapping[str, Any], start: Start) -> Answer:
         if self._optuna is None:
-            study = SweepResult(self._path).study()
+            study = SweepResult(self._path).open_study()
             if not study.has_trials:
                 text = "<p>No trial has started yet; reload this page later."
                 return _answer(start, "200 OK", "text/html", _page(self._name, text))
             self._optuna = self._wsgi(study.storage)
         answer: Answer = self._optuna(environ, start)
         return answer
+
+
+class StorageSite:
+    """The WSGI application of all sweeps of a storage: a list, `/sweeps/NAME/` as `Site`, and one Optuna dashboard.
+
+    Raises:
+        SpecError: optuna-dashboard is not installed.
+        StoreError: there is no such folder.
+    """
+
+    def __init__(self, storage: str, clock: Clock = WALL) -> None:
+        self._storage, self._clock = storage, clock
+        self._wsgi = _optuna_dashboard()
+        self._sites: dict[str, Site] = {}
+        self._optuna: Any = None
+        self._copied = 0.0
+        self._mutex = threading.Lock()
+        list_sweeps(storage)
+
+    def __call__(self, environ: Mapping[str, Any], start: Start) -> Answer:
+        """Answer one request; an error is a page with one sentence, never a traceback."""
+        path, method = environ.get("PATH_INFO", "/"), environ["REQUEST_METHOD"]
+        if method not in ("GET", "HEAD"):
+            reason = {"reason": "The dashboard is read-only; use the command line to change a sweep."}
+            return _answer(start, "403 Forbidden", "application/json", json.dumps(reason).encode())
+        try:
+            if path in ("", "/"):
+                return _answer(start, "200 OK", "text/html", self._front())
+            if path.startswith("/sweeps/"):
+                name, _, rest = path.removeprefix("/sweeps/").partition("/")
+                return self._site(name)({**environ, "PATH_INFO": f"/{rest}"}, start)
+            return self._dashboard(environ, start)
+        except RaybayesError as error:
+            text = f"<p>{escape(str(error))}"
+            return _answer(start, "503 Service Unavailable", "text/html", _page(self._storage, text))
+
+    def _front(self) -> bytes:
+        heads = "".join(f"<th align=left>{head}" for head in ("", "project", "state", "trials", "best", "age", "by"))
+        rows = "".join(
+            f'<tr><td><a href="/sweeps/{quote(each.name)}/">{escape(each.name)}</a>'
+            + "".join(f"<td>{escape(cell)}" for cell in list(as_row(each).values())[1:])
+            for each in list_sweeps(self._storage)
+        )
+        links = '<p><a href="/dashboard/">Optuna dashboard</a>'
+        return _page(self._storage, f"<h1>{escape(self._storage)}</h1>{links}<table><tr>{heads}{rows}</table>")
+
+    def _site(self, name: str) -> Site:
+        if name not in sweep_names(self._storage):
+            raise StoreError(f"there is no sweep {name!r} in {self._storage}")
+        if name not in self._sites:
+            path = open_storage(self._storage).display_path(name)
+            self._sites[name] = Site(path, self._clock, f"/sweeps/{quote(name)}")
+        return self._sites[name]
+
+    def _dashboard(self, environ: Mapping[str, Any], start: Start) -> Answer:
+        with self._mutex:  # a copy of all studies, made anew when it is old
+            now = self._clock.elapsed()
+            if self._optuna is None or now - self._copied > FRESH_S:
+                storage = open_storage(self._storage)
+                paths = {name: storage.display_path(name) for name in sweep_names(self._storage)}
+                self._optuna, self._copied = self._wsgi(copies_of_studies(paths)), now
+        answer: Answer = self._optuna(environ, start)
+        return answer
+
+
+def copies_of_studies(paths: Mapping[str, str]) -> Any:
+    """An Optuna storage in memory with the studies of some sweeps, by name; those without one are left out."""
+    from raybayes.engine.controller.journal_file import journal_file
+    from raybayes.search.study.exchange import in_memory
+
+    locations = {}
+    for name, path in paths.items():
+        with contextlib.suppress(RaybayesError):
+            layout = SweepResult(path).layout
+            locations[name] = str(journal_file(layout))
+    return in_memory(locations)
+
+
+def site_of(path: str) -> Site | StorageSite:
+    """The site of a sweep, or of all sweeps of a storage. Raises StoreError if the folder is neither."""
+    storage = open_storage(path)
+    return Site(path) if storage.exists(Layout(storage).spec) or not sweep_names(path) else StorageSite(path)
 
 
 def _optuna_dashboard() -> Callable[[Any], Any]:
@@ -139,7 +229,7 @@ class _Quiet(WSGIRequestHandler):
         """Nothing: a browser asks every few seconds."""
 
 
-def serve(site: Site, host: str, port: int, token: str) -> WSGIServer:
+def serve(site: Site | StorageSite, host: str, port: int, token: str) -> WSGIServer:
     """A server that is bound to its port; `serve_forever` runs it, in as many threads as a browser asks for.
 
     Args:

@@ -45,6 +45,7 @@ def run(
         ResourceError: a trial needs more than the machines have.
         RaybayesError: how the burst ended, if not in order; see `require_success`.
     """
+    from raybayes.engine.controller.journal_file import reopen_failed_trials
     from raybayes.engine.run import PREDECESSOR_S, run_locally, run_on_ray
 
     spec, layout = prepared.spec, prepared.layout
@@ -57,6 +58,8 @@ def run(
         lock.acquire(wait_s=PREDECESSOR_S)  # a burst that is refused must not have changed the other's folder
         try:
             write_down(prepared)
+            if prepared.reopened:
+                reopen_failed_trials(layout, prepared.reopened)
             stamps.append(CodeStamp(layout, stamp if stamp is not None else stamp_of(prepared)))
         finally:
             lock.release()
@@ -130,7 +133,7 @@ def _require_executor(executor: Executor, spec: SweepSpec) -> None:
 
 def _finished(last: Progress) -> bool:
     """Whether the signal came too late to leave anything undone."""
-    return sum(last.states.values()) >= last.wanted and not last.paused
+    return bool(last.stopped) or (sum(last.states.values()) >= last.wanted and not last.paused)
 
 
 def require_success(found: SweepResult, last: Progress, ended_by: signal.Signals | None) -> None:

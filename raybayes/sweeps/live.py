@@ -76,9 +76,9 @@ class LiveSweep:
         if not sweep.layout.storage.local:
             now = self._clock.elapsed()
             if self._study is None or now - self._copied >= COPY_EVERY_S:
-                self._study, self._copied = sweep.study(), now
+                self._study, self._copied = sweep.open_study(), now
         elif self._study is None or not self._study.has_trials:
-            self._study = sweep.study()
+            self._study = sweep.open_study()
         return self._study
 
     def _active_burst(self, sweep: SweepResult) -> ActiveBurst | None:

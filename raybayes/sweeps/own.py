@@ -61,6 +61,27 @@ def own_training(
     return training, {**values, "project": training.name}
 
 
+def untrained_of(title: str, values: Mapping[str, Any]) -> OwnTraining:
+    """Stands for a training that is not at hand, of which the space and the objective are given.
+
+    Raises:
+        SpecError: one of the two is missing or unreadable.
+    """
+    constants = dict(values.get("config") or {})
+    if "space" not in values or "objective" not in values:
+        raise SpecError(
+            "give a project, or the space and the objective of your own training: --space FILE.py:NAME (or --param "
+            "lr=log:1e-4..1) and --objective loss:minimize."
+        )
+
+    def train(config: Mapping[str, Any]) -> float:
+        raise SpecError(f"{title} was imported without its training; give it: rb.extend(path, trials, train=...).")
+
+    train.__name__ = title
+    space, objective = _space(values["space"], constants), as_objective(values["objective"])
+    return OwnTraining("function", space=space, objective=objective, constants=constants, function=train)
+
+
 def _space(space: Any, constants: Mapping[str, Any]) -> Space:
     """The ranges of a training that is not in the catalogue."""
     if isinstance(space, str) and is_reference(space):

@@ -40,6 +40,7 @@ class Prepared:
         roots: folders that hold projects, to be added in other processes.
         candidates: of a confirmation, the trials that it repeats.
         training: of a sweep that trains no project of the catalogue.
+        reopened: failed trials that this burst runs again.
     """
 
     spec: SweepSpec
@@ -49,6 +50,7 @@ class Prepared:
     roots: tuple[str, ...] = ()
     candidates: Sequence[Mapping[str, Any]] = ()
     training: OwnTraining | None = None
+    reopened: tuple[int, ...] = ()
 
 
 def prepare(spec: SweepSpec, layout: Layout | None = None, training: OwnTraining | None = None) -> Prepared:
@@ -81,7 +83,7 @@ def prepare(spec: SweepSpec, layout: Layout | None = None, training: OwnTraining
     if layout is None:
         _require_possible(spec, attempts)
     layout = layout or Layout(open_storage(spec.storage).child(spec.name))
-    plan = replace(plan, warm_start=warm_start_of(spec, plan, layout))
+    plan = replace(plan, warm_start=warm_start_of(spec, plan, layout, selected.defaults))
     return Prepared(spec, project, plan, layout, selected.roots, training=training)
 
 

@@ -19,6 +19,7 @@ from raybayes.wording import unknown
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.figure import Figure
 
     from raybayes.reporting.page.make_page import Page
     from raybayes.reporting.summary import Summary
@@ -98,6 +99,21 @@ class SweepResult(StoredSweep):
 
         return best_summary(self.records, self.confirmed, self.objectives, self.spec.constraints)
 
+    @property
+    def warm_start_remark(self) -> str:
+        """What was done to trials of a warm start whose search space had changed since; "" if nothing."""
+        from raybayes.search.warm_start import WarmStart
+
+        storage = self.layout.storage
+        if not storage.exists(self.layout.warm_start):
+            return ""
+        return WarmStart.from_json(storage.read_bytes(self.layout.warm_start)).remark
+
+    @property
+    def stop_reason(self) -> str:
+        """Why the sweep has ended before it had all its trials (`stop_when`, `budget`); "" if it has not."""
+        return self._study.stop_reason
+
     @cached_property
     def trials(self) -> pa.Table:
         """One row per trial: trial, state, steps, objectives, n, config.*, seconds, times, node, attempts, error.
@@ -173,22 +189,47 @@ class SweepResult(StoredSweep):
             trial = 0 if self.spec.kind == "train" else int(self.best["trial"])
         return self.stored_state(trial, repeat)
 
-    def report(self) -> str:
-        """Draw all figures (PNG and SVG, in `figures/`) and write report.html; returns where the page lies."""
+    def figure(self, name: str, parameters: Sequence[str] = ()) -> Figure:
+        """A figure as matplotlib has it: "contour", "rank", "distribution" or "hypervolume".
+
+        Args:
+            parameters: for contour and rank: two, or three for three pairs; by default those that matter most.
+
+        Raises:
+            SpecError: an unknown name, or too little to draw it from.
+        """
+        from raybayes.reporting.figures.chosen import draw_chosen
+
+        return draw_chosen(name, self.trials, self.space, self.objectives, parameters)
+
+    def report(self, figures: Sequence[str] = ()) -> str:
+        """Draw all figures (PNG and SVG, in `figures/`) and write report.html; returns where the page lies.
+
+        Args:
+            figures: names of more figures: see `figure`.
+        """
         from raybayes.reporting.page.make_page import write_page
 
-        return write_page(self.layout, self.page())
+        return write_page(self.layout, self.page(figures))
 
-    def page(self) -> Page:
+    def page(self, figures: Sequence[str] = ()) -> Page:
         """What `report` writes, in memory. If the project cannot add its part, the page says why."""
+        from raybayes.reporting.figures.chosen import CHOSEN
         from raybayes.reporting.page.make_page import make_page
 
         try:
             findings, notice = self.findings(), ""
         except RaybayesError as error:
             findings, notice = Findings(), f"The project's own tables and figures are missing: {error}"
+        chosen = {name: (self.figure(name), CHOSEN[name]) for name in figures}
         return make_page(
-            self.summary, self.trials, self.reports, findings=findings, notice=notice, profile=self.profile()
+            self.summary,
+            self.trials,
+            self.reports,
+            findings=findings,
+            notice=notice,
+            profile=self.profile(),
+            chosen=chosen,
         )
 
     def findings(self) -> Findings:

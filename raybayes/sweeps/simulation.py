@@ -161,7 +161,7 @@ def _prepared(spec: SweepSpec, space: Space, objective: Mapping[str, Direction],
     spec = with_sampler(spec, space)
     plan = make_plan(spec, space, known, first)
     layout = Layout(open_storage(spec.storage).child(spec.name))
-    plan = replace(plan, warm_start=warm_start_of(spec, plan, layout))
+    plan = replace(plan, warm_start=warm_start_of(spec, plan, layout, plan.first or {}))
     project = Project(
         spec.project, "a function", "none", BaseModel, _never, tuple(known), fidelity="report", parallel="data"
     )

@@ -24,6 +24,7 @@ from raybayes.sweeps.damage import Inspection
 if TYPE_CHECKING:
     from raybayes.search.objective import Objective
     from raybayes.search.outcomes.records import TrialRecord
+    from raybayes.search.study.exchange import OptunaStudy
     from raybayes.search.study.study import Study
 
 
@@ -70,9 +71,39 @@ class StoredSweep:
 
     @cached_property
     def _study(self) -> Study:
-        return self.study()
+        return self.open_study()
 
-    def study(self) -> Study:
+    @property
+    def study(self) -> OptunaStudy:
+        """The sweep's Optuna study, for Optuna's own figures and tables. It is read-only: a change raises StoreError.
+
+        Raises:
+            StoreError: no burst has begun yet.
+        """
+        from raybayes.engine.controller.journal_file import journal_file
+        from raybayes.search.study.exchange import read_only_study
+
+        return read_only_study(str(journal_file(self.layout)))
+
+    def export_study(self, storage: str, name: str | None = None) -> str:
+        """Copy the study into an Optuna storage, such as "sqlite:///x.db", which Optuna may write to.
+
+        Args:
+            name: of the copy; None: the sweep's.
+
+        Returns:
+            The name.
+
+        Raises:
+            SpecError: the storage cannot be opened, or has a study of that name.
+        """
+        from raybayes.engine.controller.journal_file import journal_file
+        from raybayes.search.study.exchange import copy_study
+
+        copy_study(str(journal_file(self.layout)), storage, name or self.layout.name)
+        return name or self.layout.name
+
+    def open_study(self) -> Study:
         """The study, opened for reading, fresh at each call; of a damaged one what is left of it, with a warning."""
         from raybayes.engine.controller.journal_file import journal_file
         from raybayes.sweeps.whole import readable_study

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from raybayes import catalog
 from raybayes.errors import SpecError
+from raybayes.spec.component import GIVEN
 from raybayes.sweeps.results import SweepResult
 
 
@@ -23,7 +24,11 @@ def require_trusted(found: SweepResult, allowed: str | None) -> None:
     """
     names = [name.strip() for name in (allowed or "").split(",") if name.strip()]
     for part in (found.spec.sampler, found.spec.scheduler):
-        if "." in part.name and not _is_within(part.name, ["optuna", *_project_packages(found), *names]):
+        if (
+            "." in part.name
+            and GIVEN not in part.options
+            and not _is_within(part.name, ["optuna", *_project_packages(found), *names])
+        ):
             raise SpecError(
                 f"{found.path}: its sweep.yaml names {part.name}, which would be imported; allowed are Optuna's own, "
                 f"the project's and what you name: --allow-import {part.name.rpartition('.')[0]}."

@@ -299,7 +299,7 @@ MISTAKES = {
         ["sweep", "parabola", "--tirals", "3"],
         ["unknown option '--tirals'; did you mean '--trials'? sweep takes: ", " See --help.\n"],
     ),
-    "sampler like no other": ([*PARABOLA, "--sampler", "zzz"], ["unknown sampler 'zzz'; valid samplers: tpe, "]),
+    "sampler like no other": ([*PARABOLA, "--sampler", "zzz"], ["unknown sampler 'zzz'; valid samplers: auto, tpe, "]),
     "scheduler like no other": (
         [*PARABOLA, "--scheduler", "zzz"],
         ["unknown scheduler 'zzz'; valid schedulers: none, "],

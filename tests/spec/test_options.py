@@ -22,8 +22,8 @@ DOORS = get_args(Door)
 OWN = {
     "sweep": {"project", "Config", "watch"},
     "train": {"project", "config", "watch"},
-    "resume": {"path", "train", "watch"},
-    "extend": {"path", "trials", "train", "watch"},
+    "resume": {"path", "train", "sampler", "watch"},
+    "extend": {"path", "trials", "train", "sampler", "watch"},
     "confirm": {"path", "top", "repeats", "train", "watch"},
     "simulate": {"function", "space", "workers", "objective", "first", "charge_driver"},
 }
@@ -39,6 +39,7 @@ COMMAND_OWN = {
     "--metric",
     "project",
     "path",
+    "trial",
 }
 EXAMPLES: dict[str, Any] = {
     "config": {"lr": 0.1}, "constraints": {"loss": "<= 3"}, "objective": "loss,size", "sampler": "random",
@@ -46,7 +47,8 @@ EXAMPLES: dict[str, Any] = {
     "name": "one", "data": pathlib.Path("data"), "checkpoint_every": "30s", "ask_ahead": "never", "fuse": 4,
     "isolate": True, "report_timeout": 60, "fixed_params": {"lr": 0.1}, "warm_start": pathlib.Path("runs/old"),
     "confirm": "5x3", "walltime": "2h", "executor": "local", "space": "PAPER",
-    "code_changed": True, "allow_import": "package.module",
+    "code_changed": True, "retry_failed": True, "stop_when": "plateau:30,target:0.05", "budget": "40cpuh",
+    "allow_import": "package.module",
 }  # fmt: skip
 NUMBERS = ("trials", "repeats", "weight", "workers", "cpus_per_worker", "gpus_per_worker", "seed", "keep_checkpoints",
            "trials_per_process", "process_growth_gib", "retries", "max_failed_fraction")  # fmt: skip
@@ -120,7 +122,7 @@ def test_the_record_keeps_what_is_stored():
 def test_what_a_resume_may_change_is_no_part_of_what_a_sweep_is():
     changed = {option.name for option in options_at("resume")}
     assert changed & set(IDENTITY) == {"scheduler"}, "which may change, but by a resume alone"
-    assert {option.name for option in options_at("extend")} == changed - {"trials"}
+    assert {option.name for option in options_at("extend")} == changed - {"trials", "retry_failed"}
 
 
 @pytest.mark.parametrize("name", sorted(OPTIONS))
@@ -158,7 +160,7 @@ def test_the_page_of_the_docs_is_the_declaration():
 
 def test_loading_the_declaration_loads_nothing_else():
     imported = {name for name in vars(options) if inspect.ismodule(getattr(options, name))}
-    assert imported == {"reading"}
+    assert imported == {"reading", "stop_rules"}
 
 
 class TestResume:

@@ -162,7 +162,6 @@ class TestWarmStart:
     @pytest.mark.parametrize(
         ("options", "words"),
         [
-            ({"config": {"method": "plain"}}, "its space differs: method: .*-> absent"),
             ({"objective": "size"}, "its objective differs: minimize loss there, minimize size here"),
             ({"sampler": "grid", "space": "GRID"}, "grid tries every point"),
             ({"scheduler": "pbt"}, "random population"),
@@ -172,12 +171,14 @@ class TestWarmStart:
         with pytest.raises(SpecError, match=words):
             rb.sweep("parabola", warm_start=searched.path, storage=str(tmp_path), **options, **HERE)
         assert list(tmp_path.iterdir()) == []
-        if "config" in options:  # auto passes it over
-            found = rb.sweep("parabola", trials=1, warm_start="auto", storage=searched.path.rpartition("/")[0],
-                             name="other", **options, **HERE)  # fmt: skip
-            assert not found.layout.storage.exists("prior.json")
         with pytest.raises(StoreError, match="not a sweep"):
             rb.sweep("parabola", warm_start=str(tmp_path / "nothing"), storage=str(tmp_path), **HERE)
+
+    def test_auto_passes_a_changed_space_over_and_a_name_maps_it(self, searched):
+        options = {"trials": 1, "config": {"method": "plain"}, "storage": searched.path.rpartition("/")[0], **HERE}
+        assert not rb.sweep("parabola", warm_start="auto", name="o", **options).layout.storage.exists("prior.json")
+        found = rb.sweep("parabola", warm_start=searched.path, name="m", **options)
+        assert "method is searched no longer" in found.warm_start_remark
 
 
 class TestChanges:

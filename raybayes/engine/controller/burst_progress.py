@@ -19,8 +19,9 @@ def describe_progress(
     ended: Sequence[Ended],
     stopping: bool,
     paused: int,
+    stopped: str,
 ) -> Progress:
-    """The progress now; the best trial is that of the first objective."""
+    """The progress now; the best trial is that of the first objective. `stopped` says why the sweep ends by itself."""
     name, records = objectives[0].name, [trial.record for trial in closed.values() if trial.record is not None]
     running = tuple(Running(*a.key, a.progress.step, a.progress.metrics.get(name)) for a in active)
     states = Counter(str(record.state) for record in records)
@@ -29,4 +30,4 @@ def describe_progress(
     best = (record.number, record.values[0]) if record and record.values else None
     notes = record.notes if record else {}
     rests_on = (notes.get("n", 1), notes.get("se", {}).get(name))
-    return Progress(wanted, dict(states), running, best, tuple(ended), stopping, paused, rests_on)
+    return Progress(wanted, dict(states), running, best, tuple(ended), stopping, paused, rests_on, stopped)

@@ -252,8 +252,8 @@ class SweepController:
 
     def _watch_time(self) -> None:
         budget = self._spec.time_budget
-        if budget is not None and self._clock.elapsed() - self._began >= budget:
-            self._stopping = True
+        over = budget is not None and self._clock.elapsed() - self._began >= budget
+        self._stopping = self._stopping or over or bool(self._state.stop_reason())
 
     @_one_at_a_time
     def progress(self) -> Progress:

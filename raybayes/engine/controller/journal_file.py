@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 from raybayes.clock import Clock
+from raybayes.search.study.reopening import reopen_failed
 from raybayes.search.study.study import Study
 from raybayes.store.layout import Layout
+from raybayes.store.trials import mark_unfinished
 
 UPLOAD_EVERY_S = 5.0
 
@@ -20,6 +23,15 @@ def journal_file(layout: Layout) -> Path:
     if layout.storage.exists(layout.journal):
         copy.write_bytes(layout.storage.read_bytes(layout.journal))
     return copy
+
+
+def reopen_failed_trials(layout: Layout, numbers: Collection[int]) -> None:
+    """Make failed trials unfinished ones, which the next burst runs again. Only for the holder of the sweep's lock."""
+    mark_unfinished(layout, numbers)
+    file = journal_file(layout)
+    reopen_failed(str(file), numbers)
+    if not layout.storage.local:
+        layout.storage.write_bytes(layout.journal, file.read_bytes())
 
 
 class JournalFile:

@@ -9,7 +9,7 @@ from raybayes.clock import WALL, Clock
 from raybayes.contract import Action
 from raybayes.engine.controller.burst_progress import describe_progress
 from raybayes.engine.controller.journal_file import JournalFile
-from raybayes.engine.controller.recall import last_population, read_progress, read_vector_curves
+from raybayes.engine.controller.recall import given_up_attempts, last_population, read_progress, read_vector_curves
 from raybayes.engine.controller.trial_state import ActiveRun, TrialProgress, TrialState
 from raybayes.engine.messages import Key, Report, TrialRun
 from raybayes.search.outcomes.confirm import losses_of_repeats
@@ -69,13 +69,16 @@ class SweepState:
         self._closed = {r.number: TrialState.from_record(r) for r in records if r.state.final}
         self._open = {r.number: TrialState.from_record(r) for r in records if not r.state.final}
         self._active: dict[Key, ActiveRun] = {}
+        self._closed_seconds = sum(trial.trained for trial in self._closed.values())
+        self._judged, self._stop_reason = -1, ""  # how many closed trials the rules have seen, and what they say
         for number in whole:
             self._study.resume_trial(number)
+        given_up = given_up_attempts(records)
         self._curves: Curves = (
-            self._study.curves() if len(plan.objectives) == 1 else read_vector_curves(layout, plan.objectives)
+            self._study.curves() if len(plan.objectives) == 1 else read_vector_curves(layout, plan.objectives, given_up)
         )
         if whole:
-            for (number, repeat), progress in read_progress(layout, whole).items():
+            for (number, repeat), progress in read_progress(layout, whole, given_up).items():
                 self._open[number].repeat(repeat).progress = progress
         self.flush(sync=True)
 
@@ -250,8 +253,11 @@ class SweepState:
         self._study.finish(number, outcome, missed)
         feasible, kept = all(distance <= 0 for distance in missed.values()), {"error": outcome.error, **(notes or {})}
         state, values = outcome.state, outcome.values
-        trial.record = TrialRecord(number, state, trial.params, values, curve={}, notes=kept, feasible=feasible)
+        trial.record = TrialRecord(
+            number, state, trial.params, values, curve={}, notes=kept, ended=self._clock.now(), feasible=feasible
+        )
         self._closed[number] = trial
+        self._closed_seconds += trial.trained
         value = outcome.values[0] if outcome.values else metrics.get(self._plan.objectives[0].name)
         self._ended.append(Ended(number, str(outcome.state), value, outcome.error))
         if self._holders:
@@ -264,6 +270,20 @@ class SweepState:
         keep, unfinished = self._spec.keep_checkpoints, set(self._open)
         retention.delete_surplus(self._layout, unfinished, best, keep, self.owner_of)
         self._holders &= unfinished | set(best[:keep])
+
+    def stop_reason(self) -> str:
+        """Why the sweep ends before it has all its trials; "" if it goes on."""
+        stopping = self._plan.stopping
+        if stopping.rules and self._judged != len(self._closed):
+            self._judged = len(self._closed)
+            self._stop_reason = self._study.judge(
+                stopping, [t.record for t in self._closed.values() if t.record is not None]
+            )
+        if self._stop_reason or stopping.budget is None:
+            return self._stop_reason
+        waiting = sum(trial.trained for trial in self._open.values())
+        active = sum(active.progress.seconds - (active.state.seconds or 0.0) for active in self._active.values())
+        return stopping.over_budget(self._closed_seconds + waiting + active)
 
     # -- what is on disk -------------------------------------------------------------------------------------
 
@@ -289,7 +309,7 @@ class SweepState:
         """What a user sees of the burst."""
         active, opened = self.active_runs, len(self._open)
         return describe_progress(
-            self.wanted, self._plan.objectives, self._closed, active, self._ended, stopping, opened
+            self.wanted, self._plan.objectives, self._closed, active, self._ended, stopping, opened, self.stop_reason()
         )
 
     def close(self) -> None:
@@ -297,6 +317,7 @@ class SweepState:
         for trial in self.open_trials:
             self._study.note(trial.number, spent=trial.seconds, done=trial.results)
             self._study.finish(trial.number, Outcome(State.PAUSED), {})
+        self._study.note_stop(self.stop_reason())
         self._log.close()
         self.attempts.close()
         self._journal.flush(self._study, last=True)

@@ -54,6 +54,7 @@ class TrialState:
         repeats: the state of each repeat that has begun, by number.
         paused_step: the step at which population-based training let it wait.
         record: how it ended; None while it is open.
+        earlier_seconds: of training that failed before the trial was run again.
     """
 
     number: int
@@ -61,12 +62,14 @@ class TrialState:
     repeats: dict[int, RunState] = field(default_factory=dict)
     paused_step: int = 0
     record: TrialRecord | None = None
+    earlier_seconds: float = 0.0
 
     @classmethod
     def from_record(cls, record: TrialRecord) -> TrialState:
         """A trial of an earlier burst; for one that is finished, the record is kept."""
         trial = cls(record.number, dict(record.params), record=record if record.state.final else None)
         notes = record.notes
+        trial.earlier_seconds = notes.get("earlier_seconds", 0.0)
         for repeat, metrics in notes.get("done", {}).items():
             trial.repeat(int(repeat)).metrics = dict(metrics)
         for repeat, attempts in notes.get("tries", {}).items():
@@ -88,6 +91,13 @@ class TrialState:
     def seconds(self) -> dict[int, float]:
         """Seconds of training of each repeat that has ended or paused."""
         return {number: run.seconds for number, run in self.repeats.items() if run.seconds is not None}
+
+    @property
+    def trained(self) -> float:
+        """Seconds of training, failed attempts included, of all that is not in training now."""
+        known = sum(run.progress.seconds if run.seconds is None else run.seconds for run in self.repeats.values())
+        stored = self.record.notes.get("seconds", 0.0) if self.record is not None else 0.0
+        return self.earlier_seconds + max(known, stored)
 
     @property
     def results(self) -> dict[int, dict[str, float]]:

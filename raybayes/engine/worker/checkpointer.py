@@ -7,6 +7,7 @@ it is published, like one that was waited for.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import tempfile
 from collections.abc import Callable
@@ -67,8 +68,8 @@ class AsyncCheckpointer:
         if wait or not self._run.checkpoint_every:  # 0 asks for one at every report, whatever it costs
             self._publish(step, self._group.gather(self._guarded(step, lambda: self._write(step, content))))
         else:
-            staged = tempfile.TemporaryFile()  # noqa: SIM115 - the thread closes it
-            record = self._guarded(step, lambda: self._stage(staged, step, content))
+            staged = self._staging_file(step)
+            record = self._guarded(step, lambda: self._stage(staged, step, content)) if staged is not None else None
             self._upload = step, self._in_thread(lambda: self._upload_staged(staged, step, record))
         self._saved_at = self._clock.elapsed()
         if self._run.checkpoint_every:
@@ -111,11 +112,22 @@ class AsyncCheckpointer:
     def _stage(self, staged: IO[bytes], step: int, content: State) -> FileRecord:
         return checkpoints.stage_rank(staged, self._run.key[0], step, self._group.rank, content)
 
-    def _upload_staged(self, staged: IO[bytes], step: int, record: FileRecord | None) -> FileRecord | None:
+    def _staging_file(self, step: int) -> IO[bytes] | None:
+        """A file for a copy of the state, which the thread closes; None if the temporary folder has no room for one."""
+        try:
+            return tempfile.TemporaryFile()
+        except OSError as error:
+            self._log.warning("step %d: no checkpoint was written: %s: %s", step, tempfile.gettempdir(), error.strerror)
+            return None
+
+    def _upload_staged(self, staged: IO[bytes] | None, step: int, record: FileRecord | None) -> FileRecord | None:
         """Upload this rank's file, in the thread; a single worker publishes it at once."""
+        if staged is None or record is None:
+            with contextlib.suppress(OSError):  # what is still in the file's buffer has no room either
+                if staged is not None:
+                    staged.close()
+            return None
         with staged:
-            if record is None:
-                return None
             try:
                 if not self._guarded(step, lambda: self._upload_file(staged, step, record)):
                     return None

@@ -90,6 +90,7 @@ def make_page(
     findings: Findings | None = None,
     notice: str = "",
     profile: pa.Table | None = None,
+    chosen: Mapping[str, tuple[Figure, str]] | None = None,
 ) -> Page:
     """Draw all figures and make the page.
 
@@ -97,10 +98,11 @@ def make_page(
         findings: of the project; its figures come after the general ones.
         notice: shown at the top of the page: why the project's figures are missing, for example.
         profile: how the slots spent their time, if the sweep had slots.
+        chosen: more figures with their captions, by file name.
     """
     findings = findings or Findings()
     own = {f"{summary.project}-{file_name(title)}": (figure, title) for title, figure in findings.figures.items()}
-    drawn = {**draw_figures(summary, trials, reports, profile), **own}
+    drawn = {**draw_figures(summary, trials, reports, profile), **(chosen or {}), **own}
     files = {
         name: (style.render_figure(figure, "svg"), style.render_figure(figure, "png"))
         for name, (figure, _) in drawn.items()

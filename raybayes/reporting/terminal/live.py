@@ -94,6 +94,8 @@ class ProgressView(logging.Handler):
         self._seen = len(progress.ended)
         if progress.stopping and not self._stopping:
             self._stopping = True
+            if progress.stopped:
+                self._line(f"stopped by {progress.stopped}")
             self._line("stopping: running trials write a checkpoint at their next report (Ctrl-C again stops at once)")
         if self._live is not None:
             self._bar.update(self._task, total=progress.wanted, completed=sum(progress.states.values()))

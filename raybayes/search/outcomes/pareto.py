@@ -36,3 +36,22 @@ def nondominated_fronts(losses: Floats) -> NDArray[np.int64]:
         front[left & ~(beats & left[:, None]).any(0)] = number
         number += 1
     return front
+
+
+def hypervolume(losses: Floats, worst: Floats) -> float:
+    """Volume of the region that some points dominate and that dominates `worst`, by slicing along the last objective.
+
+    Args:
+        losses: (points, objectives), smaller is better; what is not better than `worst` everywhere adds nothing.
+        worst: (objectives,), the reference point.
+    """
+    inside = losses[(losses < worst).all(axis=1)]
+    if not len(inside):
+        return 0.0
+    inside = np.unique(inside[count_dominating(inside) == 0], axis=0)
+    if inside.shape[1] == 1:
+        return float(worst[0] - inside.min())
+    inside = inside[np.argsort(inside[:, -1], kind="stable")]
+    depths = np.diff(np.append(inside[:, -1], worst[-1]))
+    slices = (hypervolume(inside[: i + 1, :-1], worst[:-1]) for i in range(len(inside)))
+    return float(sum(depth * area for depth, area in zip(depths, slices, strict=True) if depth > 0))

@@ -6,15 +6,16 @@ a history gives the same decisions.
 
 from __future__ import annotations
 
+import importlib
 import math
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from raybayes.errors import SpecError
-from raybayes.spec.component import Component
+from raybayes.spec.component import GIVEN, Component
 from raybayes.wording import unknown
 
 SCHEDULERS = ("none", "asha", "median", "hyperband", "pbt")
@@ -38,7 +39,11 @@ class Curves:
 
 
 class Scheduler(Protocol):
-    """Decides whether a trial that has just reported at `step` continues."""
+    """Decides whether a trial that has just reported at `step` continues: a pure function of the curves so far.
+
+    It keeps no state and draws no random numbers, so that a resumed sweep decides as an uninterrupted one. A user's own
+    is given as an object, or by the import path of its class; a dataclass of plain values is stored with the sweep.
+    """
 
     def should_continue(self, curves: Curves, trial: int, step: int) -> bool: ...
 
@@ -164,11 +169,44 @@ def make_scheduler(scheduler: Component) -> Scheduler:
     Raises:
         SpecError: an unknown name or option, or a value out of range.
     """
+    if scheduler.object is not None:
+        return _own(scheduler.object, scheduler)
+    if "." in scheduler.name:
+        return _imported(scheduler)
     if scheduler.name not in _KINDS:
         raise SpecError(unknown("scheduler", scheduler.name, SCHEDULERS))
     options = read_options("scheduler", scheduler, _KINDS[scheduler.name])
     made: Scheduler = _KINDS[scheduler.name](**options)
     return made
+
+
+def _imported(scheduler: Component) -> Scheduler:
+    """A user's own scheduler, by the import path of its class."""
+    if GIVEN in scheduler.options:
+        raise SpecError(
+            f"scheduler {scheduler.name} was given as an object in Python, which is not stored; give it again: "
+            "rb.resume(path, scheduler=...)."
+        )
+    module, _, name = scheduler.name.rpartition(".")
+    try:
+        kind = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise SpecError(f"scheduler {scheduler.name}: it cannot be imported ({error}); check the path.") from None
+    try:
+        made = kind(**scheduler.options)
+    except (TypeError, ValueError) as error:
+        raise SpecError(f"scheduler {scheduler}: {error}; check its options.") from None
+    return _own(made, scheduler)
+
+
+def _own(made: Any, scheduler: Component) -> Scheduler:
+    if not callable(getattr(made, "should_continue", None)):
+        raise SpecError(
+            f"scheduler {scheduler.name} has no method should_continue(curves, trial, step); see Scheduler in "
+            "raybayes.search.schedulers.rungs."
+        )
+    own: Scheduler = made
+    return own
 
 
 def read_options(what: str, named: Component, kind: type) -> dict[str, float]:

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from raybayes.search.objective import Objective
 from raybayes.search.outcomes.cause import Cause, find_cause
-from raybayes.space import Choice, Space, Value
+from raybayes.space import Choice, Space
 
 NEIGHBOURS, CROWD = 5, 3  # a doubtful failure is bad if so many of its nearest trials have failed
 Floats = NDArray[np.float64]
@@ -80,7 +80,7 @@ def _in_crowds(
     if not doubtful:
         return set()
     others = [*failed, *ran]
-    distances = distance_matrix(space, [t.params for t in doubtful], [t.params for t in others])
+    distances = distance_matrix(space, doubtful, others)
     bad = np.array([True] * len(failed) + [False] * len(ran))
     crowded = set()
     for trial, row in zip(doubtful, distances, strict=True):
@@ -90,12 +90,12 @@ def _in_crowds(
     return crowded
 
 
-def distance_matrix(space: Space, ones: Sequence[dict[str, Value]], others: Sequence[dict[str, Value]]) -> Floats:
-    """(ones, others): `raybayes.search.warm_start.distance` of each pair of configurations, in [0, 1]."""
+def distance_matrix(space: Space, ones: Sequence[FrozenTrial], others: Sequence[FrozenTrial]) -> Floats:
+    """(ones, others): the distance of each pair of configurations as `distance` measures it for a warm start."""
     total = np.zeros((len(ones), len(others)))
     counted = np.zeros_like(total)
     for name in space:
-        mine, theirs = (_places(space, name, configs) for configs in (ones, others))
+        mine, theirs = (_places(space, name, trials) for trials in (ones, others))
         missing = np.isnan(mine)[:, None].astype(int) + np.isnan(theirs)[None]
         gap = np.abs(mine[:, None] - theirs[None])
         if isinstance(space[name], Choice):
@@ -105,12 +105,15 @@ def distance_matrix(space: Space, ones: Sequence[dict[str, Value]], others: Sequ
     return total / np.maximum(counted, 1)
 
 
-def _places(space: Space, name: str, configs: Sequence[dict[str, Value]]) -> Floats:
-    """(configs,): where each value lies in the parameter's range, in [0, 1]; the place of a choice; NaN: inactive."""
+def _places(space: Space, name: str, trials: Sequence[FrozenTrial]) -> Floats:
+    """(trials,): where each value lies in the parameter's range, in [0, 1]; the number of a choice; NaN: inactive."""
     parameter = space[name]
+    places = np.array(
+        [t.distributions[name].to_internal_repr(t.params[name]) if name in t.params else np.nan for t in trials],
+        dtype=float,
+    )
     if isinstance(parameter, Choice):
-        return np.array([parameter.values.index(c[name]) if name in c else np.nan for c in configs], dtype=float)
-    places = np.array([config.get(name, np.nan) for config in configs], dtype=float)
+        return places
     low, high = parameter.low, parameter.high
     if parameter.log:
         places, low, high = np.log(places), float(np.log(low)), float(np.log(high))

@@ -29,13 +29,14 @@ from raybayes.search.outcomes.outcome import Outcome, State
 from raybayes.search.outcomes.records import TrialRecord
 from raybayes.search.samplers import Factory, learns_from_ends
 from raybayes.search.schedulers.rungs import Curves
+from raybayes.search.stopping import Stopping
 from raybayes.search.study.journal import GroupedJournal, JournalError
 from raybayes.search.study.transfer_study import PastTrial, TransferStudy
 from raybayes.space import Choice, Float, Space, Value
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
-_NAME = "sweep"
+STUDY_NAME = "sweep"
 _FINAL = {State.COMPLETE: TrialState.COMPLETE, State.PRUNED: TrialState.PRUNED, State.FAIL: TrialState.FAIL}
 _SHOWN = {
     TrialState.COMPLETE: State.COMPLETE,
@@ -44,6 +45,13 @@ _SHOWN = {
     TrialState.RUNNING: State.RUNNING,
     TrialState.WAITING: State.PAUSED,
 }
+
+
+def name_metrics(study: optuna.Study, names: Sequence[str]) -> None:
+    """Store the names of a study's objectives."""
+    with warnings.catch_warnings():  # "experimental" for years
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names(list(names))
 
 
 class Study:
@@ -70,16 +78,14 @@ class Study:
         self._space = space
         self.objectives = tuple(objectives)
         self._open([objective.direction for objective in objectives], writer)
-        self._study = TransferStudy(_NAME, self._storage, space, self.objectives, past)
+        self._study = TransferStudy(STUDY_NAME, self._storage, space, self.objectives, past)
         if [d.name.lower() for d in self._study.directions] != [o.direction for o in objectives]:
             was = ", ".join(d.name.lower() for d in self._study.directions)
             now = ", ".join(f"{o.direction} {o.name}" for o in objectives)
             raise StoreError(f"{location}: the study was created to {was}, found {now}; start a new sweep for these.")
         if writer and self._study.metric_names is None:  # Optuna's dashboard shows them
-            with warnings.catch_warnings():  # "experimental" for years
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                self._study.set_metric_names([objective.name for objective in objectives])
-        self._study_id = self._storage.get_study_id_from_name(_NAME)
+            name_metrics(self._study, [objective.name for objective in objectives])
+        self._study_id = self._storage.get_study_id_from_name(STUDY_NAME)
         self._live: dict[int, Trial] = {}
         self._learner: BaseSampler | None = None  # of this burst
         self._common = IntersectionSearchSpace(include_pruned=True)  # what TPESampler makes
@@ -112,9 +118,9 @@ class Study:
             # Creating one, even where one exists, adds a line to the reader's copy of the journal: it would mistake the
             # writer's next line for its own.
             with contextlib.suppress(KeyError):
-                self._storage.get_study_id_from_name(_NAME)
+                self._storage.get_study_id_from_name(STUDY_NAME)
                 return
-        optuna.create_study(study_name=_NAME, storage=self._storage, directions=directions, load_if_exists=True)
+        optuna.create_study(study_name=STUDY_NAME, storage=self._storage, directions=directions, load_if_exists=True)
 
     @property
     def storage(self) -> BaseStorage:
@@ -231,6 +237,21 @@ class Study:
         if self._learner is not None:
             self._study.sampler = self._learner
         self._study.tell(number, values, state=_FINAL[outcome.state])
+
+    def judge(self, stopping: Stopping, finished: Sequence[TrialRecord]) -> str:
+        """Why the sweep ends now by its rules, in a sentence; "" if it goes on."""
+        return stopping.reason(finished, self._study)
+
+    def note_stop(self, reason: str) -> None:
+        """Store why the sweep has ended by itself; "" if it has not."""
+        if reason != self.stop_reason:
+            self._study.set_user_attr("stopped", reason)
+
+    @property
+    def stop_reason(self) -> str:
+        """Why the sweep has ended by itself, as the last burst stored it; "" if it has not."""
+        reason: str = self._study.user_attrs.get("stopped", "")
+        return reason
 
     def void(self, number: int) -> None:
         """Void a trial that a crash left without a complete configuration: it does not count."""

@@ -34,7 +34,14 @@ def trials_table(records: Sequence[TrialRecord], space: Space, objectives: Seque
     columns["node"] = pa.array([r.notes.get("node") for r in records], pa.string())
     columns["attempts"] = pa.array([sum(r.notes.get("tries", {}).values()) for r in records], pa.int64())
     columns["failure"] = pa.array([r.notes.get("error") for r in records], pa.string())
+    if any("errors" in r.notes for r in records):  # some were run again after they had failed
+        columns["earlier_failures"] = pa.array([_headlines(r.notes.get("errors")) for r in records], pa.string())
     return pa.table(columns)
+
+
+def _headlines(errors: Sequence[str] | None) -> str | None:
+    """The first line of each earlier error, oldest first."""
+    return "; then ".join(error.partition("\n")[0] for error in errors) if errors else None
 
 
 def _value(record: TrialRecord, objective: int) -> float | None:

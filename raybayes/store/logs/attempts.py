@@ -6,6 +6,7 @@ While a burst runs they are a log of JSON lines, one at the start and one at the
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -51,7 +52,8 @@ class AttemptLog:
         self._open: dict[Key, float] = {}
         self._lines: list[str] = []
         self._uploaded = -UPLOAD_EVERY_S
-        _take_in(layout)
+        with contextlib.suppress(StoreError):
+            _take_in(layout)
 
     def on_start(self, trial: int, repeat: int, attempt: int, node: str) -> None:
         """A worker has started a run."""
@@ -97,7 +99,8 @@ class AttemptLog:
             self.on_end(trial, repeat, attempt, PAUSED, "the burst ended")
         self._uploaded = -UPLOAD_EVERY_S
         self.flush()
-        _take_in(self._layout)
+        with contextlib.suppress(StoreError):
+            _take_in(self._layout)
 
 
 def read_attempts(layout: Layout) -> pa.Table:

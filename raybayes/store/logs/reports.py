@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from raybayes.errors import StoreError
 from raybayes.store import parquet
@@ -28,6 +29,7 @@ FIXED = pa.schema(
     ]
 )
 Row = dict[str, Any]
+Ints = NDArray[np.int64]
 _NAMES = frozenset(FIXED.names)
 _FILE = re.compile(r"burst-(\d{4,})(?:-part-(\d{6,}))?\.(jsonl|parquet)")
 
@@ -60,8 +62,8 @@ class BrokenReports:
 def read_reports(layout: Layout, broken: list[BrokenReports] | None = None) -> pa.Table:
     """All reports of all bursts, including a running one.
 
-    An incomplete last line after a crash is ignored. If a step was reported twice, because a trial resumed from an
-    older checkpoint, the later attempt counts.
+    An incomplete last line after a crash is ignored. From the first step of a later attempt on, which resumed from an
+    older checkpoint or began again, only that attempt counts.
 
     Args:
         broken: gets what cannot be read, and the rest is returned; None: a damaged file is an error.
@@ -181,7 +183,15 @@ def _keep_latest_attempts(table: pa.Table) -> pa.Table:
     keys = np.stack([trial[order], repeat[order], step[order]])
     last_of_its_step = np.ones(len(table), dtype=bool)
     last_of_its_step[:-1] = (keys[:, 1:] != keys[:, :-1]).any(axis=0)
-    return table.take(order[last_of_its_step]).combine_chunks()
+    kept = order[last_of_its_step]
+    return table.take(kept[_not_superseded(trial[kept], repeat[kept], attempt[kept])]).combine_chunks()
+
+
+def _not_superseded(trial: Ints, repeat: Ints, attempt: Ints) -> NDArray[np.bool_]:
+    """Which rows, by trial, repeat and step, have no row of a later attempt before them: those it has replaced."""
+    run = np.cumsum(np.r_[0, (np.diff(trial) != 0) | (np.diff(repeat) != 0)]) if len(trial) else trial
+    least = run * (attempt.max(initial=0) + 1)  # so that the running maximum starts anew in each run
+    return np.asarray(np.maximum.accumulate(least + attempt) - least <= attempt)
 
 
 def compact_burst(layout: Layout, burst: int) -> None:

@@ -167,6 +167,28 @@ def test_a_storage_that_refuses_costs_the_checkpoint_and_not_the_trial(layout, m
     checkpointer.close()
 
 
+def no_room():
+    return open("/dev/full", "wb")
+
+
+def no_file():
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("made", [no_room, no_file])
+def test_a_full_tmp_costs_the_checkpoint_and_not_the_trial(layout, monkeypatch, caplog, made):
+    checkpointer_ = checkpointer_of(layout)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpointer.tempfile, "TemporaryFile", made)
+        checkpointer_.save(4, {"w": torch.zeros(3)}, wait=False)
+        checkpointer_.settle()
+    assert "step 4: no checkpoint was written" in caplog.text
+    checkpointer_.save(5, {"w": 5}, wait=False)
+    checkpointer_.settle()
+    assert stored(layout) == [5]
+    checkpointer_.close()
+
+
 def test_a_state_that_cannot_be_stored_fails_the_trial(layout):
     with pytest.raises(StoreError, match="which a checkpoint cannot hold"):
         checkpointer_of(layout).save(4, {"w": object()}, wait=False)

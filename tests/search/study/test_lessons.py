@@ -131,17 +131,19 @@ def test_distances_are_those_of_warm_starts():
         "rank": Int(1, 50, when={"kind": "a"}), "mode": Choice(1, 2, when={"kind": "b"}),
     })  # fmt: skip
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    configs = []
     for _ in range(20):
         trial = study.ask()
-        params = {"kind": trial.suggest_categorical("kind", "abc"), "lr": trial.suggest_float("lr", 1e-4, 1, log=True),
-                  "n": trial.suggest_int("n", 1, 9), "one": 2.0}  # fmt: skip
-        if params["kind"] == "a":
-            params["rank"] = trial.suggest_int("rank", 1, 50)
-        if params["kind"] == "b":
-            params["mode"] = trial.suggest_categorical("mode", [1, 2])
-        configs.append(params)
-    found = distance_matrix(space, configs[:5], configs)
-    wanted = [[distance(space, one, other) for other in configs] for one in configs[:5]]
+        kind = trial.suggest_categorical("kind", ["a", "b", "c"])
+        trial.suggest_float("lr", 1e-4, 1, log=True)
+        trial.suggest_int("n", 1, 9)
+        trial.suggest_float("one", 2.0, 2.0)
+        if kind == "a":
+            trial.suggest_int("rank", 1, 50)
+        if kind == "b":
+            trial.suggest_categorical("mode", [1, 2])
+        study.tell(trial, 0.0)
+    trials = study.trials
+    found = distance_matrix(space, trials[:5], trials)
+    wanted = [[distance(space, one.params, other.params) for other in trials] for one in trials[:5]]
     assert np.allclose(found, wanted)
     assert found.max() > 0.5

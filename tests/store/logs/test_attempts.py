@@ -77,7 +77,7 @@ def test_text_that_no_table_holds_is_kept_readable(layout):
 
 
 def test_a_storage_that_refuses_costs_nothing(layout):
-    layout.storage.local_path("attempts").write_text("a file where a folder belongs")
+    layout.storage.write_bytes("attempts", b"a file where a folder belongs")
     log = AttemptLog(layout, 0)
     log.on_start(0, 0, 1, "n")
     log.flush()

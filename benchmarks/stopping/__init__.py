@@ -1,0 +1,1 @@
+"""What `--stop-when plateau:N` saves, and what it loses."""
