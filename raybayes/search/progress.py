@@ -34,11 +34,11 @@ class Progress:
         running: runs in training now.
         best: number and first objective of the best trial so far.
         best_rests_on: number of runs that its value is the mean of, and the standard error.
-        stage: what the burst does before it can train: "starting Ray", "opening the study"; empty after that.
         ended: trials that ended in this burst, in order.
         stopping: whether the burst is shutting down.
         paused: trials that a later burst will resume (known at the end).
         stopped: why the sweep has ended by itself, in a sentence; "" if it has not.
+        stage: what the burst does before it can train: "starting Ray", "opening the study"; empty after that.
     """
 
     wanted: int
@@ -49,8 +49,8 @@ class Progress:
     stopping: bool = False
     paused: int = 0
     best_rests_on: tuple[int, float | None] = (1, None)
-    stage: str = ""
     stopped: str = ""
+    stage: str = ""
 
     @property
     def waits_for(self) -> str:
