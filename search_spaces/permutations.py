@@ -106,7 +106,7 @@ def _search(task: str, **more: Parameter) -> Space:
 
 
 CAUSAL = _search("causal", **{"causal.score": Choice("bic")})
-TOURS = _search("tsp", init_scale=Float(0.0, 2.0))
+TOURS = _search("tsp", init_scale=Float(0.0, 2.0), descent=Choice(0.5, 0.25, 0.75, 0.9))
 OWN = _search("own")
 
 RANKING = Space(
