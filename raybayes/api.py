@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from raybayes.clock import WALL
 from raybayes.errors import SpecError
+from raybayes.reporting.watching import watching
 from raybayes.search.progress import Watch
 from raybayes.space import Space
 from raybayes.spec.component import Component
@@ -32,7 +33,7 @@ from raybayes.spec.sweep_spec import SweepSpec, make_spec
 from raybayes.spec.validation import build
 from raybayes.sweeps import confirmation
 from raybayes.sweeps.code import require_same_code, stamp_of
-from raybayes.sweeps.execution import Executor, run, silent
+from raybayes.sweeps.execution import Executor, run
 from raybayes.sweeps.importing import import_as
 from raybayes.sweeps.own import Trainable, own_training, require_whole, stored_training
 from raybayes.sweeps.preparation import Prepared, prepare_resume, prepare_start
@@ -55,16 +56,16 @@ class Sweep(SweepResult):
         StoreError: there is no sweep, or a newer raybayes wrote it.
     """
 
-    def resume(self, *, watch: Watch = silent, **options: Unpack[ResumeOptions]) -> Sweep:
+    def resume(self, *, watch: Watch | bool = True, **options: Unpack[ResumeOptions]) -> Sweep:
         """Finish what is unfinished; see `raybayes.resume`."""
         return resume(self.path, watch=watch, **options)
 
-    def extend(self, trials: int, *, watch: Watch = silent, **options: Unpack[ExtendOptions]) -> Sweep:
+    def extend(self, trials: int, *, watch: Watch | bool = True, **options: Unpack[ExtendOptions]) -> Sweep:
         """Add more trials; see `raybayes.extend`."""
         return extend(self.path, trials, watch=watch, **options)
 
     def confirm(
-        self, top: int = 5, repeats: int = 5, *, watch: Watch = silent, **options: Unpack[ConfirmOptions]
+        self, top: int = 5, repeats: int = 5, *, watch: Watch | bool = True, **options: Unpack[ConfirmOptions]
     ) -> Sweep:
         """Repeat the best `top` trials over `repeats` fresh seeds; see `raybayes.confirm`."""
         return confirm(self.path, top, repeats, watch=watch, **options)
@@ -75,7 +76,7 @@ def train(
     project: Trainable,
     config: Mapping[str, Any] | None = None,
     *,
-    watch: Watch = silent,
+    watch: Watch | bool = True,
     **options: Unpack[TrainOptions],
 ) -> Sweep:
     """Train one configuration.
@@ -83,7 +84,8 @@ def train(
     Args:
         project: a name that `raybayes projects` lists; or your own training: see `sweep`.
         config: values that differ from the project's defaults, by dotted names or nested.
-        watch: called with the progress, about twice a second.
+        watch: True shows the progress: below a notebook's cell, else on the terminal; False shows nothing; a function
+            is called with it about twice a second.
         options: see below.
 
     Returns:
@@ -106,7 +108,7 @@ def sweep(
     project: Trainable,
     *,
     Config: type[BaseModel] | None = None,
-    watch: Watch = silent,
+    watch: Watch | bool = True,
     **options: Unpack[SweepOptions],
 ) -> Sweep:
     """Search a project's space, or your own training.
@@ -116,7 +118,8 @@ def sweep(
             number or a mapping, yields mappings, or calls `rb.report`; `train(config, ctx)`; a reference to one,
             "train.py:train"; the words of a command, with {name} for parameters. These need `space` and `objective`.
         Config: a pydantic model that a function gets in place of a dictionary.
-        watch: called with the progress, about twice a second.
+        watch: True shows the progress: below a notebook's cell, else on the terminal; False shows nothing; a function
+            is called with it about twice a second.
         options: see below.
 
     Returns:
@@ -135,7 +138,7 @@ def sweep(
 def start(
     spec: SweepSpec,
     executor: Executor = "ray",
-    watch: Watch = silent,
+    watch: Watch | bool = True,
     walltime: Any = None,
     training: OwnTraining | None = None,
 ) -> Sweep:
@@ -144,7 +147,8 @@ def start(
     Args:
         spec: what was asked for.
         executor: "ray", or "local" for this process without Ray.
-        watch: called with the progress, about twice a second.
+        watch: True shows the progress: below a notebook's cell, else on the terminal; False shows nothing; a function
+            is called with it about twice a second.
         walltime: seconds, or a duration such as "2h", after which the burst ends; None: no limit.
         training: what is trained, if it is not in the catalogue.
 
@@ -155,7 +159,8 @@ def start(
     until = _deadline(walltime)  # the limit counts from here: preparing loads torch
     if training is not None:
         training = replace(training, checkpoint_every=spec.checkpoint_every)
-    return _execute(prepare_start(spec, training), executor, watch, until)
+    with watching(watch, spec.name) as shown:
+        return _execute(prepare_start(spec, training), executor, shown, until)
 
 
 def _execute(
@@ -215,7 +220,7 @@ def resume(
     train: Callable[..., Any] | None = None,
     space: Space | None = None,
     sampler: object = None,
-    watch: Watch = silent,
+    watch: Watch | bool = True,
     **options: Unpack[ResumeOptions],
 ) -> Sweep:
     """Resume a sweep where an interruption left it: unfinished trials first, from their last checkpoints.
@@ -225,7 +230,8 @@ def resume(
         train: the function of a sweep that was begun with one, which is not stored with it.
         space: the space of your own training again, where its `require` holds a function, which is not stored either.
         sampler: the same for a sampler object.
-        watch: called with the progress, about twice a second.
+        watch: True shows the progress: below a notebook's cell, else on the terminal; False shows nothing; a function
+            is called with it about twice a second.
         options: what changes from now on; what is not given stays as it was. See below.
 
     Raises:
@@ -237,6 +243,7 @@ def resume(
     code_changed = changes.pop("code_changed", False) or bool(retry)  # the mended mistake was in the code, as a rule
     until, found = _deadline(walltime), SweepResult(path)
     require_trusted(found, changes.pop("allow_import", None))
+<<<<<<< HEAD
     own = found.spec.training is not None
     if space is not None and not own:
         changes["space"] = space  # refused there, with what the sweep has
@@ -251,6 +258,19 @@ def resume(
     if not code_changed:
         require_same_code(prepared.layout, stamp, found.path)
     return _execute(prepared, executor, watch, until, stamp)
+=======
+    with watching(watch, found.path) as shown:
+        training = stored_training(found, train)
+        if found.spec.kind == "confirm":
+            require_known("confirm", [*changes, *(["retry_failed"] if retry else [])])
+            return Sweep(confirmation.resume_stage(found, changes, executor, shown, until, training))
+        prepared = prepare_resume(_changed(found, changes, sampler), found, training)
+        prepared = replace(prepared, reopened=failed_trials(found, retry))
+        stamp = stamp_of(prepared)
+        if not code_changed:
+            require_same_code(prepared.layout, stamp, found.path)
+        return _execute(prepared, executor, shown, until, stamp)
+>>>>>>> main
 
 
 @takes("extend")
@@ -261,7 +281,7 @@ def extend(
     train: Callable[..., Any] | None = None,
     space: Space | None = None,
     sampler: object = None,
-    watch: Watch = silent,
+    watch: Watch | bool = True,
     **options: Unpack[ExtendOptions],
 ) -> Sweep:
     """Add trials to a sweep, after its unfinished ones.
@@ -269,8 +289,14 @@ def extend(
     Args:
         path: the sweep's folder or URI.
         trials: how many more.
+<<<<<<< HEAD
         train, space, sampler: as in `resume`.
         watch: called with the progress, about twice a second.
+=======
+        train, sampler: as in `resume`.
+        watch: True shows the progress: below a notebook's cell, else on the terminal; False shows nothing; a function
+            is called with it about twice a second.
+>>>>>>> main
         options: as in `resume`.
     """
     if trials < 1:
@@ -286,7 +312,7 @@ def confirm(
     repeats: int = 5,
     *,
     train: Callable[..., Any] | None = None,
-    watch: Watch = silent,
+    watch: Watch | bool = True,
     **options: Unpack[ConfirmOptions],
 ) -> Sweep:
     """Repeat the best `top` configurations of a sweep over up to `repeats` fresh seeds each.
@@ -299,7 +325,8 @@ def confirm(
         top: candidates, from 1.
         repeats: fresh seeds per candidate, from 2.
         train: as in `resume`.
-        watch: called with the progress, about twice a second.
+        watch: True shows the progress: below a notebook's cell, else on the terminal; False shows nothing; a function
+            is called with it about twice a second.
         options: what differs from the sweep. See below.
 
     Returns:
@@ -313,7 +340,8 @@ def confirm(
     until, found = _deadline(walltime), SweepResult(path)
     require_trusted(found, changes.pop("allow_import", None))
     training = stored_training(found, train)
-    confirmation.confirm(found, top, repeats, changes, executor, watch, until, training)
+    with watching(watch, found.path) as shown:
+        confirmation.confirm(found, top, repeats, changes, executor, shown, until, training)
     return Sweep(path)
 
 

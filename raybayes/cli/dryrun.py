@@ -30,7 +30,7 @@ def print_plan(spec: SweepSpec, as_json: bool, training: OwnTraining | None = No
         "repeats": spec.repeats,
         "resources per trial": f"{need.workers} x ({need.cpus_per_worker:g} CPU + {need.gpus_per_worker:g} GPU)",
         "at once": at_once,
-        "sampler": str(spec.sampler),
+        "sampler": str(prepared.spec.sampler),
         "scheduler": str(spec.scheduler),
         "objective": ", ".join(f"{o.direction} {o.name}" for o in prepared.plan.objectives),
         **({} if spec.stop_when == "none" else {"stop when": spec.stop_when}),
