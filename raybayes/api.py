@@ -243,34 +243,21 @@ def resume(
     code_changed = changes.pop("code_changed", False) or bool(retry)  # the mended mistake was in the code, as a rule
     until, found = _deadline(walltime), SweepResult(path)
     require_trusted(found, changes.pop("allow_import", None))
-<<<<<<< HEAD
-    own = found.spec.training is not None
-    if space is not None and not own:
-        changes["space"] = space  # refused there, with what the sweep has
-    training = stored_training(found, train, space if own else None)
-    if found.spec.kind == "confirm":
-        require_known("confirm", [*changes, *(["retry_failed"] if retry else [])])
-        return Sweep(confirmation.resume_stage(found, changes, executor, watch, until, training))
-    require_whole(training)
-    prepared = prepare_resume(_changed(found, changes, sampler), found, training)
-    prepared = replace(prepared, reopened=failed_trials(found, retry))
-    stamp = stamp_of(prepared)
-    if not code_changed:
-        require_same_code(prepared.layout, stamp, found.path)
-    return _execute(prepared, executor, watch, until, stamp)
-=======
     with watching(watch, found.path) as shown:
-        training = stored_training(found, train)
+        own = found.spec.training is not None
+        if space is not None and not own:
+            changes["space"] = space  # refused there, with what the sweep has
+        training = stored_training(found, train, space if own else None)
         if found.spec.kind == "confirm":
             require_known("confirm", [*changes, *(["retry_failed"] if retry else [])])
             return Sweep(confirmation.resume_stage(found, changes, executor, shown, until, training))
+        require_whole(training)
         prepared = prepare_resume(_changed(found, changes, sampler), found, training)
         prepared = replace(prepared, reopened=failed_trials(found, retry))
         stamp = stamp_of(prepared)
         if not code_changed:
             require_same_code(prepared.layout, stamp, found.path)
         return _execute(prepared, executor, shown, until, stamp)
->>>>>>> main
 
 
 @takes("extend")
@@ -289,14 +276,9 @@ def extend(
     Args:
         path: the sweep's folder or URI.
         trials: how many more.
-<<<<<<< HEAD
         train, space, sampler: as in `resume`.
-        watch: called with the progress, about twice a second.
-=======
-        train, sampler: as in `resume`.
         watch: True shows the progress: below a notebook's cell, else on the terminal; False shows nothing; a function
             is called with it about twice a second.
->>>>>>> main
         options: as in `resume`.
     """
     if trials < 1:
