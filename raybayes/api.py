@@ -6,6 +6,7 @@ through the same functions.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Unpack
@@ -14,7 +15,9 @@ from pydantic import BaseModel
 
 from raybayes.clock import WALL
 from raybayes.errors import SpecError
+from raybayes.reporting.watching import watching
 from raybayes.search.progress import Watch
+from raybayes.space import Space
 from raybayes.spec.component import Component
 from raybayes.spec.options import OPTIONS, Path, options_at, require_known
 from raybayes.spec.reading import parse_confirm
@@ -30,14 +33,16 @@ from raybayes.spec.sweep_spec import SweepSpec, make_spec
 from raybayes.spec.validation import build
 from raybayes.sweeps import confirmation
 from raybayes.sweeps.code import require_same_code, stamp_of
-from raybayes.sweeps.execution import Executor, run, silent
+from raybayes.sweeps.execution import Executor, run
 from raybayes.sweeps.importing import import_as
-from raybayes.sweeps.own import Trainable, own_training, stored_training
+from raybayes.sweeps.own import Trainable, own_training, require_whole, stored_training
 from raybayes.sweeps.preparation import Prepared, prepare_resume, prepare_start
 from raybayes.sweeps.results import SweepResult
 from raybayes.sweeps.retrying import failed_trials
 from raybayes.sweeps.trust import require_trusted
 from raybayes.training.own import OwnTraining
+
+_LOG = logging.getLogger("raybayes.sweep")
 
 
 class Sweep(SweepResult):
@@ -51,16 +56,16 @@ class Sweep(SweepResult):
         StoreError: there is no sweep, or a newer raybayes wrote it.
     """
 
-    def resume(self, *, watch: Watch = silent, **options: Unpack[ResumeOptions]) -> Sweep:
+    def resume(self, *, watch: Watch | bool = True, **options: Unpack[ResumeOptions]) -> Sweep:
         """Finish what is unfinished; see `raybayes.resume`."""
         return resume(self.path, watch=watch, **options)
 
-    def extend(self, trials: int, *, watch: Watch = silent, **options: Unpack[ExtendOptions]) -> Sweep:
+    def extend(self, trials: int, *, watch: Watch | bool = True, **options: Unpack[ExtendOptions]) -> Sweep:
         """Add more trials; see `raybayes.extend`."""
         return extend(self.path, trials, watch=watch, **options)
 
     def confirm(
-        self, top: int = 5, repeats: int = 5, *, watch: Watch = silent, **options: Unpack[ConfirmOptions]
+        self, top: int = 5, repeats: int = 5, *, watch: Watch | bool = True, **options: Unpack[ConfirmOptions]
     ) -> Sweep:
         """Repeat the best `top` trials over `repeats` fresh seeds; see `raybayes.confirm`."""
         return confirm(self.path, top, repeats, watch=watch, **options)
@@ -71,7 +76,7 @@ def train(
     project: Trainable,
     config: Mapping[str, Any] | None = None,
     *,
-    watch: Watch = silent,
+    watch: Watch | bool = True,
     **options: Unpack[TrainOptions],
 ) -> Sweep:
     """Train one configuration.
@@ -79,7 +84,8 @@ def train(
     Args:
         project: a name that `raybayes projects` lists; or your own training: see `sweep`.
         config: values that differ from the project's defaults, by dotted names or nested.
-        watch: called with the progress, about twice a second.
+        watch: True shows the progress: below a notebook's cell, else on the terminal; False shows nothing; a function
+            is called with it about twice a second.
         options: see below.
 
     Returns:
@@ -102,7 +108,7 @@ def sweep(
     project: Trainable,
     *,
     Config: type[BaseModel] | None = None,
-    watch: Watch = silent,
+    watch: Watch | bool = True,
     **options: Unpack[SweepOptions],
 ) -> Sweep:
     """Search a project's space, or your own training.
@@ -112,7 +118,8 @@ def sweep(
             number or a mapping, yields mappings, or calls `rb.report`; `train(config, ctx)`; a reference to one,
             "train.py:train"; the words of a command, with {name} for parameters. These need `space` and `objective`.
         Config: a pydantic model that a function gets in place of a dictionary.
-        watch: called with the progress, about twice a second.
+        watch: True shows the progress: below a notebook's cell, else on the terminal; False shows nothing; a function
+            is called with it about twice a second.
         options: see below.
 
     Returns:
@@ -131,7 +138,7 @@ def sweep(
 def start(
     spec: SweepSpec,
     executor: Executor = "ray",
-    watch: Watch = silent,
+    watch: Watch | bool = True,
     walltime: Any = None,
     training: OwnTraining | None = None,
 ) -> Sweep:
@@ -140,7 +147,8 @@ def start(
     Args:
         spec: what was asked for.
         executor: "ray", or "local" for this process without Ray.
-        watch: called with the progress, about twice a second.
+        watch: True shows the progress: below a notebook's cell, else on the terminal; False shows nothing; a function
+            is called with it about twice a second.
         walltime: seconds, or a duration such as "2h", after which the burst ends; None: no limit.
         training: what is trained, if it is not in the catalogue.
 
@@ -151,13 +159,16 @@ def start(
     until = _deadline(walltime)  # the limit counts from here: preparing loads torch
     if training is not None:
         training = replace(training, checkpoint_every=spec.checkpoint_every)
-    return _execute(prepare_start(spec, training), executor, watch, until)
+    with watching(watch, spec.name) as shown:
+        return _execute(prepare_start(spec, training), executor, shown, until)
 
 
 def _execute(
     prepared: Prepared, executor: Executor, watch: Watch, until: float | None, stamp: Mapping[str, Any] | None = None
 ) -> Sweep:
     """One burst, and the confirmation that the spec asks for once every trial is finished."""
+    if prepared.plan.repeating:
+        _LOG.warning(prepared.plan.repeating)
     last, spec = run(prepared, executor, watch, until, stamp), prepared.spec
     found = Sweep(prepared.layout.storage.display)
     over = last.stopped or sum(last.states.values()) >= last.wanted
@@ -207,8 +218,9 @@ def resume(
     path: Path,
     *,
     train: Callable[..., Any] | None = None,
+    space: Space | None = None,
     sampler: object = None,
-    watch: Watch = silent,
+    watch: Watch | bool = True,
     **options: Unpack[ResumeOptions],
 ) -> Sweep:
     """Resume a sweep where an interruption left it: unfinished trials first, from their last checkpoints.
@@ -216,8 +228,10 @@ def resume(
     Args:
         path: the sweep's folder or URI.
         train: the function of a sweep that was begun with one, which is not stored with it.
+        space: the space of your own training again, where its `require` holds a function, which is not stored either.
         sampler: the same for a sampler object.
-        watch: called with the progress, about twice a second.
+        watch: True shows the progress: below a notebook's cell, else on the terminal; False shows nothing; a function
+            is called with it about twice a second.
         options: what changes from now on; what is not given stays as it was. See below.
 
     Raises:
@@ -229,16 +243,21 @@ def resume(
     code_changed = changes.pop("code_changed", False) or bool(retry)  # the mended mistake was in the code, as a rule
     until, found = _deadline(walltime), SweepResult(path)
     require_trusted(found, changes.pop("allow_import", None))
-    training = stored_training(found, train)
-    if found.spec.kind == "confirm":
-        require_known("confirm", [*changes, *(["retry_failed"] if retry else [])])
-        return Sweep(confirmation.resume_stage(found, changes, executor, watch, until, training))
-    prepared = prepare_resume(_changed(found, changes, sampler), found, training)
-    prepared = replace(prepared, reopened=failed_trials(found, retry))
-    stamp = stamp_of(prepared)
-    if not code_changed:
-        require_same_code(prepared.layout, stamp, found.path)
-    return _execute(prepared, executor, watch, until, stamp)
+    with watching(watch, found.path) as shown:
+        own = found.spec.training is not None
+        if space is not None and not own:
+            changes["space"] = space  # refused there, with what the sweep has
+        training = stored_training(found, train, space if own else None)
+        if found.spec.kind == "confirm":
+            require_known("confirm", [*changes, *(["retry_failed"] if retry else [])])
+            return Sweep(confirmation.resume_stage(found, changes, executor, shown, until, training))
+        require_whole(training)
+        prepared = prepare_resume(_changed(found, changes, sampler), found, training)
+        prepared = replace(prepared, reopened=failed_trials(found, retry))
+        stamp = stamp_of(prepared)
+        if not code_changed:
+            require_same_code(prepared.layout, stamp, found.path)
+        return _execute(prepared, executor, shown, until, stamp)
 
 
 @takes("extend")
@@ -247,8 +266,9 @@ def extend(
     trials: int,
     *,
     train: Callable[..., Any] | None = None,
+    space: Space | None = None,
     sampler: object = None,
-    watch: Watch = silent,
+    watch: Watch | bool = True,
     **options: Unpack[ExtendOptions],
 ) -> Sweep:
     """Add trials to a sweep, after its unfinished ones.
@@ -256,14 +276,15 @@ def extend(
     Args:
         path: the sweep's folder or URI.
         trials: how many more.
-        train, sampler: as in `resume`.
-        watch: called with the progress, about twice a second.
+        train, space, sampler: as in `resume`.
+        watch: True shows the progress: below a notebook's cell, else on the terminal; False shows nothing; a function
+            is called with it about twice a second.
         options: as in `resume`.
     """
     if trials < 1:
         raise SpecError(f"trials: found {trials}; extend by 1 or more.")
     wanted = SweepResult(path).spec.trials + trials
-    return resume(path, train=train, sampler=sampler, trials=wanted, watch=watch, **options)
+    return resume(path, train=train, space=space, sampler=sampler, trials=wanted, watch=watch, **options)
 
 
 @takes("confirm")
@@ -273,7 +294,7 @@ def confirm(
     repeats: int = 5,
     *,
     train: Callable[..., Any] | None = None,
-    watch: Watch = silent,
+    watch: Watch | bool = True,
     **options: Unpack[ConfirmOptions],
 ) -> Sweep:
     """Repeat the best `top` configurations of a sweep over up to `repeats` fresh seeds each.
@@ -286,7 +307,8 @@ def confirm(
         top: candidates, from 1.
         repeats: fresh seeds per candidate, from 2.
         train: as in `resume`.
-        watch: called with the progress, about twice a second.
+        watch: True shows the progress: below a notebook's cell, else on the terminal; False shows nothing; a function
+            is called with it about twice a second.
         options: what differs from the sweep. See below.
 
     Returns:
@@ -300,7 +322,8 @@ def confirm(
     until, found = _deadline(walltime), SweepResult(path)
     require_trusted(found, changes.pop("allow_import", None))
     training = stored_training(found, train)
-    confirmation.confirm(found, top, repeats, changes, executor, watch, until, training)
+    with watching(watch, found.path) as shown:
+        confirmation.confirm(found, top, repeats, changes, executor, shown, until, training)
     return Sweep(path)
 
 

@@ -11,6 +11,7 @@ GIB = 2.0**30  # bytes
 
 _CPUS = Path("/proc/cpuinfo")
 _GPUS = Path("/proc/driver/nvidia/gpus")
+_GPU_DEVICES = ("nvidiactl", "kfd", "dxg")  # NVIDIA, AMD, Windows' subsystem for Linux
 
 
 def describe_machine() -> dict[str, str | int]:
@@ -31,3 +32,8 @@ def _first(file: Path, key: str) -> str:
     except OSError:  # another system than Linux, or no such driver
         return ""
     return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == key), "")
+
+
+def has_gpu_driver() -> bool:
+    """Whether there may be GPUs: on Linux there is one only where its driver has made a device file."""
+    return platform.system() != "Linux" or any(Path("/dev", name).exists() for name in _GPU_DEVICES)

@@ -53,7 +53,5 @@ def main(config: dict[str, object]) -> None:
 
 if __name__ == "__main__":
     space = {"lr": rb.Float(1e-4, 1, log=True), "width": rb.Int(16, 256), "optimizer": rb.Choice("sgd", "adam")}
-    sweep = rb.sweep(
-        main, space=space, objective={"val_loss": "minimize"}, trials=20, scheduler="asha", config={"epochs": 20}
-    )
+    sweep = rb.sweep(main, space=space, objective="val_loss:minimize", trials=20, scheduler="asha", config={"epochs": 20})
     print(sweep.best["val_loss"], sweep.config())

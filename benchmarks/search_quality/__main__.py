@@ -63,7 +63,7 @@ def optuna_search(
     for number in range(trials):
         trial = study.ask()
         config = {
-            name: trial.suggest_categorical(name, parameter.values) if isinstance(parameter, Choice)
+            name: trial.suggest_categorical(name, parameter.keys) if isinstance(parameter, Choice)
             else trial.suggest_int(name, int(parameter.low), int(parameter.high))
             for name, parameter in ((name, task.space[name]) for name in task.space)
         }  # fmt: skip

@@ -34,7 +34,8 @@ def _raybayes(folder: Path, seed: int) -> Step:
     def step(_: int) -> None:
         number, params = study.ask(factory)
         study.flush()
-        loss = _objective(float(params["x"] or 0.0), float(params["y"] or 0.0))
+        x, y = (float(str(params[name])) for name in ("x", "y"))
+        loss = _objective(x, y)
         study.report(number, 1, loss)
         study.finish(number, Outcome(State.COMPLETE, (loss,)), {})
         study.flush()

@@ -42,8 +42,8 @@ def print_plan(spec: SweepSpec, as_json: bool, training: OwnTraining | None = No
     out = console()
     for name, value in facts.items():
         out.print(f"{name:>18}  {value}", markup=False)
-    if prepared.plan.remark:
-        out.print(f"{'note':>18}  {prepared.plan.remark}", markup=False)
+    for note in filter(None, (prepared.plan.remark, prepared.plan.repeating)):
+        out.print(f"{'note':>18}  {note}", markup=False)
     if prepared.plan.warm_start.remark:
         out.print(f"{'warm start':>18}  {prepared.plan.warm_start.remark}", markup=False)
     out.print("\nfirst configurations, sampled before any result:", markup=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -20,6 +21,7 @@ from raybayes.cli import (
     importing,
     jobs,
     logs,
+    new,
     projects,
     show,
     sweep,
@@ -27,7 +29,7 @@ from raybayes.cli import (
     watch,
 )
 from raybayes.cli.command import Nouns
-from raybayes.errors import Interrupted, RaybayesError
+from raybayes.errors import Interrupted, RaybayesError, SpecError
 from raybayes.spec.options import unknown_option
 
 # Typer carries its own copy of click, whose errors it does not export: this is the base class of the one that it does.
@@ -44,7 +46,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 TRAINING = ("sweep", "train")  # what takes `-- COMMAND`
+_PLACE = re.compile(r"\{[A-Za-z_][\w.]*(:--?[\w-]+)?\}")  # {lr}, {nesterov:--nesterov}
 app.command("projects")(projects.projects)
+app.command("new")(new.new)
 app.command("train")(train.train)
 app.command("sweep")(sweep.sweep)
 app.command("resume")(sweep.resume)
@@ -77,6 +81,8 @@ def main(arguments: Sequence[str]) -> int:
     own, command = split_command(arguments)
     as_json = "--json" in own
     try:
+        if own and own[0] in TRAINING and not command:
+            _require_dashes(own)
         answer = app(list(own), standalone_mode=False, prog_name="raybayes", obj=command)
         if answer == Interrupted.exit_code:  # what typer makes of a KeyboardInterrupt
             raise KeyboardInterrupt
@@ -109,6 +115,18 @@ def split_command(arguments: Sequence[str]) -> tuple[Sequence[str], tuple[str, .
         return arguments, ()
     at = list(arguments).index("--")
     return arguments[:at], tuple(arguments[at + 1 :])
+
+
+def _require_dashes(arguments: Sequence[str]) -> None:
+    """SpecError if there is a command to train among the words, and no `--` before it."""
+    scripts = [word for word in arguments if word.endswith(".py") and "=" not in word]
+    if scripts or any(_PLACE.search(word) for word in arguments):
+        script = scripts[0] if scripts else "train.py"
+        raise SpecError(
+            f"{arguments[0]}: found a command to train without -- before it; write it last, for example: raybayes "
+            f"{arguments[0]} --param lr=log:1e-4..1 --objective loss:minimize -- python {script} --lr {{lr}}, or name "
+            f"a function of the file: {script}:train."
+        )
 
 
 def _fail(message: str, code: int, as_json: bool) -> int:

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-WIDTH = 100
+from raybayes.reporting.terminal.console import console
 
-
-def console() -> Console:
-    """The terminal, never wider than 100 columns; a log file gets exactly 100."""
-    made = Console(file=sys.stdout, highlight=False, soft_wrap=False)
-    made.width = min(made.width, WIDTH) if made.is_terminal else WIDTH
-    return made
+__all__ = ["console", "plain", "plain_table", "print_json"]
 
 
 def print_json(value: Any) -> None:

@@ -75,8 +75,8 @@ def extend(
 
 def watched(call: Callable[[Watch], SweepResult], title: str, json: bool) -> int:
     """Run a burst with its progress shown, then print the sweep."""
-    from raybayes.cli.progress import ProgressView
     from raybayes.cli.show import print_sweep
+    from raybayes.reporting.terminal.live import ProgressView
 
     with ProgressView(title, quiet=json) as view:
         found = call(view.show)

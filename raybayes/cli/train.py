@@ -20,9 +20,9 @@ def train(
 ) -> int:
     """Train one configuration, on one or many Ray Train workers."""
     from raybayes import api
-    from raybayes.cli.progress import ProgressView
     from raybayes.cli.show import print_run
     from raybayes.cli.specfile import config_values
+    from raybayes.reporting.terminal.live import ProgressView
 
     command = tuple(context.obj or ())
     if (project is None) == (not command):

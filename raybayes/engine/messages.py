@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from raybayes.contract import Action
+from raybayes.errors import RaybayesError, TrialError
 from raybayes.store.checkpointing.owner import Owner
 from raybayes.store.filesystem import Storage
 
@@ -119,6 +120,10 @@ class RunResult:
     node: str = ""
 
 
+_OWN_FRAMES = ("/raybayes/engine/", "/raybayes/training/")
+_OWN_ERRORS = f"{RaybayesError.__module__}."
+
+
 class Controller(Protocol):
     """Where a worker reports: the `SweepController` itself in this process, a `ControllerClient` on Ray."""
 
@@ -139,9 +144,14 @@ class SlotController(Controller, Protocol):
 
 
 def describe_error(error: BaseException) -> str:
-    """The error's own line first, then its traceback without raybayes' frames: what a table of trials shows."""
+    """The error's own line first, then its traceback without raybayes' frames: what a table of trials shows.
+
+    What raybayes itself says of a trial is a sentence, and stands alone.
+    """
+    if type(error) is TrialError:
+        return str(error)
     frames = traceback.extract_tb(error.__traceback__)
-    shown = [frame for frame in frames if "/raybayes/engine/" not in frame.filename] or list(frames)
+    shown = [frame for frame in frames if not any(part in frame.filename for part in _OWN_FRAMES)] or list(frames)
     where = "".join(traceback.format_list(shown)).rstrip()
     headline = "".join(traceback.format_exception_only(error)).strip()
-    return f"{headline}\n{where}"
+    return f"{headline.removeprefix(_OWN_ERRORS)}\n{where}"

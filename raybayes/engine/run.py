@@ -37,6 +37,7 @@ def run_locally(
         watch: gets the progress after each run.
         until: when the wall time is over, as in `Interrupt`; None: never.
     """
+    watch(Progress(spec.trials, stage="loading PyTorch"))
     from raybayes.engine import in_process  # noqa: F401 - torch is loaded before the time budget starts
 
     controller = SweepController(layout, spec, plan, roots, PREDECESSOR_S)
@@ -60,10 +61,9 @@ def work_through(controller: SweepController, resources: Resources, watch: Watch
     """The loop of a burst in this process: train one run (or several at the same time) until none is left."""
     from raybayes.engine.in_process import InProcessTrainer  # which imports torch
 
-    trainer = InProcessTrainer(controller, resources)
+    trainer = InProcessTrainer(controller, resources, watch)
     while runs := controller.next_runs(controller.waiting):
         trainer.train(runs)
-        watch(controller.progress())
 
 
 def run_on_ray(
@@ -80,17 +80,24 @@ def run_on_ray(
 
     Args:
         watch: gets the progress every half second.
-        before: called once it is known that the machines fit, before anything is written.
+        before: called once it is known that the machines fit, and that `training` reaches them; it may write.
         until: when the wall time is over, as in `Interrupt`; None: never.
         training: what is trained, if it is not in the catalogue.
     """
-    from raybayes.engine.on_ray.connect import connect, make_slot_limit
+    from raybayes.engine.on_ray.connect import connect, make_slot_limit, prepare_driver
 
+    private = prepare_driver()
+    if training is not None:
+        from raybayes.engine.on_ray.travel import require_travels
+
+        require_travels(training)
+    watch(Progress(spec.trials, stage="starting Ray" if private else "connecting to Ray"))
     with connect(spec.resources, job_metadata(layout, spec)) as cluster:
         before()
         from raybayes.engine.on_ray.controller_actor import start_controller
 
         slot_limit = make_slot_limit(cluster.nodes, spec)
+        watch(Progress(spec.trials, stage="opening the study"))
         controller = start_controller(layout, spec, plan, roots, slot_limit, PREDECESSOR_S, not cluster.private)
         interrupt = Interrupt(until)
         try:

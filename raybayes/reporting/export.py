@@ -37,6 +37,7 @@ def write_long(table: pa.Table | None, file: str, kind: Kind) -> str:
     if table is None:
         raise SpecError(f"{file}: the project has no table of results to write; drop the option.")
     if kind == "csv":
+        table = _with_texts(table)
         _require_flat(table, "standard output" if file == STDOUT else file)
     if file == STDOUT:
         if kind == "parquet":
@@ -91,6 +92,15 @@ def _write(table: pa.Table, stream: IO[bytes], kind: Kind) -> None:
         pyarrow.parquet.write_table(table, stream)
     else:
         stream.write(json.dumps([_plain(row) for row in table.to_pylist()], indent=1, default=str).encode() + b"\n")
+
+
+def _with_texts(table: pa.Table) -> pa.Table:
+    """Parameters that are lists as JSON texts, which CSV can hold."""
+    for place, field in enumerate(table.schema):
+        if field.name.startswith("config.") and pa.types.is_list(field.type):
+            values = [None if value is None else json.dumps(value) for value in table.column(place).to_pylist()]
+            table = table.set_column(place, field.name, pa.array(values, pa.string()))
+    return table
 
 
 def _require_flat(table: pa.Table, file: str) -> None:

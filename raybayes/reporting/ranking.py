@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from raybayes.search.objective import Objective
 from raybayes.search.outcomes.pareto import count_dominating
+from raybayes.search.study.trials_table import NONE_IS_A_VALUE
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -44,13 +45,24 @@ def parameter_names(trials: pa.Table) -> list[str]:
 
 
 def parameter_values(trials: pa.Table, parameter: str) -> list[Any]:
-    """A parameter's value in each trial, None where it is inactive."""
-    return list(trials[CONFIG + parameter].to_pylist())
+    """A parameter's value in each trial, lists as texts; None where it is inactive, "None" where it is that value."""
+    field = trials.schema.field(CONFIG + parameter)
+    values = [_as_text(value) for value in trials[CONFIG + parameter].to_pylist()]
+    if NONE_IS_A_VALUE in (field.metadata or {}):
+        return ["None" if value is None else value for value in values]
+    return values
+
+
+def _as_text(value: Any) -> Any:
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def is_numeric(trials: pa.Table, parameter: str) -> bool:
     """Whether the parameter is a number (a boolean is not)."""
-    kind = trials.schema.field(CONFIG + parameter).type
+    field = trials.schema.field(CONFIG + parameter)
+    kind = field.type
+    if NONE_IS_A_VALUE in (field.metadata or {}) and trials[CONFIG + parameter].null_count:
+        return False
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 

@@ -7,13 +7,11 @@ fails there and not in a sweep. Everything else that raybayes uses of Optuna is 
 from __future__ import annotations
 
 import copy
-from collections.abc import Container, Mapping, Sequence
-from typing import Any
+from collections.abc import Container, Sequence
 
 import optuna
 from optuna.samplers import TPESampler
 from optuna.search_space import IntersectionSearchSpace
-from optuna.storages import BaseStorage
 from optuna.storages.journal._storage import JournalOperation
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -32,14 +30,6 @@ def open_trial(study: optuna.Study, trial_id: int) -> Trial:
     Private: the constructor `Trial(study, trial_id)`, which lets the study's sampler begin the trial.
     """
     return Trial(study, trial_id)
-
-
-def fix_params(storage: BaseStorage, trial_id: int, values: Mapping[str, Any]) -> None:
-    """Make `Trial.suggest_*` return these values. `Study.enqueue_trial`, the public way, only makes waiting trials.
-
-    Private: the system attribute "fixed_params" of a trial, which `Trial` reads when it is made.
-    """
-    storage.set_trial_system_attr(trial_id, "fixed_params", dict(values))
 
 
 def forget_cached_trials(study: optuna.Study) -> None:

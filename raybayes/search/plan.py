@@ -14,6 +14,7 @@ from raybayes.search.samplers import Factory, make_sampler_factory
 from raybayes.search.schedulers.population import Population, make_population
 from raybayes.search.schedulers.rungs import RANKING, NoPruning, Scheduler, make_scheduler
 from raybayes.search.stopping import Stopping, make_stopping
+from raybayes.search.study.drawing import list_configurations, require_possible
 from raybayes.search.warm_start import WarmStart
 from raybayes.space import Space, Value
 from raybayes.spec.sweep_spec import SweepSpec
@@ -33,6 +34,7 @@ class Plan:
         first: the default configuration within the space; None if a default lies outside.
         grid: all points, if the sampler is "grid".
         remark: why the default configuration is not the first trial; else empty.
+        repeating: what happens if there are more trials than configurations; else empty.
         race: of a confirmation: the configurations of `grid` run on more seeds until they clearly lose.
         warm_start: from earlier sweeps: configurations to try next, and trials for the sampler.
         fixed_params: values within the space that new trials must have.
@@ -47,6 +49,7 @@ class Plan:
     first: dict[str, Value] | None = None
     grid: tuple[dict[str, Value], ...] | None = None
     remark: str = ""
+    repeating: str = ""
     race: Race | None = None
     warm_start: WarmStart = field(default_factory=WarmStart)
     fixed_params: Mapping[str, Value] = field(default_factory=dict)
@@ -90,6 +93,7 @@ def make_plan(spec: SweepSpec, space: Space, metrics: Sequence[Metric], defaults
     if spec.scheduler.name != "none":
         _check_prunable(spec, objectives, metrics)
     _check_fixed_params(spec, free)
+    require_possible(free, spec.fixed_params)
     first, remark = _first_trial(free, defaults)
     return Plan(
         free,
@@ -100,6 +104,7 @@ def make_plan(spec: SweepSpec, space: Space, metrics: Sequence[Metric], defaults
         first,
         grid,
         remark,
+        repeating=_repeating(spec, free),
         fixed_params=spec.fixed_params,
         stopping=make_stopping(spec, objectives, free),
     )
@@ -154,11 +159,24 @@ def _check_prunable(spec: SweepSpec, objectives: Sequence[Objective], metrics: S
         )
 
 
+def _repeating(spec: SweepSpec, space: Space) -> str:
+    """A sentence if there are more trials than configurations."""
+    known = list_configurations(space) if len(space) and spec.scheduler.name != "pbt" else None
+    if known is None or len(known) >= spec.trials or spec.kind == "confirm":
+        return ""
+    if spec.sampler.name == "grid":
+        return f"The space has {len(known)} configurations, so {len(known)} of the {spec.trials} trials are trained."
+    return (
+        f"The space has {len(known)} configurations for {spec.trials} trials: once all were tried, they are repeated "
+        "with other seeds, and tables show the mean and n of each."
+    )
+
+
 def _first_trial(space: Space, defaults: Mapping[str, Any]) -> tuple[dict[str, Value] | None, str]:
     if all(defaults.get(name) is None for name in space):  # a user's own training has none
         return None, ""
     point = {name: defaults[name] for name in space.active(defaults) if name in defaults}
-    problem = space.outside(point)
+    problem = space.problem(point)
     if problem is None:
         return point, ""
     return None, f"the default configuration is outside the space and is not tried first: {problem}"

@@ -38,6 +38,7 @@ class Progress:
         stopping: whether the burst is shutting down.
         paused: trials that a later burst will resume (known at the end).
         stopped: why the sweep has ended by itself, in a sentence; "" if it has not.
+        stage: what the burst does before it can train: "starting Ray", "opening the study"; empty after that.
     """
 
     wanted: int
@@ -49,6 +50,16 @@ class Progress:
     paused: int = 0
     best_rests_on: tuple[int, float | None] = (1, None)
     stopped: str = ""
+    stage: str = ""
+
+    @property
+    def waits_for(self) -> str:
+        """What the burst does until its first report, in words; empty once there is one."""
+        if self.stage:
+            return self.stage
+        if self.ended or any(run.step for run in self.running):
+            return ""
+        return "waiting for the first report" if self.running else "starting slots"
 
 
 Watch = Callable[[Progress], None]  # what gets the progress of a burst while it runs

@@ -8,17 +8,16 @@ quantiles of Salinas et al., ICML 2020 (arXiv 1909.13595), without their regress
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from raybayes.search.objective import Objective
 from raybayes.search.outcomes.outcome import State
 from raybayes.search.outcomes.ranking import rank_trials
 from raybayes.search.outcomes.records import TrialRecord
 from raybayes.search.study.transfer_study import PastTrial
-from raybayes.space import Choice, Parameter, Space, Value
+from raybayes.space import Space, Value
+from raybayes.space.sampling import distance
 
 MAX_FIRST_CONFIGURATIONS = 10  # at most, from all earlier sweeps together
 MIN_DISTANCE = 0.1  # between two of them: mean over the parameters of the distance as a share of the range
@@ -142,25 +141,3 @@ def _quantile_of(losses: Sequence[float], row: int) -> float:
     """The share of losses that are smaller; ties and the loss itself count half."""
     mine = losses[row]
     return (sum(loss < mine for loss in losses) + 0.5 * sum(loss == mine for loss in losses)) / len(losses)
-
-
-def distance(space: Space, one: Mapping[str, Value], other: Mapping[str, Value]) -> float:
-    """Distance of two configurations in [0, 1]: the mean over the parameters that either of them has.
-
-    A number counts its difference as a share of the range (in the logarithm for a log range), a choice 0 or 1, and a
-    parameter that only one of them has 1.
-    """
-    names = [name for name in space if name in one or name in other]
-    parts = [
-        _parameter_distance(space[name], one[name], other[name]) if name in one and name in other else 1.0
-        for name in names
-    ]
-    return math.fsum(parts) / len(parts) if parts else 0.0
-
-
-def _parameter_distance(parameter: Parameter, one: Any, other: Any) -> float:
-    if isinstance(parameter, Choice):
-        return float(one != other)
-    scale = math.log if parameter.log else float
-    width = scale(parameter.high) - scale(parameter.low)
-    return abs(scale(one) - scale(other)) / width if width else 0.0

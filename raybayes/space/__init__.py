@@ -13,7 +13,8 @@ Example:
     ('lr', 'method', 'sse.cycles')
 """
 
-from raybayes.space.parameters import Choice, Float, Int, Parameter, Value, When
+from raybayes.space.parameters import Choice, Float, Int, Parameter, When
 from raybayes.space.space import Space
+from raybayes.space.values import Value
 
 __all__ = ["Choice", "Float", "Int", "Parameter", "Space", "Value", "When"]

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-Value = float | int | str | bool | None
+from raybayes.space.values import Value, as_key, own_copy, value_problem
+
 When = Mapping[str, Any]
+_TOLERANCE = 1e-8  # of a step: binary fractions are slightly off decimal steps
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,10 @@ class Float:
         """The allowed value nearest to `value`."""
         inside = min(max(value, self.low), self.high)
         return float(inside if self.step is None else _nth(self, round((inside - self.low) / self.step)))
+
+    def declared(self, value: Any) -> float:
+        """A contained value in the type of this parameter."""
+        return float(value) if self.step is None else self.nearest(value)
 
     def grid(self) -> tuple[Value, ...] | None:
         """All values; None if there are infinitely many."""
@@ -74,12 +80,20 @@ class Int:
         inside = min(max(value, self.low), self.high)
         return int(_nth(self, round((inside - self.low) / self.step)))
 
+    def declared(self, value: Any) -> int:
+        """A contained value in the type of this parameter."""
+        return int(value)
+
     def grid(self) -> tuple[Value, ...] | None:
         return tuple(range(self.low, self.high + 1, self.step))
 
 
 class Choice:
-    """One of several values (strings, numbers, booleans, None)."""
+    """One of several values: strings, numbers, booleans, None, and lists or tuples of these.
+
+    A trial gets a list as a list and a tuple as a tuple. Where values are compared, [64, 64] and (64, 64) are equal:
+    YAML, JSON and the command line have only one of them.
+    """
 
     def __init__(self, *values: Value, when: When | None = None) -> None:
         self.values = values
@@ -93,10 +107,28 @@ class Choice:
         return isinstance(other, Choice) and (self.values, self.when) == (other.values, other.when)
 
     def __hash__(self) -> int:
-        return hash(self.values)
+        return hash(self.keys)
+
+    @property
+    def keys(self) -> tuple[Any, ...]:
+        """What the study stores for each value."""
+        return tuple(map(as_key, self.values))
 
     def contains(self, value: Any) -> bool:
-        return any(value == mine and type(value) is type(mine) for mine in self.values)
+        return self._place(value) is not None
+
+    def declared(self, value: Any) -> Value:
+        """The value of this choice that is equal to a contained one, or whose key it is."""
+        place = self._place(value)
+        found: Value = own_copy(self.values[self.keys.index(value) if place is None else place])
+        return found
+
+    def _place(self, value: Any) -> int | None:
+        kind = list if isinstance(value, tuple) else type(value)
+        for place, mine in enumerate(self.values):
+            if kind is (list if isinstance(mine, tuple) else type(mine)) and as_key(value) == as_key(mine):
+                return place
+        return None
 
     def allowed(self) -> str:
         """The allowed values, in words."""
@@ -105,17 +137,16 @@ class Choice:
     def problem(self) -> str | None:
         if not self.values:
             return "Choice() has no values; give at least one"
-        for value in self.values:
-            if value is not None and not isinstance(value, str | int | float | bool):
-                return f"{value!r} is not a string, number, boolean or None; use one of these"
-            if value != value:
-                return "Choice cannot contain NaN, which never compares equal; use another value"
-        if len(set(self.values)) < len(self.values):  # the study cannot distinguish 1, 1.0 and True either
-            return f"{self!r} has a value twice (1, 1.0 and True are equal); keep one of them"
+        if found := next((problem for value in self.values if (problem := value_problem(value))), None):
+            return found
+        if len(set(self.keys)) < len(self.values):  # the study cannot distinguish 1, 1.0 and True either
+            lists = any(isinstance(value, list | tuple) for value in self.values)
+            equal = "a list and its tuple" if lists else "1, 1.0 and True"
+            return f"{self!r} has a value twice ({equal} are equal); keep one of them"
         return None
 
     def grid(self) -> tuple[Value, ...] | None:
-        return self.values
+        return tuple(map(own_copy, self.values))
 
 
 Parameter = Float | Int | Choice
@@ -133,13 +164,23 @@ def _range_problem(low: float, high: float, log: bool, step: float | None) -> st
         return f"step must be a finite number above 0, found {step!r}"
     if log and step is not None:
         return "a range cannot have both log and step; drop one of them"
-    return None
+    return _step_problem(low, high, step) if step is not None else None
+
+
+def _step_problem(low: float, high: float, step: float) -> str | None:
+    """Why steps from low do not end at high, with the two nearest ranges that fit; None if they do."""
+    steps = (high - low) / step
+    if abs(steps - round(steps)) < _TOLERANCE:
+        return None
+    fitting = [Decimal(str(low)) + count * Decimal(str(step)) for count in (math.floor(steps), math.ceil(steps))]
+    ranges = " or ".join(f"{low:g} to {float(end):g}" for end in fitting)
+    return f"steps of {step:g} from {low:g} do not end at {high:g}; use the range {ranges}, or another step"
 
 
 def _last(ladder: Float | Int) -> int:
     """The index of the highest step, in decimal arithmetic: 0.1 to 0.3 in steps of 0.1 has three values."""
     low, high, step = (Decimal(str(number)) for number in (ladder.low, ladder.high, ladder.step))
-    return int((high - low) // step)
+    return round((high - low) / step)
 
 
 def _nth(ladder: Float | Int, i: int) -> Decimal:
@@ -147,7 +188,9 @@ def _nth(ladder: Float | Int, i: int) -> Decimal:
 
 
 def _in_range(ladder: Float | Int, value: float) -> bool:
-    if not ladder.low <= value <= ladder.high:
+    if ladder.step is None:
+        return ladder.low <= value <= ladder.high
+    steps = (value - ladder.low) / ladder.step
+    if not math.isfinite(steps) or abs(steps - round(steps)) >= _TOLERANCE:
         return False
-    steps = 0.0 if ladder.step is None else (value - ladder.low) / ladder.step
-    return abs(steps - round(steps)) < 1e-8  # binary fractions are slightly off decimal steps
+    return 0 <= round(steps) <= _last(ladder)  # binary fractions: the last step may lie above `high` by a hair

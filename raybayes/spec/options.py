@@ -115,6 +115,11 @@ _DECLARED = (
         help="Name of the space in search_spaces/PROJECT.py, FILE.py:NAME, or (in Python) ranges by name.",
     ),
     Option(
+        name="require", accepts=str | Sequence[str], default=(), doors=_SEARCH, identity=True, read=reading.texts,
+        metavar="LIMIT", words=reading.texts,
+        help="Limits between parameters that every configuration keeps, e.g. 'lr_min < lr'; may be repeated.",
+    ),
+    Option(
         name="config", accepts=Mapping[str, Any] | None, doors=_NEW, identity=True, read=reading.table,
         flags=("-s", "--set"), metavar="KEY=VALUE", words=reading.settings,
         help="Fixed configuration values by dotted name: -s lr=0.1 -s sse.max_lr=0.2; --config FILE reads YAML.",

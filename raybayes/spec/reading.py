@@ -57,6 +57,11 @@ def names(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+def texts(value: Any) -> Any:
+    """One text or several as a tuple."""
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
 def path(value: Any) -> Any:
     """A pathlib.Path as text; a text or a URI as it is."""
     return os.fspath(value) if isinstance(value, os.PathLike) else value

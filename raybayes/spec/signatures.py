@@ -86,6 +86,7 @@ class SweepOptions(_BurstOptions, _NewOptions, total=False):
 
     config: Mapping[str, Any] | None
     space: str | Space | Mapping[str, Parameter]
+    require: str | Sequence[str]
     trials: int
     sampler: str | object
     scheduler: str | object
@@ -105,6 +106,7 @@ class SweepOptions(_BurstOptions, _NewOptions, total=False):
 class SimulateOptions(TypedDict, total=False):
     """The options of `rb.simulate`."""
 
+    require: str | Sequence[str]
     trials: int
     sampler: str | object
     scheduler: str | object

@@ -72,6 +72,7 @@ class SweepSpec(Frozen):
     project: str = Field(description="Folder below trainables/, or the name of a user's own training.")
     training: dict[str, Any] | None = Field(None, description="A training that is not in the catalogue.")
     space: str = _declared("space")
+    require: tuple[str, ...] = _declared("require")
     config: dict[str, Any] = _declared("config")
     trials: int = _declared("trials")
     sampler: Component = _declared("sampler")

@@ -23,11 +23,7 @@ from raybayes.sweeps.preparation import Prepared
 from raybayes.sweeps.results import SweepResult
 
 Executor = Literal["ray", "local"]
-_REFUSED = f"{DataError.__module__}.{DataError.__name__}: "  # how a stored error starts that is about the data
-
-
-def silent(progress: Progress) -> None:
-    """Show nothing."""
+_REFUSED = f"{DataError.__name__}: "  # how a stored error starts that is about the data
 
 
 def run(

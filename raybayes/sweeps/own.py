@@ -94,15 +94,29 @@ def _space(space: Any, constants: Mapping[str, Any]) -> Space:
     return found
 
 
-def stored_training(found: SweepResult, train: Callable[..., Any] | None = None) -> OwnTraining | None:
+def stored_training(
+    found: SweepResult, train: Callable[..., Any] | None = None, space: Space | None = None
+) -> OwnTraining | None:
     """The training of a sweep that an earlier burst has begun; None if it is a project of the catalogue.
 
     Args:
         train: the function, given again.
+        space: the space, given again.
     """
     stored = found.spec.training
     if stored is None:
         if train is not None:
             raise SpecError(f"train: {found.path} trains the project {found.spec.project}; leave train out.")
         return None
-    return from_description(stored, found.space, found.spec.config, train)
+    searched = found.space if space is None else as_space(space).without(found.spec.config)
+    return from_description(stored, searched, found.spec.config, train)
+
+
+def require_whole(training: OwnTraining | None) -> None:
+    """SpecError if a limit of the space is a function, which no sweep stores."""
+    lost = None if training is None else next((limit for limit in training.space.requirements if limit.lost), None)
+    if lost is not None:
+        raise SpecError(
+            f"the limit {lost.shown} of this sweep is a function, which is not stored with it; give its space again, "
+            "from Python: rb.resume(path, space=...)."
+        )

@@ -73,9 +73,10 @@ def prepare(spec: SweepSpec, layout: Layout | None = None, training: OwnTraining
     if spec.fuse != "never":
         catalog.require_fusion(project)
     objective = spec.objective or (project.objective if spec.kind == "sweep" else ())
-    spec = spec.model_copy(update={"config": dict(selected.config), "objective": objective})
-    spec = with_sampler(spec, selected.space)
-    plan = make_plan(spec, selected.space, _metrics(project, spec), selected.defaults)
+    space = selected.space.requiring(spec.require, selected.config)
+    spec = spec.model_copy(update={"config": dict(selected.config), "objective": objective, "require": space.limits})
+    spec = with_sampler(spec, space)
+    plan = make_plan(spec, space, _metrics(project, spec), selected.defaults)
     # What an earlier burst has begun is resumed; whether enough of its space is possible is not checked again.
     points = _first_points(plan, min(_DRAWS, spec.trials) if layout is None else 1)
     attempts = [_attempt(project, {**spec.config, **point}) for point in points]

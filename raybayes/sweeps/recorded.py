@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from raybayes.engine.simulated import SECONDS
 from raybayes.errors import SpecError
 from raybayes.space import Choice, Space
+from raybayes.space.values import as_key
 from raybayes.sweeps.results import SweepResult
 
 
@@ -37,7 +38,7 @@ class Recorded:
         self._space = space
         self._curves: dict[tuple[Any, ...], list[dict[str, float]]] = {}
         for row in sorted(table.to_pylist(), key=lambda row: row["step"]):
-            key = tuple(row[f"config.{name}"] for name in space)
+            key = tuple(as_key(row[f"config.{name}"]) for name in space)
             self._curves.setdefault(key, []).append(
                 {n: v for n, v in row.items() if n not in ("step", "run") and not n.startswith("config.")}
             )
@@ -79,7 +80,7 @@ class Recorded:
         for name in self._space:
             parameter = self._space[name]
             if isinstance(parameter, Choice):
-                parts += [0.5 * (config[name] == value) for value in parameter.values]
+                parts += [0.5 * (as_key(config[name]) == key) for key in parameter.keys]
             else:
                 low, high, value = (
                     float(np.log(x) if parameter.log else x) for x in (parameter.low, parameter.high, config[name])

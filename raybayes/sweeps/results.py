@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from raybayes.reporting.page.make_page import Page
     from raybayes.reporting.summary import Summary
     from raybayes.search.outcomes.confirm import Confirmation
+    from raybayes.search.outcomes.records import TrialRecord
 
 
 class SweepResult(StoredSweep):
@@ -92,12 +93,19 @@ class SweepResult(StoredSweep):
         ]
         return pool_confirmations(stages, self.records, self.objectives) if stages else {}
 
+    @cached_property
+    def pooled(self) -> list[TrialRecord]:
+        """The trials, those of equal configurations with the mean over all their runs."""
+        from raybayes.search.outcomes.repeats import pool_repeats
+
+        return self.records if self.spec.kind == "confirm" else pool_repeats(self.records, self.objectives)
+
     @property
     def best_summary(self) -> str:
         """One or two sentences on the best trial: its value with its standard error, and what it rests on."""
         from raybayes.search.outcomes.best_summary import best_summary
 
-        return best_summary(self.records, self.confirmed, self.objectives, self.spec.constraints)
+        return best_summary(self.pooled, self.confirmed, self.objectives, self.spec.constraints)
 
     @property
     def warm_start_remark(self) -> str:
@@ -118,6 +126,8 @@ class SweepResult(StoredSweep):
     def trials(self) -> pa.Table:
         """One row per trial: trial, state, steps, objectives, n, config.*, seconds, times, node, attempts, error.
 
+        Trials of equal configurations are repeats: each has the mean over their `n` runs, with "<name>.se".
+
         Of a confirmed trial, the objectives are means over `n` fresh seeds, with their standard errors in "<name>.se";
         "<name>.searched" is what the search had found, and `confirmed` whether the trial may win.
         """
@@ -129,7 +139,7 @@ class SweepResult(StoredSweep):
     def _searched(self) -> pa.Table:
         from raybayes.search.study.trials_table import trials_table
 
-        return trials_table(self.records, self.space, self.objectives)
+        return trials_table(self.pooled, self.space, self.objectives)
 
     @property
     def best(self) -> dict[str, Any]:
@@ -151,7 +161,7 @@ class SweepResult(StoredSweep):
         from raybayes.search.outcomes.confirm import eligible_records
         from raybayes.search.outcomes.ranking import find_pareto_front
 
-        numbers = find_pareto_front(eligible_records(self.records, self.confirmed), self.objectives)
+        numbers = find_pareto_front(eligible_records(self.pooled, self.confirmed), self.objectives)
         if not numbers:
             raise StoreError(f"{self.path}: no best trial. {self.best_summary}")
         rows = {number: i for i, number in enumerate(self.trials["trial"].to_pylist())}

@@ -158,6 +158,8 @@ def _prepared(spec: SweepSpec, space: Space, objective: Mapping[str, Direction],
         raise SpecError("scheduler pbt copies checkpoints, and a simulated training has none; use another scheduler.")
     known = [Metric(name, direction) for name, direction in objective.items()]
     known += [Metric(name, "minimize") for name in spec.constraints if name not in objective]
+    space = space.requiring(spec.require, {})
+    spec = spec.model_copy(update={"require": space.limits})
     spec = with_sampler(spec, space)
     plan = make_plan(spec, space, known, first)
     layout = Layout(open_storage(spec.storage).child(spec.name))

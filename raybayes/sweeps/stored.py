@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from raybayes.errors import StoreError
 from raybayes.space import Space
+from raybayes.space.descriptions import mended
 from raybayes.spec.options import Path
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.spec.validation import build
@@ -58,7 +59,8 @@ class StoredSweep:
     @cached_property
     def space(self) -> Space:
         """What is searched, fixed parameters taken out."""
-        return Space.from_description(self.document["parameters"])
+        parameters = {name: mended(entry) for name, entry in self.document["parameters"].items()}
+        return Space.from_description(parameters, self.document.get("require", ()), self.document.get("config"))
 
     @cached_property
     def objectives(self) -> tuple[Objective, ...]:

@@ -3,7 +3,7 @@
 lr=0.001..1              a number, uniform               lr=log:1e-4..1       uniform in the logarithm
 width=int:16..256        an integer, both ends included  width=int:log:16..256
 rate=0..1/0.25           in steps                        optimizer=sgd|adam   one of several values
-layers=64|64,64          values that are lists           momentum=0..0.99 if optimizer=sgd
+layers=64|64,64|none     lists, and None                 momentum=0..0.99 if optimizer=sgd
 """
 
 from __future__ import annotations
@@ -68,9 +68,12 @@ def _range(text: str, match: re.Match[str], when: dict[str, Any] | None) -> Para
 
 def _alternatives(name: str, values: str) -> list[Any]:
     parts = [[_scalar(name, item) for item in part.split(",")] for part in values.split("|")]
+    # Among words `none` is a word; among numbers, lists and booleans it can only mean None.
+    words = any(isinstance(item, str) and item != "none" for part in parts for item in part)
+    parts = [[None if item == "none" and not words else item for item in part] for part in parts]
     if all(len(part) == 1 for part in parts):
         return [part[0] for part in parts]
-    return [tuple(part) for part in parts]
+    return [None if part == [None] else tuple(part) for part in parts]
 
 
 def _scalar(name: str, text: str) -> Any:

@@ -116,16 +116,20 @@ class ScriptTraining:
 
 
 def _json_metrics(line: str, objective: Sequence[str]) -> dict[str, float] | None:
+    values = _json_numbers(line)
+    return values if all(name in values for name in objective) else None
+
+
+def _json_numbers(line: str) -> dict[str, float]:
+    """The numbers of a line of JSON, by name; none of any other line."""
     text = line.strip()
     if not (text.startswith("{") and text.endswith("}")):
-        return None
+        return {}
     try:
         values = json.loads(text)
     except ValueError:
-        return None
-    if not all(name in values for name in objective):
-        return None
-    return {name: float(value) for name, value in values.items() if _is_number(value)}
+        return {}
+    return {str(name): float(value) for name, value in values.items() if _is_number(value)}
 
 
 def _is_number(value: Any) -> bool:
@@ -160,6 +164,7 @@ class _Run:
         self._step: float | None = None  # the script's own, of its last report
         self._found: dict[str, float] = {}
         self._last: list[str] = []
+        self._other: dict[str, None] = {}  # names of metrics in lines without the objective, in order
         self._stop: Action | None = None
         self._leaves_by_itself = threading.Event()
         self._calls = False
@@ -184,7 +189,8 @@ class _Run:
             raise TrialError(f"{self._words[0]} ended with exit code {code}: {self._tail()}")
         if not self._reported:
             wanted = ", ".join(self._training.objective)
-            raise TrialError(f"the command printed no metric {wanted}; it ended with: {self._tail()}")
+            found = f"its JSON lines hold {', '.join(self._other)}; " if self._other else ""
+            raise TrialError(f"the command printed no metric {wanted}; {found}it ended with: {self._tail()}")
 
     def _run(self, folder: Path, place: str) -> int:
         environment = {
@@ -230,6 +236,8 @@ class _Run:
         metrics = said.metrics
         if metrics is None:
             self._keep(said.line)
+            if not self._reported:
+                self._other |= dict.fromkeys(_json_numbers(said.line))
             metrics = None if self._calls else self._training.metrics_in(said.line, self._found)
         else:
             self._calls = True  # a script that calls `report` and prints its metrics too says them once

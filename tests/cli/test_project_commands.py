@@ -8,7 +8,7 @@ import pytest
 
 import raybayes as rb
 from raybayes.cli.main import main
-from raybayes.cli.progress import ProgressView
+from raybayes.reporting.terminal.live import ProgressView
 
 
 @pytest.fixture(scope="module")

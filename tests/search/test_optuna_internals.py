@@ -17,7 +17,6 @@ from raybayes.search.optuna_internals import (
     ExtendedStudy,
     FinishedTrials,
     as_distinct_trials,
-    fix_params,
     forget_cached_trials,
     open_trial,
     share_search_space,
@@ -50,12 +49,6 @@ def test_a_trial_of_the_storage_can_be_opened(study):
     assert trial.number == 0
     trial.report(0.5, 1)
     assert study.trials[0].intermediate_values == {1: 0.5}
-
-
-def test_fixed_parameters_are_suggested(study):
-    trial_id = new_trial(study)
-    fix_params(study._storage, trial_id, {"x": 0.125})
-    assert open_trial(study, trial_id).suggest_float("x", 0, 1) == 0.125
 
 
 def test_forgotten_trials_are_read_again(study):

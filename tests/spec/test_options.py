@@ -22,8 +22,8 @@ DOORS = get_args(Door)
 OWN = {
     "sweep": {"project", "Config", "watch"},
     "train": {"project", "config", "watch"},
-    "resume": {"path", "train", "sampler", "watch"},
-    "extend": {"path", "trials", "train", "sampler", "watch"},
+    "resume": {"path", "train", "space", "sampler", "watch"},
+    "extend": {"path", "trials", "train", "space", "sampler", "watch"},
     "confirm": {"path", "top", "repeats", "train", "watch"},
     "simulate": {"function", "space", "workers", "objective", "first", "charge_driver"},
 }
@@ -48,7 +48,7 @@ EXAMPLES: dict[str, Any] = {
     "isolate": True, "report_timeout": 60, "fixed_params": {"lr": 0.1}, "warm_start": pathlib.Path("runs/old"),
     "confirm": "5x3", "walltime": "2h", "executor": "local", "space": "PAPER",
     "code_changed": True, "retry_failed": True, "stop_when": "plateau:30,target:0.05", "budget": "40cpuh",
-    "allow_import": "package.module",
+    "allow_import": "package.module", "require": ("beta < lr",),
 }  # fmt: skip
 NUMBERS = ("trials", "repeats", "weight", "workers", "cpus_per_worker", "gpus_per_worker", "seed", "keep_checkpoints",
            "trials_per_process", "process_growth_gib", "retries", "max_failed_fraction")  # fmt: skip

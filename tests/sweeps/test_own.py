@@ -143,6 +143,13 @@ class TestCommands:
                 "there is no file nowhere",
             ),
             (["train", "--local"], "give a project"),
+            (["sweep", "--objective", "l:minimize", "python", "t.py", "--lr", "{lr}"], "without -- before it"),
+            (["sweep", "--objective", "l:minimize", "t.py"], "-- python t.py --lr {lr}, or name a function"),
+            (["sweep", "--param", "x=1-2", "--objective", "l:minimize", "--", "true", "{x}"], "is no range"),
+            (
+                ["sweep", "--param", "x=0..1", "--objective", "l:minimize", "--metric", "l=x", "--", "true", "{x}"],
+                "with one group",
+            ),
         ],
     )
     def test_what_is_wrong_is_said_with_exit_code_2(self, tmp_path, monkeypatch, capsys, words, sentence):

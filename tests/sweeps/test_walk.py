@@ -23,7 +23,7 @@ WALK = [
 ]
 # What answers a question and returns, wherever it is asked.
 ANSWERS = ("spec/", "store/", "data/", "space/", "contract.py", "clock.py", "seeds.py", "hardware.py", "wording.py",
-           "cli/command.py", "cli/options.py", "cli/progress.py", "cli/printing.py", "search/", "sweeps/warm_start.py",
+           "cli/command.py", "cli/options.py", "reporting/", "cli/printing.py", "search/", "sweeps/warm_start.py",
            "sweeps/code.py", "training/", "engine/")  # fmt: skip
 
 

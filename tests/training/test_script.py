@@ -114,7 +114,8 @@ class TestMetrics:
     @pytest.mark.parametrize(
         ("text", "words"),
         [
-            ("print('nothing to see')", "printed no metric val_loss"),
+            ("print('nothing to see')", "printed no metric val_loss; it ended with: nothing to see"),
+            ('print(\'{"loss": 1, "epoch": 2}\')', "its JSON lines hold loss, epoch"),
             ("import sys; print('oh no'); sys.exit(3)", "ended with exit code 3"),
             ("print('x')\nraise ValueError('too small')", "ValueError: too small"),
             ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "ended with exit code 137"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from raybayes.contract import Action
 from raybayes.engine.controller.queue import TrialQueue
 from raybayes.engine.controller.state import SweepState
@@ -10,9 +12,12 @@ from raybayes.search.outcomes.outcome import Outcome, State
 from raybayes.search.plan import Plan
 from raybayes.search.schedulers.population import Population
 from raybayes.seeds import derive
+from raybayes.space import Value
 from raybayes.spec.sweep_spec import SweepSpec
 from raybayes.store.checkpointing import checkpoints
 from raybayes.store.layout import Layout
+
+_ATTEMPTS = 20  # to change a member's configuration within the limits
 
 
 class Evolution:
@@ -48,12 +53,20 @@ class Evolution:
         checkpoint = checkpoints.find_newest(self._layout, parent, 0, state.owner_of(parent))
         if checkpoint is None or checkpoint.step > step:  # the parent is ahead already, or has stored nothing yet
             return False
-        seed = derive(self._spec.seed, "explore", state.count)
-        perturbed = self._population.perturb(self._plan.space, state.params_of(parent), seed)
-        child = state.ask({**perturbed, **self._plan.fixed_params}, parent)
+        child = state.ask({**self._explored(state.params_of(parent)), **self._plan.fixed_params}, parent)
         self._queue.add_trial(child)
         # A copy, because the parent deletes its own when it writes the next one.
         checkpoints.copy_checkpoint(checkpoint, child.number, 0, state.owner_of(child.number))
         state.add_checkpoint(child.number)
         child.paused_step = checkpoint.step
         return True
+
+    def _explored(self, params: Mapping[str, Value]) -> Mapping[str, Value]:
+        """A configuration near this one that keeps the limits; itself if none of some is found."""
+        space = self._plan.space
+        for attempt in range(_ATTEMPTS):
+            place = ("explore", self._state.count, attempt) if attempt else ("explore", self._state.count)
+            near = self._population.perturb(space, params, derive(self._spec.seed, *place))
+            if space.broken_requirement({**near, **self._plan.fixed_params}) is None:
+                return near
+        return params

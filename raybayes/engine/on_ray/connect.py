@@ -5,12 +5,14 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import importlib
 import math
 import os
 import secrets
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,7 @@ from raybayes.engine.controller.slot_limit import SlotLimit
 from raybayes.engine.on_ray.ray_internals import HEAD_RESOURCE, in_own_process_group
 from raybayes.engine.on_ray.ray_settings import DRIVER_VARIABLES, TRIAL_SLOT
 from raybayes.errors import ClusterError, ResourceError
-from raybayes.hardware import GIB
+from raybayes.hardware import GIB, has_gpu_driver
 from raybayes.spec.sweep_spec import Resources, SweepSpec
 from raybayes.versions import require_version
 
@@ -35,10 +37,17 @@ class Node:
 
 def this_machine() -> list[Node]:
     """What a local Ray would have, without starting one."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return [Node(cpus, count_gpus())]
+
+
+def count_gpus() -> int:
+    """GPUs that torch may use; where there is no driver, without the two seconds that loading torch takes."""
+    if not has_gpu_driver():
+        return 0
     import torch
 
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return [Node(cpus, torch.cuda.device_count())]
+    return torch.cuda.device_count()
 
 
 def alive_nodes() -> list[Node]:
@@ -123,6 +132,23 @@ def connect(need: Resources, about: Mapping[str, str] | None = None) -> Iterator
         ClusterError: the cluster does not answer.
         ResourceError: no trial fits on it.
     """
+    private = prepare_driver()
+    import ray
+
+    with contextlib.ExitStack() as stack:
+        if private:
+            _start_local(need)
+            stack.callback(ray.shutdown)
+        elif not ray.is_initialized():
+            _join(os.environ["RAY_ADDRESS"], about or {})
+            stack.callback(ray.shutdown)
+        nodes = tuple(alive_nodes())
+        require_fit(nodes, need)
+        yield Cluster(nodes, slot_bundle_of(ray.cluster_resources()), private)
+
+
+def prepare_driver() -> bool:
+    """Set what Ray reads at its import, and import it; whether a private Ray must be started."""
     require_version("ray")
     for name, value in DRIVER_VARIABLES.items():
         os.environ.setdefault(name, value)
@@ -131,17 +157,7 @@ def connect(need: Resources, about: Mapping[str, str] | None = None) -> Iterator
         _use_private_token()
     import ray
 
-    with contextlib.ExitStack() as stack:
-        private = not (address or ray.is_initialized())
-        if private:
-            _start_local(need)
-            stack.callback(ray.shutdown)
-        elif not ray.is_initialized():
-            _join(str(address), about or {})
-            stack.callback(ray.shutdown)
-        nodes = tuple(alive_nodes())
-        require_fit(nodes, need)
-        yield Cluster(nodes, slot_bundle_of(ray.cluster_resources()), private)
+    return not (address or ray.is_initialized())
 
 
 def slot_bundle_of(resources: Mapping[str, float]) -> dict[str, float]:
@@ -154,6 +170,8 @@ def _start_local(need: Resources) -> None:
 
     nodes = this_machine()
     fitting = require_fit(nodes, need)
+    # Ray's start is waiting for other processes; the driver needs torch afterwards.
+    threading.Thread(target=importlib.import_module, args=("torch",), daemon=True).start()
     with in_own_process_group():
         ray.init(
             address="local",

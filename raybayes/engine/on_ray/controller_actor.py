@@ -6,6 +6,7 @@ not pass through Tune's event loop, and that Train drops metrics without a check
 
 from __future__ import annotations
 
+import importlib
 import importlib.abc
 import sys
 import threading
@@ -197,7 +198,9 @@ def start_controller(
     options = {"num_cpus": 0, "scheduling_strategy": here, "max_restarts": 0, "name": name}
     actor = ray.remote(ControllerActor).options(**options).remote()
     try:
-        ray.get(actor.open.remote(layout, spec, plan, roots, slot_limit, wait_s, name if shared else None))
+        opened = actor.open.remote(layout, spec, plan, roots, slot_limit, wait_s, name if shared else None)
+        importlib.import_module(f"raybayes.engine.on_ray.{'train' if spec.kind == 'train' else 'tune'}")  # meanwhile
+        ray.get(opened)
     except BaseException as error:  # the sweep must be free again even if this process, a notebook, lives on
         ray.kill(actor)
         if isinstance(error, ray.exceptions.RayTaskError):

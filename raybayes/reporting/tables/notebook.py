@@ -37,7 +37,7 @@ def render_sweep(path: str, project: str, trials: pa.Table, objectives: Sequence
         steps, seconds = trials["steps"][row].as_py(), trials["seconds"][row].as_py()
         lines.append([f"{star}{numbers[row]}", words[row], *results, *runs, *values, number(steps), duration(seconds)])
     more = f", {len(trials) - len(rows)} more not shown" if len(trials) > len(rows) else ""
-    return _table(head, lines, f"{project}: {describe_counts(trials)}{more}. {path}")
+    return render_table(head, lines, f"{project}: {describe_counts(trials)}{more}. {path}")
 
 
 def render_run(path: str, project: str, trials: pa.Table, reports: pa.Table, fixed: Sequence[str]) -> str:
@@ -47,10 +47,11 @@ def render_run(path: str, project: str, trials: pa.Table, reports: pa.Table, fix
         known = [value for value in reports[name].to_pylist() if value is not None]
         if name not in fixed and known:
             lines.append([name, f"{known[-1]:.6g}", str(len(known))])
-    return _table(["metric", "last value", "reports"], lines, f"{project}: {describe_counts(trials)}. {path}")
+    return render_table(["metric", "last value", "reports"], lines, f"{project}: {describe_counts(trials)}. {path}")
 
 
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]], caption: str) -> str:
+def render_table(head: Sequence[str], lines: Sequence[Sequence[str]], caption: str) -> str:
+    """A table with its caption below, as HTML."""
     top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in lines)
     below = f'<caption style="caption-side: bottom; text-align: left">{escape(caption)}</caption>'

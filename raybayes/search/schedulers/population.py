@@ -16,6 +16,7 @@ from raybayes.errors import SpecError
 from raybayes.search.schedulers.rungs import Curves, read_options
 from raybayes.seeds import derive
 from raybayes.space import Choice, Space, Value
+from raybayes.space.sampling import draw_value
 from raybayes.spec.component import Component
 
 
@@ -61,7 +62,7 @@ class Population:
         for name in space:
             if space.is_active(name, child):
                 redraw = name not in params or rng.random() < self.resample
-                child[name] = _draw(space, name, rng) if redraw else self._shifted(space, name, params[name], rng)
+                child[name] = draw_value(space[name], rng) if redraw else self._shifted(space, name, params[name], rng)
         return child
 
     def _shifted(self, space: Space, name: str, value: Value, rng: random.Random) -> Value:
@@ -73,18 +74,6 @@ class Population:
         if near == value and parameter.step is not None:  # rounding must not keep a small integer for ever
             near = parameter.nearest(value + math.copysign(parameter.step, moved - value))
         return near
-
-
-def _draw(space: Space, name: str, rng: random.Random) -> Value:
-    parameter = space[name]
-    if isinstance(parameter, Choice):
-        return rng.choice(parameter.values)
-    if parameter.log:
-        return parameter.nearest(math.exp(rng.uniform(math.log(parameter.low), math.log(parameter.high))))
-    if parameter.step is not None:  # all steps are equally likely, including both ends
-        count = round((parameter.nearest(parameter.high) - parameter.low) / parameter.step) + 1
-        return parameter.nearest(parameter.low + rng.randrange(count) * parameter.step)
-    return parameter.nearest(rng.uniform(parameter.low, parameter.high))
 
 
 def make_population(scheduler: Component, sampler: Component, space: Space, objectives: int) -> Population:

@@ -21,6 +21,7 @@ from raybayes.search.study.journal import GroupedJournal
 from raybayes.search.study.study import STUDY_NAME, name_metrics
 from raybayes.search.study.transfer_study import to_distribution
 from raybayes.space import Space
+from raybayes.space.values import as_key
 
 _STATES = {State.COMPLETE: TrialState.COMPLETE, State.PRUNED: TrialState.PRUNED, State.FAIL: TrialState.FAIL}
 
@@ -159,7 +160,7 @@ def write_study(location: str, space: Space, objectives: Sequence[Objective], re
     for record in records:
         trial = create_trial(
             state=_STATES[record.state],
-            params=record.params,
+            params={name: as_key(value) for name, value in record.params.items()},
             distributions={name: to_distribution(space[name]) for name in record.params},
             values=list(record.values) if record.values is not None else None,
             intermediate_values=record.curve,

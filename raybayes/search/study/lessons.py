@@ -91,7 +91,7 @@ def _in_crowds(
 
 
 def distance_matrix(space: Space, ones: Sequence[FrozenTrial], others: Sequence[FrozenTrial]) -> Floats:
-    """(ones, others): the distance of each pair of configurations as `distance` measures it for a warm start."""
+    """(ones, others): the distance of each pair of configurations as `raybayes.space.sampling.distance` measures it."""
     total = np.zeros((len(ones), len(others)))
     counted = np.zeros_like(total)
     for name in space:

@@ -19,6 +19,7 @@ from raybayes.search.outcomes.outcome import State, measure_violations
 from raybayes.search.study.transfer_study import to_distribution
 from raybayes.search.study.trials_table import column_values
 from raybayes.space import Space, Value
+from raybayes.space.values import as_key
 
 _STATES = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAIL": TrialState.FAIL}
 Row = Mapping[str, Any]
@@ -145,7 +146,7 @@ class TrialBuilder:
         reports = self._remains.reports.get(number, ())
         notes = {**notes_of(row, reports, self._objectives), **(known.user_attrs if known is not None else {})}
         trial = create_trial(
-            params=dict(params),
+            params={name: as_key(value) for name, value in params.items()},
             distributions={name: to_distribution(self._space[name]) for name in params},
             state=TrialState.WAITING,
             user_attrs=notes,

@@ -10,6 +10,7 @@ import contextlib
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from raybayes.contract import Direction
 from raybayes.errors import StoreError
 from raybayes.search.objective import Objective
-from raybayes.search.optuna_internals import fix_params, forget_cached_trials, open_trial, share_search_space
+from raybayes.search.optuna_internals import forget_cached_trials, open_trial, share_search_space
 from raybayes.search.outcomes.cause import find_cause
 from raybayes.search.outcomes.importance import importance_intervals, importance_shares
 from raybayes.search.outcomes.outcome import Outcome, State
@@ -30,9 +31,11 @@ from raybayes.search.outcomes.records import TrialRecord
 from raybayes.search.samplers import Factory, learns_from_ends
 from raybayes.search.schedulers.rungs import Curves
 from raybayes.search.stopping import Stopping
+from raybayes.search.study.drawing import Drawer, Suggestion
 from raybayes.search.study.journal import GroupedJournal, JournalError
 from raybayes.search.study.transfer_study import PastTrial, TransferStudy
-from raybayes.space import Choice, Float, Space, Value
+from raybayes.space import Space, Value
+from raybayes.space.values import as_key
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -148,24 +151,35 @@ class Study:
     ) -> tuple[int, dict[str, Value]]:
         """Start a trial: its number and its configuration, drawn by `factory(number)` except for the `fixed` values."""
         number = len(self._trials())
+        given = {
+            name: self._space[name].declared(value) for name, value in (fixed or {}).items() if name in self._space
+        }
         # Not `Study.ask`: it returns a paused trial (WAITING) before it creates a new one.
         trial_id = self._storage.create_new_trial(self._study_id)
-        if fixed is not None:
-            fix_params(self._storage, trial_id, fixed)
         forget_cached_trials(self._study)
         sampler = self._learner or self._make_sampler(factory, number)
         if isinstance(sampler, TPESampler):
             share_search_space(sampler, self._common)
-        params: dict[str, Value] = {}
         with self._study.shown_to(sampler):
             trial = open_trial(self._study, trial_id)
-            for name in self._space:
-                if self._space.is_active(name, params):
-                    params[name] = self._suggest(trial, name)
+            suggestion = Suggestion(self._study, trial, self._storage.get_trial(trial_id), self._space, given)
+            params = self._drawer.draw(suggestion.draw, given, suggestion.redraws)
+        for name, value in params.items():
+            distribution = self._study.distributions[name]
+            self._storage.set_trial_param(trial_id, name, distribution.to_internal_repr(as_key(value)), distribution)
+        self._drawer.add(params)
         for name, value in notes.items():
             trial.set_user_attr(name, value)
         self._live[trial.number] = trial
         return trial.number, params
+
+    @cached_property
+    def _drawer(self) -> Drawer:
+        return Drawer(self._space, (record.params for record in self.records() if record.params))
+
+    def _declared(self, params: Mapping[str, Any]) -> dict[str, Value]:
+        """A configuration in the types of the space, from what the storage holds."""
+        return {n: self._space[n].declared(value) if n in self._space else value for n, value in params.items()}
 
     def _make_sampler(self, factory: Factory, number: int) -> BaseSampler:
         """A fresh sampler; one that learns from the ends of trials is kept, and learns from those so far first."""
@@ -177,23 +191,13 @@ class Study:
                 sampler.after_trial(self._study, trial, trial.state, trial.values)
         return sampler
 
-    def _suggest(self, trial: Trial, name: str) -> Value:
-        parameter = self._space[name]
-        if isinstance(parameter, Choice):
-            chosen: Value = trial.suggest_categorical(name, parameter.values)
-            return chosen
-        last: Any = parameter.nearest(parameter.high)  # Optuna warns if the steps miss the upper bound
-        if isinstance(parameter, Float):
-            return float(trial.suggest_float(name, parameter.low, last, log=parameter.log, step=parameter.step))
-        return int(trial.suggest_int(name, parameter.low, last, log=parameter.log, step=parameter.step))
-
     def resume_trial(self, number: int) -> dict[str, Value]:
         """Resume an unfinished trial: RUNNING again, with the same number and configuration; returns that."""
         frozen = self._frozen(number)
         if frozen.state is TrialState.WAITING:
             self._storage.set_trial_state_values(self._id(number), TrialState.RUNNING)
         self._live[number] = self._handle(number)
-        return dict(frozen.params)
+        return self._declared(frozen.params)
 
     def _handle(self, number: int) -> Trial:
         self._study.sampler = RandomSampler()  # a handle on an existing trial must not cost a suggestion
@@ -201,7 +205,7 @@ class Study:
 
     def params(self, number: int) -> dict[str, Value]:
         """The configuration of any trial."""
-        return dict(self._frozen(number).params)
+        return self._declared(self._frozen(number).params)
 
     def _frozen(self, number: int) -> FrozenTrial:
         # By number, not from the list of all trials: the cost of a report must not grow with the study.
@@ -272,7 +276,7 @@ class Study:
         return TrialRecord(
             number=frozen.number,
             state=_SHOWN[frozen.state],
-            params=dict(frozen.params),
+            params=self._declared(frozen.params),
             values=tuple(frozen.values) if frozen.values is not None and frozen.state is TrialState.COMPLETE else None,
             curve=dict(frozen.intermediate_values),
             notes=dict(frozen.user_attrs),
@@ -292,7 +296,7 @@ class Study:
         torn: list[int] = []
         for frozen in self._trials():
             if not frozen.state.is_finished():
-                is_whole = self._space.outside(frozen.params) is None
+                is_whole = self._space.outside(self._declared(frozen.params)) is None
                 (whole if is_whole else torn).append(frozen.number)
         return whole, torn
 

@@ -17,6 +17,7 @@ from raybayes.search.objective import Objective
 from raybayes.search.optuna_internals import ExtendedStudy
 from raybayes.search.study.lessons import lessons_of_failures
 from raybayes.space import Choice, Float, Parameter, Space, Value
+from raybayes.space.values import as_key
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,12 @@ class TransferStudy(ExtendedStudy):
         super().__init__(name, storage, sampler=RandomSampler())
         self._showing = False
         self._space, self._objectives, self._past = space, objectives, past
-        self._distributions = {name: to_distribution(space[name]) for name in space}
+        self.distributions = {name: to_distribution(space[name]) for name in space}
         self._shown: tuple[int, list[FrozenTrial]] | None = None
         self._lessons: list[FrozenTrial] = []
+
+    def stop(self) -> None:
+        """Nothing: a sampler that has tried every point asks for it, and the sweep's trials decide."""
 
     @contextlib.contextmanager
     def shown_to(self, sampler: BaseSampler) -> Iterator[None]:
@@ -89,8 +93,8 @@ class TransferStudy(ExtendedStudy):
                 for objective, ladder, share in zip(self._objectives, ladders, past.standing, strict=True)
             ]
             trial = create_trial(
-                params=past.params,
-                distributions={name: self._distributions[name] for name in past.params},
+                params={name: as_key(value) for name, value in past.params.items()},
+                distributions={name: self.distributions[name] for name in past.params},
                 values=list(values),
             )
             trial.number = position - len(self._past)  # before all trials of this study
@@ -111,8 +115,8 @@ def quantile(ladder: Sequence[float], share: float) -> float:
 def to_distribution(parameter: Parameter) -> BaseDistribution:
     """The Optuna distribution of a parameter."""
     if isinstance(parameter, Choice):
-        return CategoricalDistribution(parameter.values)
-    top: Any = parameter.nearest(parameter.high)  # Optuna warns if the steps miss the upper bound
+        return CategoricalDistribution(parameter.keys)
+    top: Any = parameter.nearest(parameter.high)  # Optuna warns if the last step misses it by a binary fraction
     if isinstance(parameter, Float):
         return FloatDistribution(parameter.low, top, log=parameter.log, step=parameter.step)
     return IntDistribution(parameter.low, top, log=parameter.log, step=parameter.step)

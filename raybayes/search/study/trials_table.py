@@ -9,7 +9,10 @@ import pyarrow as pa
 
 from raybayes.search.objective import Objective
 from raybayes.search.outcomes.records import TrialRecord
-from raybayes.space import Float, Int, Parameter, Space, Value
+from raybayes.space import Choice, Float, Int, Parameter, Space, Value
+from raybayes.space.values import as_key
+
+NONE_IS_A_VALUE = b"raybayes.none"  # in the metadata of a column whose parameter is always active and may be None
 
 
 def trials_table(records: Sequence[TrialRecord], space: Space, objectives: Sequence[Objective]) -> pa.Table:
@@ -36,7 +39,19 @@ def trials_table(records: Sequence[TrialRecord], space: Space, objectives: Seque
     columns["failure"] = pa.array([r.notes.get("error") for r in records], pa.string())
     if any("errors" in r.notes for r in records):  # some were run again after they had failed
         columns["earlier_failures"] = pa.array([_headlines(r.notes.get("errors")) for r in records], pa.string())
-    return pa.table(columns)
+    table = pa.table(columns)
+    for name in space:
+        if _means_none(space, name):
+            place = table.column_names.index(f"config.{name}")
+            field = table.schema.field(place).with_metadata({NONE_IS_A_VALUE: b"yes"})
+            table = table.set_column(place, field, table.column(place))
+    return table
+
+
+def _means_none(space: Space, name: str) -> bool:
+    """Whether a null of this column is the value None, and not a parameter that is inactive."""
+    parameter = space[name]
+    return isinstance(parameter, Choice) and None in parameter.values and not space.accepted(name)
 
 
 def _headlines(errors: Sequence[str] | None) -> str | None:
@@ -53,19 +68,32 @@ def _value(record: TrialRecord, objective: int) -> float | None:
 
 
 def _config_column(parameter: Parameter, values: Sequence[Value]) -> pa.Array:
-    """A column whose type depends on the space and not on the values: all tables of a sweep have equal columns."""
+    """A column whose type depends on the space and not on the values: all tables of a sweep have equal columns.
+
+    Lists of one kind are lists; other lists, and values of several kinds, are texts.
+    """
     if isinstance(parameter, Int):
         return pa.array(values, pa.int64())
     if isinstance(parameter, Float):
         return pa.array(values, pa.float64())
-    kinds = {type(value) for value in parameter.values if value is not None}
-    if kinds == {bool}:
-        return pa.array(values, pa.bool_())
-    if kinds == {int}:
-        return pa.array(values, pa.int64())
+    declared = [value for value in parameter.values if value is not None]
+    if declared and all(isinstance(value, list | tuple) for value in declared):
+        kind = _common_type([each for value in declared for each in value])  # type: ignore[union-attr]
+        if kind is not None:
+            return pa.array([None if value is None else list(value) for value in values], pa.list_(kind))  # type: ignore[arg-type]
+    kind = _common_type(declared)
+    if kind is None or kind == pa.string():
+        return pa.array([None if value is None else str(as_key(value)) for value in values], pa.string())
+    return pa.array(values, kind)
+
+
+def _common_type(values: Sequence[Any]) -> pa.DataType | None:
+    """The Arrow type that holds all these values; None if there is none but text."""
+    kinds = {type(value) for value in values}
+    found = {frozenset({bool}): pa.bool_(), frozenset({int}): pa.int64(), frozenset({str}): pa.string()}
     if kinds and kinds <= {int, float}:
-        return pa.array([None if value is None else float(value) for value in values], pa.float64())
-    return pa.array([None if value is None else str(value) for value in values], pa.string())
+        return found.get(frozenset(kinds), pa.float64())
+    return found.get(frozenset(kinds))
 
 
 def column_values(row: Mapping[str, Any], space: Space) -> dict[str, Value]:

